@@ -1,0 +1,245 @@
+"""The activations f and f′: each with its NumPy and its CUDA spelling on adjacent lines.
+
+The NumPy spelling is *bound*: given its buffers it returns the list of calls that compute it, so that
+running it allocates nothing. `f` works in place (the buffer holds z, then a = f(z)); `backward`
+multiplies an error by f′ in place, with f′ written in a wherever that is possible. The CUDA spelling is
+the pair of C expressions f(z) and f′(a, z), in the scalar type T.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, TypeAlias
+
+import numpy as np
+from scipy import special
+
+from gpunn.names import look_up
+
+Array: TypeAlias = np.ndarray
+Call: TypeAlias = Callable[[], Any]
+Calls: TypeAlias = list[Call]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One activation function, elementwise (softmax: by column).
+
+    f(a, s): calls that turn z into f(z), in place in a (n, m); s is scratch of the same shape.
+    backward(delta, a, z, s): calls for delta ← delta ⊙ f′(z), all (n, m); they may overwrite z and s.
+    cuda: (f in z, f′ in a and z), as C expressions; None where there is no elementwise spelling.
+    keeps_z: f′ needs z itself, so a must not overwrite it.
+    """
+
+    name: str
+    f: Callable[[Array, Array], Calls]
+    backward: Callable[[Array, Array, Array, Array], Calls]
+    cuda: tuple[str, str] | None
+    keeps_z: bool = False
+
+    @classmethod
+    def from_functions(
+        cls,
+        f: Callable[[Array], Array],
+        derivative: Callable[[Array], Array],
+        name: str = "custom",
+        cuda: tuple[str, str] | None = None,
+    ) -> Activation:
+        """An activation of your own from two NumPy functions of z, f(z) and f′(z), both elementwise.
+
+        cuda: the same two as C expressions, f in `z` and f′ in `a` and `z`, if it is to run on a GPU.
+        """
+        return cls(
+            name,
+            f=lambda a, s: [lambda: np.copyto(a, f(a))],
+            backward=lambda delta, a, z, s: [lambda: np.multiply(delta, derivative(z), delta)],
+            cuda=cuda,
+            keeps_z=True,
+        )
+
+
+def constant(like: Array, value: float) -> Array:
+    """A scalar as a 0-d array of like's type: NumPy converts it once, here, and not in every call."""
+    return np.array(value, like.dtype)
+
+
+@lru_cache(maxsize=64)
+def _filled(shape: tuple[int, ...], dtype: np.dtype[Any], value: float) -> Array:
+    """A column-major array of one value, to be read only: NumPy is 4× faster with it than with a scalar."""
+    filled = np.full(shape, value, dtype, order="F")
+    filled.flags.writeable = False
+    return filled
+
+
+def _sigmoid(a: Array, s: Array) -> Calls:
+    """a = ½ + ½ tanh(z/2): the same function as 1/(1 + e⁻ᶻ), and NumPy's tanh is vectorised."""
+    half = constant(a, 0.5)
+    return [
+        partial(np.multiply, a, half, a),
+        partial(np.tanh, a, a),
+        partial(np.multiply, a, half, a),
+        partial(np.add, a, half, a),
+    ]
+
+
+def _sigmoid_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
+    return [
+        partial(np.subtract, constant(a, 1), a, s),
+        partial(np.multiply, s, a, s),
+        partial(np.multiply, delta, s, delta),
+    ]
+
+
+def _tanh_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
+    return [
+        partial(np.multiply, a, a, s),
+        partial(np.subtract, constant(a, 1), s, s),
+        partial(np.multiply, delta, s, delta),
+    ]
+
+
+def _relu(a: Array, s: Array) -> Calls:
+    return [partial(np.maximum, a, _filled(a.shape, a.dtype, 0), out=a)]
+
+
+def _relu_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
+    """f′ = min(⌈a⌉, 1): 1 where a > 0, else 0, with no Boolean to convert."""
+    return [
+        partial(np.ceil, a, s),
+        partial(np.minimum, s, _filled(a.shape, a.dtype, 1), out=s),
+        partial(np.multiply, delta, s, delta),
+    ]
+
+
+LEAK = 0.01
+
+
+def _leaky_relu(a: Array, s: Array) -> Calls:
+    return [partial(np.multiply, a, constant(a, LEAK), s), partial(np.maximum, a, s, out=a)]
+
+
+def _leaky_relu_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
+    """f′ = ⌈a⌉ clipped to [0.01, 1]."""
+    return [
+        partial(np.ceil, a, s),
+        partial(np.clip, s, constant(a, LEAK), constant(a, 1), s),
+        partial(np.multiply, delta, s, delta),
+    ]
+
+
+def _elu(a: Array, s: Array) -> Calls:
+    """a = max(z, exp(min(z, 0)) − 1), since eᶻ − 1 ≥ z."""
+    return [
+        partial(np.minimum, a, constant(a, 0), out=s),
+        partial(np.expm1, s, s),
+        partial(np.maximum, a, s, out=a),
+    ]
+
+
+def _elu_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
+    return [
+        partial(np.minimum, a, constant(a, 0), out=s),
+        partial(np.add, s, constant(a, 1), s),
+        partial(np.multiply, delta, s, delta),
+    ]
+
+
+def _gelu(a: Array, s: Array) -> Calls:
+    return [partial(special.ndtr, a, s), partial(np.multiply, a, s, a)]
+
+
+def _gelu_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
+    """f′ = Φ(z) + z φ(z)."""
+    return [
+        partial(np.multiply, z, z, s),
+        partial(np.multiply, s, constant(z, -0.5), s),
+        partial(np.exp, s, s),
+        partial(np.multiply, s, constant(z, 1 / math.sqrt(2 * math.pi)), s),
+        partial(np.multiply, s, z, s),
+        partial(special.ndtr, z, z),
+        partial(np.add, s, z, s),
+        partial(np.multiply, delta, s, delta),
+    ]
+
+
+def _softplus_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
+    """f′ = σ(z) = 1 − e⁻ᵃ."""
+    return [
+        partial(np.negative, a, s),
+        partial(np.expm1, s, s),
+        partial(np.multiply, delta, s, delta),
+        partial(np.negative, delta, delta),
+    ]
+
+
+def _softmax(a: Array, s: Array) -> Calls:
+    """aᵢ = exp(zᵢ − max z) / Σ exp(zⱼ − max z), by column; reduced in a row-major copy, where it is fast."""
+    rows, total = s.T.reshape(s.shape), np.empty((1, a.shape[1]), a.dtype)
+    return [
+        partial(np.copyto, rows, a),
+        partial(np.maximum.reduce, rows, 0, None, total, True),
+        partial(np.subtract, rows, total, rows),
+        partial(np.exp, rows, rows),
+        partial(np.add.reduce, rows, 0, None, total, True),
+        partial(np.divide, rows, total, a),
+    ]
+
+
+def _softmax_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
+    """delta ← a ⊙ (delta − Σ delta ⊙ a): the product with the softmax's full Jacobian."""
+    total = np.empty((1, a.shape[1]), a.dtype)
+    return [
+        partial(np.multiply, delta, a, s),
+        partial(np.add.reduce, s, 0, None, total, True),
+        partial(np.subtract, delta, total, delta),
+        partial(np.multiply, delta, a, delta),
+    ]
+
+
+def _nothing(*buffers: Array) -> Calls:
+    return []
+
+
+_ALL = [
+    Activation("sigmoid", _sigmoid, _sigmoid_backward, cuda=("1 / (1 + exp(-z))", "a * (1 - a)")),
+    Activation("tanh", lambda a, s: [partial(np.tanh, a, a)], _tanh_backward, cuda=("tanh(z)", "1 - a * a")),
+    Activation("relu", _relu, _relu_backward, cuda=("z > 0 ? z : T(0)", "T(a > 0)")),
+    Activation(
+        "leaky relu",
+        _leaky_relu,
+        _leaky_relu_backward,
+        cuda=(f"z > 0 ? z : T({LEAK}) * z", f"a > 0 ? T(1) : T({LEAK})"),
+    ),
+    Activation("elu", _elu, _elu_backward, cuda=("z > 0 ? z : expm1(z)", "a > 0 ? T(1) : a + 1")),
+    Activation(
+        "gelu",
+        _gelu,
+        _gelu_backward,
+        cuda=(
+            "z * erfc(z * T(-0.7071067811865476)) / 2",
+            "erfc(z * T(-0.7071067811865476)) / 2 + z * exp(-z * z / 2) * T(0.3989422804014327)",
+        ),
+        keeps_z=True,
+    ),
+    Activation(
+        "softplus",
+        lambda a, s: [partial(np.logaddexp, a, constant(a, 0), a)],
+        _softplus_backward,
+        cuda=("(z > 0 ? z : T(0)) + log1p(exp(-fabs(z)))", "-expm1(-a)"),
+    ),
+    Activation("identity", _nothing, _nothing, cuda=("z", "T(1)")),
+    Activation("softmax", _softmax, _softmax_backward, cuda=None),
+]
+ACTIVATIONS = {f.name: f for f in _ALL}
+
+
+def get(f: str | Activation | tuple[Callable[[Array], Array], Callable[[Array], Array]]) -> Activation:
+    """An activation by name, as it is, or from a pair of NumPy functions (f, f′) of z."""
+    if isinstance(f, Activation):
+        return f
+    if isinstance(f, tuple):
+        return Activation.from_functions(*f)
+    return look_up(ACTIVATIONS, f.replace("_", " ").replace("-", " "), "activation")

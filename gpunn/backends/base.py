@@ -1,0 +1,124 @@
+"""What a backend is: storage, and one verb for each line of mathematics.
+
+A verb takes buffers and returns *bound calls*: all checks, layouts and choices are made when it is
+called, once; running the calls allocates nothing and checks nothing. Matrices are (n, m), column-major,
+an example a column. The types of arrays are the backend's own; only `upload` and `download` know NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpunn.activations import Activation, Calls
+from gpunn.costs import Cost
+from gpunn.parameters import Parameters
+
+UINT8_SCALE = 1 / 255  # bytes are pixels
+
+
+class BackendError(RuntimeError):
+    """A device that cannot be had, or cannot do what is asked; one line that says why."""
+
+
+@dataclass
+class Examples:
+    """A data set where the backend wants it: X (n_0, m), and either labels (m,) or targets (n_L, m)."""
+
+    X: Any
+    labels: Any = None
+    targets: Any = None
+
+
+@dataclass
+class Pass:
+    """One pass over m examples: their order, how far it has come, and each one's loss and hit, in that order."""
+
+    order: Any
+    losses: Any
+    hits: Any
+    position: Any
+
+
+class Backend(Protocol):
+    """Where and how the equations are computed."""
+
+    name: str
+    description: str
+    dtype: np.dtype[Any]
+
+    # storage
+    def upload(self, array: np.ndarray) -> Any: ...
+    def download(self, array: Any) -> np.ndarray: ...
+    def matrix(self, n: int, m: int) -> Any: ...
+    def inputs(self, n: int, m: int) -> Any:
+        """A buffer for a[0], which the first layer multiplies."""
+
+    def hidden(self, n: int, m: int, over: Any) -> Any:
+        """A buffer for a[l], which the next layer multiplies; it may share `over`'s memory."""
+
+    def outputs(self, n: int, m: int, over: Any) -> Any:
+        """A buffer for a[L], likewise, which no layer multiplies."""
+
+    def columns(self, buffer: Any, start: int, stop: int) -> Any:
+        """A view of those columns of any of these."""
+
+    def label_buffer(self, m: int) -> Any:
+        """A buffer for the labels of m examples."""
+
+    def parameters(self, sizes: Sequence[int]) -> Parameters:
+        """Zeros in θ's layout."""
+
+    def examples(self, X: np.ndarray, labels: np.ndarray | None, targets: np.ndarray | None) -> Examples: ...
+    def new_pass(self, m: int) -> Pass: ...
+    def begin(self, p: Pass, order: np.ndarray) -> None:
+        """Start the pass again, with the examples in this order."""
+
+    def results(self, p: Pass) -> tuple[np.ndarray, np.ndarray]:
+        """The pass's losses (m,) and hits (m,), read back."""
+
+    def copy(self, array: Any, *, into: Any = None) -> Any:
+        """A copy of a flat array, in new memory or into an array like it."""
+
+
+    # verbs
+    def gather(self, examples: Examples, p: Pass, *, x: Any, y: Any, labels: Any) -> Calls:
+        """The next columns of X, scaled if they are bytes, and their targets."""
+
+    def affine(self, theta: Parameters, layer: int, a: Any, *, out: Any) -> Calls:
+        """z = w a + b."""
+
+    def activate(self, f: Activation, z: Any, *, out: Any) -> Calls:
+        """a = f(z)."""
+
+    def output_error(self, cost: Cost, f: Activation, z: Any, a: Any, y: Any, *, out: Any) -> Calls:
+        """BP1: delta = ∇ₐC ⊙ f′(z)."""
+
+    def hidden_error(self, w: Any, delta: Any, f: Activation, z: Any, a: Any, *, out: Any) -> Calls:
+        """BP2: out = (wᵀ delta) ⊙ f′(z)."""
+
+    def gradient(
+        self, delta: Any, a: Any, alpha: float, beta: float, *, into: Parameters, layer: int
+    ) -> Calls:
+        """BP3, BP4: [w b] of `into` ← alpha · delta [a; 1]ᵀ + beta · [w b]."""
+
+    def measure(self, cost: Cost, f: Activation, z: Any, a: Any, y: Any, labels: Any, p: Pass) -> Calls:
+        """Each example's loss and hit, into the pass."""
+
+    def collect(self, a: Any, p: Pass, *, into: Any) -> Calls:
+        """The outputs a, into the columns of `into` that the pass has come to."""
+
+    def advance(self, p: Pass, m: int) -> Calls:
+        """The pass has come m examples further."""
+
+    def add(self, alpha: float, x: Any, *, into: Any) -> Calls:
+        """into ← into + alpha x, for vectors."""
+
+    def scale(self, alpha: float, x: Any) -> Calls:
+        """x ← alpha x, for a vector."""
+
+    def adam(self, theta: Any, g: Any, m: Any, v: Any, eta: float, beta1: float, beta2: float, epsilon: float) -> Calls:
+        """One step of Adam over flat θ; counts its own steps."""

@@ -1,0 +1,248 @@
+"""The CPU: NumPy's ufuncs and SciPy's BLAS, on preallocated buffers.
+
+A row of ones lies under every a[l] that a layer multiplies, so b rides in the product as one more column
+of w, and its gradient falls out of BP4. Elementwise work runs on a contiguous copy: NumPy is several
+times slower on the (n + 1)-strided one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy.linalg import blas
+
+from gpunn.activations import Activation, Array, Calls, constant
+from gpunn.backends.base import UINT8_SCALE, Examples, Pass
+from gpunn.costs import Cost
+from gpunn.parameters import Parameters, length
+
+ADAM_BLOCK = 8192  # elements of θ at a time, so that Adam's ten passes stay in the cache
+
+
+@dataclass
+class Columns:
+    """a[l] twice: `plain` (n, m) contiguous, and `ones` (n + 1, m) with the row of ones beneath.
+
+    The inputs have only the second, the outputs only the first.
+    """
+
+    plain: Array | None
+    ones: Array | None
+
+
+class Host:
+    """NumPy and SciPy on the CPU, in float32 or float64."""
+
+    name = "cpu"
+    description = "cpu"
+
+    def __init__(self, dtype: str = "float32") -> None:
+        self.dtype = np.dtype(dtype)
+        single = self.dtype == np.float32
+        self._gemm = blas.sgemm if single else blas.dgemm
+        self._axpy = blas.saxpy if single else blas.daxpy
+        self._scratches: dict[tuple[int, ...], Array] = {}
+
+    # storage
+
+    def upload(self, array: Array) -> Array:
+        return np.array(array, self.dtype, order="F")
+
+    def download(self, array: Array) -> Array:
+        return array
+
+    def matrix(self, n: int, m: int) -> Array:
+        return np.zeros((n, m), self.dtype, order="F")
+
+    def inputs(self, n: int, m: int) -> Columns:
+        return Columns(None, np.ones((n + 1, m), self.dtype, order="F"))
+
+    def hidden(self, n: int, m: int, over: Array) -> Columns:
+        return Columns(over, np.ones((n + 1, m), self.dtype, order="F"))
+
+    def outputs(self, n: int, m: int, over: Array) -> Columns:
+        return Columns(over, None)
+
+    def columns(self, buffer: Any, start: int, stop: int) -> Any:
+        if isinstance(buffer, Columns):
+            return Columns(*(self.columns(part, start, stop) for part in (buffer.plain, buffer.ones)))
+        return None if buffer is None else buffer[:, start:stop]
+
+    def label_buffer(self, m: int) -> Array:
+        return np.zeros(m, np.intp)
+
+    def parameters(self, sizes: Sequence[int]) -> Parameters:
+        itemsize = self.dtype.itemsize
+        return Parameters(sizes, np.zeros(length(sizes, itemsize), self.dtype), itemsize)
+
+    def examples(self, X: Array, labels: Array | None, targets: Array | None) -> Examples:
+        return Examples(np.asfortranarray(X), labels, targets)
+
+    def new_pass(self, m: int) -> Pass:
+        return Pass(np.arange(m), np.zeros(m, self.dtype), np.zeros(m, bool), 0)
+
+    def begin(self, p: Pass, order: Array) -> None:
+        p.order, p.position = order, 0
+
+    def results(self, p: Pass) -> tuple[Array, Array]:
+        return p.losses, p.hits
+
+    def copy(self, array: Array, *, into: Array | None = None) -> Array:
+        if into is None:
+            return array.copy()
+        np.copyto(into, array)
+        return into
+
+    # verbs
+
+    def gather(self, examples: Examples, p: Pass, *, x: Columns, y: Array, labels: Array) -> Calls:
+        calls = self._take(examples.X, p, x.ones[:-1])
+        if examples.X.dtype == np.uint8:
+            scale = partial(np.multiply, x.ones, constant(x.ones, UINT8_SCALE), x.ones)
+            calls += [scale, partial(np.copyto, x.ones[-1], 1)]
+        if examples.targets is not None:
+            calls += self._take(examples.targets, p, y)
+        if examples.labels is not None:
+            calls += self._take(examples.labels[None], p, labels[None])
+            calls += self._targets_of(labels, y)
+        return calls
+
+    def _take(self, source: Array, p: Pass, out: Array) -> Calls:
+        """out (n, c) ← the next c columns of source (n, m), converted to out's type."""
+        rows, c = source.T, out.shape[1]
+        taken = np.empty((c, len(source)), source.dtype)
+
+        def take() -> None:
+            np.take(rows, p.order[p.position : p.position + c], 0, taken, "clip")
+
+        return [take, partial(np.copyto, out.T, taken, "same_kind")]
+
+    def _targets_of(self, labels: Array, y: Array) -> Calls:
+        if len(y) == 1:
+            return [partial(np.copyto, y[0], labels)]
+        one_hot = np.eye(len(y), dtype=self.dtype)
+        return [partial(np.take, one_hot, labels, 0, y.T, "clip")]
+
+    def affine(self, theta: Parameters, layer: int, a: Columns, *, out: Array) -> Calls:
+        return self._product(1, theta.wb[layer], a.ones, 0, out)
+
+    def activate(self, f: Activation, z: Array, *, out: Columns) -> Calls:
+        a = out.plain
+        calls = f.f(a, self._scratch(a))
+        if z is not a:
+            calls.insert(0, partial(np.copyto, a, z))
+        if out.ones is not None:
+            calls.append(partial(np.copyto, out.ones[:-1], a))
+        return calls
+
+    def output_error(self, cost: Cost, f: Activation, z: Array, a: Columns, y: Array, *, out: Array) -> Calls:
+        if cost.pairs_with == f.name:
+            return [partial(np.subtract, a.plain, y, out)]
+        return [*cost.gradient(a.plain, y, out), *f.backward(out, a.plain, z, self._scratch(out))]
+
+    def hidden_error(self, w: Array, delta: Array, f: Activation, z: Array, a: Columns, *, out: Array) -> Calls:
+        product = self._product(1, w, delta, 0, out, trans_a=1)
+        return [*product, *f.backward(out, a.plain, z, self._scratch(out))]
+
+    def gradient(
+        self, delta: Array, a: Columns, alpha: float, beta: float, *, into: Parameters, layer: int
+    ) -> Calls:
+        return self._product(alpha, delta, a.ones, beta, into.wb[layer], trans_b=1)
+
+    def measure(self, cost: Cost, f: Activation, z: Array, a: Columns, y: Array, labels: Array, p: Pass) -> Calls:
+        a_L, c, share = a.plain, y.shape[1], np.empty_like(y)
+        calls = cost.loss_of_z(z, y, share) if cost.reads_z(f.name) else cost.loss(a_L, y, share)
+
+        def losses() -> None:
+            np.add.reduce(share, 0, None, p.losses[p.position : p.position + c])
+
+        calls.append(losses)
+        if labels is not None:
+            predicted = np.empty(c, np.intp)
+            if len(a_L) == 1:
+                calls.append(partial(np.greater, a_L[0], 0.5, predicted, casting="unsafe"))
+            else:
+                calls.append(partial(np.argmax, a_L.T, 1, predicted))
+
+            def hits() -> None:
+                np.equal(predicted, labels, p.hits[p.position : p.position + c])
+
+            calls.append(hits)
+        return calls
+
+    def collect(self, a: Columns, p: Pass, *, into: Array) -> Calls:
+        c = a.plain.shape[1]
+
+        def collect() -> None:
+            into[:, p.position : p.position + c] = a.plain
+
+        return [collect]
+
+    def advance(self, p: Pass, m: int) -> Calls:
+        def advance() -> None:
+            p.position += m
+
+        return [advance]
+
+    def add(self, alpha: float, x: Array, *, into: Array) -> Calls:
+        return [partial(self._axpy, x, into, len(x), alpha)]
+
+    def scale(self, alpha: float, x: Array) -> Calls:
+        return [partial(np.multiply, x, constant(x, alpha), x)]
+
+    def adam(
+        self, theta: Array, g: Array, m: Array, v: Array, eta: float, beta1: float, beta2: float, epsilon: float
+    ) -> Calls:
+        step, rate, small = 0, constant(theta, 0), constant(theta, 0)
+
+        def begin() -> None:
+            nonlocal step
+            step += 1
+            unbias = math.sqrt(1 - beta2**step)
+            rate[()] = eta * unbias / (1 - beta1**step)
+            small[()] = epsilon * unbias
+
+        calls: Calls = [begin]
+        for start in range(0, len(theta), ADAM_BLOCK):
+            block = slice(start, start + ADAM_BLOCK)
+            calls += _adam_block(theta[block], g[block], m[block], v[block], beta1, beta2, rate, small)
+        return calls
+
+    # helpers
+
+    def _product(
+        self, alpha: float, a: Array, b: Array, beta: float, c: Array, trans_a: int = 0, trans_b: int = 0
+    ) -> Calls:
+        """c ← alpha op(a) op(b) + beta c, in place; BLAS would silently copy what is not column-major."""
+        for operand in (a, b, c):
+            if operand.dtype != self.dtype or not operand.flags.f_contiguous:
+                raise ValueError(f"the product needs column-major {self.dtype}, not {operand.dtype}")
+        return [partial(self._gemm, alpha, a, b, beta, c, trans_a, trans_b, 1)]
+
+    def _scratch(self, like: Array) -> Array:
+        """One scratch buffer a shape, for all the verbs: no two of them use it at once."""
+        return self._scratches.setdefault(like.shape, np.empty_like(like))
+
+
+def _adam_block(theta, g, m, v, beta1, beta2, rate, small):  # type: ignore[no-untyped-def]
+    """m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  θ ← θ − rate · m / (√v + small).  Overwrites g."""
+    s = np.empty_like(g)
+    return [
+        partial(np.multiply, m, constant(m, beta1), m),
+        partial(np.multiply, g, constant(g, 1 - beta1), s),
+        partial(np.add, m, s, m),
+        partial(np.multiply, v, constant(v, beta2), v),
+        partial(np.multiply, g, g, g),
+        partial(np.multiply, g, constant(g, 1 - beta2), g),
+        partial(np.add, v, g, v),
+        partial(np.sqrt, v, s),
+        partial(np.add, s, small, s),
+        partial(np.divide, m, s, s),
+        partial(np.multiply, s, rate, s),
+        partial(np.subtract, theta, s, theta),
+    ]

@@ -1,0 +1,38 @@
+"""Feedforward and back-propagation: the equations in order, and no array library.
+
+Everything here yields bound calls; what computes them is a backend's business. The four equations are
+those of Nielsen, "Neural Networks and Deep Learning", chapter 2, for a mini-batch of m columns at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gpunn.activations import Activation, Call
+from gpunn.backends.base import Backend
+from gpunn.costs import Cost
+from gpunn.optimizers import Update
+from gpunn.parameters import Parameters
+from gpunn.workspace import Step
+
+
+def feedforward(be: Backend, theta: Parameters, f: Sequence[Activation], ws: Step) -> Iterator[Call]:
+    """z[l] = w[l] a[l-1] + b[l],  a[l] = f[l](z[l]),  for l = 1…L."""
+    for l in range(1, len(theta.w)):
+        yield from be.affine(theta, l, ws.a[l - 1], out=ws.z[l])
+        yield from be.activate(f[l], ws.z[l], out=ws.a[l])
+
+
+def backpropagate(
+    be: Backend, theta: Parameters, f: Sequence[Activation], cost: Cost, update: Update, ws: Step
+) -> Iterator[Call]:
+    """BP1 for the last layer, then BP2, BP3 and BP4 backwards; `update` says where the gradient lands."""
+    L = len(theta.w) - 1
+    yield from be.output_error(cost, f[L], ws.z[L], ws.a[L], ws.y, out=ws.delta[L])  # BP1
+    for l in range(L, 0, -1):
+        if l > 1:  # before w[l] changes
+            yield from be.hidden_error(  # BP2
+                theta.w[l], ws.delta[l], f[l - 1], ws.z[l - 1], ws.a[l - 1], out=ws.delta[l - 1]
+            )
+        yield from update.land(l, ws.delta[l], ws.a[l - 1], ws.m)  # BP3, BP4
+    yield from update.finish()

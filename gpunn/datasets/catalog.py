@@ -1,0 +1,107 @@
+"""Data sets by name: where each is looked for, and how it is read."""
+
+import difflib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from gpunn.datasets.dataset import Dataset, DataUnavailable, Split
+from gpunn.datasets.download import cache_folder, download
+from gpunn.datasets.folder import FILES, find_all_files, find_files, read_folder
+
+DIGITS = tuple("0123456789")
+FASHION = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+CLASSES = {"mnist": DIGITS, "fashion-mnist": FASHION}
+NAMES = (*CLASSES, "digits")
+
+# The files of both have the same names: their first test labels tell them apart.
+FIRST_TEST_LABELS = {
+    "mnist": [7, 2, 1, 0, 4, 1, 4, 9, 5, 9],
+    "fashion-mnist": [9, 2, 1, 1, 6, 1, 4, 6, 5, 7],
+}
+
+
+def load(name: str | os.PathLike[str] = "mnist", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+    """Return a data set by name, or the one in a folder of IDX files.
+
+    "mnist" (60,000 + 10,000 images of 28×28; LeCun, Cortes, Burges) and "fashion-mnist" (likewise;
+    Xiao, Rasul, Vollgraf 2017) are looked for in data_dir or its subfolder of that name, and nowhere
+    else if it is given; without, in $GPUNN_DATA/NAME (MNIST also in $GPUNN_DATA itself), then in the
+    user's cache, to which they are downloaded if need be. "digits" (1,437 + 360 images of 8×8; UCI,
+    Alpaydin and Kaynak 1998) comes with scikit-learn. Anything else is a folder with the four files
+    of MNIST, plain or gzipped; write "./mnist" for a folder that is called as a data set is.
+
+    Raises ValueError for an unknown name and for damaged files, DataUnavailable for missing ones.
+    """
+    if name == "digits":
+        return _load_digits()
+    if name in CLASSES:
+        return _load_mnist(str(name), data_dir)
+    if isinstance(name, os.PathLike) or os.path.isdir(name) or os.path.basename(name) != name:
+        folder = Path(name).expanduser()
+        return read_folder(str(folder), find_all_files(folder))
+    near = difflib.get_close_matches(name.lower(), NAMES, n=1)
+    hint = f' (did you mean "{near[0]}"?)' if near else ""
+    raise ValueError(f'unknown data set "{name}"{hint}: expected {", ".join(NAMES)} or a folder of IDX files')
+
+
+def _load_mnist(name: str, data_dir: str | os.PathLike[str] | None) -> Dataset:
+    files = _find_mnist(name, data_dir)
+    dataset = read_folder(name, files, CLASSES[name])
+    for other, labels in FIRST_TEST_LABELS.items():
+        if other != name and dataset.test.y[:10].tolist() == labels:
+            raise ValueError(f"{files[FILES[3]].parent} holds {other}, not {name}")
+    return dataset
+
+
+def _find_mnist(name: str, data_dir: str | os.PathLike[str] | None) -> dict[str, Path]:
+    if data_dir is not None:
+        given = Path(data_dir).expanduser()
+        return find_all_files(given / name, given)
+    cache = cache_folder(name)
+    for folder in (*_environment_folders(name), cache):
+        found = find_files(folder)
+        if len(found) == len(FILES):
+            return found
+    download(name, [stem for stem in FILES if stem not in find_files(cache)], cache)
+    return find_all_files(cache)
+
+
+def _environment_folders(name: str) -> list[Path]:
+    """$GPUNN_DATA itself means MNIST: Fashion-MNIST, of the same file names, needs a subfolder."""
+    if not os.environ.get("GPUNN_DATA"):
+        return []
+    root = Path(os.environ["GPUNN_DATA"]).expanduser()
+    return [root / name, root] if name == "mnist" else [root / name]
+
+
+def _load_digits() -> Dataset:
+    try:
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+    except ImportError as error:
+        raise DataUnavailable("the digits come with scikit-learn: pip install scikit-learn") from error
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # 0…16 → 0…255
+    train_images, test_images, train_labels, test_labels = train_test_split(
+        images, digits.target, test_size=0.2, random_state=0, stratify=digits.target
+    )
+    return Dataset(
+        name="digits",
+        train=Split.from_images(train_images, train_labels),
+        test=Split.from_images(test_images, test_labels),
+        image_shape=(8, 8),
+        classes=DIGITS,
+    )

@@ -1,0 +1,97 @@
+"""Download MNIST and Fashion-MNIST from their public mirrors, each file checked against its SHA-256."""
+
+import logging
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pooch
+
+from gpunn.datasets.dataset import DataUnavailable
+
+TIMEOUT = 10  # seconds without an answer
+
+MIRRORS = {
+    "mnist": (
+        "https://ossci-datasets.s3.amazonaws.com/mnist",
+        "https://storage.googleapis.com/cvdf-datasets/mnist",
+    ),
+    "fashion-mnist": (
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+        "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
+    ),
+}
+
+# Of the .gz files; Fashion-MNIST's are those that TensorFlow Datasets publishes.
+SHA256 = {
+    "mnist": {
+        "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    },
+    "fashion-mnist": {
+        "train-images-idx3-ubyte": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "train-labels-idx1-ubyte": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "t10k-images-idx3-ubyte": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "t10k-labels-idx1-ubyte": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    },
+}
+
+
+def cache_folder(name: str) -> Path:
+    """Return the folder of the user's cache that holds the downloaded files of a data set."""
+    return Path(pooch.os_cache("gpunn")) / name
+
+
+def download(name: str, stems: Sequence[str], folder: Path) -> None:
+    """Put STEM.gz of a data set into the folder, for each stem, from the first mirror that works.
+
+    A file appears there only when it is whole and its SHA-256 is right.
+
+    Raises DataUnavailable when every mirror fails.
+    """
+    reasons = []
+    for mirror in MIRRORS[name]:
+        try:
+            for stem in stems:
+                _retrieve(f"{mirror}/{stem}.gz", SHA256[name][stem], folder)
+            return
+        except (OSError, ValueError) as error:  # pooch: a wrong checksum is a ValueError
+            reasons.append(f"{urlsplit(mirror).netloc}: {_reason(error)}")
+    raise DataUnavailable(
+        f"cannot download {name} ({'; '.join(reasons)}): put {', '.join(f'{stem}.gz' for stem in stems)} "
+        f"in {folder}, or in any folder given with --data-dir or GPUNN_DATA"
+    )
+
+
+def _retrieve(url: str, sha256: str, folder: Path) -> None:
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    downloader = pooch.HTTPDownloader(progressbar=terminal, chunk_size=1 << 16, timeout=TIMEOUT)
+    with _quiet(pooch.get_logger()):
+        pooch.retrieve(url, f"sha256:{sha256}", url.rsplit("/", 1)[1], folder, downloader=downloader)
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _reason(error: Exception) -> str:
+    """Say in a few words what requests and pooch say in several hundred characters."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"HTTP {response.status_code}"
+    if "hash" in str(error):
+        return "wrong SHA-256"
+    system = re.search(r"\[\w+ -?\d+\] ([^:'\")]+)", str(error))  # [Errno 111] Connection refused
+    words = system[1] if system else str(error).rsplit(": ", 1)[-1].strip(" '\")>")
+    return words[:80] or type(error).__name__

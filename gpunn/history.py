@@ -1,0 +1,54 @@
+"""What happened: one record an epoch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass(frozen=True)
+class Record:
+    """One epoch. loss and accuracy are means over the epoch's examples, each measured just before its
+    own mini-batch's step; accuracy is None where the targets are not classes."""
+
+    epoch: int
+    loss: float
+    accuracy: float | None
+    validation_loss: float | None
+    validation_accuracy: float | None
+    seconds: float
+    examples_per_second: float
+
+
+@dataclass
+class History:
+    """The epochs of one call of fit; `interrupted` if Ctrl-C ended it."""
+
+    device: str
+    records: list[Record] = field(default_factory=list)
+    interrupted: bool = False
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def __getitem__(self, index: int) -> Record:
+        return self.records[index]
+
+    @property
+    def seconds(self) -> float:
+        """Time spent training, validation not included."""
+        return sum(record.seconds for record in self.records)
+
+    @property
+    def examples_per_second(self) -> float:
+        """Over all epochs, shuffling and gathering included."""
+        examples = sum(record.seconds * record.examples_per_second for record in self.records)
+        return examples / self.seconds if self.records else 0.0
+
+    def to_json(self) -> str:
+        """The same as JSON: {"device", "interrupted", "records": [{"epoch", "loss", …}, …]}."""
+        return json.dumps(asdict(self), indent=1)

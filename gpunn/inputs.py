@@ -1,0 +1,71 @@
+"""The door: what a user hands in, checked once, with the shapes in the error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What y means: class labels (m,), or else real targets (n_out, m)."""
+
+    labels: np.ndarray | None
+    targets: np.ndarray | None
+
+
+def check_X(X: ArrayLike, n_in: int) -> np.ndarray:
+    """X (n_in, m), an example a column; ValueError where it is not numbers, not that shape, or not finite."""
+    X = np.asarray(X)
+    if X.dtype.kind not in "buif":
+        raise ValueError(f"X must be numbers, not {X.dtype}")
+    if X.ndim != 2 or X.shape[0] != n_in:
+        hint = "; transpose it, since examples are columns" if X.ndim == 2 and X.shape[1] == n_in else ""
+        raise ValueError(f"X must be ({n_in}, m), one example a column, not {X.shape}{hint}")
+    if X.shape[1] == 0:
+        raise ValueError(f"X has no examples: its shape is {X.shape}")
+    _check_finite(X, "X")
+    return X
+
+
+def check_y(y: ArrayLike, m: int, n_out: int) -> Targets:
+    """y as class labels (m,) or targets (n_out, m); one-hot targets become labels."""
+    y = np.asarray(y)
+    if y.dtype.kind not in "buif":
+        raise ValueError(f"y must be numbers, not {y.dtype}")
+    if y.shape not in ((m,), (n_out, m)):
+        raise ValueError(f"y must be labels ({m},) or targets ({n_out}, {m}), not {y.shape}")
+    _check_finite(y, "y")
+    if y.ndim == 2 and n_out > 1:
+        one_hot = np.array_equal(np.sum(y, 0), np.ones(m)) and np.isin(y, (0, 1)).all()
+        return Targets(np.argmax(y, 0), None) if one_hot else Targets(None, np.asfortranarray(y))
+    y = y.ravel()
+    if n_out == 1 and not np.isin(y, (0, 1)).all():
+        return Targets(None, y[None])
+    return Targets(_check_labels(y, max(n_out, 2)), None)
+
+
+def _check_labels(y: np.ndarray, classes: int) -> np.ndarray:
+    labels = y.astype(np.intp)
+    if not np.array_equal(labels, y):
+        raise ValueError("y must be whole numbers where it is class labels")
+    outside = (labels < 0) | (labels >= classes)
+    if outside.any():
+        first = int(np.argmax(outside))
+        raise ValueError(f"labels must be in 0…{classes - 1}, but y[{first}] is {labels[first]}")
+    return labels
+
+
+def _check_finite(array: np.ndarray, name: str) -> None:
+    """A sum is finite only if every element is, so the common case needs no temporary array."""
+    if array.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.sum(array, dtype=np.float64)):
+            return
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        where = ", ".join(str(i) for i in bad[0])
+        raise ValueError(f"{name}[{where}] is {array[tuple(bad[0])]}: {name} must be finite")

@@ -1,0 +1,40 @@
+"""One bar a run: epoch, loss, accuracy, examples/s. Silent where stderr is not a terminal."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from tqdm import tqdm
+
+from gpunn.history import Record
+
+
+class ProgressBar:
+    """Counts examples over all epochs; `show` False keeps it silent."""
+
+    def __init__(self, m: int, epochs: int, device: str, show: bool) -> None:
+        self.epochs = epochs
+        self.bar = tqdm(
+            total=m * epochs,
+            desc=device,
+            unit=" examples",
+            unit_scale=True,
+            dynamic_ncols=True,
+            disable=not (show and sys.stderr.isatty()),
+        )
+        self.update = self.bar.update
+
+    def epoch(self, record: Record) -> None:
+        """Show the epoch that has just ended."""
+        shown = {"epoch": f"{record.epoch}/{self.epochs}", "loss": f"{record.loss:.4f}"}
+        accuracy = record.validation_accuracy if record.validation_accuracy is not None else record.accuracy
+        if accuracy is not None:
+            shown["accuracy"] = f"{accuracy:.2%}"
+        self.bar.set_postfix(shown)
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.bar.close()

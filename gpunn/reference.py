@@ -1,0 +1,121 @@
+"""The textbook: back-propagation one example at a time, in plain NumPy.
+
+This is the algorithm of Nielsen, "Neural Networks and Deep Learning", chapters 1 and 2, and shares no
+line with the rest of gpunn. It is what the tests hold gpunn against, and the per-example side of the
+benchmarks. Vectors are columns (n, 1); lists count from 0 for layer 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from scipy.special import erf
+
+from gpunn.names import look_up
+
+Vector: TypeAlias = np.ndarray
+Gradient: TypeAlias = list[tuple[np.ndarray, np.ndarray]]
+
+
+def _sigmoid(z: Vector) -> Vector:
+    return 1 / (1 + np.exp(-z))
+
+
+def _softmax(z: Vector) -> Vector:
+    e = np.exp(z - z.max())
+    return e / e.sum()
+
+
+def _normal_cdf(z: Vector) -> Vector:
+    return (1 + erf(z / np.sqrt(2))) / 2
+
+
+ACTIVATIONS: dict[str, tuple[Callable[[Vector], Vector], Callable[[Vector], np.ndarray]]] = {
+    # name: (f(z), the Jacobian of f at z: a vector where it is diagonal, else a matrix)
+    "sigmoid": (_sigmoid, lambda z: _sigmoid(z) * (1 - _sigmoid(z))),
+    "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
+    "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0) * 1.0),
+    "leaky relu": (lambda z: np.where(z > 0, z, 0.01 * z), lambda z: np.where(z > 0, 1, 0.01)),
+    "elu": (lambda z: np.where(z > 0, z, np.exp(z) - 1), lambda z: np.where(z > 0, 1, np.exp(z))),
+    "gelu": (
+        lambda z: z * _normal_cdf(z),
+        lambda z: _normal_cdf(z) + z * np.exp(-z * z / 2) / np.sqrt(2 * np.pi),
+    ),
+    "softplus": (lambda z: np.log(1 + np.exp(z)), _sigmoid),
+    "identity": (lambda z: z, np.ones_like),
+    "softmax": (_softmax, lambda z: np.diagflat(_softmax(z)) - _softmax(z) @ _softmax(z).T),
+}
+
+COSTS: dict[str, tuple[Callable[[Vector, Vector], float], Callable[[Vector, Vector], Vector]]] = {
+    # name: (C(a, y), ∂C/∂a)
+    "quadratic": (lambda a, y: float(np.sum((y - a) ** 2) / 2), lambda a, y: a - y),
+    "cross-entropy": (lambda a, y: float(-np.sum(y * np.log(a))), lambda a, y: -y / a),
+    "binary-cross-entropy": (
+        lambda a, y: float(-np.sum(y * np.log(a) + (1 - y) * np.log(1 - a))),
+        lambda a, y: (a - y) / (a * (1 - a)),
+    ),
+}
+
+
+@dataclass
+class Textbook:
+    """A network as the book writes it: lists of weights (n_l, n_{l-1}) and biases (n_l, 1)."""
+
+    weights: list[np.ndarray]
+    biases: list[np.ndarray]
+    activations: Sequence[str]
+    cost: str = "quadratic"
+
+    def __post_init__(self) -> None:
+        self._f = [look_up(ACTIVATIONS, name, "activation") for name in self.activations]
+        self._cost = look_up(COSTS, self.cost, "cost")
+
+    def feedforward(self, a: Vector) -> Vector:
+        """The outputs for one example a (n_0, 1)."""
+        for w, b, (f, _) in zip(self.weights, self.biases, self._f, strict=True):
+            a = f(w @ a + b)
+        return a
+
+    def loss(self, x: Vector, y: Vector) -> float:
+        """The cost of one example."""
+        return self._cost[0](self.feedforward(x), y)
+
+    def backprop(self, x: Vector, y: Vector) -> Gradient:
+        """[(∂C/∂w, ∂C/∂b), …] of one example, by BP1 to BP4."""
+        zs, activations = [], [x]
+        for w, b, (f, _) in zip(self.weights, self.biases, self._f, strict=True):
+            zs.append(w @ activations[-1] + b)
+            activations.append(f(zs[-1]))
+        delta = _times(self._f[-1][1](zs[-1]), self._cost[1](activations[-1], y))  # BP1
+        gradient = []
+        for l in range(len(zs) - 1, -1, -1):
+            gradient.append((delta @ activations[l].T, delta))  # BP4, BP3
+            if l > 0:
+                delta = _times(self._f[l - 1][1](zs[l - 1]), self.weights[l].T @ delta)  # BP2
+        return gradient[::-1]
+
+    def mean_gradient(self, X: np.ndarray, Y: np.ndarray) -> Gradient:
+        """The mean of `backprop` over the columns of X (n_0, m) and Y (n_L, m)."""
+        m = X.shape[1]
+        total = [(np.zeros_like(w), np.zeros_like(b)) for w, b in zip(self.weights, self.biases, strict=True)]
+        for j in range(m):
+            for (dw, db), (dw_j, db_j) in zip(total, self.backprop(X[:, j : j + 1], Y[:, j : j + 1]), strict=True):
+                dw += dw_j
+                db += db_j
+        return [(dw / m, db / m) for dw, db in total]
+
+    def epoch(self, X: np.ndarray, Y: np.ndarray, order: np.ndarray, batch_size: int, eta: float) -> None:
+        """One epoch of stochastic gradient descent over the columns in that order; the rest is trained too."""
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            for l, (dw, db) in enumerate(self.mean_gradient(X[:, batch], Y[:, batch])):
+                self.weights[l] = self.weights[l] - eta * dw
+                self.biases[l] = self.biases[l] - eta * db
+
+
+def _times(jacobian: np.ndarray, error: Vector) -> Vector:
+    """Jacobianᵀ · error; ⊙ where the Jacobian is diagonal."""
+    return jacobian * error if jacobian.shape == error.shape else jacobian.T @ error

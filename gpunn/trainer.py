@@ -1,0 +1,182 @@
+"""Training: an epoch is a permutation, a plan run many times, and a record.
+
+A *plan* is the flat list of bound calls for one chunk of mini-batches: gather, then feedforward,
+back-propagation and update for each, then measure. An epoch of m examples runs one plan as often as it
+fits and a second one for what is left, the short last mini-batch included.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpunn.activations import Activation, Calls
+from gpunn.backends.base import Backend, Examples, Pass
+from gpunn.backprop import backpropagate, feedforward
+from gpunn.costs import Cost
+from gpunn.history import History, Record
+from gpunn.optimizers import Optimizer, Update
+from gpunn.parameters import Parameters
+from gpunn.workspace import Chunk
+
+CHUNK_BYTES = 1 << 19  # gathered together: few calls for small batches, and still in the cache
+FORWARD_BATCH = 512  # columns at a time where there is nothing to learn
+
+Progress = Callable[[int], object]
+
+
+class Diverged(FloatingPointError):
+    """The cost became NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network where a backend wants it."""
+
+    be: Backend
+    sizes: Sequence[int]
+    f: Sequence[Activation]  # f[l], l = 1…L; f[0] is not used
+    cost: Cost
+    theta: Parameters
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A plan, how many examples it handles, and how often an epoch runs it."""
+
+    calls: Calls
+    m: int
+    times: int
+
+
+def chunks(m: int, batch_size: int, n_in: int, itemsize: int) -> Iterator[tuple[list[int], int]]:
+    """The mini-batch sizes of each plan of an epoch of m examples, and how often it runs."""
+    steps = max(1, CHUNK_BYTES // (batch_size * n_in * itemsize))
+    times, rest = divmod(m, steps * batch_size)
+    if times:
+        yield [batch_size] * steps, times
+    if rest:
+        full, short = divmod(rest, batch_size)
+        yield [batch_size] * full + ([short] if short else []), 1
+
+
+def bind_training(model: Model, examples: Examples, p: Pass, m: int, batch_size: int, update: Update) -> list[Stage]:
+    """One epoch of training."""
+    be, stages = model.be, []
+    for batches, times in chunks(m, batch_size, model.sizes[0], be.dtype.itemsize):
+        ws = Chunk(be, model.sizes, model.f[1:], model.cost, batches)
+        calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels)
+        for step in ws.steps():
+            calls += feedforward(be, model.theta, model.f, step)
+            calls += backpropagate(be, model.theta, model.f, model.cost, update, step)
+        calls += be.measure(model.cost, model.f[-1], ws.z, ws.a, ws.y, _labels(examples, ws), p)
+        calls += be.advance(p, ws.m)
+        stages.append(Stage(calls, ws.m, times))
+    return stages
+
+
+def bind_forward(model: Model, examples: Examples, p: Pass, m: int, *, outputs: Any = None) -> list[Stage]:
+    """One pass that learns nothing: it measures if there are targets, and collects the outputs if asked."""
+    be, stages = model.be, []
+    batch = min(FORWARD_BATCH, m)
+    for size, times in ((batch, m // batch), (m % batch, 1)):
+        if not size:
+            continue
+        ws = Chunk(be, model.sizes, model.f[1:], model.cost, [size])
+        calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels)
+        calls += feedforward(be, model.theta, model.f, next(ws.steps()))
+        if examples.labels is not None or examples.targets is not None:
+            calls += be.measure(model.cost, model.f[-1], ws.z, ws.a, ws.y, _labels(examples, ws), p)
+        if outputs is not None:
+            calls += be.collect(ws.a, p, into=outputs)
+        calls += be.advance(p, size)
+        stages.append(Stage(calls, size, times))
+    return stages
+
+
+def _labels(examples: Examples, ws: Chunk) -> Any:
+    return None if examples.labels is None else ws.labels
+
+
+def run(stages: Sequence[Stage], progress: Progress | None = None) -> None:
+    """Run an epoch's plans."""
+    for stage in stages:
+        for _ in range(stage.times):
+            for call in stage.calls:
+                call()
+            if progress:
+                progress(stage.m)
+
+
+class Evaluation:
+    """Loss and accuracy of a model over a fixed set of examples, bound once, run after every epoch."""
+
+    def __init__(self, model: Model, examples: Examples, m: int) -> None:
+        self.be, self.p, self.order = model.be, model.be.new_pass(m), np.arange(m)
+        self.has_labels = examples.labels is not None
+        self.stages = bind_forward(model, examples, self.p, m)
+
+    def __call__(self) -> tuple[float, float | None]:
+        self.be.begin(self.p, self.order)
+        run(self.stages)
+        losses, hits = self.be.results(self.p)
+        return mean(losses), mean(hits) if self.has_labels else None
+
+
+def mean(values: np.ndarray) -> float:
+    return float(np.mean(values, dtype=np.float64))
+
+
+def train(
+    model: Model,
+    examples: Examples,
+    m: int,
+    *,
+    epochs: int,
+    batch_size: int,
+    optimizer: Optimizer,
+    rng: np.random.Generator,
+    evaluation: Evaluation | None = None,
+    progress: Progress | None = None,
+    on_epoch_end: Callable[[Record], object] | None = None,
+) -> History:
+    """Train the model's θ for some epochs; Ctrl-C ends it and keeps what was learnt.
+
+    Raises Diverged when the cost is no longer finite, with θ as it was before that epoch.
+    """
+    be = model.be
+    history, p = History(be.description), be.new_pass(m)
+    update = optimizer.bind(be, model.sizes, model.theta)
+    stages = bind_training(model, examples, p, m, batch_size, update)
+    try:
+        for epoch in range(1, epochs + 1):
+            before = be.copy(model.theta.flat)
+            start = time.perf_counter()
+            be.begin(p, rng.permutation(m))
+            with np.errstate(all="ignore"):
+                run(stages, progress)
+            losses, hits = be.results(p)
+            seconds = time.perf_counter() - start
+            if not np.isfinite(losses).all():
+                be.copy(before, into=model.theta.flat)
+                raise Diverged(_advice(losses, epoch, batch_size))
+            validation = evaluation() if evaluation else (None, None)
+            accuracy = mean(hits) if examples.labels is not None else None
+            history.records.append(Record(epoch, mean(losses), accuracy, *validation, seconds, m / seconds))
+            if on_epoch_end:
+                on_epoch_end(history[-1])
+    except KeyboardInterrupt:
+        history.interrupted = True
+    return history
+
+
+def _advice(losses: np.ndarray, epoch: int, batch_size: int) -> str:
+    step = int(np.argmax(~np.isfinite(losses))) // batch_size + 1
+    return (
+        f"the cost became {losses[~np.isfinite(losses)][0]} in epoch {epoch}, step {step}: "
+        "try a smaller learning rate, or inputs scaled to about ±1"
+    )

@@ -1,0 +1,233 @@
+"""Pictures and .npy files: what a network is shown, and what is refused."""
+
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
+
+from gpunn.datasets import DataUnavailable, load
+from gpunn.datasets.images import read_columns, read_image
+
+MNIST = (28, 28)
+FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def seven(size=(200, 260), paper=255, ink=0):
+    """A drawn 7, off centre."""
+    page = Image.new("L", size, paper)
+    ImageDraw.Draw(page).line([(40, 60), (100, 60), (60, 180)], fill=ink, width=14)
+    return page
+
+
+def save(image, path, **options):
+    image.save(path, **options)
+    return path
+
+
+def correlation(a, b):
+    return np.corrcoef(a.astype(float), b.astype(float))[0, 1]
+
+
+def refused(action, *words):
+    with pytest.raises(ValueError) as caught:
+        action()
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert str(word) in str(caught.value)
+
+
+def test_a_digit_is_placed_as_in_mnist(tmp_path):
+    pixels = read_image(save(seven(), tmp_path / "7.png"), MNIST)
+    assert pixels.shape == (784,) and pixels.dtype == np.uint8
+    image = pixels.reshape(MNIST).astype(float)
+    rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+    assert len(rows) == 20 and len(columns) < 20  # fits the box, aspect kept
+    assert image.max() == 255 and np.median(image) == 0
+    assert abs((image.sum(axis=1) @ np.arange(28)) / image.sum() - 14) <= 0.5
+    assert abs((image.sum(axis=0) @ np.arange(28)) / image.sum() - 14) <= 0.5
+
+
+def rgba(page):
+    """The ink alone, on nothing."""
+    image = Image.new("RGBA", page.size, (0, 0, 0, 0))
+    image.putalpha(Image.fromarray(255 - np.asarray(page)))
+    return image
+
+
+VARIANTS = {
+    "rgb.png": lambda page: page.convert("RGB"),
+    "rgb.jpg": lambda page: page.convert("RGB"),
+    "grey.jpg": lambda page: page,
+    "cmyk.jpg": lambda page: page.convert("RGB").convert("CMYK"),
+    "palette.png": lambda page: page.convert("P"),
+    "bilevel.png": lambda page: page.convert("1"),
+    "transparent.png": rgba,
+    "grey-alpha.png": lambda page: rgba(page).convert("LA"),
+    "16-bit.png": lambda page: Image.fromarray(np.asarray(page).astype(np.uint16) * 257),
+    "inverted.png": lambda page: Image.fromarray(255 - np.asarray(page)),
+    "larger.png": lambda page: page.resize((1000, 1300), Image.Resampling.NEAREST),
+    "faint.png": lambda page: Image.fromarray((120 + np.asarray(page) // 5).astype(np.uint8)),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_mode_gives_the_same_digit(tmp_path, name):
+    plain = read_image(save(seven(), tmp_path / "plain.png"), MNIST)
+    variant = read_image(save(VARIANTS[name](seven()), tmp_path / name), MNIST)
+    assert correlation(plain, variant) > 0.97
+
+
+def test_orientation_of_a_photograph(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored turned by 90°
+    turned = seven().transpose(Image.Transpose.ROTATE_90)
+    pixels = read_image(save(turned, tmp_path / "photo.jpg", exif=exif), MNIST)
+    assert correlation(pixels, read_image(save(seven(), tmp_path / "a.png"), MNIST)) > 0.97
+
+
+def test_a_thin_stroke_is_not_faint(tmp_path):
+    page = Image.new("L", (900, 900), 255)
+    ImageDraw.Draw(page).line([(200, 100), (450, 800)], fill=0, width=2)
+    assert read_image(save(page, tmp_path / "thin.png"), MNIST).max() == 255
+
+
+def test_what_is_right_already_is_taken_as_it_is(tmp_path):
+    pixels = np.zeros(MNIST, np.uint8)
+    pixels[3:9, 2:5] = 200
+    path = save(Image.fromarray(pixels), tmp_path / "a.png")
+    for digit in (True, False):
+        np.testing.assert_array_equal(read_image(path, MNIST, digit), pixels.ravel())
+
+
+def test_other_pictures_are_only_resized(tmp_path):
+    page = np.full((56, 56), 250, np.uint8)
+    page[4:12, 8:16] = 50
+    pixels = read_image(save(Image.fromarray(page), tmp_path / "a.png"), MNIST, digit=False).reshape(MNIST)
+    assert pixels[3, 5] > 190 and abs(int(pixels[20, 20]) - 5) <= 1
+    wide = read_image(tmp_path / "a.png", (10, 30), digit=False)
+    assert wide.shape == (300,)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (32, 32), (20, 40), (1, 5)])
+def test_other_shapes(tmp_path, shape):
+    image = read_image(save(seven(), tmp_path / "7.png"), shape).reshape(shape)
+    height = np.flatnonzero(image.any(axis=1)).size
+    assert image.max() == 255
+    assert height == (8 if shape == (8, 8) else max(1, round(shape[0] * 20 / 28)))
+
+
+@pytest.mark.parametrize("digit", [True, False])
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_a_blank_image_is_refused(tmp_path, digit, grey):
+    page = np.full((40, 40), grey, np.uint8)
+    page[20, 20] ^= 3  # dust
+    path = save(Image.fromarray(page), tmp_path / "blank.png")
+    refused(lambda: read_image(path, MNIST, digit), path, "blank")
+    refused(lambda: read_image(save(Image.new("L", MNIST, grey), path), MNIST, digit), path, "blank")
+
+
+def test_what_is_no_picture_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("seven")
+    (tmp_path / "empty.png").write_bytes(b"")
+    for name in ("notes.txt", "empty.png", "none.png", "."):
+        refused(lambda name=name: read_image(tmp_path / name, MNIST), tmp_path / name)
+
+
+def test_a_picture_of_absurd_size_is_refused(tmp_path):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 0, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    refused(lambda: read_image(tmp_path / "bomb.png", MNIST), "bomb.png", "pixels")
+
+
+@FUZZ
+@given(kind=st.sampled_from(["png", "jpg", "gif"]), part=st.floats(0, 1), value=st.integers(0, 255))
+def test_a_damaged_picture_is_read_or_refused(tmp_path, kind, part, value):
+    path = save(seven((120, 200)), tmp_path / f"a.{kind}")
+    data = bytearray(path.read_bytes())
+    position = int(part * (len(data) - 1))
+    data[position] ^= value
+    path.write_bytes(data[: position + value])
+    try:
+        assert read_image(path, MNIST).shape == (784,)
+    except ValueError as error:
+        assert str(path) in str(error) and "\n" not in str(error)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_mnist_digits_survive_being_photographed(tmp_path, kind):
+    if not os.environ.get("GPUNN_DATA"):
+        pytest.skip("GPUNN_DATA is not set")
+    try:
+        mnist = load("mnist", data_dir=os.environ["GPUNN_DATA"])
+    except DataUnavailable as error:
+        pytest.skip(str(error))
+    correlations = []
+    for digit in mnist.test.X.T[:40]:
+        dark = Image.fromarray(255 - digit.reshape(MNIST)).resize((308, 308), Image.Resampling.NEAREST)
+        page = Image.new("L", (640, 480), 255)
+        page.paste(dark, (250, 90))
+        correlations.append(correlation(digit, read_image(save(page, tmp_path / f"a.{kind}"), MNIST)))
+    assert min(correlations) > 0.8 and np.mean(correlations) > 0.95
+
+
+# --- arrays
+
+
+@pytest.mark.parametrize(
+    ("shape", "columns"),
+    [((6,), 1), ((6, 4), 4), ((4, 6), 4), ((4, 2, 3), 4), ((6, 6), 6), ((6, 1), 1), ((1, 6), 1)],
+)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_columns_are_read(tmp_path, shape, columns, order):
+    array = np.arange(np.prod(shape), dtype=">f4").reshape(shape)
+    np.save(tmp_path / "x.npy", np.asarray(array, order=order))
+    X = read_columns(tmp_path / "x.npy", 6)
+    assert X.shape == (6, columns) and X.flags.f_contiguous and X.dtype == np.float32 and X.dtype.isnative
+    expected = array.reshape(6, -1) if shape[0] == 6 else array.reshape(columns, 6).T
+    np.testing.assert_array_equal(X, expected)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 7), (2, 2, 2), (6, 2, 3, 1), (), (6, 0), (0, 6)])
+def test_columns_of_another_length_are_refused(tmp_path, shape):
+    np.save(tmp_path / "x.npy", np.zeros(shape))
+    refused(lambda: read_columns(tmp_path / "x.npy", 6), "x.npy", shape)
+
+
+@pytest.mark.parametrize("array", [np.array([{}] * 6), np.array(["a"] * 6), np.zeros(6, complex)])
+def test_only_real_numbers_are_read(tmp_path, array):
+    np.save(tmp_path / "x.npy", array, allow_pickle=True)
+    refused(lambda: read_columns(tmp_path / "x.npy", 6), "x.npy")
+
+
+def test_what_is_no_npy_file_is_refused(tmp_path):
+    np.savez(tmp_path / "x.npz", np.zeros(6))
+    (tmp_path / "pickle.npy").write_bytes(b"\x80\x04K\x01.")
+    (tmp_path / "empty.npy").write_bytes(b"")
+    np.save(tmp_path / "short.npy", np.zeros((6, 100)))
+    os.truncate(tmp_path / "short.npy", 300)
+    for name in ("x.npz", "pickle.npy", "empty.npy", "short.npy", "none.npy", "."):
+        refused(lambda name=name: read_columns(tmp_path / name, 6), tmp_path / name)
+
+
+@FUZZ
+@given(part=st.floats(0, 1), value=st.integers(0, 255))
+def test_a_damaged_npy_file_is_read_or_refused(tmp_path, part, value):
+    path = tmp_path / "x.npy"
+    np.save(path, np.zeros((6, 4)))
+    data = bytearray(path.read_bytes())
+    position = int(part * (len(data) - 1))
+    data[position] ^= value
+    path.write_bytes(data)
+    try:
+        assert read_columns(path, 6).shape[0] == 6
+    except ValueError as error:
+        assert str(path) in str(error) and "\n" not in str(error)
