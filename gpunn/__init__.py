@@ -1,3 +1,40 @@
 """Fully connected networks, trained by matrix-based back-propagation on NumPy or CUDA."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from gpunn import datasets, reference
+from gpunn.activations import ACTIVATIONS, Activation
+from gpunn.backends import BackendError
+from gpunn.checks import check_gradients
+from gpunn.costs import COSTS, Cost
+from gpunn.history import History, Record
+from gpunn.initializers import INITIALIZERS
 from gpunn.network import Dense, Network
-from gpunn.optimizers import SGD, Adam
+from gpunn.optimizers import SGD, Adam, Momentum, Nesterov
+from gpunn.trainer import Diverged
+
+try:
+    __version__ = version("gpunn")
+except PackageNotFoundError:  # run from a checkout that is not installed
+    __version__ = "0+unknown"
+
+__all__ = [
+    "ACTIVATIONS",
+    "COSTS",
+    "INITIALIZERS",
+    "SGD",
+    "Activation",
+    "Adam",
+    "BackendError",
+    "Cost",
+    "Dense",
+    "Diverged",
+    "History",
+    "Momentum",
+    "Nesterov",
+    "Network",
+    "Record",
+    "check_gradients",
+    "datasets",
+    "reference",
+]

@@ -32,6 +32,7 @@ class Activation:
     backward(delta, a, z, s): calls for delta ← delta ⊙ f′(z), all (n, m); they may overwrite z and s.
     cuda: (f in z, f′ in a and z), as C expressions; None where there is no elementwise spelling.
     keeps_z: f′ needs z itself, so a must not overwrite it.
+    in_unit_interval: its values are in (0, 1).
     """
 
     name: str
@@ -39,6 +40,7 @@ class Activation:
     backward: Callable[[Array, Array, Array, Array], Calls]
     cuda: tuple[str, str] | None
     keeps_z: bool = False
+    in_unit_interval: bool = False
 
     @classmethod
     def from_functions(
@@ -204,7 +206,13 @@ def _nothing(*buffers: Array) -> Calls:
 
 
 _ALL = [
-    Activation("sigmoid", _sigmoid, _sigmoid_backward, cuda=("1 / (1 + exp(-z))", "a * (1 - a)")),
+    Activation(
+        "sigmoid",
+        _sigmoid,
+        _sigmoid_backward,
+        cuda=("1 / (1 + exp(-z))", "a * (1 - a)"),
+        in_unit_interval=True,
+    ),
     Activation("tanh", lambda a, s: [partial(np.tanh, a, a)], _tanh_backward, cuda=("tanh(z)", "1 - a * a")),
     Activation("relu", _relu, _relu_backward, cuda=("z > 0 ? z : T(0)", "T(a > 0)")),
     Activation(
@@ -231,7 +239,7 @@ _ALL = [
         cuda=("(z > 0 ? z : T(0)) + log1p(exp(-fabs(z)))", "-expm1(-a)"),
     ),
     Activation("identity", _nothing, _nothing, cuda=("z", "T(1)")),
-    Activation("softmax", _softmax, _softmax_backward, cuda=None),
+    Activation("softmax", _softmax, _softmax_backward, cuda=None, in_unit_interval=True),
 ]
 ACTIVATIONS = {f.name: f for f in _ALL}
 

@@ -28,6 +28,7 @@ class Cost:
     cuda: (loss, gradient) as C expressions in a and y.
     pairs_with: the activation for which f′ ⊙ ∂C/∂a is just a − y.
     loss_of_z(z, y, out), cuda_of_z: the loss written in z for that activation, where it is safer so.
+    in_unit_interval: only defined for outputs in (0, 1); beyond them it is taken to be level.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Cost:
     pairs_with: str | None = None
     loss_of_z: Spelling | None = None
     cuda_of_z: str | None = None
+    in_unit_interval: bool = False
 
     @classmethod
     def from_functions(
@@ -75,10 +77,21 @@ def _quadratic_gradient(a: Array, y: Array, out: Array) -> Calls:
     return [partial(np.subtract, a, y, out)]
 
 
+def _inside(a: Array, most: float, out: Array) -> Calls:
+    """out ← a, kept between the type's smallest normal number and `most`, where the logarithms are finite."""
+    return [partial(np.clip, a, constant(a, np.finfo(a.dtype).tiny), constant(a, most), out)]
+
+
+def _zero_outside(a: Array, inside: Array, out: Array) -> Calls:
+    """out ← 0 where a had to be kept inside: the cost is level there."""
+    outside = np.empty(a.shape, bool, order="F")
+    return [partial(np.not_equal, inside, a, outside), partial(np.copyto, out, 0, where=outside)]
+
+
 def _cross_entropy(a: Array, y: Array, out: Array) -> Calls:
-    """−y ln a, with a no smaller than the type's smallest normal number."""
+    """−y ln a."""
     return [
-        partial(np.maximum, a, constant(a, np.finfo(a.dtype).tiny), out=out),
+        *_inside(a, np.inf, out),
         partial(np.log, out, out),
         partial(np.multiply, out, y, out),
         partial(np.negative, out, out),
@@ -86,25 +99,25 @@ def _cross_entropy(a: Array, y: Array, out: Array) -> Calls:
 
 
 def _cross_entropy_gradient(a: Array, y: Array, out: Array) -> Calls:
-    """−y / a, with the same bound on a."""
+    """−y / a."""
+    inside = np.empty_like(a)
     return [
-        partial(np.maximum, a, constant(a, np.finfo(a.dtype).tiny), out=out),
-        partial(np.divide, y, out, out),
+        *_inside(a, np.inf, inside),
+        partial(np.divide, y, inside, out),
         partial(np.negative, out, out),
+        *_zero_outside(a, inside, out),
     ]
 
 
-def _inside(a: Array, out: Array) -> Calls:
-    """out ← a, kept where both ln a and ln(1 − a) are finite."""
-    limits = np.finfo(a.dtype)
-    return [partial(np.clip, a, constant(a, limits.tiny), constant(a, 1 - limits.epsneg), out)]
+def _below_one(a: Array) -> float:
+    return float(1 - np.finfo(a.dtype).epsneg)
 
 
 def _binary_cross_entropy(a: Array, y: Array, out: Array) -> Calls:
     """−y ln a − (1 − y) ln(1 − a) = (y − 1) ln(1 − a) − y ln a."""
     rest, weight = np.empty_like(a), np.empty_like(a)
     return [
-        *_inside(a, out),
+        *_inside(a, _below_one(a), out),
         partial(np.negative, out, rest),
         partial(np.log1p, rest, rest),
         partial(np.subtract, y, constant(a, 1), weight),
@@ -119,11 +132,12 @@ def _binary_cross_entropy_gradient(a: Array, y: Array, out: Array) -> Calls:
     """(a − y) / (a (1 − a))."""
     inside, error = np.empty_like(a), np.empty_like(a)
     return [
-        *_inside(a, inside),
+        *_inside(a, _below_one(a), inside),
         partial(np.subtract, inside, y, error),
         partial(np.subtract, constant(a, 1), inside, out),
         partial(np.multiply, out, inside, out),
         partial(np.divide, error, out, out),
+        *_zero_outside(a, inside, out),
     ]
 
 
@@ -148,8 +162,9 @@ _ALL = [
         "cross-entropy",
         _cross_entropy,
         _cross_entropy_gradient,
-        cuda=("-y * log(a > TINY ? a : TINY)", "-y / (a > TINY ? a : TINY)"),
+        cuda=("-y * log(a > TINY ? a : TINY)", "a > TINY ? -y / a : T(0)"),
         pairs_with="softmax",
+        in_unit_interval=True,
     ),
     Cost(
         "binary-cross-entropy",
@@ -157,9 +172,10 @@ _ALL = [
         _binary_cross_entropy_gradient,
         cuda=(
             "(y - 1) * log1p(-inside(a)) - y * log(inside(a))",
-            "(inside(a) - y) / (inside(a) * (1 - inside(a)))",
+            "inside(a) == a ? (a - y) / (a * (1 - a)) : T(0)",
         ),
         pairs_with="sigmoid",
+        in_unit_interval=True,
         loss_of_z=_binary_cross_entropy_of_z,
         cuda_of_z="(z > 0 ? z : T(0)) - z * y + log1p(exp(-fabs(z)))",
     ),

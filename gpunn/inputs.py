@@ -10,10 +10,14 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class Targets:
-    """What y means: class labels (m,), or else real targets (n_out, m)."""
+    """What y means: class labels (m,), or else real targets (n_out, m).
+
+    distributions: each example's targets sum to 1, as softmax's outputs do.
+    """
 
     labels: np.ndarray | None
     targets: np.ndarray | None
+    distributions: bool
 
 
 def check_X(X: ArrayLike, n_in: int) -> np.ndarray:
@@ -39,12 +43,14 @@ def check_y(y: ArrayLike, m: int, n_out: int) -> Targets:
         raise ValueError(f"y must be labels ({m},) or targets ({n_out}, {m}), not {y.shape}")
     _check_finite(y, "y")
     if y.ndim == 2 and n_out > 1:
-        one_hot = np.array_equal(np.sum(y, 0), np.ones(m)) and np.isin(y, (0, 1)).all()
-        return Targets(np.argmax(y, 0), None) if one_hot else Targets(None, np.asfortranarray(y))
+        distributions = np.allclose(np.sum(y, 0), 1)
+        if distributions and np.isin(y, (0, 1)).all():
+            return Targets(np.argmax(y, 0), None, True)
+        return Targets(None, np.asfortranarray(y), distributions)
     y = y.ravel()
     if n_out == 1 and not np.isin(y, (0, 1)).all():
-        return Targets(None, y[None])
-    return Targets(_check_labels(y, max(n_out, 2)), None)
+        return Targets(None, y[None], False)
+    return Targets(_check_labels(y, max(n_out, 2)), None, n_out > 1)
 
 
 def _check_labels(y: np.ndarray, classes: int) -> np.ndarray:

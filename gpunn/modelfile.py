@@ -22,7 +22,9 @@ from safetensors.numpy import save
 FORMAT, VERSION = "gpunn", "1"
 
 
-def write(path: Path, network: dict[str, Any], meta: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+def write(
+    path: Path, network: dict[str, Any], meta: dict[str, Any], tensors: Mapping[str, np.ndarray]
+) -> None:
     """Write beside, fsync, rename. OSError where the folder cannot be written."""
     metadata = {
         "format": FORMAT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from gpunn.activations import Activation
 from gpunn.backends.base import Backend
 from gpunn.costs import Cost
 from gpunn.history import History, Record
-from gpunn.inputs import check_X, check_y
+from gpunn.inputs import Targets, check_X, check_y
 from gpunn.names import look_up
 from gpunn.optimizers import Collect, Optimizer
 from gpunn.parameters import Parameters, length
@@ -84,6 +84,12 @@ class Network:
         self.layers = tuple(layers)
         self.sizes = (int(n_in), *(int(layer.n) for layer in layers))
         self.cost = costs.get(costs.usual_for(self.layers[-1].f.name) if cost is None else cost)
+        if self.cost.in_unit_interval and not self.layers[-1].f.in_unit_interval:
+            warnings.warn(
+                f"{self.cost.name} is defined for outputs in (0, 1), and {self.layers[-1].f.name} leaves them: "
+                "it learns nothing from an output beyond; use sigmoid or softmax",
+                stacklevel=2,
+            )
         self.meta = meta or {}
         self.rng = np.random.default_rng(seed)
         itemsize = self.dtype.itemsize
@@ -161,7 +167,7 @@ class Network:
         _at_least_one("epochs", epochs)
         _at_least_one("batch_size", batch_size)
         be = backends.choose(device, self.dtype, precision)
-        model = self._on(be)
+        model = self._on(be, y_)
         evaluation = self._evaluation(model, *validation) if validation else None
         with ProgressBar(m, epochs, be.description, show=verbose) as bar:
 
@@ -202,26 +208,32 @@ class Network:
 
     def evaluate(self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu") -> tuple[float, float | None]:
         """(loss, accuracy), means over the examples; accuracy is None where y is not classes."""
-        return self._evaluation(self._on(backends.choose(device, self.dtype)), X, y)()
+        be = backends.choose(device, self.dtype)
+        return self._evaluation(self._on(be), X, y)()
 
-    def gradients(self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu") -> list[tuple[np.ndarray, np.ndarray]]:
+    def gradients(
+        self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu"
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
         """[(dw, db), …] for layers 1…L: the mean of ∂C/∂w and ∂C/∂b over the examples."""
         X = check_X(X, self.sizes[0])
         m = X.shape[1]
         y_ = check_y(y, m, self.sizes[-1])
-        model = self._on(backends.choose(device, self.dtype))
+        model = self._on(backends.choose(device, self.dtype), y_)
         be, p = model.be, model.be.new_pass(m)
         collected = Collect(be, self.sizes)
         trainer.run(trainer.bind_training(model, be.examples(X, y_.labels, y_.targets), p, m, m, collected))
         g = Parameters(self.sizes, be.download(collected.g.flat), self.dtype.itemsize)
         return list(zip(g.w[1:], g.b[1:], strict=True))
 
-    def _on(self, be: Backend) -> trainer.Model:
-        """This network with a θ of its own on the backend."""
+    def _on(self, be: Backend, y: Targets | None = None) -> trainer.Model:
+        """This network with a θ of its own on the backend, to be trained on y."""
+        cost = self.cost
+        if y and not y.distributions and cost.pairs_with == "softmax":
+            cost = replace(cost, pairs_with=None)  # a − y is only right where y sums to 1
         theta = be.parameters(self.sizes)
         be.copy(be.upload(self._theta.flat), into=theta.flat)
         f = [activations.ACTIVATIONS["identity"], *(layer.f for layer in self.layers)]
-        return trainer.Model(be, self.sizes, f, self.cost, theta)
+        return trainer.Model(be, self.sizes, f, cost, theta)
 
     def _evaluation(self, model: trainer.Model, X: ArrayLike, y: ArrayLike) -> trainer.Evaluation:
         X = check_X(X, self.sizes[0])
@@ -232,7 +244,9 @@ class Network:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network as a safetensors file; a good file is replaced only by a whole one."""
-        layers = [{"n": layer.n, "activation": layer.f.name, "init": layer.initializer} for layer in self.layers]
+        layers = [
+            {"n": layer.n, "activation": layer.f.name, "init": layer.initializer} for layer in self.layers
+        ]
         network = {"n_in": self.sizes[0], "layers": layers, "cost": self.cost.name}
         tensors = {f"w{l}": w for l, w in enumerate(self.weights, start=1)}
         tensors |= {f"b{l}": b for l, b in enumerate(self.biases, start=1)}

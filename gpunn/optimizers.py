@@ -57,6 +57,16 @@ class SGD:
         return _Momentum(self, be, sizes, theta) if self.momentum else _Plain(self, be, theta)
 
 
+def Momentum(learning_rate: float = 0.1, momentum: float = 0.9, l2: float = 0.0) -> SGD:
+    """Gradient descent with classical momentum."""
+    return SGD(learning_rate, momentum, l2=l2)
+
+
+def Nesterov(learning_rate: float = 0.1, momentum: float = 0.9, l2: float = 0.0) -> SGD:
+    """Gradient descent with Nesterov's momentum."""
+    return SGD(learning_rate, momentum, nesterov=True, l2=l2)
+
+
 class _Plain:
     """θ ← θ − η ∇C: the product lands in θ."""
 
@@ -154,12 +164,7 @@ def _check(true: bool, rule: str, value: float) -> None:
         raise ValueError(f"{rule}, not {value}")
 
 
-OPTIMIZERS: dict[str, Any] = {
-    "sgd": SGD,
-    "momentum": lambda learning_rate=0.1, l2=0.0: SGD(learning_rate, momentum=0.9, l2=l2),
-    "nesterov": lambda learning_rate=0.1, l2=0.0: SGD(learning_rate, momentum=0.9, nesterov=True, l2=l2),
-    "adam": Adam,
-}
+OPTIMIZERS: dict[str, Any] = {"sgd": SGD, "momentum": Momentum, "nesterov": Nesterov, "adam": Adam}
 
 
 def get(optimizer: str | Optimizer) -> Optimizer:

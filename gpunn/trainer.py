@@ -64,7 +64,9 @@ def chunks(m: int, batch_size: int, n_in: int, itemsize: int) -> Iterator[tuple[
         yield [batch_size] * full + ([short] if short else []), 1
 
 
-def bind_training(model: Model, examples: Examples, p: Pass, m: int, batch_size: int, update: Update) -> list[Stage]:
+def bind_training(
+    model: Model, examples: Examples, p: Pass, m: int, batch_size: int, update: Update
+) -> list[Stage]:
     """One epoch of training."""
     be, stages = model.be, []
     for batches, times in chunks(m, batch_size, model.sizes[0], be.dtype.itemsize):

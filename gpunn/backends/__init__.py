@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,49 @@ import numpy as np
 from gpunn.backends.base import Backend, BackendError
 from gpunn.backends.host import Host
 
-__all__ = ["Backend", "BackendError", "Host", "choose"]
+__all__ = ["Backend", "BackendError", "Host", "choose", "cuda_devices", "explain_cuda"]
+
+CUDA_PRECISIONS = ("tf32", "bf16")
 
 
 def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None) -> Backend:
-    return Host(str(dtype))
+    """The backend for device auto, cpu, cuda or cuda:N.
+
+    precision: the dtype itself, or on CUDA "tf32" or "bf16" for a float32 network. ValueError for a
+    device or precision that is none; BackendError, with the reason, for one that cannot be had.
+    """
+    named = re.fullmatch(r"(auto|cpu|cuda)(?::(\d+))?", device)
+    if not named or (named[2] and named[1] != "cuda"):
+        raise ValueError(f"unknown device '{device}': choose from auto, cpu, cuda, cuda:N")
+    dtype = np.dtype(dtype).name
+    precision = precision or dtype
+    if precision != dtype and not (precision in CUDA_PRECISIONS and dtype == "float32"):
+        raise ValueError(
+            f"unknown precision '{precision}' for a {dtype} network: choose from {dtype}, tf32, bf16"
+        )
+    if named[1] != "cpu":
+        index = int(named[2] or 0)
+        reason = explain_cuda(index)
+        if not reason:
+            from gpunn.backends.cuda import Cuda, CupyDevice
+
+            return Cuda(CupyDevice(index), precision)
+        if named[1] == "cuda":
+            raise BackendError(f"no CUDA device: {reason}")
+    if precision in CUDA_PRECISIONS:
+        raise BackendError(f"precision {precision} needs a CUDA device")
+    return Host(dtype)
+
+
+def explain_cuda(index: int = 0) -> str:
+    """Why that CUDA device cannot be used, in one line; empty if it works."""
+    from gpunn.backends import cuda
+
+    return cuda.explain(index)
+
+
+def cuda_devices() -> list[str]:
+    """The CUDA devices that work, by name."""
+    from gpunn.backends import cuda
+
+    return cuda.devices()

@@ -73,7 +73,9 @@ class Backend(Protocol):
         """Zeros in θ's layout."""
 
     def examples(self, X: np.ndarray, labels: np.ndarray | None, targets: np.ndarray | None) -> Examples: ...
-    def new_pass(self, m: int) -> Pass: ...
+    def new_pass(self, m: int) -> Pass:
+        """A pass over m examples as they lie."""
+
     def begin(self, p: Pass, order: np.ndarray) -> None:
         """Start the pass again, with the examples in this order."""
 
@@ -82,7 +84,6 @@ class Backend(Protocol):
 
     def copy(self, array: Any, *, into: Any = None) -> Any:
         """A copy of a flat array, in new memory or into an array like it."""
-
 
     # verbs
     def gather(self, examples: Examples, p: Pass, *, x: Any, y: Any, labels: Any) -> Calls:
@@ -120,5 +121,7 @@ class Backend(Protocol):
     def scale(self, alpha: float, x: Any) -> Calls:
         """x ← alpha x, for a vector."""
 
-    def adam(self, theta: Any, g: Any, m: Any, v: Any, eta: float, beta1: float, beta2: float, epsilon: float) -> Calls:
+    def adam(
+        self, theta: Any, g: Any, m: Any, v: Any, eta: float, beta1: float, beta2: float, epsilon: float
+    ) -> Calls:
         """One step of Adam over flat θ; counts its own steps."""

@@ -145,7 +145,9 @@ class Host:
             return [partial(np.subtract, a.plain, y, out)]
         return [*cost.gradient(a.plain, y, out), *f.backward(out, a.plain, z, self._scratch(out))]
 
-    def hidden_error(self, w: Array, delta: Array, f: Activation, z: Array, a: Columns, *, out: Array) -> Calls:
+    def hidden_error(
+        self, w: Array, delta: Array, f: Activation, z: Array, a: Columns, *, out: Array
+    ) -> Calls:
         product = self._product(1, w, delta, 0, out, trans_a=1)
         return [*product, *f.backward(out, a.plain, z, self._scratch(out))]
 
@@ -154,7 +156,9 @@ class Host:
     ) -> Calls:
         return self._product(alpha, delta, a.ones, beta, into.wb[layer], trans_b=1)
 
-    def measure(self, cost: Cost, f: Activation, z: Array, a: Columns, y: Array, labels: Array, p: Pass) -> Calls:
+    def measure(
+        self, cost: Cost, f: Activation, z: Array, a: Columns, y: Array, labels: Array, p: Pass
+    ) -> Calls:
         a_L, c, share = a.plain, y.shape[1], np.empty_like(y)
         calls = cost.loss_of_z(z, y, share) if cost.reads_z(f.name) else cost.loss(a_L, y, share)
 
@@ -196,7 +200,15 @@ class Host:
         return [partial(np.multiply, x, constant(x, alpha), x)]
 
     def adam(
-        self, theta: Array, g: Array, m: Array, v: Array, eta: float, beta1: float, beta2: float, epsilon: float
+        self,
+        theta: Array,
+        g: Array,
+        m: Array,
+        v: Array,
+        eta: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
     ) -> Calls:
         step, rate, small = 0, constant(theta, 0), constant(theta, 0)
 

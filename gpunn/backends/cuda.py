@@ -1,0 +1,412 @@
+"""CUDA through CuPy: the verbs as kernels of kernels.cu and cuBLAS products.
+
+The verbs drive a GPU through the few operations of `Device`, which CuPy implements here. Nothing else in
+gpunn imports cupy, and only when a CUDA device is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpunn.activations import Activation, Call, Calls
+from gpunn.backends.base import UINT8_SCALE, BackendError, Examples, Pass
+from gpunn.costs import Cost
+from gpunn.parameters import Parameters, length
+
+KERNELS = Path(__file__).with_name("kernels.cu").read_text(encoding="utf-8")
+THREADS = 256
+PRECISIONS = ("float32", "float64", "tf32", "bf16")
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A column-major array in device memory; `memory` keeps what it points into alive."""
+
+    pointer: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    memory: Any
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def part(self, offset: int, shape: tuple[int, ...]) -> Buffer:
+        """A view of that shape, beginning at that element."""
+        return replace(self, pointer=self.pointer + offset * self.dtype.itemsize, shape=shape)
+
+
+class Device(Protocol):
+    """The narrow waist: all that the verbs need of a GPU."""
+
+    description: str
+
+    def allocate(self, nbytes: int) -> tuple[int, Any]:
+        """(pointer, what keeps it alive), with unspecified contents."""
+
+    def write(self, pointer: int, array: np.ndarray) -> None:
+        """Copy contiguous host memory to the device."""
+
+    def read(self, pointer: int, array: np.ndarray) -> None:
+        """Copy device memory into a contiguous host array, once all that was launched is done."""
+
+    def copy(self, pointer: int, source: int, nbytes: int) -> None:
+        """Copy from device memory to device memory."""
+
+    def compile(self, source: str) -> Callable[[str], Any]:
+        """Compile CUDA C++; what comes back finds a kernel by name."""
+
+    def launch(self, kernel: Any, threads: int, arguments: tuple[Any, ...]) -> Call:
+        """A bound launch of that many threads. Buffers go as pointers, the rest as NumPy scalars."""
+
+    def product(
+        self,
+        a: Buffer,
+        b: Buffer,
+        c: Buffer,
+        alpha: float,
+        beta: float,
+        trans_a: bool,
+        trans_b: bool,
+        precision: str,
+    ) -> Call:
+        """A bound c ← alpha op(a) op(b) + beta c; a zero beta means that c is not read."""
+
+
+class Cuda:
+    """The verbs on a CUDA device. precision: float32, float64, or tf32 or bf16 products of float32."""
+
+    name = "cuda"
+
+    def __init__(self, device: Device, precision: str = "float32") -> None:
+        self.device, self.precision = device, precision
+        self.description = device.description
+        self.dtype = np.dtype("float64" if precision == "float64" else "float32")
+        self._compiled = lru_cache(maxsize=None)(
+            lambda extra: device.compile(preamble(self.dtype) + extra + KERNELS)
+        )
+
+    # storage
+
+    def _new(self, shape: tuple[int, ...], dtype: Any = None) -> Buffer:
+        dtype = self.dtype if dtype is None else np.dtype(dtype)
+        pointer, memory = self.device.allocate(max(1, math.prod(shape)) * dtype.itemsize)
+        return Buffer(pointer, shape, dtype, memory)
+
+    def _put(self, array: np.ndarray, dtype: Any = None) -> Buffer:
+        array = np.asfortranarray(array, self.dtype if dtype is None else dtype)
+        buffer = self._new(array.shape, array.dtype)
+        self.device.write(buffer.pointer, array)
+        return buffer
+
+    def upload(self, array: np.ndarray) -> Buffer:
+        return self._put(array)
+
+    def download(self, array: Buffer) -> np.ndarray:
+        host = np.empty(array.shape, array.dtype, order="F")
+        self.device.read(array.pointer, host)
+        return host
+
+    def copy(self, array: Buffer, *, into: Buffer | None = None) -> Buffer:
+        into = self._new(array.shape, array.dtype) if into is None else into
+        self.device.copy(into.pointer, array.pointer, array.size * array.dtype.itemsize)
+        return into
+
+    def matrix(self, n: int, m: int) -> Buffer:
+        return self._new((n, m))
+
+    inputs = matrix
+
+    def hidden(self, n: int, m: int, over: Buffer) -> Buffer:
+        return over
+
+    outputs = hidden
+
+    def label_buffer(self, m: int) -> Buffer:
+        return self._new((m,), np.int64)
+
+    def columns(self, buffer: Buffer, start: int, stop: int) -> Buffer:
+        n = buffer.shape[0]
+        return buffer.part(start * n, (n, stop - start))
+
+    def parameters(self, sizes: Sequence[int]) -> Parameters:
+        itemsize = self.dtype.itemsize
+        return Parameters(sizes, self._put(np.zeros(length(sizes, itemsize))), itemsize, Buffer.part)
+
+    def examples(self, X: np.ndarray, labels: np.ndarray | None, targets: np.ndarray | None) -> Examples:
+        return Examples(
+            self._put(X, np.uint8 if X.dtype == np.uint8 else None),
+            None if labels is None else self._put(labels, np.int64),
+            None if targets is None else self._put(targets),
+        )
+
+    def new_pass(self, m: int) -> Pass:
+        order, position = self._put(np.arange(m), np.int64), self._put(np.zeros(1), np.int64)
+        return Pass(order, self._new((m,)), self._put(np.zeros(m), np.uint8), position)
+
+    def begin(self, p: Pass, order: np.ndarray) -> None:
+        self.device.write(p.order.pointer, order.astype(np.int64))
+        self.device.write(p.position.pointer, np.zeros(1, np.int64))
+
+    def results(self, p: Pass) -> tuple[np.ndarray, np.ndarray]:
+        return self.download(p.losses), self.download(p.hits)
+
+    # verbs
+
+    def gather(self, examples: Examples, p: Pass, *, x: Buffer, y: Buffer, labels: Buffer) -> Calls:
+        calls = self._gather(examples.X, p, x)
+        if examples.targets is not None:
+            calls += self._gather(examples.targets, p, y)
+        if examples.labels is not None:
+            calls += self._launch("gather_labels", labels.size, examples.labels, p.order, p.position, labels)
+            calls += self._launch("targets_of", y.size, y.shape[0], labels, y)
+        return calls
+
+    def _gather(self, source: Buffer, p: Pass, out: Buffer) -> Calls:
+        where = (out.size, out.shape[0], source, p.order, p.position)
+        if source.dtype == np.uint8:
+            return self._launch("gather_bytes", *where, UINT8_SCALE, out)
+        return self._launch("gather_values", *where, out)
+
+    def affine(self, theta: Parameters, layer: int, a: Buffer, *, out: Buffer) -> Calls:
+        return [
+            *self._product(1, theta.w[layer], a, 0, out),
+            *self._launch("add_bias", out.size, out.shape[0], theta.b[layer], out),
+        ]
+
+    def activate(self, f: Activation, z: Buffer, *, out: Buffer) -> Calls:
+        if f.name == "softmax":
+            return self._launch("softmax", out.shape[1], out.shape[0], z, out)
+        return self._launch("activate", out.size, z, out, module=activation_source(f))
+
+    def output_error(
+        self, cost: Cost, f: Activation, z: Buffer, a: Buffer, y: Buffer, *, out: Buffer
+    ) -> Calls:
+        if cost.pairs_with == f.name:
+            return self._launch("difference", out.size, a, y, out)
+        gradient = self._launch("cost_gradient", out.size, a, y, out, module=cost_source(cost, f))
+        return [*gradient, *self._times_derivative(f, out, a, z)]
+
+    def hidden_error(
+        self, w: Buffer, delta: Buffer, f: Activation, z: Buffer, a: Buffer, *, out: Buffer
+    ) -> Calls:
+        product = self._product(1, w, delta, 0, out, trans_a=True)
+        return [*product, *self._times_derivative(f, out, a, z)]
+
+    def _times_derivative(self, f: Activation, delta: Buffer, a: Buffer, z: Buffer) -> Calls:
+        if f.name == "softmax":
+            return self._launch("times_softmax_jacobian", delta.shape[1], delta.shape[0], delta, a)
+        return self._launch("times_derivative", delta.size, delta, a, z, module=activation_source(f))
+
+    def gradient(
+        self, delta: Buffer, a: Buffer, alpha: float, beta: float, *, into: Parameters, layer: int
+    ) -> Calls:
+        n, m = delta.shape
+        return [
+            *self._launch("bias_gradient", n, m, delta, float(alpha), float(beta), into.b[layer]),  # BP3
+            *self._product(alpha, delta, a, beta, into.w[layer], trans_b=True),  # BP4
+        ]
+
+    def measure(
+        self, cost: Cost, f: Activation, z: Buffer, a: Buffer, y: Buffer, labels: Any, p: Pass
+    ) -> Calls:
+        n, m = y.shape
+        source = cost_source(cost, f)
+        calls = self._launch("column_losses", m, n, a, y, z, p.losses, p.position, module=source)
+        if labels is not None:
+            calls += self._launch("column_hits", m, n, a, labels, p.hits, p.position)
+        return calls
+
+    def collect(self, a: Buffer, p: Pass, *, into: Buffer) -> Calls:
+        return self._launch("collect", a.size, a.shape[0], a, p.position, into)
+
+    def advance(self, p: Pass, m: int) -> Calls:
+        return self._launch("advance", 1, m, p.position)
+
+    def add(self, alpha: float, x: Buffer, *, into: Buffer) -> Calls:
+        return self._launch("add", x.size, float(alpha), x, into)
+
+    def scale(self, alpha: float, x: Buffer) -> Calls:
+        return self._launch("scale", x.size, float(alpha), x)
+
+    def adam(
+        self,
+        theta: Buffer,
+        g: Buffer,
+        m: Buffer,
+        v: Buffer,
+        eta: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+    ) -> Calls:
+        state = self._put(np.zeros(3), np.float64)
+        settings = [np.float64(x) for x in (eta, beta1, beta2, epsilon)]
+        return [
+            *self._launch("adam_begin", 1, *settings, state),
+            *self._launch("adam", theta.size, theta, g, m, v, beta1, beta2, state),
+        ]
+
+    def _launch(self, kernel: str, count: int, *arguments: Any, module: str = "") -> Calls:
+        """A kernel over `count` threads, which it takes as its first argument."""
+        bound = (np.int64(count), *(self._argument(x) for x in arguments))
+        return [self.device.launch(self._compiled(module)(kernel), count, bound)]
+
+    def _argument(self, x: Any) -> Any:
+        """Python's whole numbers are the kernels' Index, its floats their T."""
+        return np.int64(x) if isinstance(x, int) else self.dtype.type(x) if type(x) is float else x
+
+    def _product(
+        self,
+        alpha: float,
+        a: Buffer,
+        b: Buffer,
+        beta: float,
+        c: Buffer,
+        trans_a: bool = False,
+        trans_b: bool = False,
+    ) -> Calls:
+        return [self.device.product(a, b, c, alpha, beta, trans_a, trans_b, self.precision)]
+
+
+def preamble(dtype: np.dtype[Any]) -> str:
+    """The scalar type T of kernels.cu, and its limits."""
+    name, suffix, limits = (
+        ("double", "", np.finfo(dtype)) if dtype == np.float64 else ("float", "f", np.finfo(dtype))
+    )
+    return f"typedef {name} T;\n#define TINY {limits.tiny}{suffix}\n#define EPSNEG {limits.epsneg}{suffix}\n"
+
+
+def activation_source(f: Activation) -> str:
+    """The C spelling of an activation, for kernels.cu."""
+    if f.cuda is None:
+        raise BackendError(f"the activation '{f.name}' has no CUDA spelling: give Activation its `cuda` pair")
+    return f"#define F(z) ({f.cuda[0]})\n#define F_PRIME(a, z) ({f.cuda[1]})\n"
+
+
+def cost_source(cost: Cost, f: Activation) -> str:
+    """The C spelling of a cost after an activation, for kernels.cu."""
+    if cost.cuda is None:
+        raise BackendError(f"the cost '{cost.name}' has no CUDA spelling: give Cost its `cuda` pair")
+    loss = cost.cuda_of_z if cost.reads_z(f.name) else cost.cuda[0]
+    return f"#define LOSS(a, y, z) ({loss})\n#define COST_GRADIENT(a, y) ({cost.cuda[1]})\n"
+
+
+class CupyDevice:
+    """A CUDA device driven by CuPy."""
+
+    REAL = {"float32": 0, "float64": 1, "tf32": 0, "bf16": 0}  # cudaDataType_t of the operands
+    COMPUTE = {"float32": 68, "float64": 70, "tf32": 77, "bf16": 75}  # cublasComputeType_t
+
+    def __init__(self, index: int = 0) -> None:
+        import cupy
+        from cupy_backends.cuda.libs import cublas
+
+        self.cupy, self.cublas, self.index = cupy, cublas, index
+        cupy.cuda.Device(index).use()
+        properties = cupy.cuda.runtime.getDeviceProperties(index)
+        self.description = f"cuda:{index} ({properties['name'].decode()})"
+        self._handle = cupy.cuda.device.get_cublas_handle()
+
+    def allocate(self, nbytes: int) -> tuple[int, Any]:
+        try:
+            memory = self.cupy.cuda.alloc(nbytes)
+        except self.cupy.cuda.memory.OutOfMemoryError:
+            free, total = self.cupy.cuda.runtime.memGetInfo()
+            raise BackendError(
+                f"{self.description} is out of memory: {nbytes / 2**20:.0f} MiB were needed, "
+                f"{free / 2**20:.0f} of {total / 2**20:.0f} MiB are free"
+            ) from None
+        return memory.ptr, memory
+
+    def write(self, pointer: int, array: np.ndarray) -> None:
+        self.cupy.cuda.runtime.memcpy(pointer, array.ctypes.data, array.nbytes, 1)  # host to device
+
+    def read(self, pointer: int, array: np.ndarray) -> None:
+        self.cupy.cuda.runtime.memcpy(array.ctypes.data, pointer, array.nbytes, 2)  # device to host
+
+    def copy(self, pointer: int, source: int, nbytes: int) -> None:
+        self.cupy.cuda.runtime.memcpy(pointer, source, nbytes, 3)  # device to device
+
+    def compile(self, source: str) -> Callable[[str], Any]:
+        module = self.cupy.RawModule(code=source, options=("--std=c++17",))
+        return module.get_function  # type: ignore[no-any-return]
+
+    def launch(self, kernel: Any, threads: int, arguments: tuple[Any, ...]) -> Call:
+        passed = tuple(np.uintp(x.pointer) if isinstance(x, Buffer) else x for x in arguments)
+        alive = [x.memory for x in arguments if isinstance(x, Buffer)]
+        call = partial(kernel, (-(-threads // THREADS),), (THREADS,), passed)
+        call.__dict__["alive"] = alive
+        return call
+
+    def product(
+        self,
+        a: Buffer,
+        b: Buffer,
+        c: Buffer,
+        alpha: float,
+        beta: float,
+        trans_a: bool,
+        trans_b: bool,
+        precision: str,
+    ) -> Call:
+        scalars = np.array([alpha, beta], c.dtype)
+        (n, m), k = c.shape, a.shape[0] if trans_a else a.shape[1]
+        real, compute = self.REAL[precision], self.COMPUTE[precision]
+        call = partial(
+            self.cublas.gemmEx, self._handle, int(trans_a), int(trans_b), n, m, k,
+            scalars.ctypes.data, a.pointer, real, a.shape[0], b.pointer, real, b.shape[0],
+            scalars.ctypes.data + scalars.itemsize, c.pointer, real, c.shape[0], compute, -1,
+        )  # fmt: skip
+        call.__dict__["alive"] = [scalars, a.memory, b.memory, c.memory]
+        return call
+
+
+@lru_cache(maxsize=None)
+def explain(index: int = 0) -> str:
+    """Why that CUDA device cannot be used, in one line; empty if a kernel and a product really ran on it."""
+    if find_spec("cupy") is None:
+        return "cupy is not installed"
+    try:
+        import cupy
+
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:  # cupy raises what its many libraries raise
+        return _one_line(error)
+    if index >= count:
+        return f"there is no CUDA device {index}: this machine has {count}"
+    try:
+        _trial(Cuda(CupyDevice(index)))
+    except Exception as error:
+        return f"CUDA device {index} failed its trial: {_one_line(error)}"
+    return ""
+
+
+def _trial(be: Cuda) -> None:
+    """A product and a kernel, and their results."""
+    a, c = be.upload(np.eye(8)), be.upload(np.zeros((8, 8)))
+    for call in [*be._product(2, a, a, 0, c), *be.add(1, a, into=c)]:
+        call()
+    if not np.array_equal(be.download(c), 3 * np.eye(8)):
+        raise BackendError("2·I·I + I came out wrong")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def devices() -> list[str]:
+    """What CUDA devices there are, by CuPy's word."""
+    if explain():
+        return []
+    import cupy
+
+    return [CupyDevice(index).description for index in range(cupy.cuda.runtime.getDeviceCount())]

@@ -1,0 +1,183 @@
+// The CUDA backend's kernels: one small kernel a verb, one thread an element or a column.
+//
+// Compiled with a preamble that defines T (float or double), TINY (its smallest normal number) and, for
+// the elementwise modules, the C spellings of one activation or cost: F(z), F_PRIME(a, z), LOSS(a, y, z),
+// COST_GRADIENT(a, y). Matrices are column-major, an example a column; m columns of n rows, no padding.
+// Every kernel takes its number of threads' worth of work first and ignores the threads beyond it.
+// No atomics: what a kernel computes does not depend on the order of its threads.
+
+typedef long long Index;
+
+#define FOR_EACH(i, count)                                                \
+    const Index i = (Index)blockIdx.x * blockDim.x + threadIdx.x;         \
+    if (i >= count) return;
+
+#if defined(F)  // ---------------------------------------------------------------- one activation
+
+// a = f(z)
+extern "C" __global__ void activate(Index count, const T* zs, T* as) {
+    FOR_EACH(i, count)
+    const T z = zs[i];
+    as[i] = F(z);
+}
+
+// delta = delta f'(z)
+extern "C" __global__ void times_derivative(Index count, T* delta, const T* as, const T* zs) {
+    FOR_EACH(i, count)
+    const T a = as[i], z = zs[i];
+    (void)a, (void)z;
+    delta[i] *= F_PRIME(a, z);
+}
+
+#elif defined(LOSS)  // ---------------------------------------------------------------- one cost
+
+// a, kept where both log(a) and log1p(-a) are finite
+static __device__ T inside(T a) {
+    const T most = 1 - EPSNEG;
+    return a < TINY ? TINY : a > most ? most : a;
+}
+
+// delta = dC/da
+extern "C" __global__ void cost_gradient(Index count, const T* as, const T* ys, T* delta) {
+    FOR_EACH(i, count)
+    const T a = as[i], y = ys[i];
+    (void)inside;
+    delta[i] = COST_GRADIENT(a, y);
+}
+
+// losses[position + j] = C of column j
+extern "C" __global__ void column_losses(Index m, Index n, const T* as, const T* ys, const T* zs, T* losses,
+                                         const Index* position) {
+    FOR_EACH(j, m)
+    T sum = 0;
+    for (Index i = j * n; i < (j + 1) * n; ++i) {
+        const T a = as[i], y = ys[i], z = zs[i];
+        (void)a, (void)z, (void)inside;
+        sum += LOSS(a, y, z);
+    }
+    losses[*position + j] = sum;
+}
+
+#else  // ---------------------------------------------------------------- everything else
+
+// x[:, j] = scale * X[:, order[position + j]]; the bytes are pixels
+static __device__ Index source(const Index* order, const Index* position, Index i, Index n) {
+    return order[*position + i / n] * n + i % n;
+}
+
+extern "C" __global__ void gather_bytes(Index count, Index n, const unsigned char* X, const Index* order,
+                                        const Index* position, T scale, T* x) {
+    FOR_EACH(i, count)
+    x[i] = X[source(order, position, i, n)] * scale;
+}
+
+extern "C" __global__ void gather_values(Index count, Index n, const T* X, const Index* order,
+                                         const Index* position, T* x) {
+    FOR_EACH(i, count)
+    x[i] = X[source(order, position, i, n)];
+}
+
+extern "C" __global__ void gather_labels(Index m, const Index* all, const Index* order, const Index* position,
+                                         Index* labels) {
+    FOR_EACH(j, m)
+    labels[j] = all[order[*position + j]];
+}
+
+// y[i, j] = 1 where i is the label of column j; a single output is the label itself
+extern "C" __global__ void targets_of(Index count, Index n, const Index* labels, T* y) {
+    FOR_EACH(i, count)
+    y[i] = n == 1 ? T(labels[i]) : T(labels[i / n] == i % n);
+}
+
+// z[:, j] += b
+extern "C" __global__ void add_bias(Index count, Index n, const T* b, T* z) {
+    FOR_EACH(i, count)
+    z[i] += b[i % n];
+}
+
+// a[:, j] = softmax(z[:, j])
+extern "C" __global__ void softmax(Index m, Index n, const T* z, T* a) {
+    FOR_EACH(j, m)
+    const T* in = z + j * n;
+    T* out = a + j * n;
+    T most = in[0], sum = 0;
+    for (Index i = 1; i < n; ++i) most = in[i] > most ? in[i] : most;
+    for (Index i = 0; i < n; ++i) sum += out[i] = exp(in[i] - most);
+    for (Index i = 0; i < n; ++i) out[i] /= sum;
+}
+
+// delta[:, j] = a (delta - sum delta a): the product with the softmax's Jacobian
+extern "C" __global__ void times_softmax_jacobian(Index m, Index n, T* delta, const T* a) {
+    FOR_EACH(j, m)
+    T sum = 0;
+    for (Index i = j * n; i < (j + 1) * n; ++i) sum += delta[i] * a[i];
+    for (Index i = j * n; i < (j + 1) * n; ++i) delta[i] = a[i] * (delta[i] - sum);
+}
+
+// delta = a - y
+extern "C" __global__ void difference(Index count, const T* a, const T* y, T* delta) {
+    FOR_EACH(i, count)
+    delta[i] = a[i] - y[i];
+}
+
+// b = alpha sum_j delta[:, j] + beta b
+extern "C" __global__ void bias_gradient(Index n, Index m, const T* delta, T alpha, T beta, T* b) {
+    FOR_EACH(i, n)
+    T sum = 0;
+    for (Index j = 0; j < m; ++j) sum += delta[i + j * n];
+    b[i] = alpha * sum + (beta == 0 ? T(0) : beta * b[i]);
+}
+
+// hits[position + j] = the largest output (of a single one: whether it is above 1/2) is the label
+extern "C" __global__ void column_hits(Index m, Index n, const T* a, const Index* labels, unsigned char* hits,
+                                       const Index* position) {
+    FOR_EACH(j, m)
+    Index best = 0;
+    for (Index i = 1; i < n; ++i) best = a[j * n + i] > a[j * n + best] ? i : best;
+    if (n == 1) best = a[j] > T(0.5);
+    hits[*position + j] = best == labels[j];
+}
+
+// into[:, position + j] = a[:, j]
+extern "C" __global__ void collect(Index count, Index n, const T* a, const Index* position, T* into) {
+    FOR_EACH(i, count)
+    into[*position * n + i] = a[i];
+}
+
+extern "C" __global__ void advance(Index one, Index m, Index* position) {
+    FOR_EACH(i, one)
+    *position += m;
+}
+
+// y += alpha x
+extern "C" __global__ void add(Index count, T alpha, const T* x, T* y) {
+    FOR_EACH(i, count)
+    y[i] += alpha * x[i];
+}
+
+// x *= alpha
+extern "C" __global__ void scale(Index count, T alpha, T* x) {
+    FOR_EACH(i, count)
+    x[i] *= alpha;
+}
+
+// Adam's step number and its corrections: state = {t, rate, small}
+extern "C" __global__ void adam_begin(Index one, double eta, double beta1, double beta2, double epsilon,
+                                      double* state) {
+    FOR_EACH(i, one)
+    const double t = state[0] + 1, unbias = sqrt(1 - pow(beta2, t));
+    state[0] = t;
+    state[1] = eta * unbias / (1 - pow(beta1, t));
+    state[2] = epsilon * unbias;
+}
+
+// m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; theta -= rate m / (sqrt(v) + small)
+extern "C" __global__ void adam(Index count, T* theta, const T* g, T* m, T* v, T beta1, T beta2,
+                                const double* state) {
+    FOR_EACH(i, count)
+    m[i] = beta1 * m[i] + (1 - beta1) * g[i];
+    v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
+    theta[i] -= T(state[1]) * m[i] / (sqrt(v[i]) + T(state[2]));
+}
+
+#endif

@@ -1,0 +1,67 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import emulated
+import gpunn
+from gpunn import backends
+from gpunn.backends import Host
+from gpunn.backends.base import Backend
+from gpunn.backends.cuda import Cuda
+
+MakeBackend = Callable[[str], Backend]
+
+
+@pytest.fixture(params=["cpu", "emulated", "cuda"])
+def backend(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
+) -> Iterator[MakeBackend]:
+    """Every backend in turn, by dtype; the public API uses it whatever device it asks for."""
+    kind = request.param
+    devices = []
+
+    def make(dtype: str = "float32") -> Backend:
+        if kind == "cpu":
+            return Host(dtype)
+        if kind == "cuda":
+            return backends_choose("cuda", dtype)
+        devices.append(emulated.EmulatedDevice(pytestconfig.cache.mkdir("emulated")))
+        return Cuda(devices[-1], dtype)
+
+    backends_choose = backends.choose
+    if kind == "cuda" and (reason := backends.explain_cuda()):
+        pytest.skip(f"no CUDA device: {reason}")
+    if kind == "emulated" and not emulated.COMPILER:
+        pytest.skip("no C++ compiler for the emulated device")
+    monkeypatch.setattr(backends, "choose", lambda device, dtype, precision=None: make(np.dtype(dtype).name))
+    yield make
+    for device in devices:
+        device.check_guards()
+
+
+@pytest.fixture(scope="session")
+def mnist() -> gpunn.datasets.Dataset:
+    """MNIST where it lies already; never downloaded by a test."""
+    folder = os.environ.get("GPUNN_DATA")
+    if not folder or not any(Path(folder).glob("**/train-images*")):
+        pytest.skip("MNIST is not at hand: set GPUNN_DATA to the folder that holds its four files")
+    return gpunn.datasets.load("mnist", data_dir=folder)
+
+
+@pytest.fixture(scope="session")
+def digits() -> gpunn.datasets.Dataset:
+    """The embedded 8×8 digits."""
+    return gpunn.datasets.load("digits")
+
+
+def one_hot(labels: np.ndarray, n: int) -> Any:
+    """Targets (n, m) of labels (m,)."""
+    return np.eye(n)[:, labels]
