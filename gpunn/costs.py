@@ -63,6 +63,12 @@ class Cost:
         """Whether the loss after this activation is computed from z."""
         return self.loss_of_z is not None and self.pairs_with == activation
 
+    def loss_calls(self, activation: str, a: Array, y: Array, z: Array, out: Array) -> Calls:
+        """The loss after this activation, in the form that suits it."""
+        if self.loss_of_z is not None and self.reads_z(activation):
+            return self.loss_of_z(z, y, out)
+        return self.loss(a, y, out)
+
 
 def _quadratic(a: Array, y: Array, out: Array) -> Calls:
     """½ (y − a)²."""

@@ -67,7 +67,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarr
                 raise ValueError(f"{path} is a safetensors file, but not a gpunn model")
             if metadata.get("version") != VERSION:
                 raise ValueError(f"{path} has version {metadata.get('version')}; this gpunn reads {VERSION}")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return json.loads(metadata["network"]), json.loads(metadata.get("meta", "{}")), tensors
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist") from None

@@ -22,7 +22,6 @@ from gpunn.names import look_up
 from gpunn.optimizers import Collect, Optimizer
 from gpunn.parameters import Parameters, length
 from gpunn.progress import ProgressBar
-from gpunn.workspace import Chunk
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,8 @@ class Network:
         self.cost = costs.get(costs.usual_for(self.layers[-1].f.name) if cost is None else cost)
         if self.cost.in_unit_interval and not self.layers[-1].f.in_unit_interval:
             warnings.warn(
-                f"{self.cost.name} is defined for outputs in (0, 1), and {self.layers[-1].f.name} leaves them: "
-                "it learns nothing from an output beyond; use sigmoid or softmax",
+                f"{self.cost.name} is defined for outputs in (0, 1), and {self.layers[-1].f.name} "
+                "leaves them: nothing is learnt from an output beyond; use sigmoid or softmax",
                 stacklevel=2,
             )
         self.meta = meta or {}
@@ -258,7 +257,8 @@ class Network:
         network, meta, tensors = modelfile.read(Path(path))
         with modelfile.complaining_about(Path(path)):
             layers = [Dense(layer["n"], layer["activation"], layer["init"]) for layer in network["layers"]]
-            with warnings.catch_warnings(action="ignore"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 net = cls(network["n_in"], layers, network["cost"], 0, tensors["w1"].dtype, meta)
             for l, (w, b) in enumerate(zip(net.weights, net.biases, strict=True), start=1):
                 w[:], b[:] = tensors[f"w{l}"], tensors[f"b{l}"]
@@ -267,7 +267,8 @@ class Network:
 
 def classify(a: np.ndarray) -> np.ndarray:
     """Labels (m,) of outputs a (n_out, m)."""
-    return (a[0] > 0.5).astype(np.intp) if len(a) == 1 else np.argmax(a, axis=0)
+    labels: np.ndarray = (a[0] > 0.5).astype(np.intp) if len(a) == 1 else np.argmax(a, axis=0)
+    return labels
 
 
 def _at_least_one(name: str, value: int) -> None:

@@ -8,6 +8,7 @@ Gradients, velocities and moments have the same layout.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def offsets(sizes: Sequence[int], itemsize: int) -> tuple[list[int], int]:
     """Where each layer's block begins, and the length of the whole, in elements."""
     step = ALIGNMENT // itemsize
     starts, end = [], 0
-    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+    for n_in, n_out in pairwise(sizes):
         starts.append(end)
         end += -(-n_out * (n_in + 1) // step) * step
     return starts, end
@@ -52,7 +53,7 @@ class Parameters:
         self.w_flat: list[Any] = [None]  # w[l] as a vector, for whoever treats its elements alike
         self.block: list[Any] = [None]  # wb[l] as a vector, likewise
         starts, _ = offsets(sizes, itemsize)
-        for start, n_in, n_out in zip(starts, sizes, sizes[1:], strict=False):
+        for start, (n_in, n_out) in zip(starts, pairwise(sizes), strict=True):
             self.w.append(view(flat, start, (n_out, n_in)))
             self.b.append(view(flat, start + n_out * n_in, (n_out, 1)))
             self.wb.append(view(flat, start, (n_out, n_in + 1)))

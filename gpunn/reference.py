@@ -102,9 +102,8 @@ class Textbook:
         m = X.shape[1]
         total = [(np.zeros_like(w), np.zeros_like(b)) for w, b in zip(self.weights, self.biases, strict=True)]
         for j in range(m):
-            for (dw, db), (dw_j, db_j) in zip(
-                total, self.backprop(X[:, j : j + 1], Y[:, j : j + 1]), strict=True
-            ):
+            example = self.backprop(X[:, j : j + 1], Y[:, j : j + 1])
+            for (dw, db), (dw_j, db_j) in zip(total, example, strict=True):
                 dw += dw_j
                 db += db_j
         return [(dw / m, db / m) for dw, db in total]

@@ -166,11 +166,12 @@ def train(
             if not np.isfinite(losses).all():
                 be.copy(before, into=model.theta.flat)
                 raise Diverged(_advice(losses, epoch, batch_size))
-            validation = evaluation() if evaluation else (None, None)
             accuracy = mean(hits) if examples.labels is not None else None
-            history.records.append(Record(epoch, mean(losses), accuracy, *validation, seconds, m / seconds))
+            val_loss, val_accuracy = evaluation() if evaluation else (None, None)
+            record = Record(epoch, mean(losses), accuracy, val_loss, val_accuracy, seconds, m / seconds)
+            history.records.append(record)
             if on_epoch_end:
-                on_epoch_end(history[-1])
+                on_epoch_end(record)
     except KeyboardInterrupt:
         history.interrupted = True
     return history

@@ -11,8 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from gpunn.activations import Activation
 from gpunn.backends.base import Backend
 from gpunn.costs import Cost

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import emulated
 import numpy as np
 import pytest
 
-import emulated
 import gpunn
 from gpunn import backends
 from gpunn.backends import Host

@@ -24,11 +24,11 @@ def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None
     named = re.fullmatch(r"(auto|cpu|cuda)(?::(\d+))?", device)
     if not named or (named[2] and named[1] != "cuda"):
         raise ValueError(f"unknown device '{device}': choose from auto, cpu, cuda, cuda:N")
-    dtype = np.dtype(dtype).name
-    precision = precision or dtype
-    if precision != dtype and not (precision in CUDA_PRECISIONS and dtype == "float32"):
+    own = np.dtype(dtype).name
+    precision = precision or own
+    if precision != own and not (precision in CUDA_PRECISIONS and own == "float32"):
         raise ValueError(
-            f"unknown precision '{precision}' for a {dtype} network: choose from {dtype}, tf32, bf16"
+            f"unknown precision '{precision}' for a {own} network: choose from {own}, tf32, bf16"
         )
     if named[1] != "cpu":
         index = int(named[2] or 0)
@@ -41,7 +41,7 @@ def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None
             raise BackendError(f"no CUDA device: {reason}")
     if precision in CUDA_PRECISIONS:
         raise BackendError(f"precision {precision} needs a CUDA device")
-    return Host(dtype)
+    return Host(own)
 
 
 def explain_cuda(index: int = 0) -> str:

@@ -35,7 +35,7 @@ class Examples:
 
 @dataclass
 class Pass:
-    """One pass over m examples: their order, how far it has come, and each one's loss and hit, in that order."""
+    """One pass over m examples: their order, how far it has come, each one's loss and hit in that order."""
 
     order: Any
     losses: Any

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ from gpunn.parameters import Parameters, length
 
 KERNELS = Path(__file__).with_name("kernels.cu").read_text(encoding="utf-8")
 THREADS = 256
-PRECISIONS = ("float32", "float64", "tf32", "bf16")
+CUDA_R_32F, CUDA_R_64F, CUBLAS_GEMM_DEFAULT = 0, 1, -1  # NVIDIA's numbers
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,7 @@ class Cuda:
         self.device, self.precision = device, precision
         self.description = device.description
         self.dtype = np.dtype("float64" if precision == "float64" else "float32")
-        self._compiled = lru_cache(maxsize=None)(
-            lambda extra: device.compile(preamble(self.dtype) + extra + KERNELS)
-        )
+        self._compiled = cache(lambda extra: device.compile(preamble(self.dtype) + extra + KERNELS))
 
     # storage
 
@@ -303,9 +301,6 @@ def cost_source(cost: Cost, f: Activation) -> str:
 class CupyDevice:
     """A CUDA device driven by CuPy."""
 
-    REAL = {"float32": 0, "float64": 1, "tf32": 0, "bf16": 0}  # cudaDataType_t of the operands
-    COMPUTE = {"float32": 68, "float64": 70, "tf32": 77, "bf16": 75}  # cublasComputeType_t
-
     def __init__(self, index: int = 0) -> None:
         import cupy
         from cupy_backends.cuda.libs import cublas
@@ -315,6 +310,12 @@ class CupyDevice:
         properties = cupy.cuda.runtime.getDeviceProperties(index)
         self.description = f"cuda:{index} ({properties['name'].decode()})"
         self._handle = cupy.cuda.device.get_cublas_handle()
+        self._compute = {
+            "float32": cublas.CUBLAS_COMPUTE_32F,
+            "float64": cublas.CUBLAS_COMPUTE_64F,
+            "tf32": cublas.CUBLAS_COMPUTE_32F_FAST_TF32,
+            "bf16": cublas.CUBLAS_COMPUTE_32F_FAST_16BF,
+        }
 
     def allocate(self, nbytes: int) -> tuple[int, Any]:
         try:
@@ -328,13 +329,16 @@ class CupyDevice:
         return memory.ptr, memory
 
     def write(self, pointer: int, array: np.ndarray) -> None:
-        self.cupy.cuda.runtime.memcpy(pointer, array.ctypes.data, array.nbytes, 1)  # host to device
+        runtime = self.cupy.cuda.runtime
+        runtime.memcpy(pointer, array.ctypes.data, array.nbytes, runtime.memcpyHostToDevice)
 
     def read(self, pointer: int, array: np.ndarray) -> None:
-        self.cupy.cuda.runtime.memcpy(array.ctypes.data, pointer, array.nbytes, 2)  # device to host
+        runtime = self.cupy.cuda.runtime
+        runtime.memcpy(array.ctypes.data, pointer, array.nbytes, runtime.memcpyDeviceToHost)
 
     def copy(self, pointer: int, source: int, nbytes: int) -> None:
-        self.cupy.cuda.runtime.memcpy(pointer, source, nbytes, 3)  # device to device
+        runtime = self.cupy.cuda.runtime
+        runtime.memcpy(pointer, source, nbytes, runtime.memcpyDeviceToDevice)
 
     def compile(self, source: str) -> Callable[[str], Any]:
         module = self.cupy.RawModule(code=source, options=("--std=c++17",))
@@ -360,17 +364,18 @@ class CupyDevice:
     ) -> Call:
         scalars = np.array([alpha, beta], c.dtype)
         (n, m), k = c.shape, a.shape[0] if trans_a else a.shape[1]
-        real, compute = self.REAL[precision], self.COMPUTE[precision]
+        real = CUDA_R_64F if c.dtype == np.float64 else CUDA_R_32F
         call = partial(
             self.cublas.gemmEx, self._handle, int(trans_a), int(trans_b), n, m, k,
             scalars.ctypes.data, a.pointer, real, a.shape[0], b.pointer, real, b.shape[0],
-            scalars.ctypes.data + scalars.itemsize, c.pointer, real, c.shape[0], compute, -1,
+            scalars.ctypes.data + scalars.itemsize, c.pointer, real, c.shape[0],
+            self._compute[precision], CUBLAS_GEMM_DEFAULT,
         )  # fmt: skip
         call.__dict__["alive"] = [scalars, a.memory, b.memory, c.memory]
         return call
 
 
-@lru_cache(maxsize=None)
+@cache
 def explain(index: int = 0) -> str:
     """Why that CUDA device cannot be used, in one line; empty if a kernel and a product really ran on it."""
     if find_spec("cupy") is None:

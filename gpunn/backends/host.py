@@ -31,8 +31,8 @@ class Columns:
     The inputs have only the second, the outputs only the first.
     """
 
-    plain: Array | None
-    ones: Array | None
+    plain: Any
+    ones: Any
 
 
 class Host:
@@ -160,7 +160,7 @@ class Host:
         self, cost: Cost, f: Activation, z: Array, a: Columns, y: Array, labels: Array, p: Pass
     ) -> Calls:
         a_L, c, share = a.plain, y.shape[1], np.empty_like(y)
-        calls = cost.loss_of_z(z, y, share) if cost.reads_z(f.name) else cost.loss(a_L, y, share)
+        calls = cost.loss_calls(f.name, a_L, y, z, share)
 
         def losses() -> None:
             np.add.reduce(share, 0, None, p.losses[p.position : p.position + c])
@@ -241,7 +241,9 @@ class Host:
         return self._scratches.setdefault(like.shape, np.empty_like(like))
 
 
-def _adam_block(theta, g, m, v, beta1, beta2, rate, small):  # type: ignore[no-untyped-def]
+def _adam_block(
+    theta: Array, g: Array, m: Array, v: Array, beta1: float, beta2: float, rate: Array, small: Array
+) -> Calls:
     """m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  θ ← θ − rate · m / (√v + small).  Overwrites g."""
     s = np.empty_like(g)
     return [
