@@ -97,11 +97,12 @@ class Network:
 
     def _draw(self) -> None:
         """The first weights."""
+        zeros = [layer.initializer == "zeros" for layer in self.layers]
         for l, layer in enumerate(self.layers, start=1):
-            if layer.initializer == "zeros" and layer is not self.layers[-1] and layer.n > 1:
+            if layer.n > 1 and zeros[l - 1 : l + 1] == [True, True]:
                 warnings.warn(
-                    f"layer {l} begins with zeros: its {layer.n} neurons stay equal for ever, "
-                    "since nothing breaks their symmetry; use another init",
+                    f"layers {l} and {l + 1} begin with zeros: the {layer.n} neurons between them stay equal "
+                    "for ever, since nothing breaks their symmetry; use another init",
                     stacklevel=3,
                 )
             draw = initializers.INITIALIZERS[layer.initializer]
@@ -242,7 +243,13 @@ class Network:
     # keeping it
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network as a safetensors file; a good file is replaced only by a whole one."""
+        """Write the network as a safetensors file; a good file is replaced only by a whole one.
+
+        ValueError for functions of your own, which a file cannot hold.
+        """
+        for own in [layer.f for layer in self.layers] + [self.cost]:
+            if own not in (activations.ACTIVATIONS.get(own.name), costs.COSTS.get(own.name)):
+                raise ValueError(f"'{own.name}' is your own, and only functions with a name of gpunn's are saved")
         layers = [
             {"n": layer.n, "activation": layer.f.name, "init": layer.initializer} for layer in self.layers
         ]

@@ -26,6 +26,8 @@ from gpunn.workspace import Chunk
 CHUNK_BYTES = 1 << 19  # gathered together: few calls for small batches, and still in the cache
 FORWARD_BATCH = 512  # columns at a time where there is nothing to learn
 
+ADVICE = "try a smaller learning rate, or inputs scaled to about ±1"
+
 Progress = Callable[[int], object]
 
 
@@ -172,14 +174,13 @@ def train(
             history.records.append(record)
             if on_epoch_end:
                 on_epoch_end(record)
+        if not np.isfinite(be.download(model.theta.flat)).all():
+            raise Diverged(f"the weights overflowed in the last step of epoch {epochs}: {ADVICE}")
     except KeyboardInterrupt:
         history.interrupted = True
     return history
 
 
 def _advice(losses: np.ndarray, epoch: int, batch_size: int) -> str:
-    step = int(np.argmax(~np.isfinite(losses))) // batch_size + 1
-    return (
-        f"the cost became {losses[~np.isfinite(losses)][0]} in epoch {epoch}, step {step}: "
-        "try a smaller learning rate, or inputs scaled to about ±1"
-    )
+    first = int(np.argmax(~np.isfinite(losses)))
+    return f"the cost became {losses[first]} in epoch {epoch}, step {first // batch_size + 1}: {ADVICE}"

@@ -30,6 +30,7 @@ def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None
         raise ValueError(
             f"unknown precision '{precision}' for a {own} network: choose from {own}, tf32, bf16"
         )
+    reason = ""
     if named[1] != "cpu":
         index = int(named[2] or 0)
         reason = explain_cuda(index)
@@ -41,7 +42,7 @@ def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None
             raise BackendError(f"no CUDA device: {reason}")
     if precision in CUDA_PRECISIONS:
         raise BackendError(f"precision {precision} needs a CUDA device")
-    return Host(own)
+    return Host(own, reason)
 
 
 def explain_cuda(index: int = 0) -> str:

@@ -342,7 +342,7 @@ class CupyDevice:
 
     def compile(self, source: str) -> Callable[[str], Any]:
         module = self.cupy.RawModule(code=source, options=("--std=c++17",))
-        return module.get_function  # type: ignore[no-any-return]
+        return module.get_function
 
     def launch(self, kernel: Any, threads: int, arguments: tuple[Any, ...]) -> Call:
         passed = tuple(np.uintp(x.pointer) if isinstance(x, Buffer) else x for x in arguments)

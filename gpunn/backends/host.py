@@ -36,12 +36,12 @@ class Columns:
 
 
 class Host:
-    """NumPy and SciPy on the CPU, in float32 or float64."""
+    """NumPy and SciPy on the CPU, in float32 or float64. why: the reason that it is the CPU, if there is one."""
 
     name = "cpu"
-    description = "cpu"
 
-    def __init__(self, dtype: str = "float32") -> None:
+    def __init__(self, dtype: str = "float32", why: str = "") -> None:
+        self.description = f"cpu ({why})" if why else "cpu"
         self.dtype = np.dtype(dtype)
         single = self.dtype == np.float32
         self._gemm = blas.sgemm if single else blas.dgemm

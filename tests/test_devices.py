@@ -1,0 +1,89 @@
+"""Choosing a device: what is said where there is no CUDA, and that the fallback is real."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+import gpunn
+from gpunn import backends
+from gpunn.backends import BackendError, Host, cuda
+
+NO_CUDA = pytest.mark.skipif(not backends.explain_cuda(), reason="this machine has a CUDA device")
+
+
+def test_the_cpu_is_always_there() -> None:
+    assert isinstance(backends.choose("cpu", "float64"), Host)
+    assert backends.choose("cpu", np.dtype("float32")).dtype == np.float32
+
+
+@NO_CUDA
+def test_auto_falls_back_and_says_why() -> None:
+    be = backends.choose("auto", "float32")
+    assert isinstance(be, Host)
+    assert be.description == f"cpu ({backends.explain_cuda()})"
+
+
+@NO_CUDA
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_cuda_without_one_is_an_error_with_the_reason(device: str) -> None:
+    with pytest.raises(BackendError, match="no CUDA device: ."):
+        gpunn.Network(2, [gpunn.Dense(2)]).fit(np.ones((2, 3)), [0, 1, 0], device=device)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_tensor_core_precisions_need_cuda(precision: str) -> None:
+    with pytest.raises(BackendError, match=f"precision {precision} needs a CUDA device"):
+        backends.choose("cpu", "float32", precision)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cpu:0", "auto:1", "cuda:", "cuda:x", ""])
+def test_a_device_that_is_none(device: str) -> None:
+    with pytest.raises(ValueError, match="unknown device"):
+        backends.choose(device, "float32")
+
+
+def test_without_cupy() -> None:
+    code = (
+        WITHOUT_CUPY + "from gpunn import backends; print(backends.explain_cuda(), backends.cuda_devices())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "cupy is not installed []\n"
+
+
+@pytest.mark.skipif(find_spec("cupy") is None, reason="cupy is not installed")
+@NO_CUDA
+def test_cupy_on_a_machine_without_a_driver() -> None:
+    """The real wheel, and the reason that it gives."""
+    assert "cuda" in backends.explain_cuda().lower()
+    assert "\n" not in backends.explain_cuda()
+    assert backends.cuda_devices() == []
+
+
+def test_a_failing_trial_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Runtime:
+        @staticmethod
+        def getDeviceCount() -> int:
+            return 1
+
+    class Fake:
+        class cuda:
+            runtime = Runtime
+
+    def broken(index: int) -> None:
+        raise RuntimeError("CUDA_ERROR_UNKNOWN:\n  something\n  long")
+
+    monkeypatch.setitem(sys.modules, "cupy", Fake)
+    monkeypatch.setattr(cuda, "find_spec", lambda name: object())
+    monkeypatch.setattr(cuda, "CupyDevice", broken)
+    cuda.explain.cache_clear()
+    try:
+        failed = "CUDA device 0 failed its trial: CUDA_ERROR_UNKNOWN: something long"
+        assert cuda.explain(0) == failed
+        assert cuda.explain(1) == "there is no CUDA device 1: this machine has 1"
+    finally:
+        cuda.explain.cache_clear()

@@ -1,0 +1,116 @@
+"""The house in order: imports point down, a step allocates nothing, memory stays small, time is linear."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gpunn
+from gpunn import trainer
+from gpunn.backends import Host
+
+PACKAGE = Path(gpunn.__file__).parent
+
+# from the bottom up: a module may import from the rows before its own
+ROWS = [
+    {"names", "history", "parameters", "initializers", "py.typed"},
+    {"activations", "reference"},
+    {"costs", "inputs", "modelfile", "progress"},
+    {"backends.base"},
+    {"backends.host", "backends.cuda", "optimizers"},
+    {"backends", "workspace"},
+    {"backprop"},
+    {"trainer"},
+    {"network"},
+    {"checks", "datasets"},
+]
+
+
+def imports_of(path: Path) -> set[str]:
+    """The gpunn modules that a file imports at its top level."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("gpunn"):
+            base = node.module.removeprefix("gpunn").removeprefix(".")
+            found |= {base} if base else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {a.name.removeprefix("gpunn.") for a in node.names if a.name.startswith("gpunn.")}
+    return found
+
+
+def test_imports_point_down() -> None:
+    row = {module: height for height, modules in enumerate(ROWS) for module in modules}
+    for module, height in row.items():
+        path = PACKAGE / Path(*module.split(".")).with_suffix(".py")
+        path = path if path.exists() else PACKAGE / module / "__init__.py"
+        if not path.exists() or module == "datasets":
+            continue
+        for imported in imports_of(path):
+            assert row[imported] < height, f"{module} imports {imported}"
+
+
+def test_only_the_cuda_backend_imports_cupy_and_only_when_asked() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if "import cupy" in path.read_text(encoding="utf-8"):
+            assert path.name == "cuda.py"
+    code = (
+        "import sys, gpunn; sys.exit(sum(m in sys.modules for m in ('cupy', 'sklearn', 'matplotlib', 'PIL')))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("optimizer", [gpunn.SGD(0.1, l2=1e-3), gpunn.Nesterov(0.1), gpunn.Adam()])
+def test_a_step_allocates_nothing(optimizer: gpunn.SGD | gpunn.Adam) -> None:
+    net = gpunn.Network(64, [gpunn.Dense(128, "relu"), gpunn.Dense(10, "softmax")], seed=0)
+    X = np.random.default_rng(0).integers(0, 256, (64, 512), dtype=np.uint8)
+    model, be = net._on(Host("float32")), Host("float32")
+    p = be.new_pass(512)
+    update = optimizer.bind(be, net.sizes, model.theta)
+    stages = trainer.bind_training(model, be.examples(X, np.arange(512) % 10, None), p, 512, 256, update)
+    trainer.run(stages)
+    be.begin(p, np.arange(512))
+    tracemalloc.start()
+    trainer.run(stages)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    smallest = 10 * 256 * 4  # the step's smallest matrix; NumPy's iterators take some 2 kB
+    assert peak < smallest / 2, f"{peak} bytes"
+
+
+def test_time_grows_linearly() -> None:
+    """Twice the examples, about twice the time: bounds so wide that only a quadratic cost breaks them."""
+    net = gpunn.Network(20, [gpunn.Dense(10), gpunn.Dense(2)], seed=0)
+    rng, seconds = np.random.default_rng(0), []
+    for m in (4_000, 64_000):
+        X, y = rng.standard_normal((20, m)), rng.integers(0, 2, m)
+        start = time.perf_counter()
+        net.fit(X, y, epochs=2, device="cpu")
+        seconds.append(time.perf_counter() - start)
+    assert seconds[1] < 16 * 8 * seconds[0]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_peak_memory_is_the_data_and_little_more() -> None:
+    code = """
+import numpy as np, gpunn
+def peak(field):
+    return int(next(line for line in open("/proc/self/status") if line.startswith(field)).split()[1]) * 1024
+net = gpunn.Network(784, [gpunn.Dense(30), gpunn.Dense(10)], seed=0)
+warm = np.zeros((784, 100), np.uint8, order="F")
+net.fit(warm, np.zeros(100), epochs=1, batch_size=10, device="cpu")
+before = peak("VmRSS")
+X = np.random.default_rng(0).integers(0, 256, (120_000, 784), dtype=np.uint8).T
+net.fit(X, np.zeros(120_000), epochs=1, batch_size=10, device="cpu")
+print((peak("VmHWM") - before) / X.nbytes)
+"""
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment)
+    assert float(done.stdout) < 1.3
