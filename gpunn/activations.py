@@ -178,25 +178,32 @@ def _softplus_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
 
 
 def _softmax(a: Array, s: Array) -> Calls:
-    """aᵢ = exp(zᵢ − max z) / Σ exp(zⱼ − max z), by column; reduced in a row-major copy, where it is fast."""
-    rows, total = s.T.reshape(s.shape), np.empty((1, a.shape[1]), a.dtype)
+    """aᵢ = exp(zᵢ − max z) / Σ exp(zⱼ − max z), by column; reduced in a row-major copy, where it is fast.
+
+    Each column's maximum and sum are spread over a full matrix, since NumPy allocates when it broadcasts.
+    """
+    rows, row, spread = s.T.reshape(s.shape), np.empty((1, a.shape[1]), a.dtype), np.empty(a.shape, a.dtype)
     return [
         partial(np.copyto, rows, a),
-        partial(np.maximum.reduce, rows, 0, None, total, True),
-        partial(np.subtract, rows, total, rows),
+        partial(np.maximum.reduce, rows, 0, None, row, True),
+        partial(np.copyto, spread, row),
+        partial(np.subtract, rows, spread, rows),
         partial(np.exp, rows, rows),
-        partial(np.add.reduce, rows, 0, None, total, True),
-        partial(np.divide, rows, total, a),
+        partial(np.add.reduce, rows, 0, None, row, True),
+        partial(np.copyto, spread, row),
+        partial(np.divide, rows, spread, rows),
+        partial(np.copyto, a, rows),
     ]
 
 
 def _softmax_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
     """delta ← a ⊙ (delta − Σ delta ⊙ a): the product with the softmax's full Jacobian."""
-    total = np.empty((1, a.shape[1]), a.dtype)
+    row = np.empty((1, a.shape[1]), a.dtype)
     return [
         partial(np.multiply, delta, a, s),
-        partial(np.add.reduce, s, 0, None, total, True),
-        partial(np.subtract, delta, total, delta),
+        partial(np.add.reduce, s, 0, None, row, True),
+        partial(np.copyto, s, row),
+        partial(np.subtract, delta, s, delta),
         partial(np.multiply, delta, a, delta),
     ]
 

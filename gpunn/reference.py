@@ -109,7 +109,7 @@ class Textbook:
         return [(dw / m, db / m) for dw, db in total]
 
     def epoch(self, X: np.ndarray, Y: np.ndarray, order: np.ndarray, batch_size: int, eta: float) -> None:
-        """One epoch of stochastic gradient descent over the columns in that order; the rest is trained too."""
+        """One epoch of stochastic gradient descent over the columns in that order, short batch and all."""
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             for l, (dw, db) in enumerate(self.mean_gradient(X[:, batch], Y[:, batch])):

@@ -49,7 +49,8 @@ def test_a_device_that_is_none(device: str) -> None:
 
 def test_without_cupy() -> None:
     code = (
-        WITHOUT_CUPY + "from gpunn import backends; print(backends.explain_cuda(), backends.cuda_devices())"
+        "import sys; sys.modules['cupy'] = None; from gpunn import backends; "
+        "print(backends.explain_cuda(), backends.cuda_devices())"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "cupy is not installed []\n"
