@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 
 import numpy as np
 import pytest
@@ -93,7 +92,7 @@ def test_an_epoch_equals_the_textbook(
     X, y = data(net, m, seed)
     order = np.random.default_rng(seed).permutation(m)
     net.rng = np.random.default_rng(seed)
-    with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+    with np.errstate(all="ignore"):
         book.epoch(X, targets(net, y), order, batch_size, eta=0.05)
         finite = all(np.isfinite(w).all() and np.abs(w).max() < 1e3 for w in book.weights)
     if not finite:  # an entropy of a saturated output: the textbook divides by zero
