@@ -78,6 +78,8 @@ def _filled(shape: tuple[int, ...], dtype: np.dtype[Any], value: float) -> Array
 
 def _sigmoid(a: Array, s: Array) -> Calls:
     """a = ½ + ½ tanh(z/2): the same function as 1/(1 + e⁻ᶻ), and NumPy's tanh is vectorised."""
+    if a.size < 256:  # too small for that to matter: one call instead of four
+        return [partial(special.expit, a, a)]
     half = constant(a, 0.5)
     return [
         partial(np.multiply, a, half, a),

@@ -24,6 +24,7 @@ from gpunn.parameters import Parameters
 from gpunn.workspace import Chunk
 
 CHUNK_BYTES = 1 << 19  # gathered together: few calls for small batches, and still in the cache
+CHUNK_STEPS = 64  # at most: more would take longer to bind and save nothing
 FORWARD_BATCH = 512  # columns at a time where there is nothing to learn
 
 ADVICE = "try a smaller learning rate, or inputs scaled to about ±1"
@@ -57,7 +58,7 @@ class Stage:
 
 def chunks(m: int, batch_size: int, n_in: int, itemsize: int) -> Iterator[tuple[list[int], int]]:
     """The mini-batch sizes of each plan of an epoch of m examples, and how often it runs."""
-    steps = max(1, CHUNK_BYTES // (batch_size * n_in * itemsize))
+    steps = min(CHUNK_STEPS, max(1, CHUNK_BYTES // (batch_size * n_in * itemsize)))
     times, rest = divmod(m, steps * batch_size)
     if times:
         yield [batch_size] * steps, times

@@ -234,11 +234,13 @@ class Host:
         for operand in (a, b, c):
             if operand.dtype != self.dtype or not operand.flags.f_contiguous:
                 raise ValueError(f"the product needs column-major {self.dtype}, not {operand.dtype}")
-        return [partial(self._gemm, alpha, a, b, beta, c, trans_a, trans_b, 1)]
+        return [partial(self._gemm, float(alpha), a, b, float(beta), c, trans_a, trans_b, 1)]
 
     def _scratch(self, like: Array) -> Array:
         """One scratch buffer a shape, for all the verbs: no two of them use it at once."""
-        return self._scratches.setdefault(like.shape, np.empty_like(like))
+        if like.shape not in self._scratches:
+            self._scratches[like.shape] = np.empty_like(like)
+        return self._scratches[like.shape]
 
 
 def _adam_block(
