@@ -199,7 +199,9 @@ class Network:
         be, m = model.be, X.shape[1]
         outputs, p = be.matrix(self.sizes[-1], m), be.new_pass(m)
         with np.errstate(all="ignore"):
-            trainer.run(trainer.bind_forward(model, be.examples(X, None, None), p, m, outputs=outputs))
+            trainer.run(
+                trainer.bind(model, be.examples(X, None, None), p, m, trainer.FORWARD_BATCH, outputs=outputs)
+            )
         return be.download(outputs)
 
     def predict(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
@@ -221,7 +223,7 @@ class Network:
         model = self._on(backends.choose(device, self.dtype), y_)
         be, p = model.be, model.be.new_pass(m)
         collected = Collect(be, self.sizes)
-        trainer.run(trainer.bind_training(model, be.examples(X, y_.labels, y_.targets), p, m, m, collected))
+        trainer.run(trainer.bind(model, be.examples(X, y_.labels, y_.targets), p, m, m, update=collected))
         g = Parameters(self.sizes, be.download(collected.g.flat), self.dtype.itemsize)
         return list(zip(g.w[1:], g.b[1:], strict=True))
 
@@ -249,7 +251,9 @@ class Network:
         """
         for own in [layer.f for layer in self.layers] + [self.cost]:
             if own not in (activations.ACTIVATIONS.get(own.name), costs.COSTS.get(own.name)):
-                raise ValueError(f"'{own.name}' is your own, and only functions with a name of gpunn's are saved")
+                raise ValueError(
+                    f"'{own.name}' is your own, and only functions with a name of gpunn's are saved"
+                )
         layers = [
             {"n": layer.n, "activation": layer.f.name, "init": layer.initializer} for layer in self.layers
         ]

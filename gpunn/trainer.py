@@ -67,44 +67,33 @@ def chunks(m: int, batch_size: int, n_in: int, itemsize: int) -> Iterator[tuple[
         yield [batch_size] * full + ([short] if short else []), 1
 
 
-def bind_training(
-    model: Model, examples: Examples, p: Pass, m: int, batch_size: int, update: Update
+def bind(
+    model: Model,
+    examples: Examples,
+    p: Pass,
+    m: int,
+    batch_size: int,
+    *,
+    update: Update | None = None,
+    outputs: Any = None,
 ) -> list[Stage]:
-    """One epoch of training."""
-    be, stages = model.be, []
+    """One pass over m examples; it learns with an update, and collects the outputs if asked."""
+    be, f, cost, stages = model.be, model.f, model.cost, []
     for batches, times in chunks(m, batch_size, model.sizes[0], be.dtype.itemsize):
-        ws = Chunk(be, model.sizes, model.f[1:], model.cost, batches)
+        ws = Chunk(be, model.sizes, f[1:], cost, batches)
+        labels = None if examples.labels is None else ws.labels
         calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels)
         for step in ws.steps():
-            calls += feedforward(be, model.theta, model.f, step)
-            calls += backpropagate(be, model.theta, model.f, model.cost, update, step)
-        calls += be.measure(model.cost, model.f[-1], ws.z, ws.a, ws.y, _labels(examples, ws), p)
+            calls += feedforward(be, model.theta, f, step)
+            if update:
+                calls += backpropagate(be, model.theta, f, cost, update, step)
+        if examples.labels is not None or examples.targets is not None:
+            calls += be.measure(cost, f[-1], ws.z, ws.a, ws.y, labels, p)
+        if outputs is not None:
+            calls += be.collect(ws.a, p, into=outputs)
         calls += be.advance(p, ws.m)
         stages.append(Stage(calls, ws.m, times))
     return stages
-
-
-def bind_forward(model: Model, examples: Examples, p: Pass, m: int, *, outputs: Any = None) -> list[Stage]:
-    """One pass that learns nothing: it measures if there are targets, and collects the outputs if asked."""
-    be, stages = model.be, []
-    batch = min(FORWARD_BATCH, m)
-    for size, times in ((batch, m // batch), (m % batch, 1)):
-        if not size:
-            continue
-        ws = Chunk(be, model.sizes, model.f[1:], model.cost, [size])
-        calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels)
-        calls += feedforward(be, model.theta, model.f, next(ws.steps()))
-        if examples.labels is not None or examples.targets is not None:
-            calls += be.measure(model.cost, model.f[-1], ws.z, ws.a, ws.y, _labels(examples, ws), p)
-        if outputs is not None:
-            calls += be.collect(ws.a, p, into=outputs)
-        calls += be.advance(p, size)
-        stages.append(Stage(calls, size, times))
-    return stages
-
-
-def _labels(examples: Examples, ws: Chunk) -> Any:
-    return None if examples.labels is None else ws.labels
 
 
 def run(stages: Sequence[Stage], progress: Progress | None = None) -> None:
@@ -123,7 +112,7 @@ class Evaluation:
     def __init__(self, model: Model, examples: Examples, m: int) -> None:
         self.be, self.p, self.order = model.be, model.be.new_pass(m), np.arange(m)
         self.has_labels = examples.labels is not None
-        self.stages = bind_forward(model, examples, self.p, m)
+        self.stages = bind(model, examples, self.p, m, FORWARD_BATCH)
 
     def __call__(self) -> tuple[float, float | None]:
         self.be.begin(self.p, self.order)
@@ -156,7 +145,7 @@ def train(
     be = model.be
     history, p = History(be.description), be.new_pass(m)
     update = optimizer.bind(be, model.sizes, model.theta)
-    stages = bind_training(model, examples, p, m, batch_size, update)
+    stages = bind(model, examples, p, m, batch_size, update=update)
     try:
         for epoch in range(1, epochs + 1):
             before = be.copy(model.theta.flat)

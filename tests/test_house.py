@@ -74,7 +74,7 @@ def test_a_step_allocates_nothing(optimizer: gpunn.SGD | gpunn.Adam) -> None:
     model, be = net._on(Host("float32")), Host("float32")
     p = be.new_pass(512)
     update = optimizer.bind(be, net.sizes, model.theta)
-    stages = trainer.bind_training(model, be.examples(X, np.arange(512) % 10, None), p, 512, 256, update)
+    stages = trainer.bind(model, be.examples(X, np.arange(512) % 10, None), p, 512, 256, update=update)
     trainer.run(stages)
     be.begin(p, np.arange(512))
     tracemalloc.start()
