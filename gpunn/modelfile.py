@@ -68,7 +68,10 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarr
             if metadata.get("version") != VERSION:
                 raise ValueError(f"{path} has version {metadata.get('version')}; this gpunn reads {VERSION}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return json.loads(metadata["network"]), json.loads(metadata.get("meta", "{}")), tensors
+        network, meta = json.loads(metadata["network"]), json.loads(metadata.get("meta", "{}"))
+        if not (isinstance(network, dict) and isinstance(meta, dict)):
+            raise ValueError(f"{path} is not a readable model: its metadata are no JSON objects")
+        return network, meta, tensors
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist") from None
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:

@@ -169,7 +169,7 @@ class Network:
         be = backends.choose(device, self.dtype, precision)
         model = self._on(be, y_)
         evaluation = self._evaluation(model, *validation) if validation else None
-        with ProgressBar(m, epochs, be.description, show=verbose) as bar:
+        with ProgressBar(m, epochs, show=verbose) as bar:
 
             def after(record: Record) -> None:
                 bar.epoch(record)

@@ -13,14 +13,14 @@ from gpunn.history import Record
 class ProgressBar:
     """Counts examples over all epochs; `show` False keeps it silent."""
 
-    def __init__(self, m: int, epochs: int, device: str, show: bool) -> None:
+    def __init__(self, m: int, epochs: int, show: bool) -> None:
         self.epochs = epochs
         self.bar = tqdm(
             total=m * epochs,
-            desc=device,
             unit=" examples",
             unit_scale=True,
             dynamic_ncols=True,
+            bar_format="{percentage:3.0f}% {bar} {rate_fmt}{postfix}",
             disable=not (show and sys.stderr.isatty()),
         )
         self.update = self.bar.update

@@ -211,8 +211,8 @@ def test_what_a_name_means(tmp_path, monkeypatch):
     write_folder(tmp_path / "digits")
     assert load("digits").image_shape == (8, 8)  # a known name wins
     assert load("./digits").image_shape == (4, 3)
-    refused(ValueError, lambda: load("fashion_mnist"), 'did you mean "fashion-mnist"', *NAMES)
-    refused(ValueError, lambda: load("MNIST"), 'did you mean "mnist"')
+    refused(ValueError, lambda: load("fashion_mnist"), "did you mean 'fashion-mnist'", *NAMES)
+    refused(ValueError, lambda: load("MNIST"), "did you mean 'mnist'")
     refused(ValueError, lambda: load("imagenet-22k"), "imagenet-22k", *NAMES)
 
 

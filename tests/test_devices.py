@@ -31,7 +31,7 @@ def test_auto_falls_back_and_says_why() -> None:
 @NO_CUDA
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_cuda_without_one_is_an_error_with_the_reason(device: str) -> None:
-    with pytest.raises(BackendError, match="no CUDA device: ."):
+    with pytest.raises(BackendError, match=r"no CUDA device: ."):
         gpunn.Network(2, [gpunn.Dense(2)]).fit(np.ones((2, 3)), [0, 1, 0], device=device)
 
 

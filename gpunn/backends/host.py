@@ -36,7 +36,7 @@ class Columns:
 
 
 class Host:
-    """NumPy and SciPy on the CPU, in float32 or float64. why: the reason that it is the CPU, if there is one."""
+    """NumPy and SciPy on the CPU, in float32 or float64. why: the reason that it is the CPU, if any."""
 
     name = "cpu"
 

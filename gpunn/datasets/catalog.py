@@ -1,14 +1,14 @@
 """Data sets by name: where each is looked for, and how it is read."""
 
-import difflib
 import os
 from pathlib import Path
 
 import numpy as np
 
-from gpunn.datasets.dataset import Dataset, DataUnavailable, Split
+from gpunn.datasets.dataset import Dataset, Split
 from gpunn.datasets.download import cache_folder, download
 from gpunn.datasets.folder import FILES, find_all_files, find_files, read_folder
+from gpunn.names import unknown
 
 DIGITS = tuple("0123456789")
 FASHION = (
@@ -52,9 +52,7 @@ def load(name: str | os.PathLike[str] = "mnist", data_dir: str | os.PathLike[str
     if isinstance(name, os.PathLike) or os.path.isdir(name) or os.path.basename(name) != name:
         folder = Path(name).expanduser()
         return read_folder(str(folder), find_all_files(folder))
-    near = difflib.get_close_matches(name.lower(), NAMES, n=1)
-    hint = f' (did you mean "{near[0]}"?)' if near else ""
-    raise ValueError(f'unknown data set "{name}"{hint}: expected {", ".join(NAMES)} or a folder of IDX files')
+    raise unknown(name, "data set", [*NAMES, "or a folder of IDX files"])
 
 
 def _load_mnist(name: str, data_dir: str | os.PathLike[str] | None) -> Dataset:
@@ -70,29 +68,31 @@ def _find_mnist(name: str, data_dir: str | os.PathLike[str] | None) -> dict[str,
     if data_dir is not None:
         given = Path(data_dir).expanduser()
         return find_all_files(given / name, given)
-    cache = cache_folder(name)
-    for folder in (*_environment_folders(name), cache):
+    for folder in folders(name):
         found = find_files(folder)
         if len(found) == len(FILES):
             return found
+    cache = cache_folder(name)
     download(name, [stem for stem in FILES if stem not in find_files(cache)], cache)
     return find_all_files(cache)
 
 
-def _environment_folders(name: str) -> list[Path]:
-    """$GPUNN_DATA itself means MNIST: Fashion-MNIST, of the same file names, needs a subfolder."""
+def folders(name: str) -> list[Path]:
+    """Where MNIST or Fashion-MNIST is looked for, in that order; the last is where it is downloaded to.
+
+    $GPUNN_DATA itself means MNIST: Fashion-MNIST, of the same file names, needs a subfolder.
+    """
+    cache = cache_folder(name)
     if not os.environ.get("GPUNN_DATA"):
-        return []
+        return [cache]
     root = Path(os.environ["GPUNN_DATA"]).expanduser()
-    return [root / name, root] if name == "mnist" else [root / name]
+    return [root / name, root, cache] if name == "mnist" else [root / name, cache]
 
 
 def _load_digits() -> Dataset:
-    try:
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-    except ImportError as error:
-        raise DataUnavailable("the digits come with scikit-learn: pip install scikit-learn") from error
+    from sklearn.datasets import load_digits  # takes a second to import
+    from sklearn.model_selection import train_test_split
+
     digits = load_digits()
     images = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # 0…16 → 0…255
     train_images, test_images, train_labels, test_labels = train_test_split(

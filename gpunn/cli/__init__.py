@@ -1,0 +1,220 @@
+"""The command line: its commands, and what an error looks like.
+
+What the options mean is in `options`, what the commands do in `training`, `models` and `system`,
+which are imported only when they run, so that `gpunn --help` is quick.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from gpunn.cli import options
+
+BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+
+HELP = """Train fully connected networks by matrix-based back-propagation, on a CPU or a CUDA GPU.
+
+\b
+Examples:
+  gpunn train                    MNIST, in seconds
+  gpunn train digits             the 8×8 digits that need no download
+  gpunn evaluate gpunn-runs/digits-1
+  gpunn predict gpunn-runs/mnist-1 photo.png
+"""
+
+app = typer.Typer(
+    help=HELP,
+    rich_markup_mode="rich",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code: 0, 1 for a run that failed, 2 for bad input, 130 for Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be any bytes
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning  # type: ignore[assignment]
+            command = typer.main.get_command(app)
+            code = command.main(arguments or ["--help"], "gpunn", standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or 0)
+    except BrokenPipeError:  # nobody reads on: what is still in the buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except Exception as error:
+        if "--debug" in arguments:  # typer may not have come to parse it
+            traceback.print_exc()
+        code, message = _explain(error)
+        print("gpunn: error:", " ".join(message.split()), file=sys.stderr)
+        return code
+
+
+def _explain(error: Exception) -> tuple[int, str]:
+    """The exit code and the line for an error."""
+    from gpunn.backends.base import BackendError
+
+    if hasattr(error, "format_message"):  # typer's own, whichever class its version calls it
+        return BAD_INPUT, error.format_message()
+    if isinstance(error, OSError) and error.strerror:
+        return BAD_INPUT, f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, ValueError | OSError | BackendError):
+        return BAD_INPUT, str(error)
+    if isinstance(error, FloatingPointError | MemoryError):  # Diverged is one of the first
+        return FAILED, str(error) or "out of memory"
+    return FAILED, f"{type(error).__name__}: {error} (this is a bug; --debug shows where)"
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    print("gpunn: warning:", message, file=sys.stderr)
+
+
+class ManyNumbers(TyperCommand):
+    """A command whose `--hidden` takes any number of whole numbers, which typer's options cannot."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, repeat_option("--hidden", args))
+
+
+def repeat_option(option: str, args: Sequence[str]) -> list[str]:
+    """`--hidden 128 64 digits` as `--hidden 128 --hidden 64 digits`."""
+    spread: list[str] = []
+    for arg in args:
+        if arg.isdecimal() and len(spread) > 1 and spread[-2] == option and spread[-1].isdecimal():
+            spread.append(option)
+        spread.append(arg)
+    return spread
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from gpunn import __version__
+
+        print("gpunn", __version__)
+        raise typer.Exit()
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(cls=ManyNumbers)
+def train(
+    data: options.TrainingData = None,
+    hidden: options.Hidden = None,
+    activation: options.Activation = "relu",
+    output_activation: options.OutputActivation = "softmax",
+    cost: options.Cost = None,
+    init: options.Init = None,
+    optimizer: options.Optimizer = "nesterov",
+    learning_rate: options.LearningRate = None,
+    l2: options.L2 = 0.0,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    precision: options.Precision = "float32",
+    data_dir: options.DataDir = None,
+    output: options.Output = None,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Train a network to classify images, test it after every epoch, and save it.
+
+    Ctrl-C ends training and saves what was learnt so far.
+
+    \b
+    Examples:
+      gpunn train
+      gpunn train digits --hidden 128 64 --activation tanh
+      gpunn train fashion-mnist --optimizer adam --epochs 20
+      gpunn train ~/my-idx-files --device cuda --output runs/mine
+    """
+    from gpunn.cli import training
+
+    settings = training.Settings(
+        hidden=[512] if hidden is None else [] if hidden == [0] else hidden,
+        activation=activation,
+        output_activation=output_activation,
+        cost=cost,
+        init=init,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        l2=l2,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        device=device,
+        precision=precision,
+    )
+    raise typer.Exit(training.train(data, settings, data_dir, output, json))
+
+
+@app.command()
+def evaluate(
+    model: options.Model,
+    data: options.TestData = None,
+    device: options.Device = "auto",
+    data_dir: options.DataDir = None,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Test a saved network: accuracy, confusion matrix, precision and recall.
+
+    \b
+    Examples:
+      gpunn evaluate gpunn-runs/digits-1
+      gpunn evaluate gpunn-runs/mnist-1/model.safetensors mnist --json
+    """
+    from gpunn.cli import models
+
+    models.evaluate(model, data, data_dir, device, json)
+
+
+@app.command()
+def predict(
+    model: options.Model,
+    files: options.Files,
+    device: options.Device = "cpu",
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Say what is on pictures: a line each, with the class and its probability.
+
+    \b
+    Examples:
+      gpunn predict gpunn-runs/mnist-1 photo.png scan.jpg
+      gpunn predict gpunn-runs/mnist-1 examples.npy --json
+    """
+    from gpunn.cli import models
+
+    raise typer.Exit(models.predict(model, files, device, json))
+
+
+@app.command()
+def info(json: options.Json = False, debug: options.Debug = False) -> None:
+    """Show versions, BLAS, CPU, CUDA devices (or why there are none), and where MNIST is looked for."""
+    from gpunn.cli import system
+
+    system.show(json)

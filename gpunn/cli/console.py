@@ -1,0 +1,61 @@
+"""Tables for people; colour only on terminals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def print_evaluation(result: dict[str, Any]) -> None:
+    """What `gpunn evaluate` found."""
+    console, matrix = Console(highlight=False), result["confusion_matrix"]
+    names = [row["class"] for row in result["classes"]]
+    print(f"{result['model']} on {result['dataset']}, {result['examples']:,} examples")
+    print(f"accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f}\n")
+    numbers = [str(k) for k in range(len(names))]
+    rows = names if names == numbers else [f"{k} {name}" for k, name in zip(numbers, names, strict=True)]
+    cell = 1 + max(len(str(count)) for row in [numbers, *matrix] for count in row)
+    if max(map(len, rows)) + len(rows) * cell <= console.width:
+        print("confusion matrix (rows: true class, columns: predicted)\n")
+        console.print(confusion_table(matrix, numbers, rows))
+    else:  # too wide
+        print_confusions(matrix, names)
+    print()
+    console.print(class_table(result["classes"]))
+
+
+def confusion_table(matrix: Sequence[Sequence[int]], columns: Sequence[str], rows: Sequence[str]) -> Table:
+    table = Table("", box=None, padding=(0, 0, 0, 1), pad_edge=False, collapse_padding=True)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    for true, (name, counts) in enumerate(zip(rows, matrix, strict=True)):
+        cells = [
+            Text(str(n), "bold" if k == true else "red" if n else "bright_black")
+            for k, n in enumerate(counts)
+        ]
+        table.add_row(Text(name, "bold"), *cells)
+    return table
+
+
+def print_confusions(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> None:
+    """The ten most frequent."""
+    found = [
+        (n, names[i], names[j]) for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j and n
+    ]
+    print("most frequent confusions")
+    for n, true, predicted in sorted(found, reverse=True)[:10]:
+        print(f"{n:6,}  {true} taken for {predicted}")
+
+
+def class_table(classes: Sequence[dict[str, Any]]) -> Table:
+    table = Table("class", box=None, padding=(0, 0, 0, 2), pad_edge=False, collapse_padding=True)
+    for name in ("precision", "recall", "support"):
+        table.add_column(name, justify="right")
+    for row in classes:
+        shares = [f"{row[key]:.2%}" for key in ("precision", "recall")]
+        table.add_row(Text(row["class"]), *shares, f"{row['support']:,}")
+    return table

@@ -1,0 +1,149 @@
+"""`gpunn evaluate` and `gpunn predict`: what a saved network can do."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpunn import Network, datasets
+from gpunn.network import classify
+
+
+@dataclass(frozen=True)
+class Model:
+    """A saved network and what its file says about the data."""
+
+    path: Path
+    net: Network
+
+    @classmethod
+    def load(cls, path: Path) -> Model:
+        return cls(path, Network.load(path))
+
+    @property
+    def classes(self) -> list[str]:
+        """Their names; numbers where the file does not give as many as there are."""
+        n, names = max(self.net.sizes[-1], 2), self.net.meta.get("classes")
+        if not isinstance(names, list) or len(names) != n:
+            names = range(n)
+        return [str(name) for name in names]
+
+    @property
+    def dataset(self) -> str:
+        name = self.net.meta.get("dataset")
+        if not isinstance(name, str):
+            raise ValueError(f"{self.path} does not say what it was trained on: name a data set")
+        return name
+
+    def read(self, file: Path) -> np.ndarray:
+        """The examples in a file, X (n_in, m)."""
+        from gpunn.datasets.images import read_columns, read_image
+
+        if file.suffix == ".npy":
+            return read_columns(file, self.net.sizes[0])
+        shape = self.net.meta.get("image_shape")
+        if not (isinstance(shape, list) and len(shape) == 2 and math.prod(shape) == self.net.sizes[0]):
+            raise ValueError(
+                f"{file}: {self.path} does not say what size of picture it takes; use .npy files"
+            )
+        return read_image(file, (shape[0], shape[1]), self.net.meta.get("digit", True))[:, None]
+
+
+# evaluate
+
+
+def evaluate(path: Path, data: str | None, data_dir: Path | None, device: str, as_json: bool) -> None:
+    """Print how well a model does on the test examples of a data set."""
+    model = Model.load(path)
+    dataset = datasets.load(data or model.dataset, data_dir)
+    X, y = dataset.test.X, dataset.test.y
+    if len(X) != model.net.sizes[0]:
+        raise ValueError(
+            f"{path} takes {model.net.sizes[0]} inputs, but the images of {dataset.name} have {len(X)} pixels"
+        )
+    loss, accuracy = model.net.evaluate(X, y, device=device)
+    result = {
+        "model": str(path),
+        "dataset": dataset.name,
+        "examples": len(y),
+        "accuracy": accuracy,
+        "loss": loss,
+    }
+    result |= per_class(y, model.net.predict(X, device=device), model.classes)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        from gpunn.cli.console import print_evaluation
+
+        print_evaluation(result)
+
+
+def per_class(y: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """The confusion matrix, and precision, recall and support of each class."""
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    labels = range(len(names))
+    precision, recall, _, support = precision_recall_fscore_support(
+        y, predicted, labels=labels, zero_division=0
+    )
+    return {
+        "confusion_matrix": confusion_matrix(y, predicted, labels=labels).tolist(),
+        "classes": [
+            {"class": name, "precision": float(p), "recall": float(r), "support": int(s)}
+            for name, p, r, s in zip(names, precision, recall, support, strict=True)
+        ],
+    }
+
+
+# predict
+
+
+def predict(path: Path, files: Sequence[Path], device: str, as_json: bool) -> int:
+    """Print the class of every example in the files; 2 if one could not be read, else 0."""
+    model, predictions, code = Model.load(path), [], 0
+    for file in files:
+        try:
+            predictions += predict_file(model, file, device)
+        except ValueError as error:
+            named = "" if str(file) in str(error) else f"{file}: "
+            print("gpunn: error:", " ".join(f"{named}{error}".split()), file=sys.stderr)
+            code = 2
+    if as_json:
+        print(json.dumps({"model": str(path), "predictions": predictions}))
+    else:
+        print_predictions(predictions)
+    return code
+
+
+def predict_file(model: Model, file: Path, device: str) -> list[dict[str, Any]]:
+    """A record for each example in a file; no probability where the outputs are not in [0, 1]."""
+    outputs = model.net.forward(model.read(file), device=device)
+    labels = classify(outputs)
+    a = np.concatenate([1 - outputs, outputs]) if len(outputs) == 1 else outputs
+    in_unit_interval = model.net.layers[-1].f.in_unit_interval
+    return [
+        {
+            "file": str(file),
+            "column": column,
+            "label": model.classes[label],
+            "probability": float(a[label, column]) if in_unit_interval else None,
+        }
+        for column, label in enumerate(labels)
+    ]
+
+
+def print_predictions(predictions: Sequence[dict[str, Any]]) -> None:
+    several = {p["file"] for p in predictions if p["column"] > 0}
+    names = [f"{p['file']}[{p['column']}]" if p["file"] in several else p["file"] for p in predictions]
+    file_width = max(map(len, names), default=0)
+    label_width = max((len(p["label"]) for p in predictions), default=0)
+    for name, p in zip(names, predictions, strict=True):
+        probability = "" if p["probability"] is None else f"{p['probability']:7.2%}"
+        print(f"{name:<{file_width}}  {p['label']:<{label_width}}  {probability}".rstrip())

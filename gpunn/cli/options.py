@@ -1,0 +1,81 @@
+"""The options of the command line: names, help, and where it shows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+NETWORK, TRAINING = "Network", "Training"
+
+
+def _of_network(help: str, default: str | bool = True, metavar: str | None = None) -> typer.models.OptionInfo:
+    """An option on the panel of the network; `default` says in words what None means."""
+    return typer.Option(help=help, show_default=default, metavar=metavar, rich_help_panel=NETWORK)
+
+
+def _of_training(help: str, default: str | bool = True, least: int | None = None) -> typer.models.OptionInfo:
+    return typer.Option(help=help, show_default=default, min=least, rich_help_panel=TRAINING)
+
+
+# train
+
+Hidden = Annotated[
+    list[int] | None, _of_network("Neurons of each hidden layer; 0 for no hidden layer.", "512", "N …")
+]
+Activation = Annotated[
+    str, _of_network("Of the hidden layers: sigmoid, tanh, relu, leaky-relu, elu, gelu, softplus, identity.")
+]
+OutputActivation = Annotated[str, _of_network("The same, or softmax.")]
+Cost = Annotated[
+    str | None, _of_network("quadratic, cross-entropy, binary-cross-entropy", "what suits the output")
+]
+Init = Annotated[
+    str | None,
+    _of_network("First weights: normal, scaled, glorot, he, zeros.", "what suits each activation"),
+]
+
+Optimizer = Annotated[str, _of_training("sgd, momentum, nesterov or adam.")]
+LearningRate = Annotated[float | None, _of_training("Step size η.", "0.1; adam 0.001")]
+L2 = Annotated[float, _of_training("Weight decay λ.")]
+Epochs = Annotated[int | None, _of_training("Passes over the examples.", "10; digits 20", least=1)]
+BatchSize = Annotated[int | None, _of_training("Examples in a mini-batch.", "128; digits 16", least=1)]
+Seed = Annotated[int, _of_training("Of the first weights and the shuffling.", least=0)]
+
+Precision = Annotated[str, typer.Option(help="float32, float64, or on CUDA tf32 or bf16.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Where model.safetensors and history.json go.",
+        show_default="gpunn-runs/DATA-1, then -2, …",
+    ),
+]
+
+# several commands
+
+DATA = "mnist, fashion-mnist, digits, or a folder of IDX files."
+TrainingData = Annotated[
+    str | None, typer.Argument(help=DATA, show_default="mnist, or digits where that cannot be had")
+]
+TestData = Annotated[str | None, typer.Argument(help=DATA, show_default="what the model was trained on")]
+Model = Annotated[Path, typer.Argument(help="A model.safetensors, or the folder of the run that holds it.")]
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE",
+        help="Pictures (PNG, JPEG, …) of any size, or .npy arrays with an example a column; "
+        "bytes are taken as pixels and scaled by 1/255.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes a GPU that works.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where the files of mnist or fashion-mnist are; else in $GPUNN_DATA, else downloaded once.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

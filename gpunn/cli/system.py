@@ -1,0 +1,108 @@
+"""`gpunn info`: what there is to compute with."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = {
+    "NumPy": ["numpy"],
+    "SciPy": ["scipy"],
+    "scikit-learn": ["scikit-learn"],
+    "CuPy": ["cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x", "cupy"],
+}
+
+
+def show(as_json: bool) -> None:
+    """Print it, as JSON or a line each."""
+    found = describe()
+    if as_json:
+        print(json.dumps(found))
+        return
+    lines = [(name, number or "not installed") for name, number in found["versions"].items()]
+    lines.append(("CPU", f"{found['cpu']}, {found['cores']} cores for this process"))
+    for blas in found["blas"]:
+        used = " (used by gpunn)" if blas["used"] else ""
+        lines.append((f"BLAS of {blas['of']}", f"{blas['name']}, {blas['threads']} threads{used}"))
+    lines.append(("CUDA", ", ".join(found["cuda"]) or f"none: {found['no_cuda']}"))
+    mnist = found["mnist"] or f"not found; looked in {', '.join(found['mnist_folders'])}"
+    lines.append(("MNIST", mnist))
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        print(f"{name:<{width}}  {value}")
+
+
+def describe() -> dict[str, Any]:
+    """The same as a dictionary."""
+    from gpunn import __version__, backends
+    from gpunn.datasets import catalog
+
+    folders = catalog.folders("mnist")
+    return {
+        "versions": {
+            "gpunn": __version__,
+            "Python": platform.python_version(),
+            **{name: installed(distributions) for name, distributions in PACKAGES.items()},
+        },
+        "cpu": cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "blas": blas(),
+        "cuda": backends.cuda_devices(),
+        "no_cuda": backends.explain_cuda(),
+        "mnist": next((str(folder) for folder in folders if has_mnist(folder)), None),
+        "mnist_folders": [str(folder) for folder in folders],
+    }
+
+
+def installed(distributions: list[str]) -> str | None:
+    """The version of whichever is installed."""
+    for name in distributions:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def blas() -> list[dict[str, Any]]:
+    """Every BLAS that is loaded and whose it is; gpunn's products run in SciPy's."""
+    import scipy.linalg.blas  # noqa: F401  # loads it, and NumPy's
+    from threadpoolctl import threadpool_info
+
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return [
+        {
+            "of": (of := owner(pool["filepath"], alone=len(pools) == 1)),
+            "used": "SciPy" in of,
+            "name": f"{pool['internal_api']} {pool['version'] or ''}".strip(),
+            "threads": pool["num_threads"],
+        }
+        for pool in pools
+    ]
+
+
+def owner(library: str, alone: bool) -> str:
+    """Wheels bring one BLAS for NumPy and another for SciPy; elsewhere they share one."""
+    if alone:
+        return "NumPy and SciPy"
+    folders = [part.lower() for part in Path(library).parts]
+    return next((of for of in ("NumPy", "SciPy") if f"{of.lower()}.libs" in folders), "unknown")
+
+
+def has_mnist(folder: Path) -> bool:
+    from gpunn.datasets.folder import FILES, find_files
+
+    return len(find_files(folder)) == len(FILES)

@@ -1,0 +1,206 @@
+"""`gpunn train`: load, build, fit, keep."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shlex
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gpunn import Dense, History, Network, __version__, backends, datasets
+from gpunn.datasets import Dataset, DataUnavailable
+from gpunn.modelfile import write_whole
+from gpunn.names import look_up
+from gpunn.optimizers import OPTIMIZERS, Optimizer
+
+RUNS = Path("gpunn-runs")
+USUAL = {"epochs": 10, "batch_size": 128}
+USUAL_FOR = {"digits": {"epochs": 20, "batch_size": 16}}  # 1,437 examples: few steps in an epoch
+DTYPES = {"float32": "float32", "float64": "float64", "tf32": "float32", "bf16": "float32"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for; None where that depends on the rest."""
+
+    hidden: list[int]
+    activation: str
+    output_activation: str
+    cost: str | None
+    init: str | None
+    optimizer: str
+    learning_rate: float | None
+    l2: float
+    epochs: int | None
+    batch_size: int | None
+    seed: int
+    device: str
+    precision: str
+
+
+def train(
+    data: str | None, settings: Settings, data_dir: Path | None, output: Path | None, as_json: bool
+) -> int:
+    """Train a network and keep it; the exit code."""
+    optimizer = build_optimizer(settings)
+    check_writable(output or RUNS)
+    dataset = load(data, data_dir)
+    net = build_network(settings, dataset)
+    settings = complete(settings, dataset, net, optimizer)
+    be = backends.choose(settings.device, net.dtype, settings.precision)
+    if not as_json:
+        print(describe(settings, dataset, net, be.description), flush=True)
+    history = net.fit(
+        dataset.train.X,
+        dataset.train.y,
+        epochs=settings.epochs or 0,
+        batch_size=settings.batch_size or 0,
+        optimizer=optimizer,
+        validation=(dataset.test.X, dataset.test.y),
+        device=settings.device,
+        precision=settings.precision,
+        verbose=True,
+    )
+    result = {"device": be.name, **summarise(settings, dataset, net, history)}
+    net.meta = describe_for_later(settings, dataset, result)
+    result["model"] = str(keep(net, history, output or RUNS, dataset if output is None else None))
+    print(json.dumps(result) if as_json else closing_words(result, data_dir))
+    return 130 if history.interrupted else 0
+
+
+# before
+
+
+def load(name: str | None, data_dir: Path | None) -> Dataset:
+    """The data set; where none is named and MNIST cannot be had, the digits."""
+    try:
+        return datasets.load(name or "mnist", data_dir)
+    except DataUnavailable as error:
+        if name:
+            raise
+        print(f"gpunn: training the embedded digits, since there is no MNIST: {error}", file=sys.stderr)
+        return datasets.load("digits")
+
+
+def build_optimizer(settings: Settings) -> Optimizer:
+    make = look_up(OPTIMIZERS, settings.optimizer, "optimizer")
+    rate = {} if settings.learning_rate is None else {"learning_rate": settings.learning_rate}
+    optimizer: Optimizer = make(**rate, l2=settings.l2)
+    return optimizer
+
+
+def build_network(settings: Settings, dataset: Dataset) -> Network:
+    layers = [Dense(n, settings.activation, settings.init) for n in settings.hidden]
+    layers.append(Dense(len(dataset.classes), settings.output_activation, settings.init))
+    dtype = look_up(DTYPES, settings.precision, "precision")
+    return Network(len(dataset.train.X), layers, settings.cost, settings.seed, dtype)
+
+
+def complete(settings: Settings, dataset: Dataset, net: Network, optimizer: Any) -> Settings:
+    """The settings with nothing left open."""
+    usual = USUAL_FOR.get(dataset.name, USUAL)
+    return replace(
+        settings,
+        cost=net.cost.name,
+        learning_rate=optimizer.learning_rate,
+        epochs=usual["epochs"] if settings.epochs is None else settings.epochs,
+        batch_size=usual["batch_size"] if settings.batch_size is None else settings.batch_size,
+    )
+
+
+def describe(settings: Settings, dataset: Dataset, net: Network, device: str) -> str:
+    """One line: what is trained on what, and where."""
+    return (
+        f"{dataset.name}, {dataset.train.X.shape[1]:,} examples: "
+        f"{net.name}, {net.parameters:,} parameters, {settings.optimizer}, on {device}"
+    )
+
+
+def check_writable(folder: Path) -> None:
+    """Find out before the work whether the folder could be written, leaving nothing behind."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"cannot write to {folder} ({error.strerror}): choose a folder with --output"
+        ) from error
+
+
+# after
+
+
+def summarise(settings: Settings, dataset: Dataset, net: Network, history: History) -> dict[str, Any]:
+    """What came out. The test is of the weights that are saved, even if Ctrl-C came within an epoch."""
+    test_loss, test_accuracy = net.evaluate(dataset.test.X, dataset.test.y)
+    return {
+        "dataset": dataset.name,
+        "device_description": history.device,
+        "network": net.name,
+        "parameters": net.parameters,
+        "epochs": len(history),
+        "interrupted": history.interrupted,
+        "train_loss": history[-1].loss if len(history) else None,
+        "test_loss": test_loss,
+        "test_accuracy": test_accuracy,
+        "seconds": history.seconds,
+        "examples_per_second": history.examples_per_second,
+        "seed": settings.seed,
+        "settings": asdict(settings),
+    }
+
+
+def describe_for_later(settings: Settings, dataset: Dataset, result: dict[str, Any]) -> dict[str, Any]:
+    """What `gpunn evaluate` and `gpunn predict` need to know of the model."""
+    return {
+        "dataset": dataset.name if dataset.name in datasets.NAMES else os.path.abspath(dataset.name),
+        "image_shape": dataset.image_shape,
+        "classes": dataset.classes,
+        "digit": dataset.name != "fashion-mnist",
+        "settings": asdict(settings),
+        "gpunn": __version__,
+        "test_accuracy": result["test_accuracy"],
+    }
+
+
+def keep(net: Network, history: History, folder: Path, numbered_for: Dataset | None) -> Path:
+    """Write the model and its history into the folder, or a new numbered one in it; the model's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if numbered_for:
+        folder = new_folder(folder, Path(numbered_for.name).resolve().name)
+    net.save(folder / "model.safetensors")
+    write_whole(folder / "history.json", history.to_json().encode())
+    return folder / "model.safetensors"
+
+
+def new_folder(parent: Path, name: str) -> Path:
+    """Make NAME-1, or whichever number is free."""
+    for n in itertools.count(1):
+        try:
+            folder = parent / f"{name}-{n}"
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            continue
+    raise AssertionError("count does not end")
+
+
+def closing_words(result: dict[str, Any], data_dir: Path | None) -> str:
+    model, dataset = shlex.quote(result["model"]), shlex.quote(result["dataset"])
+    where = f" --data-dir {shlex.quote(str(data_dir))}" if data_dir else ""
+    epochs = f"{result['epochs']} epoch{'' if result['epochs'] == 1 else 's'}"
+    if result["interrupted"]:
+        epochs = f"interrupted after {epochs}"
+    return (
+        f"test accuracy {result['test_accuracy']:.2%}, {epochs} in {result['seconds']:.1f} s, "
+        f"{result['examples_per_second']:,.0f} examples/s\n"
+        f"saved {result['model']}; now try\n"
+        f"  gpunn evaluate {model} {dataset}{where}\n"
+        f"  gpunn predict {model} image.png"
+    )

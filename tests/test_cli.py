@@ -1,0 +1,563 @@
+"""The command line: what it prints, what it keeps, and one line for every error."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import shlex
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+import gpunn
+from gpunn import (
+    ACTIVATIONS,
+    COSTS,
+    INITIALIZERS,
+    Dense,
+    Network,
+    backends,
+    cli,
+    datasets,
+)
+from gpunn.cli import models, training
+from gpunn.optimizers import OPTIMIZERS
+
+ROOT = Path(__file__).parent.parent
+QUICK = ["--epochs", "2", "--hidden", "32", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def gpunn_(capsys):
+    """Runs the command line in process: (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        code = cli.main([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def refused(gpunn_):
+    """The exit code is as given, and stderr one line that holds these words."""
+
+    def check(arguments, *words, code=2):
+        got, out, err = gpunn_(*arguments)
+        assert got == code
+        assert out == "" or code == 1
+        assert err.startswith("gpunn: error: "), err
+        assert err.count("\n") == 1, err
+        for word in words:
+            assert str(word) in err, err
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """A run folder with a network trained on the digits."""
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    assert cli.main(["train", "digits", *QUICK, "--json", "--output", str(folder)]) == 0
+    return folder
+
+
+def process(*arguments, **options):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    command = [sys.executable, "-m", "gpunn", *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=environment, **pipes, **options)
+
+
+# train
+
+
+def test_training_says_what_how_well_and_where(gpunn_):
+    code, out, err = gpunn_("train", "digits", *QUICK)
+    assert (code, err) == (0, "")
+    first, second, *rest = out.splitlines()
+    assert first == "digits, 1,437 examples: 64-32-10, 2,410 parameters, nesterov, on cpu"
+    assert re.fullmatch(r"test accuracy \d\d\.\d\d%, 2 epochs in \d+\.\d s, [\d,]+ examples/s", second)
+    assert rest[0] == "saved gpunn-runs/digits-1/model.safetensors; now try"
+    for line in rest[1:]:
+        program, *arguments = shlex.split(line)
+        assert program == "gpunn"
+        if arguments[0] == "evaluate":
+            assert gpunn_(*arguments)[0] == 0
+
+
+def test_every_run_gets_a_folder_of_its_own(gpunn_):
+    for n in (1, 2):
+        gpunn_("train", "digits", *QUICK)
+        assert sorted(os.listdir(f"gpunn-runs/digits-{n}")) == ["history.json", "model.safetensors"]
+    history = json.loads(Path("gpunn-runs/digits-2/history.json").read_text())
+    assert [record["epoch"] for record in history["records"]] == [1, 2]
+
+
+def test_json_is_one_object(gpunn_):
+    code, out, err = gpunn_("train", "digits", *QUICK, "--seed", 3, "--json")
+    result = json.loads(out)
+    assert (code, err) == (0, "")
+    expected = {"dataset": "digits", "device": "cpu", "network": "64-32-10", "parameters": 2410, "epochs": 2}
+    assert {**result, **expected, "seed": 3, "interrupted": False} == result
+    assert result["settings"]["learning_rate"] == 0.1
+    assert result["settings"]["cost"] == "cross-entropy"
+    assert 0 < result["train_loss"] < 1
+    assert result["test_accuracy"] > 0.9
+    assert result["seconds"] > 0
+    assert result["examples_per_second"] > 0
+    net = Network.load(result["model"])
+    test = datasets.load("digits").test
+    assert net.evaluate(test.X, test.y)[1] == result["test_accuracy"] == net.meta["test_accuracy"]
+
+
+def test_the_same_seed_trains_the_same_network(gpunn_):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        gpunn_("train", "digits", *QUICK, "--seed", seed, "--output", name)
+    a, b, c = (Network.load(name).weights for name in "abc")
+    assert all(map(np.array_equal, a, b))
+    assert not any(map(np.array_equal, a, c))
+
+
+@pytest.mark.parametrize(
+    ("hidden", "name"), [(["128", "64"], "64-128-64-10"), (["0"], "64-10"), (["7"], "64-7-10")]
+)
+def test_hidden_takes_any_number_of_layers(gpunn_, hidden, name):
+    code, out, _ = gpunn_("train", "--hidden", *hidden, "digits", "--epochs", 1, "--json")
+    assert code == 0
+    assert json.loads(out)["network"] == name
+
+
+def test_every_setting_arrives(gpunn_):
+    given = {"activation": "tanh", "output-activation": "sigmoid", "cost": "quadratic", "init": "scaled"}
+    given |= {
+        "optimizer": "adam",
+        "learning-rate": 0.002,
+        "l2": 0.01,
+        "epochs": 1,
+        "batch-size": 50,
+        "seed": 5,
+    }
+    given |= {"device": "cpu", "precision": "float64"}
+    options = [word for name, value in given.items() for word in (f"--{name}", value)]
+    code, out, _ = gpunn_("train", "digits", "--hidden", 9, *options, "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert result["settings"] == {"hidden": [9], **{k.replace("-", "_"): v for k, v in given.items()}}
+    net = Network.load(result["model"])
+    assert net.dtype == np.float64
+    assert net.cost.name == "quadratic"
+    assert [layer.f.name for layer in net.layers] == ["tanh", "sigmoid"]
+
+
+def test_a_folder_of_idx_files_can_be_trained_evaluated_and_shown(gpunn_, tmp_path):
+    write_idx_folder(tmp_path / "shapes")
+    assert gpunn_("train", "shapes/", *QUICK)[0] == 0
+    assert os.path.isfile("gpunn-runs/shapes-1/model.safetensors")
+    assert gpunn_("evaluate", "gpunn-runs/shapes-1")[0] == 0
+    assert "/shapes" in gpunn_("evaluate", "gpunn-runs/shapes-1", "--json")[1]
+
+
+def write_idx_folder(folder):
+    folder.mkdir()
+    images = np.random.default_rng(0).integers(0, 256, (30, 5, 4), np.uint8)
+    for name in datasets.folder.FILES:
+        array = images if "images" in name else np.arange(30, dtype=np.uint8) % 3
+        header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+        (folder / name).write_bytes(header + array.tobytes())
+
+
+def no_mnist(name="mnist", data_dir=None):
+    if name != "digits":
+        raise datasets.DataUnavailable("cannot download mnist (offline): put the files in /somewhere")
+    return DIGITS
+
+
+DIGITS = datasets.load("digits")
+
+
+def test_without_mnist_the_digits_are_trained(gpunn_, monkeypatch):
+    monkeypatch.setattr(datasets, "load", no_mnist)
+    code, out, err = gpunn_("train", *QUICK)
+    assert code == 0
+    assert out.startswith("digits, ")
+    assert err.count("\n") == 1
+    assert "digits" in err
+    assert "/somewhere" in err
+
+
+def test_mnist_that_was_asked_for_is_not_replaced(refused, monkeypatch, tmp_path):
+    monkeypatch.setattr(datasets, "load", no_mnist)
+    refused(["train", "mnist", *QUICK], "offline", "/somewhere")
+    assert os.listdir(tmp_path) == []
+
+
+def test_why_the_cpu_is_used(gpunn_, monkeypatch):
+    monkeypatch.setattr(backends, "explain_cuda", lambda index=0: "the driver is asleep")
+    _, out, _ = gpunn_("train", "digits", "--epochs", 1, "--device", "auto")
+    assert out.splitlines()[0].endswith("on cpu (the driver is asleep)")
+
+
+# what goes wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trian"], ["trian", "train"]),
+        (["train", "--epoch", "3"], ["--epoch", "--epochs"]),
+        (["train", "--epochs", "many"], ["--epochs"]),
+        (["train", "digits", "more"], ["more"]),
+        (["train", "digit"], ["digit", "digits"]),
+        (["train", "digits", "--activation", "rleu"], ["rleu", "did you mean 'relu'"]),
+        (["train", "digits", "--output-activation", "sotfmax"], ["did you mean 'softmax'"]),
+        (["train", "digits", "--cost", "quadratc"], ["did you mean 'quadratic'"]),
+        (["train", "digits", "--optimizer", "adma"], ["did you mean 'adam'"]),
+        (["train", "digits", "--init", "glorott"], ["did you mean 'glorot'"]),
+        (["train", "digits", "--precision", "float16"], ["float16", "float32"]),
+        (["train", "digits", "--device", "gpu"], ["gpu", "cuda"]),
+        (["train", "digits", "--epochs", "0"], ["--epochs"]),
+        (["train", "digits", "--batch-size", "-1"], ["--batch-size"]),
+        (["train", "digits", "--learning-rate", "0"], ["learning_rate"]),
+        (["train", "digits", "--learning-rate", "nan"], ["learning_rate"]),
+        (["train", "digits", "--l2", "-1"], ["l2"]),
+        (["train", "digits", "--seed", "-1"], ["--seed"]),
+        (["train", "digits", "--hidden", "64", "0"], ["neuron", "0"]),
+        (["train", "digits", "--hidden"], ["--hidden"]),
+        (["train", "./nowhere"], ["nowhere"]),
+        (["train", "mnist", "--data-dir", "nowhere"], ["nowhere"]),
+        (["train", "fashion-mnist", "--data-dir", "nowhere"], ["nowhere"]),
+        (["evaluate"], ["argument"]),
+        (["evaluate", "nowhere"], ["nowhere"]),
+        (["predict", "nowhere"], ["FILE"]),
+    ],
+)
+def test_bad_input_is_one_line_and_2(refused, tmp_path, arguments, words):
+    refused(arguments, *words)
+    assert os.listdir(tmp_path) == []
+
+
+def test_no_cuda_says_why(refused, monkeypatch):
+    monkeypatch.setattr(backends, "explain_cuda", lambda index=0: "the driver is asleep")
+    refused(["train", "digits", "--device", "cuda"], "the driver is asleep")
+    refused(["train", "digits", "--precision", "tf32"], "tf32", "CUDA")
+
+
+def test_an_unwritable_output_is_found_before_training(refused, monkeypatch, tmp_path):
+    monkeypatch.setattr(Network, "fit", lambda *args, **kwargs: pytest.fail("trained"))
+    (tmp_path / "file").touch()
+    refused(["train", "digits", "--output", "file/run"], "file/run", "--output")
+    refused(["train", "digits", "--output", "file"], "file", "--output")
+    (tmp_path / "gpunn-runs").touch()
+    refused(["train", "digits"], "gpunn-runs", "--output")
+    assert sorted(os.listdir(tmp_path)) == ["file", "gpunn-runs"]
+
+
+def test_a_run_that_diverges_is_1_and_leaves_nothing(refused, tmp_path):
+    rate = ["--learning-rate", "1e30", "--activation", "identity", "--output-activation", "identity"]
+    refused(["train", "digits", *QUICK, *rate], "epoch", "smaller learning rate", code=1)
+    assert os.listdir(tmp_path) == []
+
+
+def test_running_out_of_memory_is_1(refused, monkeypatch):
+    def fit(*args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(training, "build_network", fit)
+    refused(["train", "digits", *QUICK], "memory", code=1)
+
+
+def test_a_bug_is_named(refused, gpunn_, monkeypatch):
+    monkeypatch.setattr(training, "train", lambda *args: {}["key"])
+    refused(["train", "digits"], "KeyError", "--debug", code=1)
+    code, _, err = gpunn_("train", "digits", "--debug")
+    assert code == 1
+    assert "Traceback" in err
+    assert err.splitlines()[-1].startswith("gpunn: error: ")
+
+
+def test_a_traceback_only_with_debug(gpunn_):
+    code, _, err = gpunn_("train", "digits", "--activation", "rleu", "--debug")
+    assert code == 2
+    assert "Traceback" in err
+
+
+def test_a_warning_is_one_line(gpunn_):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        code, _, err = gpunn_("train", "digits", *QUICK, "--init", "zeros")
+    assert code == 0
+    assert re.fullmatch(r"gpunn: warning: .* zeros: .*\n", err)
+
+
+def test_ctrl_c_before_training_is_130(gpunn_, monkeypatch):
+    def load(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(datasets, "load", load)
+    assert gpunn_("train", "digits") == (130, "", "")
+
+
+# models that are none
+
+
+def with_metadata(model, path, **changes):
+    """A copy of the model, its metadata changed."""
+    with safe_open(model / "model.safetensors", "numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = {**file.metadata(), **changes}
+    save_file(tensors, path, metadata)
+
+
+def test_models_of_others(refused, model, tmp_path):
+    with_metadata(model, "other.safetensors", format="pt")
+    refused(["evaluate", "other.safetensors"], "other.safetensors", "not a gpunn model")
+    with_metadata(model, "newer.safetensors", version="7")
+    refused(["evaluate", "newer.safetensors"], "newer.safetensors", "version 7")
+    with_metadata(model, "strange.safetensors", meta="[1]")
+    refused(["evaluate", "strange.safetensors"], "strange.safetensors", "not a readable model")
+    whole = (model / "model.safetensors").read_bytes()
+    for content in (b"", whole[:100], whole[:-1], b"\xff" * 50):
+        (tmp_path / "damaged").write_bytes(content)
+        refused(["predict", "damaged", "x.png"], "damaged")
+
+
+def test_a_model_without_meta_still_predicts_arrays(gpunn_, refused, model):
+    with_metadata(model, "bare.safetensors", meta="{}")
+    np.save("x.npy", DIGITS.test.X[:, 0])
+    Image.new("L", (8, 8)).save("x.png")
+    assert gpunn_("predict", "bare.safetensors", "x.npy")[0] == 0
+    refused(["predict", "bare.safetensors", "x.png"], "x.png", "bare.safetensors")
+    refused(["evaluate", "bare.safetensors"], "bare.safetensors", "data set")
+    assert gpunn_("evaluate", "bare.safetensors", "digits")[0] == 0
+
+
+# evaluate
+
+
+def test_evaluate_agrees_with_training(gpunn_, model):
+    result = json.loads(gpunn_("evaluate", model, "--json")[1])
+    matrix = np.array(result["confusion_matrix"])
+    assert result["dataset"] == "digits"
+    assert result["examples"] == matrix.sum() == 360
+    assert result["accuracy"] == pytest.approx(matrix.trace() / 360)
+    assert result["accuracy"] == Network.load(model).meta["test_accuracy"]
+    assert [row["support"] for row in result["classes"]] == matrix.sum(axis=1).tolist()
+    recall = matrix.diagonal() / matrix.sum(axis=1)
+    assert [row["recall"] for row in result["classes"]] == pytest.approx(recall.tolist())
+    again = json.loads(gpunn_("evaluate", model / "model.safetensors", "digits", "--json")[1])
+    assert {**again, "model": str(model)} == result
+
+
+def test_the_tables_are_aligned_and_fit_60_columns(gpunn_, model, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    code, out, err = gpunn_("evaluate", model)
+    lines = out.splitlines()
+    assert (code, err) == (0, "")
+    assert "\x1b" not in out
+    assert max(map(len, lines[1:])) <= 60
+    assert sum(bool(re.fullmatch(r"\d( +\d+){10}", line.strip())) for line in lines) == 10
+    assert sum(bool(re.fullmatch(r"\d +[\d.]+% +[\d.]+% +\d+", line.strip())) for line in lines) == 10
+
+
+def test_a_matrix_that_is_too_wide_becomes_a_list(gpunn_, model, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    out = gpunn_("evaluate", model)[1]
+    assert "most frequent confusions" in out
+    assert " taken for " in out
+
+
+def test_a_data_set_of_other_images_is_refused(refused, model, tmp_path):
+    write_idx_folder(tmp_path / "shapes")
+    refused(["evaluate", model, "shapes/"], "64", "20", "shapes")
+
+
+# predict
+
+
+def test_predict_prints_a_line_each(gpunn_, model):
+    np.save("four.npy", DIGITS.test.X[:, :4])
+    Image.fromarray(DIGITS.test.X[:, 0].reshape(8, 8)).save("a digit.png")
+    code, out, err = gpunn_("predict", model, "four.npy", "a digit.png")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"(four\.npy\[\d\]  \d  [ \d.]{6}%\n){4}a digit\.png  \d  [ \d.]{6}%\n", out)
+    found = json.loads(gpunn_("predict", model, "four.npy", "--json")[1])["predictions"]
+    outputs = Network.load(model).forward(DIGITS.test.X[:, :4])
+    assert [p["label"] for p in found] == [str(k) for k in outputs.argmax(axis=0)]
+    assert [p["probability"] for p in found] == pytest.approx(outputs.max(axis=0).tolist())
+
+
+def test_a_bad_file_does_not_hide_the_good_ones(gpunn_, model):
+    np.save("good.npy", DIGITS.test.X[:, 0])
+    np.save("nan.npy", np.full(64, np.nan, np.float32))
+    np.save("short.npy", np.zeros(63))
+    Path("text.png").write_text("not a picture")
+    bad = ["nan.npy", "short.npy", "text.png", "missing.jpg"]
+    code, out, err = gpunn_("predict", model, *bad, "good.npy")
+    assert code == 2
+    assert out.startswith("good.npy  ")
+    assert out.count("\n") == 1
+    assert [name for name, line in zip(bad, err.splitlines(), strict=True) if name in line] == bad
+
+
+def test_class_names_and_outputs_that_are_no_probabilities(gpunn_):
+    meta = {"classes": ["cat", "dog"]}
+    Network(3, [Dense(1, "tanh")], "quadratic", 0, meta=meta).save("one")
+    Network(3, [Dense(1, "sigmoid")], seed=0, meta=meta).save("two")
+    np.save("x.npy", np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
+    for name, has_probability in (("one", False), ("two", True)):
+        found = json.loads(gpunn_("predict", name, "x.npy", "--json")[1])["predictions"]
+        assert {p["label"] for p in found} <= {"cat", "dog"}
+        assert all((p["probability"] is not None) == has_probability for p in found)
+        assert all(p["probability"] >= 0.5 for p in found if has_probability)
+
+
+# info, help, version
+
+
+def test_info(gpunn_, monkeypatch, tmp_path):
+    monkeypatch.setattr(backends, "explain_cuda", lambda index=0: "the driver is asleep")
+    monkeypatch.setattr(backends, "cuda_devices", lambda: [])
+    monkeypatch.setenv("GPUNN_DATA", str(tmp_path))
+    code, out, err = gpunn_("info")
+    assert (code, err) == (0, "")
+    for word in (
+        "NumPy",
+        "SciPy",
+        "scikit-learn",
+        "BLAS",
+        "used by gpunn",
+        "the driver is asleep",
+        str(tmp_path),
+    ):
+        assert word in out
+    found = json.loads(gpunn_("info", "--json")[1])
+    assert found["versions"]["NumPy"] == np.__version__
+    assert sum(blas["used"] for blas in found["blas"]) <= 1
+    monkeypatch.setattr(backends, "cuda_devices", lambda: ["cuda:0 (Tesla)"])
+    assert "cuda:0 (Tesla)" in gpunn_("info")[1]
+
+
+def test_info_finds_mnist(gpunn_, monkeypatch, tmp_path):
+    write_idx_folder(tmp_path / "mnist")
+    monkeypatch.setenv("GPUNN_DATA", str(tmp_path))
+    assert json.loads(gpunn_("info", "--json")[1])["mnist"] == str(tmp_path / "mnist")
+
+
+def test_version(gpunn_):
+    assert gpunn_("--version") == (0, f"gpunn {gpunn.__version__}\n", "")
+
+
+def test_help_at_every_level(gpunn_):
+    assert gpunn_() == gpunn_("--help")
+    for command in ([], ["train"], ["evaluate"], ["predict"], ["info"]):
+        code, out, err = gpunn_(*command, "--help")
+        assert (code, err) == (0, "")
+        assert "Usage: gpunn" in out
+        assert "Examples" in out or command == ["info"]
+        assert max(map(len, out.splitlines())) <= 80
+
+
+def test_help_names_all_the_choices(gpunn_, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    out = gpunn_("train", "--help")[1]
+    choices = [*OPTIMIZERS, *COSTS, *INITIALIZERS, *datasets.NAMES, *training.DTYPES]
+    for name in (*choices, *(name.replace(" ", "-") for name in ACTIVATIONS)):
+        assert name in out, name
+
+
+def test_help_names_the_real_defaults(gpunn_, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    out, digits = gpunn_("train", "--help")[1], training.USUAL_FOR["digits"]
+    for name in ("epochs", "batch_size"):
+        assert f"{training.USUAL[name]}; digits {digits[name]}" in out
+    rates = {name: make().learning_rate for name, make in OPTIMIZERS.items()}
+    assert rates == {"sgd": 0.1, "momentum": 0.1, "nesterov": 0.1, "adam": 0.001}
+    assert "0.1; adam 0.001" in out
+
+
+def test_help_imports_little():
+    code = (
+        "import sys, gpunn; before = set(sys.modules); from gpunn import cli; cli.main(['train', '--help']);"
+        "print([m for m in set(sys.modules) - before if m.startswith(('scipy', 'sklearn', 'gpunn'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert set(eval(done.stdout.splitlines()[-1])) == {"gpunn.cli", "gpunn.cli.options"}
+
+
+# as a process
+
+
+def test_ctrl_c_saves_what_was_learnt():
+    run = process("train", "digits", "--epochs", 100_000, "--output", "run", "--device", "cpu")
+    assert select.select([run.stdout], [], [], 60)[0]
+    assert run.stdout.readline().startswith("digits, ")
+    with pytest.raises(subprocess.TimeoutExpired):
+        run.wait(timeout=1)
+    run.send_signal(signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    assert (run.returncode, err) == (130, "")
+    assert "interrupted after" in out
+    assert "gpunn evaluate run/model.safetensors digits" in out
+    assert Network.load("run").meta["test_accuracy"] > 0.5
+    assert json.loads(Path("run/history.json").read_text())["interrupted"] is True
+
+
+def test_json_on_stdout_and_nothing_else():
+    run = process("train", "digits", *QUICK, "--json")
+    out, err = run.communicate(timeout=60)
+    assert (run.returncode, err) == (0, "")
+    assert out.count("\n") == 1
+    assert json.loads(out)["dataset"] == "digits"
+
+
+def test_a_reader_that_leaves_is_no_error(model):
+    run = process("evaluate", model)
+    run.stdout.close()
+    assert run.stderr.read() == ""
+    run.stderr.close()
+    assert run.wait(timeout=60) == cli.FAILED
+
+
+# how good the defaults are
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_defaults_learn_the_digits(gpunn_, seed):
+    result = json.loads(gpunn_("train", "digits", "--seed", seed, "--json")[1])
+    assert result["test_accuracy"] >= 0.96
+
+
+def test_the_defaults_begin_well_on_mnist(gpunn_, mnist):
+    result = json.loads(gpunn_("train", "mnist", "--epochs", 1, "--json")[1])
+    assert result["network"] == "784-512-10"
+    assert result["test_accuracy"] > 0.95
+
+
+@pytest.mark.long
+def test_the_defaults_learn_mnist(gpunn_, mnist):
+    results = [json.loads(gpunn_("train", "--seed", seed, "--json")[1]) for seed in range(3)]
+    assert np.mean([result["test_accuracy"] for result in results]) >= 0.98
+
+
+def test_the_matrix_of_no_errors():
+    found = models.per_class(np.array([0, 1, 1]), np.array([0, 1, 1]), ["cat", "dog", "eel"])
+    assert found["confusion_matrix"] == [[1, 0, 0], [0, 2, 0], [0, 0, 0]]
+    assert found["classes"][2] == {"class": "eel", "precision": 0.0, "recall": 0.0, "support": 0}
