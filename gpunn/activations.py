@@ -69,7 +69,7 @@ def constant(like: Array, value: float) -> Array:
 
 
 @lru_cache(maxsize=64)
-def _filled(shape: tuple[int, ...], dtype: np.dtype[Any], value: float) -> Array:
+def filled(shape: tuple[int, ...], dtype: np.dtype[Any], value: float) -> Array:
     """A column-major array of one value, to be read only: NumPy is 4× faster with it than with a scalar."""
     filled = np.full(shape, value, dtype, order="F")
     filled.flags.writeable = False
@@ -106,14 +106,14 @@ def _tanh_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
 
 
 def _relu(a: Array, s: Array) -> Calls:
-    return [partial(np.maximum, a, _filled(a.shape, a.dtype, 0), out=a)]
+    return [partial(np.maximum, a, filled(a.shape, a.dtype, 0), out=a)]
 
 
 def _relu_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
     """f′ = min(⌈a⌉, 1): 1 where a > 0, else 0, with no Boolean to convert."""
     return [
         partial(np.ceil, a, s),
-        partial(np.minimum, s, _filled(a.shape, a.dtype, 1), out=s),
+        partial(np.minimum, s, filled(a.shape, a.dtype, 1), out=s),
         partial(np.multiply, delta, s, delta),
     ]
 

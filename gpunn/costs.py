@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from gpunn.activations import Array, Calls, constant
+from gpunn.activations import Array, Calls, constant, filled
 from gpunn.names import look_up
 
 Spelling: TypeAlias = Callable[[Array, Array, Array], Calls]
@@ -83,9 +83,15 @@ def _quadratic_gradient(a: Array, y: Array, out: Array) -> Calls:
     return [partial(np.subtract, a, y, out)]
 
 
-def _inside(a: Array, most: float, out: Array) -> Calls:
-    """out ← a, kept between the type's smallest normal number and `most`, where the logarithms are finite."""
-    return [partial(np.clip, a, constant(a, np.finfo(a.dtype).tiny), constant(a, most), out)]
+def _above_zero(a: Array, out: Array) -> Calls:
+    """out ← a, but at least the type's smallest normal number, so that ln a is finite."""
+    return [partial(np.maximum, a, filled(a.shape, a.dtype, float(np.finfo(a.dtype).tiny)), out=out)]
+
+
+def _inside(a: Array, out: Array) -> Calls:
+    """The same, and below 1, so that ln(1 − a) is finite too."""
+    most = float(1 - np.finfo(a.dtype).epsneg)
+    return [*_above_zero(a, out), partial(np.minimum, out, filled(a.shape, a.dtype, most), out=out)]
 
 
 def _zero_outside(a: Array, inside: Array, out: Array) -> Calls:
@@ -97,7 +103,7 @@ def _zero_outside(a: Array, inside: Array, out: Array) -> Calls:
 def _cross_entropy(a: Array, y: Array, out: Array) -> Calls:
     """−y ln a."""
     return [
-        *_inside(a, np.inf, out),
+        *_above_zero(a, out),
         partial(np.log, out, out),
         partial(np.multiply, out, y, out),
         partial(np.negative, out, out),
@@ -108,22 +114,18 @@ def _cross_entropy_gradient(a: Array, y: Array, out: Array) -> Calls:
     """−y / a."""
     inside = np.empty_like(a)
     return [
-        *_inside(a, np.inf, inside),
+        *_above_zero(a, inside),
         partial(np.divide, y, inside, out),
         partial(np.negative, out, out),
         *_zero_outside(a, inside, out),
     ]
 
 
-def _below_one(a: Array) -> float:
-    return float(1 - np.finfo(a.dtype).epsneg)
-
-
 def _binary_cross_entropy(a: Array, y: Array, out: Array) -> Calls:
     """−y ln a − (1 − y) ln(1 − a) = (y − 1) ln(1 − a) − y ln a."""
     rest, weight = np.empty_like(a), np.empty_like(a)
     return [
-        *_inside(a, _below_one(a), out),
+        *_inside(a, out),
         partial(np.negative, out, rest),
         partial(np.log1p, rest, rest),
         partial(np.subtract, y, constant(a, 1), weight),
@@ -138,7 +140,7 @@ def _binary_cross_entropy_gradient(a: Array, y: Array, out: Array) -> Calls:
     """(a − y) / (a (1 − a))."""
     inside, error = np.empty_like(a), np.empty_like(a)
     return [
-        *_inside(a, _below_one(a), inside),
+        *_inside(a, inside),
         partial(np.subtract, inside, y, error),
         partial(np.subtract, constant(a, 1), inside, out),
         partial(np.multiply, out, inside, out),

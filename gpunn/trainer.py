@@ -80,7 +80,7 @@ def bind(
     """One pass over m examples; it learns with an update, and collects the outputs if asked."""
     be, f, cost, stages = model.be, model.f, model.cost, []
     for batches, times in chunks(m, batch_size, model.sizes[0], be.dtype.itemsize):
-        ws = Chunk(be, model.sizes, f[1:], cost, batches)
+        ws = Chunk(be, examples, model.sizes, f[1:], cost, batches)
         labels = None if examples.labels is None else ws.labels
         calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels)
         for step in ws.steps():

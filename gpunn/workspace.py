@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpunn.activations import Activation
-from gpunn.backends.base import Backend
+from gpunn.backends.base import Backend, Examples
 from gpunn.costs import Cost
 
 
@@ -31,11 +31,17 @@ class Chunk:
     """The buffers of consecutive mini-batches of the given sizes."""
 
     def __init__(
-        self, be: Backend, sizes: Sequence[int], f: Sequence[Activation], cost: Cost, batches: Sequence[int]
+        self,
+        be: Backend,
+        examples: Examples,
+        sizes: Sequence[int],
+        f: Sequence[Activation],
+        cost: Cost,
+        batches: Sequence[int],
     ) -> None:
         self.be, self.sizes, self.f, self.batches = be, sizes, f, batches
-        n_in, n_out, self.m = sizes[0], sizes[-1], sum(batches)
-        self.x = be.inputs(n_in, self.m)
+        n_out, self.m = sizes[-1], sum(batches)
+        self.x = be.inputs(examples, self.m)
         self.y = be.matrix(n_out, self.m)
         self.labels = be.label_buffer(self.m)
         self.z = be.matrix(n_out, self.m)

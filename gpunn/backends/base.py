@@ -54,8 +54,8 @@ class Backend(Protocol):
     def upload(self, array: np.ndarray) -> Any: ...
     def download(self, array: Any) -> np.ndarray: ...
     def matrix(self, n: int, m: int) -> Any: ...
-    def inputs(self, n: int, m: int) -> Any:
-        """A buffer for a[0], which the first layer multiplies."""
+    def inputs(self, examples: Examples, m: int) -> Any:
+        """A buffer for m columns of those examples as a[0], which the first layer multiplies."""
 
     def hidden(self, n: int, m: int, over: Any) -> Any:
         """A buffer for a[l], which the next layer multiplies; it may share `over`'s memory."""
@@ -87,7 +87,7 @@ class Backend(Protocol):
 
     # verbs
     def gather(self, examples: Examples, p: Pass, *, x: Any, y: Any, labels: Any) -> Calls:
-        """The next columns of X, scaled if they are bytes, and their targets."""
+        """The next columns of X, and their targets."""
 
     def affine(self, theta: Parameters, layer: int, a: Any, *, out: Any) -> Calls:
         """z = w a + b."""

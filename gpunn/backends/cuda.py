@@ -121,7 +121,8 @@ class Cuda:
     def matrix(self, n: int, m: int) -> Buffer:
         return self._new((n, m))
 
-    inputs = matrix
+    def inputs(self, examples: Examples, m: int) -> Buffer:
+        return self.matrix(examples.X.shape[0], m)
 
     def hidden(self, n: int, m: int, over: Buffer) -> Buffer:
         return over

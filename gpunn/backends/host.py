@@ -28,11 +28,13 @@ ADAM_BLOCK = 8192  # elements of θ at a time, so that Adam's ten passes stay in
 class Columns:
     """a[l] twice: `plain` (n, m) contiguous, and `ones` (n + 1, m) with the row of ones beneath.
 
-    The inputs have only the second, the outputs only the first.
+    The inputs have only the second, the outputs only the first. Bytes are kept as they are, over a row of
+    255, and scaled by the products that read them.
     """
 
     plain: Any
     ones: Any
+    scale: float = 1
 
 
 class Host:
@@ -45,6 +47,7 @@ class Host:
         self.dtype = np.dtype(dtype)
         single = self.dtype == np.float32
         self._gemm = blas.sgemm if single else blas.dgemm
+        self._gemv = blas.sgemv if single else blas.dgemv
         self._axpy = blas.saxpy if single else blas.daxpy
         self._scratches: dict[tuple[int, ...], Array] = {}
 
@@ -59,8 +62,9 @@ class Host:
     def matrix(self, n: int, m: int) -> Array:
         return np.zeros((n, m), self.dtype, order="F")
 
-    def inputs(self, n: int, m: int) -> Columns:
-        return Columns(None, np.ones((n + 1, m), self.dtype, order="F"))
+    def inputs(self, examples: Examples, m: int) -> Columns:
+        scale = UINT8_SCALE if examples.X.dtype == np.uint8 else 1
+        return Columns(None, np.full((len(examples.X) + 1, m), 1 / scale, self.dtype, order="F"), scale)
 
     def hidden(self, n: int, m: int, over: Array) -> Columns:
         return Columns(over, np.ones((n + 1, m), self.dtype, order="F"))
@@ -70,7 +74,8 @@ class Host:
 
     def columns(self, buffer: Any, start: int, stop: int) -> Any:
         if isinstance(buffer, Columns):
-            return Columns(*(self.columns(part, start, stop) for part in (buffer.plain, buffer.ones)))
+            plain, ones = (self.columns(part, start, stop) for part in (buffer.plain, buffer.ones))
+            return Columns(plain, ones, buffer.scale)
         return None if buffer is None else buffer[:, start:stop]
 
     def label_buffer(self, m: int) -> Array:
@@ -102,9 +107,6 @@ class Host:
 
     def gather(self, examples: Examples, p: Pass, *, x: Columns, y: Array, labels: Array) -> Calls:
         calls = self._take(examples.X, p, x.ones[:-1])
-        if examples.X.dtype == np.uint8:
-            scale = partial(np.multiply, x.ones, constant(x.ones, UINT8_SCALE), x.ones)
-            calls += [scale, partial(np.copyto, x.ones[-1], 1)]
         if examples.targets is not None:
             calls += self._take(examples.targets, p, y)
         if examples.labels is not None:
@@ -129,7 +131,7 @@ class Host:
         return [partial(np.take, one_hot, labels, 0, y.T, "clip")]
 
     def affine(self, theta: Parameters, layer: int, a: Columns, *, out: Array) -> Calls:
-        return self._product(1, theta.wb[layer], a.ones, 0, out)
+        return self._product(a.scale, theta.wb[layer], a.ones, 0, out)
 
     def activate(self, f: Activation, z: Array, *, out: Columns) -> Calls:
         a = out.plain
@@ -154,16 +156,17 @@ class Host:
     def gradient(
         self, delta: Array, a: Columns, alpha: float, beta: float, *, into: Parameters, layer: int
     ) -> Calls:
-        return self._product(alpha, delta, a.ones, beta, into.wb[layer], trans_b=1)
+        return self._product(alpha * a.scale, delta, a.ones, beta, into.wb[layer], trans_b=1)
 
     def measure(
         self, cost: Cost, f: Activation, z: Array, a: Columns, y: Array, labels: Array, p: Pass
     ) -> Calls:
-        a_L, c, share = a.plain, y.shape[1], np.empty_like(y)
+        a_L, c, share, ones = a.plain, y.shape[1], np.empty_like(y), np.ones(len(y), self.dtype)
         calls = cost.loss_calls(f.name, a_L, y, z, share)
 
         def losses() -> None:
-            np.add.reduce(share, 0, None, p.losses[p.position : p.position + c])
+            out = p.losses[p.position : p.position + c]
+            self._gemv(1.0, share, ones, 0.0, out, 0, 1, 0, 1, 1, 1)  # sums the columns
 
         calls.append(losses)
         if labels is not None:

@@ -1,0 +1,82 @@
+"""gpunn itself, and the textbook's loop over the examples."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+
+import numpy as np
+
+import gpunn
+from benchmarks.contestants.base import Skipped, Weights, timed
+from benchmarks.machine import explain_cuda
+from benchmarks.nets import Problem
+from gpunn.history import Record
+from gpunn.reference import Textbook
+
+
+class Reached(Exception):
+    """Training is good enough."""
+
+
+class Gpunn:
+    """`net.fit`; what is timed are its epochs, as its history has them."""
+
+    def __init__(self, problem: Problem, device: str = "cpu", precision: str | None = None) -> None:
+        if device == "cuda" and (reason := explain_cuda()):
+            raise Skipped(f"no CUDA device: {reason}")
+        net, self.data = problem.net, problem.data
+        self.batch_size, self.most = net.batch_size, problem.data.X.shape[1]
+        self.network = net.build(problem.seed)
+        sgd = gpunn.SGD(net.learning_rate, net.momentum, nesterov=net.momentum > 0)
+        self.fit = partial(
+            self.network.fit, batch_size=net.batch_size, optimizer=sgd, device=device, precision=precision
+        )
+
+    def seconds(self, m: int, epochs: int) -> float:
+        return self.fit(self.data.X[:, :m], self.data.labels[:m], epochs=epochs).seconds
+
+    def weights(self) -> Weights:
+        return [(w, b[:, 0]) for w, b in zip(self.network.weights, self.network.biases, strict=True)]
+
+    def until(self, accuracy: float, epochs: int) -> tuple[float, list[float]]:
+        """Train until the test accuracy is reached: the seconds it took, the accuracy after each epoch."""
+        seconds = 0.0
+        found: list[float] = []
+
+        def after(record: Record) -> None:
+            nonlocal seconds
+            seconds += record.seconds
+            found.append(record.validation_accuracy or 0.0)
+            if found[-1] >= accuracy:
+                raise Reached
+
+        test = (self.data.X_test, self.data.labels_test)
+        with suppress(Reached):
+            self.fit(self.data.X, self.data.labels, epochs=epochs, validation=test, on_epoch_end=after)
+        return seconds, found
+
+
+class Loop:
+    """One example at a time, in plain NumPy; some thousand examples are enough to know its speed.
+
+    A mini-batch is 32 examples at most: the cost of an example hardly depends on it, and the deep
+    network's batch of 512 would take half a minute.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        net = problem.net
+        self.most, self.batch_size = min(4096, problem.data.X.shape[1]), min(32, net.batch_size)
+        self.X, self.Y, self.eta = problem.rows(self.most).T, problem.one_hot(self.most).T, net.learning_rate
+        weights, biases = ([np.copy(part[k]) for part in problem.start] for k in range(2))
+        self.book = Textbook(weights, [b[:, None] for b in biases], net.activations, net.cost)
+        self.rng = np.random.default_rng(0)
+
+    def seconds(self, m: int, epochs: int) -> float:
+        def epoch() -> None:
+            self.book.epoch(self.X, self.Y, self.rng.permutation(m), self.batch_size, self.eta)
+
+        return timed(epoch, epochs)
+
+    def weights(self) -> Weights:
+        return [(w, b[:, 0]) for w, b in zip(self.book.weights, self.book.biases, strict=True)]

@@ -1,0 +1,164 @@
+"""PyTorch: the loop that one would write by hand, the same compiled, and skorch's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.contestants.base import Skipped, Weights, library, timed
+from benchmarks.nets import Net, Problem
+
+ACTIVATIONS = {"relu": "ReLU", "sigmoid": "Sigmoid"}
+
+
+def build(torch: Any, problem: Problem) -> Any:
+    """The network as a torch.nn.Sequential, without the softmax, which is in PyTorch's cross-entropy."""
+    modules = []
+    for (w, b), f in zip(problem.start, problem.net.activations, strict=True):
+        linear = torch.nn.Linear(w.shape[1], w.shape[0])
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(np.ascontiguousarray(w)))
+            linear.bias.copy_(torch.from_numpy(b))
+        modules += [linear] if f == "softmax" else [linear, getattr(torch.nn, ACTIVATIONS[f])()]
+    return torch.nn.Sequential(*modules)
+
+
+def cost(torch: Any, net: Net) -> Callable[[Any, Any], Any]:
+    """The mean cost of outputs (m, n_L) and labels (m,)."""
+    if not net.classic:
+        cross_entropy: Callable[[Any, Any], Any] = torch.nn.functional.cross_entropy
+        return cross_entropy
+
+    def quadratic(a: Any, labels: Any) -> Any:
+        y = torch.nn.functional.one_hot(labels, net.sizes[-1])
+        return (a - y).square().sum() / (2 * len(labels))
+
+    return quadratic
+
+
+def _weights(model: Any) -> Weights:
+    arrays = [parameter.detach().cpu().numpy() for parameter in model.parameters()]
+    return list(zip(arrays[::2], arrays[1::2], strict=True))
+
+
+class PyTorch:
+    """Eager PyTorch on the CPU or a GPU, its data there; it gathers bytes or floats, whichever is faster."""
+
+    def __init__(
+        self, problem: Problem, device: str = "cpu", precision: str = "highest", compiled: bool = False
+    ) -> None:
+        torch = self.torch = library("torch")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise Skipped("no CUDA device: torch.cuda.is_available() is False")
+        torch.set_float32_matmul_precision(precision)
+        torch.manual_seed(problem.seed)
+        net, self.data, self.device = problem.net, problem.data, device
+        self.batch_size = net.batch_size
+        self.pixels = torch.from_numpy(np.ascontiguousarray(problem.data.X.T)).to(device)
+        self.floats = self.pixels.float() / 255
+        self.labels = torch.from_numpy(problem.data.labels).to(device)
+        self.most = len(self.labels)
+        self.model = build(torch, problem).to(device)
+        self.optimizer = torch.optim.SGD(
+            self.model.parameters(), net.learning_rate, net.momentum, nesterov=net.momentum > 0
+        )
+        self.gather = self._faster()
+        of_outputs = cost(torch, net)
+
+        def loss(x: Any, labels: Any) -> Any:
+            return of_outputs(self.model(x), labels)
+
+        mode = "reduce-overhead" if device == "cuda" else "default"
+        self.loss = torch.compile(loss, mode=mode) if compiled else loss
+
+    def _of_floats(self, batch: Any) -> Any:
+        return self.floats.index_select(0, batch)
+
+    def _of_bytes(self, batch: Any) -> Any:
+        return self.pixels.index_select(0, batch) * (1 / 255)
+
+    def _faster(self) -> Callable[[Any], Any]:
+        """Timed on a thousand batches or on one epoch, whichever is less, the second time."""
+        times = {}
+        for gather in (self._of_floats, self._of_bytes) * 2:
+            self._wait()
+            start = time.perf_counter()
+            for batch in self._batches(min(self.most, 1000 * self.batch_size)):
+                gather(batch)
+            self._wait()
+            times[gather] = time.perf_counter() - start
+        return min(times, key=lambda gather: times[gather])
+
+    def _batches(self, m: int) -> Any:
+        return self.torch.randperm(m, device=self.device).split(self.batch_size)
+
+    def _wait(self) -> None:
+        if self.device == "cuda":
+            self.torch.cuda.synchronize()
+
+    def epoch(self, m: int) -> float:
+        """One epoch; returns the mean loss."""
+        total = self.torch.zeros((), device=self.device)
+        for batch in self._batches(m):
+            loss = self.loss(self.gather(batch), self.labels.index_select(0, batch))
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            total += loss.detach()
+        return float(total) * self.batch_size / m  # read back, so it is done
+
+    def seconds(self, m: int, epochs: int) -> float:
+        return timed(lambda: self.epoch(m), epochs)
+
+    def weights(self) -> Weights:
+        return _weights(self.model)
+
+    def until(self, accuracy: float, epochs: int) -> tuple[float, list[float]]:
+        """Train until the test accuracy is reached: the seconds it took and the accuracy after each epoch."""
+        torch, seconds, found = self.torch, 0.0, [0.0]
+        x = torch.from_numpy(np.ascontiguousarray(self.data.X_test.T)).to(self.device) / 255
+        labels = torch.from_numpy(self.data.labels_test).to(self.device)
+        while found[-1] < accuracy and len(found) <= epochs:
+            seconds += self.seconds(self.most, 1)
+            with torch.no_grad():
+                found.append(float((self.model(x).argmax(1) == labels).float().mean()))
+        return seconds, found[1:]
+
+
+class Skorch:
+    """skorch: PyTorch behind scikit-learn's interface, with its own loop and PyTorch's DataLoader."""
+
+    def __init__(self, problem: Problem) -> None:
+        skorch, torch = library("skorch"), library("torch")
+        net = problem.net
+        self.X, self.y = problem.rows(), problem.data.labels
+        self.most, self.batch_size = len(self.X), net.batch_size
+        of_outputs = cost(torch, net)
+
+        class Cost(torch.nn.Module):  # type: ignore[misc, name-defined]
+            def forward(self, outputs: Any, labels: Any) -> Any:
+                return of_outputs(outputs, labels)
+
+        self.model = build(torch, problem)
+        self.net = skorch.NeuralNet(
+            self.model,
+            Cost,
+            optimizer=torch.optim.SGD,
+            lr=net.learning_rate,
+            max_epochs=1,
+            batch_size=net.batch_size,
+            iterator_train__shuffle=True,
+            train_split=None,
+            callbacks=None,
+            verbose=0,
+        ).initialize()
+
+    def seconds(self, m: int, epochs: int) -> float:
+        X, y = self.X[:m], self.y[:m]
+        return timed(lambda: self.net.partial_fit(X, y), epochs)
+
+    def weights(self) -> Weights:
+        return _weights(self.net.module_)

@@ -1,0 +1,41 @@
+"""scikit-learn's MLPClassifier: an epoch is one call of partial_fit, which shuffles by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.contestants.base import Weights, library, timed
+from benchmarks.nets import Problem
+
+ACTIVATIONS = {"sigmoid": "logistic", "relu": "relu"}
+
+
+class ScikitLearn:
+    """Its outputs are always softmax with cross-entropy, so for the quadratic cost it learns otherwise."""
+
+    def __init__(self, problem: Problem) -> None:
+        net = problem.net
+        self.X, self.y = problem.rows(), problem.data.labels
+        self.most, self.batch_size = len(self.X), net.batch_size
+        self.model: Any = library("sklearn.neural_network").MLPClassifier(
+            net.sizes[1:-1],
+            activation=ACTIVATIONS[net.hidden],
+            solver="sgd",
+            alpha=0.0,
+            batch_size=net.batch_size,
+            learning_rate_init=net.learning_rate,
+            momentum=0.0,
+            nesterovs_momentum=False,
+            random_state=0,
+        )
+        first = max(net.batch_size, 2)
+        self.model.partial_fit(self.X[:first], self.y[:first], classes=list(range(net.sizes[-1])))
+        for l, (w, b) in enumerate(problem.start):
+            self.model.coefs_[l][:], self.model.intercepts_[l][:] = w.T, b
+
+    def seconds(self, m: int, epochs: int) -> float:
+        X, y = self.X[:m], self.y[:m]
+        return timed(lambda: self.model.partial_fit(X, y), epochs)
+
+    def weights(self) -> Weights:
+        return [(w.T, b) for w, b in zip(self.model.coefs_, self.model.intercepts_, strict=True)]

@@ -1,0 +1,76 @@
+"""JAX: an epoch is one compiled lax.scan over its shuffled mini-batches, with donated parameters."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from benchmarks.contestants.base import Skipped, Weights, library, timed
+from benchmarks.nets import Net, Problem
+
+
+def loss_of(jax: Any, net: Net) -> Any:
+    """loss(params, x, labels), the mean over the rows of x."""
+    jnp = jax.numpy
+    f = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid}
+
+    def loss(params: Any, x: Any, labels: Any) -> Any:
+        for (w, b), name in zip(params[:-1], net.activations, strict=False):
+            x = f[name](x @ w + b)
+        z = x @ params[-1][0] + params[-1][1]
+        y = jax.nn.one_hot(labels, net.sizes[-1])
+        if net.classic:
+            return jnp.sum((f[net.output](z) - y) ** 2) / (2 * len(labels))
+        return -jnp.sum(jax.nn.log_softmax(z) * y) / len(labels)
+
+    return loss
+
+
+def epoch_of(jax: Any, net: Net) -> Any:
+    """epoch(params, X, labels, order) → params and the losses; order (steps, batch_size)."""
+    loss = loss_of(jax, net)
+
+    @partial(jax.jit, donate_argnums=0)
+    def epoch(params: Any, X: Any, labels: Any, order: Any) -> Any:
+        def step(params: Any, batch: Any) -> Any:
+            x = X[batch].astype(jax.numpy.float32) * (1 / 255)
+            value, gradient = jax.value_and_grad(loss)(params, x, labels[batch])
+            return jax.tree.map(lambda p, g: p - net.learning_rate * g, params, gradient), value
+
+        return jax.lax.scan(step, params, order)
+
+    return epoch
+
+
+class Jax:
+    """JAX on the CPU or a GPU, its data there as bytes; compiling is not timed."""
+
+    def __init__(self, problem: Problem, device: str = "cpu", precision: str = "highest") -> None:
+        self.jax = jax = library("jax")
+        try:
+            place = jax.devices(device)[0]
+        except RuntimeError as error:
+            raise Skipped(f"no CUDA device: {str(error).splitlines()[0]}") from None
+        jax.config.update("jax_default_matmul_precision", precision)
+        self.batch_size = problem.net.batch_size
+        self.X = jax.device_put(np.ascontiguousarray(problem.data.X.T), place)
+        self.labels = jax.device_put(problem.data.labels.astype(np.int32), place)
+        self.most = len(self.labels)
+        self.params = jax.device_put([(w.T.copy(), b) for w, b in problem.start], place)
+        self.rng = np.random.default_rng(problem.seed)
+        self.run = epoch_of(jax, problem.net)
+
+    def epoch(self, m: int) -> float:
+        """One epoch; returns the mean loss."""
+        order = self.rng.permutation(m).astype(np.int32).reshape(-1, self.batch_size)
+        self.params, losses = self.run(self.params, self.X, self.labels, order)
+        self.jax.block_until_ready(self.params)
+        return float(losses.mean())
+
+    def seconds(self, m: int, epochs: int) -> float:
+        return timed(lambda: self.epoch(m), epochs)
+
+    def weights(self) -> Weights:
+        return [(np.asarray(w).T, np.asarray(b)) for w, b in self.params]

@@ -1,0 +1,139 @@
+"""Measuring: the contestants take turns, round after round, and are compared round by round."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from benchmarks.contestants import FLOOR, OURS, Skipped
+from benchmarks.nets import Net
+from benchmarks.worker import Worker, Workers
+
+PROBE = 64  # examples, to begin with
+PAUSE = 0.1  # seconds between turns: OpenBLAS's threads spin for about 30 ms after their last product
+
+Tick = Callable[[str], object]
+
+
+@dataclass
+class Turn:
+    """One contestant's part in every round, and the examples/s of each."""
+
+    name: str
+    workers: Workers
+    m: int = 0
+    epochs: int = 1
+    rates: list[float] = field(default_factory=list)
+    skipped: str = ""
+
+    def run(self) -> float:
+        """Its examples/s in one turn."""
+        time.sleep(PAUSE)
+        return self.m * self.epochs / self.workers[self.name].seconds(self.m, self.epochs)
+
+    def calibrate(self, net: Net, target: float) -> None:
+        """Choose how many examples and epochs take about the target time, whole mini-batches each."""
+        most, batch_size = self.workers[self.name].prepare(net)
+        whole = batch_size * max(1, PROBE // batch_size)
+        for _ in range(2):
+            self.m, self.epochs = whole, 1
+            self.run()  # compiles what depends on m
+            aim = target * self.run()
+            whole = batch_size * max(1, int(min(aim, most)) // batch_size)
+            self.m, self.epochs = whole, max(1, round(aim / whole))
+
+
+def compare(
+    workers: Workers, names: Sequence[str], net: Net, rounds: int, target: float, tick: Tick
+) -> dict[str, Any]:
+    """Measure those contestants on that network; the first round only warms up."""
+    turns = {name: Turn(name, workers) for name in names}
+    for name, turn in turns.items():
+        tick(f"{net.name}, batch {net.batch_size}: {name} gets ready")
+        _try(turn, lambda turn=turn: turn.calibrate(net, target))  # type: ignore[misc]
+    for i in range(rounds + 1):
+        tick(f"{net.name}, batch {net.batch_size}: round {i} of {rounds}")
+        for turn in list(turns.values())[:: -1 if i % 2 else 1]:  # to and fro: a drift cancels
+            _try(turn, lambda turn=turn: turn.rates.append(turn.run()))  # type: ignore[misc]
+    return {
+        "net": net.name,
+        "title": net.title,
+        "batch_size": net.batch_size,
+        "contestants": {name: summary(turns, name, net.batch_size) for name in turns},
+    }
+
+
+def _try(turn: Turn, action: Callable[[], object]) -> None:
+    if not turn.skipped:
+        try:
+            action()
+        except Skipped as reason:
+            turn.skipped = str(reason)
+
+
+def summary(turns: dict[str, Turn], name: str, batch_size: int) -> dict[str, Any]:
+    """What became of a contestant: medians and quartiles, or why it did not take part."""
+    turn = turns[name]
+    if turn.skipped:
+        return {"skipped": turn.skipped}
+    rates = turn.rates[1:]
+    low, median, high = np.percentile(rates, (25, 50, 75))
+    return {
+        "examples_per_second": float(median),
+        "quartiles": [float(low), float(high)],
+        "microseconds_per_step": 1e6 * batch_size / float(median),
+        "of_floor": ratio(turns, name, FLOOR),
+        "of_gpunn_cpu": ratio(turns, name, OURS),
+        "examples_a_round": turn.m * turn.epochs,
+        "rounds": [float(rate) for rate in rates],
+    }
+
+
+def ratio(turns: dict[str, Turn], name: str, other: str) -> float | None:
+    """The median of the rounds' ratios of two contestants' speeds."""
+    if other not in turns or turns[other].skipped:
+        return None
+    return float(np.median(np.divide(turns[name].rates[1:], turns[other].rates[1:])))
+
+
+def time_to(
+    accuracy: float, workers: Workers, names: Sequence[str], net: Net, seeds: int, epochs: int, tick: Tick
+) -> dict[str, Any]:
+    """Seconds of training until the test accuracy is reached, validation not counted."""
+    rows: dict[str, Any] = {name: [] for name in names}
+    for seed in range(seeds):
+        for name in names:
+            tick(f"{net.name}: {name} to {accuracy:.0%}, seed {seed}")
+            if isinstance(rows[name], list):
+                try:
+                    rows[name].append(_run_to(accuracy, workers[name], net, seed, epochs))
+                except Skipped as reason:
+                    rows[name] = {"skipped": str(reason)}
+    summaries = {name: _of_runs(runs) if isinstance(runs, list) else runs for name, runs in rows.items()}
+    return {"accuracy": accuracy, "title": net.title, "net": net.name, "contestants": summaries}
+
+
+def _run_to(accuracy: float, worker: Worker, net: Net, seed: int, epochs: int) -> dict[str, Any]:
+    worker.prepare(net, seed)
+    worker.seconds(net.batch_size, 1)  # warms up
+    worker.prepare(net, seed)
+    time.sleep(PAUSE)
+    seconds, accuracies = worker.until(accuracy, epochs)
+    return {"seconds": seconds, "accuracies": accuracies, "reached": accuracies[-1] >= accuracy}
+
+
+def _of_runs(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The median over the seeds, if every one got there."""
+    if not all(run["reached"] for run in runs):
+        return {"skipped": "did not get there with every seed", "runs": runs}
+    seconds = [run["seconds"] for run in runs]
+    return {
+        "seconds": float(np.median(seconds)),
+        "range": [min(seconds), max(seconds)],
+        "epochs": [len(run["accuracies"]) for run in runs],
+        "runs": runs,
+    }

@@ -1,0 +1,106 @@
+"""What is trained: the networks, and the pictures they are trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+import gpunn
+from gpunn import datasets
+
+
+@dataclass(frozen=True)
+class Net:
+    """A network and how it is trained: stochastic gradient descent, with Nesterov momentum if any."""
+
+    sizes: tuple[int, ...]
+    batch_size: int
+    hidden: str = "relu"
+    output: str = "softmax"
+    cost: str = "cross-entropy"
+    learning_rate: float = 0.1
+    momentum: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return "-".join(map(str, self.sizes))
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, {self.hidden}/{self.output}, batch {self.batch_size}"
+
+    @property
+    def activations(self) -> list[str]:
+        """f[1]…f[L]."""
+        return [self.hidden] * (len(self.sizes) - 2) + [self.output]
+
+    @property
+    def classic(self) -> bool:
+        """Whether it is the book's: sigmoid outputs and the quadratic cost."""
+        return self.cost == "quadratic"
+
+    def build(self, seed: int = 0) -> gpunn.Network:
+        """The same first weights for every contestant."""
+        layers = [gpunn.Dense(n, f) for n, f in zip(self.sizes[1:], self.activations, strict=True)]
+        return gpunn.Network(self.sizes[0], layers, self.cost, seed)
+
+
+SMALL = Net((784, 30, 10), 10, "sigmoid", "sigmoid", "quadratic", 3.0)
+MIDDLE = Net((784, 128, 10), 128)
+WIDE = Net((784, 800, 10), 128)
+DEEP = Net((784, 2500, 2000, 1500, 1000, 500, 10), 512)
+NETS = [SMALL, MIDDLE, WIDE, DEEP]
+SWEEP = [replace(MIDDLE, batch_size=4**k) for k in range(7)]  # 1…4096
+RECIPE = Net((784, 256, 10), 128, momentum=0.9)  # for the time to an accuracy
+
+
+@dataclass(frozen=True)
+class Data:
+    """Pictures X (784, m) uint8, an example a column, and their labels; `name` is mnist or random."""
+
+    name: str
+    X: np.ndarray
+    labels: np.ndarray
+    X_test: np.ndarray
+    labels_test: np.ndarray
+
+
+def load() -> Data:
+    """MNIST; where it cannot be had, noise of the same shape, which trains at the same speed."""
+    try:
+        mnist = datasets.load("mnist")
+    except datasets.DataUnavailable:
+        return noise(60_000, 10_000)
+    return Data("mnist", mnist.train.X, mnist.train.y, mnist.test.X, mnist.test.y)
+
+
+def noise(m: int, m_test: int) -> Data:
+    """Random pictures of MNIST's shape."""
+    rng = np.random.default_rng(0)
+    X, X_test = (rng.integers(0, 256, (size, 784), np.uint8).T for size in (m, m_test))
+    return Data("random", X, rng.integers(0, 10, m), X_test, rng.integers(0, 10, m_test))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A network to train on some data, in the forms that the contestants want."""
+
+    net: Net
+    data: Data
+    seed: int = 0
+
+    @cached_property
+    def start(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The first [(w, b), …], w (n_l, n_{l-1}) and b (n_l,)."""
+        net = self.net.build(self.seed)
+        return [(w.copy(), b[:, 0].copy()) for w, b in zip(net.weights, net.biases, strict=True)]
+
+    def rows(self, m: int | None = None) -> np.ndarray:
+        """The first m pictures as rows of float32 in 0…1."""
+        return np.multiply(self.data.X[:, :m].T, np.float32(1 / 255), dtype=np.float32)
+
+    def one_hot(self, m: int | None = None) -> np.ndarray:
+        """Their targets as rows (m, n_L)."""
+        return np.eye(self.net.sizes[-1], dtype=np.float32)[self.data.labels[:m]]

@@ -1,0 +1,109 @@
+"""The results as tables on the terminal, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+THROUGHPUT = ("contestant", "examples/s", "quartiles", "µs/step", "of the floor", "of gpunn CPU")
+
+
+def slug(results: dict[str, Any]) -> str:
+    """The name of the results' files: cpu, or the GPU's name."""
+    gpu = results["machine"]["gpu"]
+    return re.sub(r"[^a-z0-9]+", "-", gpu["name"].lower()).strip("-") if gpu else "cpu"
+
+
+def write(results: dict[str, Any], folder: Path) -> Path:
+    """Write the results as JSON; returns the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{slug(results)}.json"
+    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def show(results: dict[str, Any], console: Console) -> None:
+    """Print everything."""
+    for block in results["nets"]:
+        console.print(throughput(block))
+    if results["sweep"]:
+        console.print(sweep(results["sweep"]))
+    if results["time_to_accuracy"]:
+        console.print(accuracy(results["time_to_accuracy"]))
+    machine = results["machine"]
+    gpu = machine["gpu"]["name"] if machine["gpu"] else "no GPU"
+    console.print(f"{machine['cpu']}, {machine['cores']} cores, {gpu}; data: {results['data']}", style="dim")
+    if results["environment"]:
+        steering = " ".join(f"{name}={value}" for name, value in results["environment"].items())
+        console.print(f"set, and steering some of the contestants: {steering}", style="yellow")
+
+
+def throughput(block: dict[str, Any]) -> Table:
+    """One network's contestants, the fastest first."""
+    table = _table(block["title"], "contestant", "examples/s", "spread", "µs/step", "× floor", "× gpunn CPU")
+    ran, skipped = _parted(block["contestants"])
+    for name, row in sorted(ran, key=lambda item: -item[1]["examples_per_second"]):
+        low, high = row["quartiles"]
+        table.add_row(
+            name,
+            f"{row['examples_per_second']:,.0f}",
+            f"± {(high - low) / 2 / row['examples_per_second']:.0%}",
+            f"{row['microseconds_per_step']:,.1f}",
+            _ratio(row["of_floor"]),
+            _ratio(row["of_gpunn_cpu"]),
+            style="bold" if name.startswith("gpunn") else "",
+        )
+    return _with_caption(table, skipped)
+
+
+def sweep(blocks: list[dict[str, Any]]) -> Table:
+    """Examples/s by batch size."""
+    names = [name for name, _ in _parted(blocks[0]["contestants"])[0]]
+    table = _table(f"{blocks[0]['net']}, examples/s", "batch size", *names)
+    for block in blocks:
+        rates = (block["contestants"][name].get("examples_per_second") for name in names)
+        table.add_row(str(block["batch_size"]), *(f"{rate:,.0f}" if rate else "-" for rate in rates))
+    return _with_caption(table, _parted(blocks[0]["contestants"])[1])
+
+
+def accuracy(block: dict[str, Any]) -> Table:
+    """Seconds to a test accuracy."""
+    title = f"time to {block['accuracy']:.0%} test accuracy: {block['title']}"
+    table = _table(title, "contestant", "seconds", "range", "epochs")
+    ran, skipped = _parted(block["contestants"])
+    for name, row in ran:
+        low, high = row["range"]
+        epochs = ", ".join(map(str, row["epochs"]))
+        table.add_row(name, f"{row['seconds']:.2f}", f"{low:.2f} … {high:.2f}", epochs)
+    return _with_caption(table, skipped)
+
+
+def _parted(contestants: dict[str, Any]) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
+    ran = [item for item in contestants.items() if "skipped" not in item[1]]
+    return ran, [item for item in contestants.items() if "skipped" in item[1]]
+
+
+def _table(title: str, first: str, *others: str) -> Table:
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    table.add_column(first, no_wrap=True)
+    for other in others:
+        table.add_column(other, justify="right")
+    return table
+
+
+def _with_caption(table: Table, skipped: Iterable[tuple[str, Any]]) -> Table:
+    reasons: dict[str, list[str]] = {}
+    for name, row in skipped:
+        reasons.setdefault(row["skipped"], []).append(name)
+    table.caption = "\n".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items()) or None
+    return table
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,206 @@
+"""The benchmarks: that they compare like with like, and say what they measured. Times decide nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from benchmarks import __main__ as command
+from benchmarks import charts, contestants, machine, measure, report, worker
+from benchmarks.contestants.base import Contestant, Skipped, library
+from benchmarks.contestants.floor import Floor, products
+from benchmarks.nets import DEEP, MIDDLE, NETS, SMALL, Data, Net, Problem, load, noise
+from gpunn.datasets import DataUnavailable
+
+DATA = noise(300, 50)
+DEEPER = Net((784, 20, 15, 10), 64, "relu")
+LEARNERS = [name for name in contestants.CONTESTANTS if name != contestants.FLOOR and "CUDA" not in name]
+
+
+def build(name: str, net: Net, data: Data = DATA) -> Contestant:
+    try:
+        return contestants.CONTESTANTS[name](Problem(net, data))
+    except Skipped as reason:
+        pytest.skip(f"{name}: {reason}")
+
+
+# the same work
+
+
+@pytest.mark.parametrize(
+    "net", [SMALL, replace(MIDDLE, batch_size=32), replace(DEEPER, batch_size=32)], ids=str
+)
+@pytest.mark.parametrize("name", [name for name in LEARNERS if name != "torch.compile"])
+def test_one_batch_teaches_every_contestant_the_same(name: str, net: Net) -> None:
+    if name == "scikit-learn" and net.classic:
+        pytest.skip("its cost is another")
+    start = Problem(net, DATA).start
+    ours, theirs = build(contestants.OURS, net), build(name, net)
+    for contestant in (ours, theirs):
+        assert contestant.seconds(net.batch_size, 1) > 0
+    for (w, b), (w_, b_), (w_0, b_0) in zip(theirs.weights(), ours.weights(), start, strict=True):
+        np.testing.assert_allclose(w, w_, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(b, b_, rtol=0, atol=1e-4)
+        assert np.abs(w - w_0).max() > 1e-3
+        assert np.abs(b - b_0).max() > 1e-4
+
+
+@pytest.mark.parametrize("name", ["gpunn CPU", "JAX", "PyTorch", "thinc"])
+def test_an_epoch_trains_every_example(name: str) -> None:
+    """A network that only has biases to learn from black pictures ends at the same place in any order."""
+    net = replace(SMALL, batch_size=10, learning_rate=1e-3)
+    black = Data("black", np.zeros_like(DATA.X), np.full(300, 3), DATA.X_test, DATA.labels_test)
+    contestant, book = build(name, net, black), build("textbook loop", net, black)
+    for one in (contestant, book):
+        one.seconds(300, 2)
+    for (_, b), (_, b_) in zip(contestant.weights(), book.weights(), strict=True):
+        np.testing.assert_allclose(b, b_, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gpunn CPU", "PyTorch"])
+def test_training_until_an_accuracy(name: str) -> None:
+    """The labels are the position of the only bright pixel, so a few epochs are enough."""
+    y = np.arange(300) % 10
+    X = np.zeros((784, 300), np.uint8, order="F")
+    X[y, np.arange(300)] = 255
+    contestant: Any = build(name, replace(MIDDLE, batch_size=10, momentum=0.9), Data("dots", X, y, X, y))
+    seconds, accuracies = contestant.until(0.9, 20)
+    assert seconds > 0
+    assert accuracies[-1] >= 0.9 > max(accuracies[:-1], default=0)
+
+
+# the floor
+
+
+@pytest.mark.parametrize("net", NETS, ids=lambda net: net.name)
+def test_floor_has_the_flops_of_a_step(net: Net) -> None:
+    """Feedforward and BP4 multiply every weight, BP2 all but the first layer's; a multiply-add is two."""
+    weights = [n_in * n_out for n_in, n_out in zip(net.sizes, net.sizes[1:], strict=False)]
+    expected = 2 * net.batch_size * (3 * sum(weights) - weights[0])
+    assert sum(product.flops for product in products(net.sizes, net.batch_size)) == expected
+
+
+def test_floor_multiplies_in_place() -> None:
+    floor = Floor(Problem(DEEPER, DATA))
+    w, a, delta = ([part.copy() for part in parts] for parts in (floor.w, floor.a, floor.delta))
+    floor.seconds(floor.batch_size, 1)
+    np.testing.assert_allclose(floor.a[1], w[1] @ a[0], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(floor.delta[2], w[3].T @ delta[3], rtol=1e-3, atol=1e-4)
+    assert np.array_equal(floor.delta[0], delta[0])  # nobody needs the error of layer 0
+    assert len(products(DEEP.sizes, 1)) == 3 * 6 - 1
+
+
+# who cannot take part
+
+
+@pytest.mark.parametrize("name", ["gpunn CUDA", "gpunn CUDA tf32"])
+def test_missing_cuda_is_said_and_not_numbered(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.contestants.ours.explain_cuda", lambda: "the driver is asleep")
+    with pytest.raises(Skipped, match="no CUDA device: the driver is asleep"):
+        contestants.CONTESTANTS[name](Problem(SMALL, DATA))
+
+
+def test_cuda_peers_are_not_started_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "gpu", lambda: None)
+    monkeypatch.setattr(worker, "explain_cuda", lambda: "the driver is asleep")
+    workers = worker.Workers(DATA)
+    with pytest.raises(Skipped, match=r"no CUDA device: .*the driver is asleep"):
+        workers["PyTorch CUDA"]
+    assert not workers.workers
+
+
+def test_missing_peer_is_said() -> None:
+    with pytest.raises(Skipped, match=r"^not installed$"):
+        library("no_such_library_here.api")
+
+
+def test_cuda_is_explained_in_words() -> None:
+    assert isinstance(machine.explain_cuda(), str)
+
+
+def test_random_data_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable(name: str) -> None:
+        raise DataUnavailable(name)
+
+    monkeypatch.setattr("gpunn.datasets.load", unavailable)
+    data = load()
+    assert (data.name, data.X.shape, data.X_test.shape) == ("random", (784, 60_000), (784, 10_000))
+
+
+# the whole
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, Any]:
+    """A very small run, in real worker processes."""
+    names = [contestants.FLOOR, contestants.OURS, "gpunn CUDA", "textbook loop"]
+    effort = command.Effort([SMALL], [replace(MIDDLE, batch_size=4)], names, rounds=1, target=0.005, seeds=1)
+    measured = command.run(effort, DATA, Console(quiet=True))
+    return command.circumstances(DATA, 1.0) | measured
+
+
+def test_results_have_every_field(results: dict[str, Any], tmp_path: Path) -> None:
+    path = report.write(results, tmp_path / "new")
+    read = json.loads(path.read_text("utf-8"))
+    assert read == results
+    assert {"date", "command", "seconds", "data", "cuda", "machine", "environment", "threads"} <= set(read)
+    assert {"cpu", "cores", "gpu", "system", "versions"} <= set(read["machine"])
+    assert {"python", "gpunn", "numpy", "scipy"} <= set(read["machine"]["versions"])
+    assert read["data"] == "random"
+    assert read["time_to_accuracy"] is None  # random labels cannot be learnt
+    row = read["nets"][0]["contestants"][contestants.OURS]
+    assert len(row["rounds"]) == 1
+    assert row["of_gpunn_cpu"] == 1
+    assert math.isclose(row["microseconds_per_step"], 1e6 * 10 / row["examples_per_second"])
+    assert read["threads"][contestants.OURS]
+
+
+def test_tables_render(results: dict[str, Any]) -> None:
+    written = io.StringIO()
+    report.show(results, Console(width=100, file=written))
+    text = written.getvalue()
+    for expected in ("784-30-10", "gpunn CPU", "textbook loop", "× floor", "batch size", "data: random"):
+        assert expected in text
+
+
+def test_charts_are_drawn(results: dict[str, Any], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    files = charts.draw(results, tmp_path / "cpu.json")
+    assert [file.name for file in files] == [
+        "cpu-networks.png",
+        "cpu-networks.svg",
+        "cpu-batch-sizes.png",
+        "cpu-batch-sizes.svg",
+    ]
+    assert all(file.stat().st_size > 1000 for file in files)
+
+
+def test_files_are_named_after_the_device() -> None:
+    assert report.slug({"machine": {"gpu": None}}) == "cpu"
+    assert report.slug({"machine": {"gpu": {"name": "NVIDIA H100 80GB HBM3"}}}) == "nvidia-h100-80gb-hbm3"
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    workers = worker.Workers(DATA)
+    turns = {name: measure.Turn(name, workers, rates=rates) for name, rates in
+             {contestants.FLOOR: [9.0, 10.0, 2.0, 100.0], "JAX": [1.0, 5.0, 1.0, 20.0]}.items()}  # fmt: skip
+    row = measure.summary(turns, "JAX", 10)
+    assert row["of_floor"] == 0.5  # the median of 0.5, 0.5 and 0.2, without the warm-up
+    assert row["of_gpunn_cpu"] is None
+    assert row["examples_per_second"] == 5
+
+
+def test_options_choose() -> None:
+    effort = command.choose(command.parse(["--quick", "--nets", "784-30", "--only", "gpunn", "floor"]))
+    assert [net.name for net in effort.nets] == ["784-30-10"]
+    assert effort.names == ["GEMM floor", "gpunn CPU", "gpunn CUDA", "gpunn CUDA tf32"]
+    with pytest.raises(SystemExit):
+        command.choose(command.parse(["--only", "abacus"]))
