@@ -80,6 +80,6 @@ def describe() -> dict[str, Any]:
         "cpu": cpu_model(),
         "cores": cores(),
         "gpu": gpu(),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "versions": versions(),
     }
