@@ -505,8 +505,11 @@ def test_help_imports_little():
 # as a process
 
 
-def test_ctrl_c_saves_what_was_learnt():
+def test_ctrl_c_saves_what_was_learnt(request):
+    # a parent in the background may ignore Ctrl-C, and its children inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     run = process("train", "digits", "--epochs", 100_000, "--output", "run", "--device", "cpu")
+    request.addfinalizer(run.kill)
     assert select.select([run.stdout], [], [], 60)[0]
     assert run.stdout.readline().startswith("digits, ")
     with pytest.raises(subprocess.TimeoutExpired):
