@@ -2,7 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from gpunn import datasets, reference
+from gpunn import datasets, reference, schedules
 from gpunn.activations import ACTIVATIONS, Activation
 from gpunn.backends import BackendError
 from gpunn.checks import check_gradients
@@ -10,7 +10,8 @@ from gpunn.costs import COSTS, Cost
 from gpunn.history import History, Record
 from gpunn.initializers import INITIALIZERS
 from gpunn.network import Dense, Network
-from gpunn.optimizers import SGD, Adam, Momentum, Nesterov
+from gpunn.optimizers import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
+from gpunn.schedules import ReduceOnPlateau
 from gpunn.trainer import Diverged
 
 try:
@@ -25,6 +26,7 @@ __all__ = [
     "SGD",
     "Activation",
     "Adam",
+    "AdamW",
     "BackendError",
     "Cost",
     "Dense",
@@ -33,8 +35,11 @@ __all__ = [
     "Momentum",
     "Nesterov",
     "Network",
+    "RMSProp",
     "Record",
+    "ReduceOnPlateau",
     "check_gradients",
     "datasets",
     "reference",
+    "schedules",
 ]

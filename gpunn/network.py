@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from gpunn import activations, backends, costs, initializers, modelfile, optimizers, trainer
+from gpunn import activations, backends, costs, initializers, modelfile, optimizers, schedules, trainer
 from gpunn.activations import Activation
 from gpunn.backends.base import Backend
 from gpunn.costs import Cost
@@ -22,6 +22,7 @@ from gpunn.names import look_up
 from gpunn.optimizers import Collect, Optimizer
 from gpunn.parameters import Parameters, length
 from gpunn.progress import ProgressBar
+from gpunn.schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ class Network:
         epochs: int = 10,
         batch_size: int = 32,
         optimizer: str | Optimizer = "sgd",
+        schedule: str | Schedule | None = None,
         validation: tuple[ArrayLike, ArrayLike] | None = None,
         device: str = "auto",
         precision: str | None = None,
@@ -154,7 +156,9 @@ class Network:
 
         X (n_in, m): uint8 is taken as pixels and scaled by 1/255. y: class labels (m,) or targets
         (n_out, m). Column-major X is used where it lies; anything else is copied once.
-        validation: (X, y), measured after every epoch. device: auto, cpu, cuda or cuda:N.
+        schedule: a name (`gpunn.schedules.SCHEDULES`) or a function from progress in [0, 1) to the factor of
+        the learning rate at that step. validation: (X, y), measured after every epoch. device: auto, cpu,
+        cuda or cuda:N.
         precision: the network's dtype, or on CUDA "tf32" or "bf16" products. verbose: a progress bar.
 
         Ctrl-C ends training and keeps what was learnt (`history.interrupted`).
@@ -185,6 +189,7 @@ class Network:
                     batch_size=min(batch_size, m),
                     optimizer=optimizers.get(optimizer),
                     rng=self.rng,
+                    schedule=schedules.get(schedule),
                     evaluation=evaluation,
                     progress=bar.update,
                     on_epoch_end=after,
@@ -198,10 +203,8 @@ class Network:
         model = self._on(backends.choose(device, self.dtype))
         be, m = model.be, X.shape[1]
         outputs, p = be.matrix(self.sizes[-1], m), be.new_pass(m)
-        with np.errstate(all="ignore"):
-            trainer.run(
-                trainer.bind(model, be.examples(X, None, None), p, m, trainer.FORWARD_BATCH, outputs=outputs)
-            )
+        examples = be.examples(X, None, None)
+        trainer.run(trainer.bind(model, examples, p, m, trainer.FORWARD_BATCH, outputs=outputs))
         return be.download(outputs)
 
     def predict(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
@@ -222,7 +225,7 @@ class Network:
         y_ = check_y(y, m, self.sizes[-1])
         model = self._on(backends.choose(device, self.dtype), y_)
         be, p = model.be, model.be.new_pass(m)
-        collected = Collect(be, self.sizes)
+        collected = Collect().bind(be, self.sizes, model.theta)
         trainer.run(trainer.bind(model, be.examples(X, y_.labels, y_.targets), p, m, m, update=collected))
         g = Parameters(self.sizes, be.download(collected.g.flat), self.dtype.itemsize)
         return list(zip(g.w[1:], g.b[1:], strict=True))

@@ -2,41 +2,63 @@
 
 An optimizer is a frozen record of what was chosen. Bound to a θ it becomes an `Update`, which owns the
 state (velocity, moments). BP3 and BP4 are one product, C ← α δ aᵀ + β C, and each optimizer lets it land
-where it needs it: plain SGD in θ itself, momentum in the velocity, Adam in a gradient buffer.
-
-Weight decay `l2` is λ of the cost's extra term (λ/2) Σ w²; biases are not decayed.
+where it needs it: plain SGD in θ itself, momentum in the velocity, the others in a gradient buffer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gpunn.activations import Call
 from gpunn.backends.base import Backend
 from gpunn.names import look_up
 from gpunn.parameters import Parameters
+from gpunn.rates import Rates, Scalar
 
 
-class Update(Protocol):
-    """An optimizer bound to θ."""
+@dataclass(frozen=True, kw_only=True)
+class Regularisation:
+    """What every optimizer can be told besides; of weights alone, biases are left as they are.
 
-    def land(self, layer: int, delta: Any, a: Any, m: int) -> Iterator[Call]:
-        """BP3 and BP4 for a mini-batch of m: delta (n_l, m) and a = a[l-1]."""
+    l2: λ of the cost's extra term (λ/2) Σ w²; AdamW decays the weights by ηλ instead.
+    l1: λ of the extra term λ Σ |w|, as its proximal step: each weight moves towards 0 by ηλ and stops
+    there, so that weights do become 0 (Duchi and Singer 2009, section 5.1).
+    max_norm: the greatest length of each neuron's incoming weights (Srivastava et al. 2014, section 5.1).
+    clip_norm: the greatest length of the gradient; a longer one is scaled down (Pascanu et al. 2013).
+    """
 
-    def finish(self) -> Iterator[Call]:
-        """What remains of the step once every layer's gradient has landed."""
+    l2: float = 0.0
+    l1: float = 0.0
+    max_norm: float | None = None
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("l1", "l2"):
+            _check(getattr(self, name) >= 0, f"{name} must be 0 or more", getattr(self, name))
+        for name in ("max_norm", "clip_norm"):
+            value = getattr(self, name)
+            _check(value is None or value > 0, f"{name} must be above 0", value)
+        for name in ("momentum", "beta1", "beta2", "rho"):
+            value = getattr(self, name, 0)
+            _check(0 <= value < 1, f"{name} must be in [0, 1)", value)
+        for name in ("learning_rate", "epsilon"):
+            value = getattr(self, name, 1)
+            _check(value > 0, f"{name} must be above 0", value)
 
 
 class Optimizer(Protocol):
     """What was chosen; `bind` allocates the state that goes with it."""
 
+    @property
+    def learning_rate(self) -> float: ...
+
     def bind(self, be: Backend, sizes: Sequence[int], theta: Parameters) -> Update: ...
 
 
 @dataclass(frozen=True)
-class SGD:
+class SGD(Regularisation):
     """Stochastic gradient descent, with classical or Nesterov momentum.
 
     v ← μ v + ∇C,  θ ← θ − η v;  with nesterov  θ ← θ − η (∇C + μ v)  (Sutskever et al. 2013).
@@ -45,126 +67,217 @@ class SGD:
     learning_rate: float = 0.1
     momentum: float = 0.0
     nesterov: bool = False
-    l2: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(self.learning_rate > 0, "learning_rate must be above 0", self.learning_rate)
-        _check(0 <= self.momentum < 1, "momentum must be in [0, 1)", self.momentum)
-        _check(self.l2 >= 0, "l2 must be 0 or more", self.l2)
+        super().__post_init__()
         _check(not self.nesterov or self.momentum > 0, "nesterov needs a momentum above 0", self.momentum)
 
     def bind(self, be: Backend, sizes: Sequence[int], theta: Parameters) -> Update:
-        return _Momentum(self, be, sizes, theta) if self.momentum else _Plain(self, be, theta)
+        if self.clip_norm:
+            return _Clipped(self, be, sizes, theta)
+        return (_Momentum if self.momentum else _Plain)(self, be, sizes, theta)
 
 
-def Momentum(learning_rate: float = 0.1, momentum: float = 0.9, l2: float = 0.0) -> SGD:
+def Momentum(learning_rate: float = 0.1, momentum: float = 0.9, **regularisation: Any) -> SGD:
     """Gradient descent with classical momentum."""
-    return SGD(learning_rate, momentum, l2=l2)
+    return SGD(learning_rate, momentum, **regularisation)
 
 
-def Nesterov(learning_rate: float = 0.1, momentum: float = 0.9, l2: float = 0.0) -> SGD:
+def Nesterov(learning_rate: float = 0.1, momentum: float = 0.9, **regularisation: Any) -> SGD:
     """Gradient descent with Nesterov's momentum."""
-    return SGD(learning_rate, momentum, nesterov=True, l2=l2)
-
-
-class _Plain:
-    """θ ← θ − η ∇C: the product lands in θ."""
-
-    def __init__(self, chosen: SGD, be: Backend, theta: Parameters) -> None:
-        self.chosen, self.be, self.theta = chosen, be, theta
-
-    def land(self, layer: int, delta: Any, a: Any, m: int) -> Iterator[Call]:
-        eta, decay = self.chosen.learning_rate, self.chosen.l2
-        if decay:
-            yield from self.be.scale(1 - eta * decay, self.theta.w_flat[layer])
-        yield from self.be.gradient(delta, a, -eta / m, 1, into=self.theta, layer=layer)
-
-    def finish(self) -> Iterator[Call]:
-        yield from ()
-
-
-class _Momentum:
-    """v ← μ v + ∇C: the product lands in v."""
-
-    def __init__(self, chosen: SGD, be: Backend, sizes: Sequence[int], theta: Parameters) -> None:
-        self.chosen, self.be, self.theta, self.v = chosen, be, theta, be.parameters(sizes)
-
-    def land(self, layer: int, delta: Any, a: Any, m: int) -> Iterator[Call]:
-        be, theta, v = self.be, self.theta, self.v
-        eta, mu, decay = self.chosen.learning_rate, self.chosen.momentum, self.chosen.l2
-        if decay:  # μ (v + (λ/μ) w) = μ v + λ w
-            yield from be.add(decay / mu, theta.w_flat[layer], into=v.w_flat[layer])
-        if self.chosen.nesterov:  # θ − η (∇C + μ v') = θ + ημ v − η (1 + μ) v'
-            if decay:  # takes back the ηλ w that the line after it brings along
-                yield from be.scale(1 - eta * decay, theta.w_flat[layer])
-            yield from be.add(eta * mu, v.block[layer], into=theta.block[layer])
-        yield from be.gradient(delta, a, 1 / m, mu, into=v, layer=layer)
-
-    def finish(self) -> Iterator[Call]:
-        ahead = 1 + self.chosen.momentum if self.chosen.nesterov else 1
-        yield from self.be.add(-self.chosen.learning_rate * ahead, self.v.flat, into=self.theta.flat)
+    return SGD(learning_rate, momentum, nesterov=True, **regularisation)
 
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(Regularisation):
     """Adam, with bias correction: Kingma and Ba 2015, algorithm 1."""
 
     learning_rate: float = 0.001
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
-    l2: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check(self.learning_rate > 0, "learning_rate must be above 0", self.learning_rate)
-        _check(0 <= self.beta1 < 1, "beta1 must be in [0, 1)", self.beta1)
-        _check(0 <= self.beta2 < 1, "beta2 must be in [0, 1)", self.beta2)
-        _check(self.epsilon > 0, "epsilon must be above 0", self.epsilon)
-        _check(self.l2 >= 0, "l2 must be 0 or more", self.l2)
 
     def bind(self, be: Backend, sizes: Sequence[int], theta: Parameters) -> Update:
         return _Adam(self, be, sizes, theta)
 
 
-class _Adam:
-    """The product lands in a gradient buffer, from which the moments and θ follow."""
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam, and decoupled weight decay w ← (1 − ηλ) w before it: Loshchilov and Hutter 2019."""
 
-    def __init__(self, chosen: Adam, be: Backend, sizes: Sequence[int], theta: Parameters) -> None:
+    l2: float = field(default=0.01, kw_only=True)
+
+
+@dataclass(frozen=True)
+class RMSProp(Regularisation):
+    """v ← ρ v + (1 − ρ) (∇C)²,  θ ← θ − η ∇C / (√v + ε): Hinton's lecture 6e, 2012."""
+
+    learning_rate: float = 0.001
+    rho: float = 0.9
+    epsilon: float = 1e-8
+
+    def bind(self, be: Backend, sizes: Sequence[int], theta: Parameters) -> Update:
+        return _RMSProp(self, be, sizes, theta)
+
+
+class Update:
+    """An optimizer bound to θ: `land` for each layer, last to first, then `finish`."""
+
+    def __init__(self, chosen: Any, be: Backend, sizes: Sequence[int], theta: Parameters) -> None:
         self.chosen, self.be, self.theta = chosen, be, theta
-        self.g, m, v = (be.parameters(sizes) for _ in range(3))
-        self._step = be.adam(
-            theta.flat, self.g.flat, m.flat, v.flat,
-            chosen.learning_rate, chosen.beta1, chosen.beta2, chosen.epsilon,
-        )  # fmt: skip
+        self.rates: Rates = be.rates(chosen.learning_rate)
+
+    def scalar(self, p: float, q: float = 0.0) -> Scalar:
+        """p + q η."""
+        return Scalar(self.rates, p, q)
 
     def land(self, layer: int, delta: Any, a: Any, m: int) -> Iterator[Call]:
-        yield from self.be.gradient(delta, a, 1 / m, 0, into=self.g, layer=layer)
-        if self.chosen.l2:
-            yield from self.be.add(self.chosen.l2, self.theta.w_flat[layer], into=self.g.w_flat[layer])
+        """BP3 and BP4 for a mini-batch of m: delta (n_l, m) and a = a[l-1]."""
+        raise NotImplementedError
 
     def finish(self) -> Iterator[Call]:
-        yield from self._step
+        """What remains of the step once every layer's gradient has landed."""
+        yield from self.step()
+        for w, w_flat in zip(self.theta.w[1:], self.theta.w_flat[1:], strict=True):
+            if self.chosen.l1:
+                yield from self.be.shrink(self.scalar(0, self.chosen.l1), w_flat)
+            if self.chosen.max_norm:
+                yield from self.be.bound_rows(self.chosen.max_norm, w)
 
-
-class Collect:
-    """No optimizer: the mean gradient itself, left in `g`."""
-
-    def __init__(self, be: Backend, sizes: Sequence[int]) -> None:
-        self.be, self.g = be, be.parameters(sizes)
-
-    def land(self, layer: int, delta: Any, a: Any, m: int) -> Iterator[Call]:
-        yield from self.be.gradient(delta, a, 1 / m, 0, into=self.g, layer=layer)
-
-    def finish(self) -> Iterator[Call]:
+    def step(self) -> Iterator[Call]:
+        """How θ moves."""
         yield from ()
 
+    def decay(self, layer: int) -> Iterator[Call]:
+        """w ← (1 − ηλ) w."""
+        if self.chosen.l2:
+            yield from self.be.scale(self.scalar(1, -self.chosen.l2), self.theta.w_flat[layer])
 
-def _check(true: bool, rule: str, value: float) -> None:
+
+class _Plain(Update):
+    """θ ← θ − η ∇C: the product lands in θ."""
+
+    def land(self, layer: int, delta: Any, a: Any, m: int) -> Iterator[Call]:
+        yield from self.decay(layer)
+        yield from self.be.gradient(
+            delta, a, self.scalar(0, -1 / m), self.scalar(1), into=self.theta, layer=layer
+        )
+
+
+class _Momentum(Update):
+    """v ← μ v + ∇C: the product lands in v."""
+
+    def __init__(self, chosen: SGD, be: Backend, sizes: Sequence[int], theta: Parameters) -> None:
+        super().__init__(chosen, be, sizes, theta)
+        self.v = be.parameters(sizes)
+
+    def land(self, layer: int, delta: Any, a: Any, m: int) -> Iterator[Call]:
+        be, theta, v, mu = self.be, self.theta, self.v, self.chosen.momentum
+        if self.chosen.l2:  # μ (v + (λ/μ) w) = μ v + λ w
+            yield from be.add(self.scalar(self.chosen.l2 / mu), theta.w_flat[layer], into=v.w_flat[layer])
+        if self.chosen.nesterov:  # θ − η (∇C + μ v') = θ + ημ v − η (1 + μ) v'
+            yield from self.decay(layer)  # takes back the ηλ w that the next line brings along
+            yield from be.add(self.scalar(0, mu), v.block[layer], into=theta.block[layer])
+        yield from be.gradient(delta, a, self.scalar(1 / m), self.scalar(mu), into=v, layer=layer)
+
+    def step(self) -> Iterator[Call]:
+        ahead = 1 + self.chosen.momentum if self.chosen.nesterov else 1
+        yield from self.be.add(self.scalar(0, -ahead), self.v.flat, into=self.theta.flat)
+
+
+class _Gathered(Update):
+    """The product lands in a gradient buffer g, which may be clipped, and the step goes from there."""
+
+    def __init__(self, chosen: Any, be: Backend, sizes: Sequence[int], theta: Parameters) -> None:
+        super().__init__(chosen, be, sizes, theta)
+        self.g = be.parameters(sizes)
+        self.layers = range(1, len(sizes))
+
+    def land(self, layer: int, delta: Any, a: Any, m: int) -> Iterator[Call]:
+        yield from self.be.gradient(delta, a, self.scalar(1 / m), self.scalar(0), into=self.g, layer=layer)
+
+    def finish(self) -> Iterator[Call]:
+        if self.chosen.clip_norm:
+            yield from self.be.clip(self.chosen.clip_norm, self.g.flat)
+        for layer in self.layers:
+            yield from self.decay(layer)
+        yield from super().finish()
+
+    def decay(self, layer: int) -> Iterator[Call]:
+        """g ← g + λ w."""
+        if self.chosen.l2:
+            theta, g = self.theta.w_flat[layer], self.g.w_flat[layer]
+            yield from self.be.add(self.scalar(self.chosen.l2), theta, into=g)
+
+
+class _Clipped(_Gathered):
+    """SGD, for which the whole gradient must be known before any of it is used."""
+
+    def __init__(self, chosen: SGD, be: Backend, sizes: Sequence[int], theta: Parameters) -> None:
+        super().__init__(chosen, be, sizes, theta)
+        self.v = be.parameters(sizes) if chosen.momentum else self.g
+
+    def step(self) -> Iterator[Call]:
+        be, theta, mu = self.be, self.theta.flat, self.chosen.momentum
+        if mu:
+            yield from be.scale(self.scalar(mu), self.v.flat)
+            yield from be.add(self.scalar(1), self.g.flat, into=self.v.flat)
+        if self.chosen.nesterov:
+            yield from be.add(self.scalar(0, -1), self.g.flat, into=theta)
+        ahead = mu if self.chosen.nesterov else 1
+        yield from be.add(self.scalar(0, -ahead), self.v.flat, into=theta)
+
+
+class _Adam(_Gathered):
+    def __init__(self, chosen: Adam, be: Backend, sizes: Sequence[int], theta: Parameters) -> None:
+        super().__init__(chosen, be, sizes, theta)
+        self.m, self.v = be.parameters(sizes), be.parameters(sizes)
+        self._calls = be.adam(
+            theta.flat, self.g.flat, self.m.flat, self.v.flat,
+            self.scalar(0, 1), chosen.beta1, chosen.beta2, chosen.epsilon,
+        )  # fmt: skip
+
+    def decay(self, layer: int) -> Iterator[Call]:
+        return Update.decay(self, layer) if isinstance(self.chosen, AdamW) else super().decay(layer)
+
+    def step(self) -> Iterator[Call]:
+        yield from self._calls
+
+
+class _RMSProp(_Gathered):
+    def __init__(self, chosen: RMSProp, be: Backend, sizes: Sequence[int], theta: Parameters) -> None:
+        super().__init__(chosen, be, sizes, theta)
+        self.v = be.parameters(sizes)
+
+    def step(self) -> Iterator[Call]:
+        chosen, eta = self.chosen, self.scalar(0, 1)
+        flats = self.theta.flat, self.g.flat, self.v.flat
+        yield from self.be.rms(*flats, eta, chosen.rho, chosen.epsilon)
+
+
+@dataclass(frozen=True)
+class Collect(Regularisation):
+    """No optimizer: the mean gradient itself is left in its update's `g`."""
+
+    learning_rate: float = 1.0
+
+    def bind(self, be: Backend, sizes: Sequence[int], theta: Parameters) -> _Gathered:
+        return _Gathered(self, be, sizes, theta)
+
+
+def _check(true: bool, rule: str, value: object) -> None:
     if not true:
         raise ValueError(f"{rule}, not {value}")
 
 
-OPTIMIZERS: dict[str, Any] = {"sgd": SGD, "momentum": Momentum, "nesterov": Nesterov, "adam": Adam}
+OPTIMIZERS: dict[str, Any] = {
+    "sgd": SGD,
+    "momentum": Momentum,
+    "nesterov": Nesterov,
+    "rmsprop": RMSProp,
+    "adam": Adam,
+    "adamw": AdamW,
+}
 
 
 def get(optimizer: str | Optimizer) -> Optimizer:

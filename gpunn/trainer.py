@@ -21,6 +21,7 @@ from gpunn.costs import Cost
 from gpunn.history import History, Record
 from gpunn.optimizers import Optimizer, Update
 from gpunn.parameters import Parameters
+from gpunn.schedules import ReduceOnPlateau, Schedule
 from gpunn.workspace import Chunk
 
 CHUNK_BYTES = 1 << 19  # gathered together: few calls for small batches, and still in the cache
@@ -75,9 +76,13 @@ def bind(
     batch_size: int,
     *,
     update: Update | None = None,
+    scheduled: bool = False,
     outputs: Any = None,
 ) -> list[Stage]:
-    """One pass over m examples; it learns with an update, and collects the outputs if asked."""
+    """One pass over m examples; it learns with an update, and collects the outputs if asked.
+
+    scheduled: every step takes its learning rate from the pass.
+    """
     be, f, cost, stages = model.be, model.f, model.cost, []
     for batches, times in chunks(m, batch_size, model.sizes[0], be.dtype.itemsize):
         ws = Chunk(be, examples, model.sizes, f[1:], cost, batches)
@@ -85,6 +90,8 @@ def bind(
         calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels)
         for step in ws.steps():
             calls += feedforward(be, model.theta, f, step)
+            if update and scheduled:
+                calls += be.follow(update.rates, p)
             if update:
                 calls += backpropagate(be, model.theta, f, cost, update, step)
         if examples.labels is not None or examples.targets is not None:
@@ -97,13 +104,14 @@ def bind(
 
 
 def run(stages: Sequence[Stage], progress: Progress | None = None) -> None:
-    """Run an epoch's plans."""
-    for stage in stages:
-        for _ in range(stage.times):
-            for call in stage.calls:
-                call()
-            if progress:
-                progress(stage.m)
+    """Run an epoch's plans. Overflow is no warning here: it shows in the losses."""
+    with np.errstate(all="ignore"):
+        for stage in stages:
+            for _ in range(stage.times):
+                for call in stage.calls:
+                    call()
+                if progress:
+                    progress(stage.m)
 
 
 class Evaluation:
@@ -134,6 +142,7 @@ def train(
     batch_size: int,
     optimizer: Optimizer,
     rng: np.random.Generator,
+    schedule: Schedule | None = None,
     evaluation: Evaluation | None = None,
     progress: Progress | None = None,
     on_epoch_end: Callable[[Record], object] | None = None,
@@ -145,14 +154,15 @@ def train(
     be = model.be
     history, p = History(be.description), be.new_pass(m)
     update = optimizer.bind(be, model.sizes, model.theta)
-    stages = bind(model, examples, p, m, batch_size, update=update)
+    stages = bind(model, examples, p, m, batch_size, update=update, scheduled=schedule is not None)
+    steps = -(-m // batch_size)
     try:
         for epoch in range(1, epochs + 1):
             before = be.copy(model.theta.flat)
             start = time.perf_counter()
-            be.begin(p, rng.permutation(m))
-            with np.errstate(all="ignore"):
-                run(stages, progress)
+            etas = schedule and learning_rates(schedule, optimizer.learning_rate, epoch, epochs, steps)
+            be.begin(p, rng.permutation(m), etas)
+            run(stages, progress)
             losses, hits = be.results(p)
             seconds = time.perf_counter() - start
             if not np.isfinite(losses).all():
@@ -162,6 +172,8 @@ def train(
             val_loss, val_accuracy = evaluation() if evaluation else (None, None)
             record = Record(epoch, mean(losses), accuracy, val_loss, val_accuracy, seconds, m / seconds)
             history.records.append(record)
+            if isinstance(schedule, ReduceOnPlateau):
+                schedule.observe(record)
             if on_epoch_end:
                 on_epoch_end(record)
         if not np.isfinite(be.download(model.theta.flat)).all():
@@ -169,6 +181,12 @@ def train(
     except KeyboardInterrupt:
         history.interrupted = True
     return history
+
+
+def learning_rates(schedule: Schedule, eta: float, epoch: int, epochs: int, steps: int) -> np.ndarray:
+    """η for each of the epoch's steps."""
+    first, all_steps = (epoch - 1) * steps, epochs * steps
+    return np.array([eta * schedule((first + k) / all_steps) for k in range(steps)])
 
 
 def _advice(losses: np.ndarray, epoch: int, batch_size: int) -> str:

@@ -124,22 +124,22 @@ class EmulatedDevice:
 
     def product(
         self,
+        alpha: Buffer,
         a: Buffer,
         b: Buffer,
+        beta: Buffer,
         c: Buffer,
-        alpha: float,
-        beta: float,
         trans_a: bool,
         trans_b: bool,
         precision: str,
     ) -> Call:
-        left, right, out = (_view(x) for x in (a, b, c))
+        left, right, out, by, keep = (_view(x) for x in (a, b, c, alpha, beta))
         left, right = left.T if trans_a else left, right.T if trans_b else right
         assert left.shape[1] == right.shape[0]
         assert out.shape == (left.shape[0], right.shape[1])
 
-        def call(alive: tuple[Buffer, ...] = (a, b, c)) -> None:
-            out[:] = alpha * (left @ right) + (beta * out if beta else 0)
+        def call(alive: tuple[Buffer, ...] = (alpha, a, b, beta, c)) -> None:
+            out[:] = by * (left @ right) + (keep * out if keep else 0)
 
         return call
 

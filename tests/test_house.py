@@ -21,8 +21,8 @@ PACKAGE = Path(gpunn.__file__).parent
 
 # from the bottom up: a module may import from the rows before its own
 ROWS = [
-    {"names", "history", "parameters", "initializers", "py.typed"},
-    {"activations", "reference"},
+    {"names", "history", "parameters", "rates", "initializers", "py.typed"},
+    {"activations", "reference", "schedules"},
     {"costs", "inputs", "modelfile", "progress"},
     {"backends.base"},
     {"backends.host", "backends.cuda", "optimizers"},

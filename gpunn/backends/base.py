@@ -16,6 +16,7 @@ import numpy as np
 from gpunn.activations import Activation, Calls
 from gpunn.costs import Cost
 from gpunn.parameters import Parameters
+from gpunn.rates import Rates, Scalar
 
 UINT8_SCALE = 1 / 255  # bytes are pixels
 
@@ -35,12 +36,15 @@ class Examples:
 
 @dataclass
 class Pass:
-    """One pass over m examples: their order, how far it has come, each one's loss and hit in that order."""
+    """One pass over m examples: their order, how far it has come, each one's loss and hit in that order,
+    and, under a schedule, the learning rate of each step and which step it is."""
 
     order: Any
     losses: Any
     hits: Any
     position: Any
+    etas: Any = None
+    step: Any = None
 
 
 class Backend(Protocol):
@@ -76,8 +80,11 @@ class Backend(Protocol):
     def new_pass(self, m: int) -> Pass:
         """A pass over m examples as they lie."""
 
-    def begin(self, p: Pass, order: np.ndarray) -> None:
-        """Start the pass again, with the examples in this order."""
+    def begin(self, p: Pass, order: np.ndarray, etas: np.ndarray | None = None) -> None:
+        """Start the pass again, with the examples in this order and these learning rates, a step each."""
+
+    def rates(self, eta: float) -> Rates:
+        """The scalars that follow the learning rate."""
 
     def results(self, p: Pass) -> tuple[np.ndarray, np.ndarray]:
         """The pass's losses (m,) and hits (m,), read back."""
@@ -102,7 +109,7 @@ class Backend(Protocol):
         """BP2: out = (wᵀ delta) ⊙ f′(z)."""
 
     def gradient(
-        self, delta: Any, a: Any, alpha: float, beta: float, *, into: Parameters, layer: int
+        self, delta: Any, a: Any, alpha: Scalar, beta: Scalar, *, into: Parameters, layer: int
     ) -> Calls:
         """BP3, BP4: [w b] of `into` ← alpha · delta [a; 1]ᵀ + beta · [w b]."""
 
@@ -115,13 +122,28 @@ class Backend(Protocol):
     def advance(self, p: Pass, m: int) -> Calls:
         """The pass has come m examples further."""
 
-    def add(self, alpha: float, x: Any, *, into: Any) -> Calls:
+    def follow(self, rates: Rates, p: Pass) -> Calls:
+        """η of the pass's next step, into all that follow it."""
+
+    def add(self, alpha: Scalar, x: Any, *, into: Any) -> Calls:
         """into ← into + alpha x, for vectors."""
 
-    def scale(self, alpha: float, x: Any) -> Calls:
+    def scale(self, alpha: Scalar, x: Any) -> Calls:
         """x ← alpha x, for a vector."""
 
     def adam(
-        self, theta: Any, g: Any, m: Any, v: Any, eta: float, beta1: float, beta2: float, epsilon: float
+        self, theta: Any, g: Any, m: Any, v: Any, eta: Scalar, beta1: float, beta2: float, epsilon: float
     ) -> Calls:
-        """One step of Adam over flat θ; counts its own steps."""
+        """One step of Adam over vectors; counts its own steps, and may overwrite g."""
+
+    def rms(self, theta: Any, g: Any, v: Any, eta: Scalar, rho: float, epsilon: float) -> Calls:
+        """One step of RMSProp over vectors."""
+
+    def shrink(self, limit: Scalar, x: Any) -> Calls:
+        """x ← x − min(max(x, −limit), limit), for a vector: towards 0 by the limit, and not beyond it."""
+
+    def clip(self, limit: float, x: Any) -> Calls:
+        """x ← x · min(1, limit/‖x‖), for a vector."""
+
+    def bound_rows(self, limit: float, w: Any) -> Calls:
+        """Each row of w to a length of at most the limit."""

@@ -20,6 +20,7 @@ from gpunn.activations import Activation, Call, Calls
 from gpunn.backends.base import UINT8_SCALE, BackendError, Examples, Pass
 from gpunn.costs import Cost
 from gpunn.parameters import Parameters, length
+from gpunn.rates import CAPACITY, Rates, Scalar
 
 KERNELS = Path(__file__).with_name("kernels.cu").read_text(encoding="utf-8")
 THREADS = 256
@@ -69,16 +70,16 @@ class Device(Protocol):
 
     def product(
         self,
+        alpha: Buffer,
         a: Buffer,
         b: Buffer,
+        beta: Buffer,
         c: Buffer,
-        alpha: float,
-        beta: float,
         trans_a: bool,
         trans_b: bool,
         precision: str,
     ) -> Call:
-        """A bound c ← alpha op(a) op(b) + beta c; a zero beta means that c is not read."""
+        """A bound c ← alpha op(a) op(b) + beta c; where beta is zero, c is not read."""
 
 
 class Cuda:
@@ -90,6 +91,8 @@ class Cuda:
         self.device, self.precision = device, precision
         self.description = device.description
         self.dtype = np.dtype("float64" if precision == "float64" else "float32")
+        fixed = self.rates(0)
+        self.one, self.zero = self._cell(Scalar(fixed, 1, 0)), self._cell(Scalar(fixed, 0, 0))
         self._compiled = cache(lambda extra: device.compile(preamble(self.dtype) + extra + KERNELS))
 
     # storage
@@ -149,11 +152,28 @@ class Cuda:
 
     def new_pass(self, m: int) -> Pass:
         order, position = self._put(np.arange(m), np.int64), self._put(np.zeros(1), np.int64)
-        return Pass(order, self._new((m,)), self._put(np.zeros(m), np.uint8), position)
+        etas, step = self._put(np.zeros(m), np.float64), self._put(np.zeros(1), np.int64)
+        return Pass(order, self._new((m,)), self._put(np.zeros(m), np.uint8), position, etas, step)
 
-    def begin(self, p: Pass, order: np.ndarray) -> None:
+    def begin(self, p: Pass, order: np.ndarray, etas: np.ndarray | None = None) -> None:
         self.device.write(p.order.pointer, order.astype(np.int64))
         self.device.write(p.position.pointer, np.zeros(1, np.int64))
+        if etas is not None:
+            self.device.write(p.etas.pointer, etas.astype(np.float64))
+            self.device.write(p.step.pointer, np.zeros(1, np.int64))
+
+    def rates(self, eta: float) -> Rates:
+        known = tuple(self._put(np.zeros(CAPACITY), np.float64) for _ in range(2))
+        return Rates(eta, self._put(np.zeros(CAPACITY)), known)
+
+    def _cell(self, scalar: Scalar) -> Buffer:
+        """The scalar's number in device memory, as it is now."""
+        rates, index = scalar.rates, scalar.index
+        cell: Buffer = rates.values.part(index, (1,))
+        self.device.write(cell.pointer, np.full(1, scalar.p + scalar.q * rates.eta, self.dtype))
+        for kept, x in zip(rates.known_to_backend, (scalar.p, scalar.q), strict=True):
+            self.device.write(kept.part(index, (1,)).pointer, np.full(1, x, np.float64))
+        return cell
 
     def results(self, p: Pass) -> tuple[np.ndarray, np.ndarray]:
         return self.download(p.losses), self.download(p.hits)
@@ -177,7 +197,7 @@ class Cuda:
 
     def affine(self, theta: Parameters, layer: int, a: Buffer, *, out: Buffer) -> Calls:
         return [
-            *self._product(1, theta.w[layer], a, 0, out),
+            self._product(self.one, theta.w[layer], a, self.zero, out),
             *self._launch("add_bias", out.size, out.shape[0], theta.b[layer], out),
         ]
 
@@ -197,8 +217,8 @@ class Cuda:
     def hidden_error(
         self, w: Buffer, delta: Buffer, f: Activation, z: Buffer, a: Buffer, *, out: Buffer
     ) -> Calls:
-        product = self._product(1, w, delta, 0, out, trans_a=True)
-        return [*product, *self._times_derivative(f, out, a, z)]
+        product = self._product(self.one, w, delta, self.zero, out, trans_a=True)
+        return [product, *self._times_derivative(f, out, a, z)]
 
     def _times_derivative(self, f: Activation, delta: Buffer, a: Buffer, z: Buffer) -> Calls:
         if f.name == "softmax":
@@ -206,12 +226,13 @@ class Cuda:
         return self._launch("times_derivative", delta.size, delta, a, z, module=activation_source(f))
 
     def gradient(
-        self, delta: Buffer, a: Buffer, alpha: float, beta: float, *, into: Parameters, layer: int
+        self, delta: Buffer, a: Buffer, alpha: Scalar, beta: Scalar, *, into: Parameters, layer: int
     ) -> Calls:
         n, m = delta.shape
+        factors = self._cell(alpha), self._cell(beta)
         return [
-            *self._launch("bias_gradient", n, m, delta, float(alpha), float(beta), into.b[layer]),  # BP3
-            *self._product(alpha, delta, a, beta, into.w[layer], trans_b=True),  # BP4
+            *self._launch("bias_gradient", n, m, delta, *factors, into.b[layer]),  # BP3
+            self._product(factors[0], delta, a, factors[1], into.w[layer], trans_b=True),  # BP4
         ]
 
     def measure(
@@ -230,11 +251,18 @@ class Cuda:
     def advance(self, p: Pass, m: int) -> Calls:
         return self._launch("advance", 1, m, p.position)
 
-    def add(self, alpha: float, x: Buffer, *, into: Buffer) -> Calls:
-        return self._launch("add", x.size, float(alpha), x, into)
+    def follow(self, rates: Rates, p: Pass) -> Calls:
+        p_and_q = rates.known_to_backend
+        return [
+            *self._launch("follow", CAPACITY, *p_and_q, p.etas, p.step, rates.values),
+            *self._launch("advance", 1, 1, p.step),
+        ]
 
-    def scale(self, alpha: float, x: Buffer) -> Calls:
-        return self._launch("scale", x.size, float(alpha), x)
+    def add(self, alpha: Scalar, x: Buffer, *, into: Buffer) -> Calls:
+        return self._launch("add", x.size, self._cell(alpha), x, into)
+
+    def scale(self, alpha: Scalar, x: Buffer) -> Calls:
+        return self._launch("scale", x.size, self._cell(alpha), x)
 
     def adam(
         self,
@@ -242,17 +270,34 @@ class Cuda:
         g: Buffer,
         m: Buffer,
         v: Buffer,
-        eta: float,
+        eta: Scalar,
         beta1: float,
         beta2: float,
         epsilon: float,
     ) -> Calls:
         state = self._put(np.zeros(3), np.float64)
-        settings = [np.float64(x) for x in (eta, beta1, beta2, epsilon)]
+        settings = [np.float64(x) for x in (beta1, beta2, epsilon)]
         return [
-            *self._launch("adam_begin", 1, *settings, state),
+            *self._launch("adam_begin", 1, self._cell(eta), *settings, state),
             *self._launch("adam", theta.size, theta, g, m, v, beta1, beta2, state),
         ]
+
+    def rms(self, theta: Buffer, g: Buffer, v: Buffer, eta: Scalar, rho: float, epsilon: float) -> Calls:
+        return self._launch("rms", theta.size, theta, g, v, self._cell(eta), rho, epsilon)
+
+    def shrink(self, limit: Scalar, x: Buffer) -> Calls:
+        return self._launch("shrink", x.size, self._cell(limit), x)
+
+    def clip(self, limit: float, x: Buffer) -> Calls:
+        partial_sums, factor = self._new((THREADS,)), self._new((1,))
+        return [
+            *self._launch("sum_squares", THREADS, x.size, x, partial_sums),
+            *self._launch("clip_factor", 1, THREADS, float(limit), partial_sums, factor),
+            *self._launch("scale", x.size, factor, x),
+        ]
+
+    def bound_rows(self, limit: float, w: Buffer) -> Calls:
+        return self._launch("bound_rows", w.shape[0], w.shape[1], float(limit), w)
 
     def _launch(self, kernel: str, count: int, *arguments: Any, module: str = "") -> Calls:
         """A kernel over `count` threads, which it takes as its first argument."""
@@ -265,15 +310,15 @@ class Cuda:
 
     def _product(
         self,
-        alpha: float,
+        alpha: Buffer,
         a: Buffer,
         b: Buffer,
-        beta: float,
+        beta: Buffer,
         c: Buffer,
         trans_a: bool = False,
         trans_b: bool = False,
-    ) -> Calls:
-        return [self.device.product(a, b, c, alpha, beta, trans_a, trans_b, self.precision)]
+    ) -> Call:
+        return self.device.product(alpha, a, b, beta, c, trans_a, trans_b, self.precision)
 
 
 def preamble(dtype: np.dtype[Any]) -> str:
@@ -311,6 +356,7 @@ class CupyDevice:
         properties = cupy.cuda.runtime.getDeviceProperties(index)
         self.description = f"cuda:{index} ({properties['name'].decode()})"
         self._handle = cupy.cuda.device.get_cublas_handle()
+        cublas.setPointerMode(self._handle, cublas.CUBLAS_POINTER_MODE_DEVICE)  # alpha and beta lie there too
         self._compute = {
             "float32": cublas.CUBLAS_COMPUTE_32F,
             "float64": cublas.CUBLAS_COMPUTE_64F,
@@ -354,25 +400,23 @@ class CupyDevice:
 
     def product(
         self,
+        alpha: Buffer,
         a: Buffer,
         b: Buffer,
+        beta: Buffer,
         c: Buffer,
-        alpha: float,
-        beta: float,
         trans_a: bool,
         trans_b: bool,
         precision: str,
     ) -> Call:
-        scalars = np.array([alpha, beta], c.dtype)
         (n, m), k = c.shape, a.shape[0] if trans_a else a.shape[1]
         real = CUDA_R_64F if c.dtype == np.float64 else CUDA_R_32F
         call = partial(
             self.cublas.gemmEx, self._handle, int(trans_a), int(trans_b), n, m, k,
-            scalars.ctypes.data, a.pointer, real, a.shape[0], b.pointer, real, b.shape[0],
-            scalars.ctypes.data + scalars.itemsize, c.pointer, real, c.shape[0],
-            self._compute[precision], CUBLAS_GEMM_DEFAULT,
+            alpha.pointer, a.pointer, real, a.shape[0], b.pointer, real, b.shape[0],
+            beta.pointer, c.pointer, real, c.shape[0], self._compute[precision], CUBLAS_GEMM_DEFAULT,
         )  # fmt: skip
-        call.__dict__["alive"] = [scalars, a.memory, b.memory, c.memory]
+        call.__dict__["alive"] = [x.memory for x in (alpha, a, b, beta, c)]
         return call
 
 
@@ -399,10 +443,10 @@ def explain(index: int = 0) -> str:
 def _trial(be: Cuda) -> None:
     """A product and a kernel, and their results."""
     a, c = be.upload(np.eye(8)), be.upload(np.zeros((8, 8)))
-    for call in [*be._product(2, a, a, 0, c), *be.add(1, a, into=c)]:
+    for call in [be._product(be.one, a, a, be.zero, c), *be._launch("add", a.size, be.one, a, c)]:
         call()
-    if not np.array_equal(be.download(c), 3 * np.eye(8)):
-        raise BackendError("2·I·I + I came out wrong")
+    if not np.array_equal(be.download(c), 2 * np.eye(8)):
+        raise BackendError("I·I + I came out wrong")
 
 
 def _one_line(error: Exception) -> str:

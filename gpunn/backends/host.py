@@ -20,8 +20,9 @@ from gpunn.activations import Activation, Array, Calls, constant
 from gpunn.backends.base import UINT8_SCALE, Examples, Pass
 from gpunn.costs import Cost
 from gpunn.parameters import Parameters, length
+from gpunn.rates import CAPACITY, Rates, Scalar
 
-ADAM_BLOCK = 8192  # elements of θ at a time, so that Adam's ten passes stay in the cache
+BLOCK = 8192  # elements of θ at a time, so that an optimizer's many passes stay in the cache
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Host:
         single = self.dtype == np.float32
         self._gemm = blas.sgemm if single else blas.dgemm
         self._gemv = blas.sgemv if single else blas.dgemv
+        self._nrm2 = blas.snrm2 if single else blas.dnrm2
         self._axpy = blas.saxpy if single else blas.daxpy
         self._scratches: dict[tuple[int, ...], Array] = {}
 
@@ -91,8 +93,17 @@ class Host:
     def new_pass(self, m: int) -> Pass:
         return Pass(np.arange(m), np.zeros(m, self.dtype), np.zeros(m, bool), 0)
 
-    def begin(self, p: Pass, order: Array) -> None:
-        p.order, p.position = order, 0
+    def begin(self, p: Pass, order: Array, etas: Array | None = None) -> None:
+        p.order, p.position, p.etas, p.step = order, 0, etas, 0
+
+    def rates(self, eta: float) -> Rates:
+        return Rates(eta, np.zeros(CAPACITY, self.dtype))
+
+    def _cell(self, scalar: Scalar) -> Array:
+        """The scalar as a 0-d view, which BLAS and the ufuncs read when they run."""
+        rates, index = scalar.rates, scalar.index
+        rates.values[index] = scalar.p + scalar.q * rates.eta
+        return rates.values[index : index + 1].reshape(())
 
     def results(self, p: Pass) -> tuple[Array, Array]:
         return p.losses, p.hits
@@ -131,7 +142,7 @@ class Host:
         return [partial(np.take, one_hot, labels, 0, y.T, "clip")]
 
     def affine(self, theta: Parameters, layer: int, a: Columns, *, out: Array) -> Calls:
-        return self._product(a.scale, theta.wb[layer], a.ones, 0, out)
+        return self._product(float(a.scale), theta.wb[layer], a.ones, 0.0, out)
 
     def activate(self, f: Activation, z: Array, *, out: Columns) -> Calls:
         a = out.plain
@@ -150,13 +161,14 @@ class Host:
     def hidden_error(
         self, w: Array, delta: Array, f: Activation, z: Array, a: Columns, *, out: Array
     ) -> Calls:
-        product = self._product(1, w, delta, 0, out, trans_a=1)
+        product = self._product(1.0, w, delta, 0.0, out, trans_a=1)
         return [*product, *f.backward(out, a.plain, z, self._scratch(out))]
 
     def gradient(
-        self, delta: Array, a: Columns, alpha: float, beta: float, *, into: Parameters, layer: int
+        self, delta: Array, a: Columns, alpha: Scalar, beta: Scalar, *, into: Parameters, layer: int
     ) -> Calls:
-        return self._product(alpha * a.scale, delta, a.ones, beta, into.wb[layer], trans_b=1)
+        factors = self._cell(alpha.times(a.scale)), self._cell(beta)
+        return self._product(factors[0], delta, a.ones, factors[1], into.wb[layer], trans_b=1)
 
     def measure(
         self, cost: Cost, f: Activation, z: Array, a: Columns, y: Array, labels: Array, p: Pass
@@ -196,11 +208,22 @@ class Host:
 
         return [advance]
 
-    def add(self, alpha: float, x: Array, *, into: Array) -> Calls:
-        return [partial(self._axpy, x, into, len(x), alpha)]
+    def follow(self, rates: Rates, p: Pass) -> Calls:
+        exact = np.empty(CAPACITY)
 
-    def scale(self, alpha: float, x: Array) -> Calls:
-        return [partial(np.multiply, x, constant(x, alpha), x)]
+        def follow() -> None:
+            np.multiply(rates.q, p.etas[p.step], exact)
+            np.add(exact, rates.p, exact)
+            np.copyto(rates.values, exact, "same_kind")
+            p.step += 1
+
+        return [follow]
+
+    def add(self, alpha: Scalar, x: Array, *, into: Array) -> Calls:
+        return [partial(self._axpy, x, into, len(x), self._cell(alpha))]
+
+    def scale(self, alpha: Scalar, x: Array) -> Calls:
+        return [partial(np.multiply, x, self._cell(alpha), x)]
 
     def adam(
         self,
@@ -208,36 +231,85 @@ class Host:
         g: Array,
         m: Array,
         v: Array,
-        eta: float,
+        eta: Scalar,
         beta1: float,
         beta2: float,
         epsilon: float,
     ) -> Calls:
-        step, rate, small = 0, constant(theta, 0), constant(theta, 0)
+        step, rate, small, now = 0, constant(theta, 0), constant(theta, 0), self._cell(eta)
 
         def begin() -> None:
             nonlocal step
             step += 1
             unbias = math.sqrt(1 - beta2**step)
-            rate[()] = eta * unbias / (1 - beta1**step)
+            rate[()] = now * unbias / (1 - beta1**step)
             small[()] = epsilon * unbias
 
-        calls: Calls = [begin]
-        for start in range(0, len(theta), ADAM_BLOCK):
-            block = slice(start, start + ADAM_BLOCK)
-            calls += _adam_block(theta[block], g[block], m[block], v[block], beta1, beta2, rate, small)
+        blocks = (slice(start, start + BLOCK) for start in range(0, len(theta), BLOCK))
+        return [begin, *(call for b in blocks for call in _adam_block(
+            theta[b], g[b], m[b], v[b], beta1, beta2, rate, small
+        ))]  # fmt: skip
+
+    def rms(self, theta: Array, g: Array, v: Array, eta: Scalar, rho: float, epsilon: float) -> Calls:
+        calls: Calls = []
+        for start in range(0, len(theta), BLOCK):
+            b = slice(start, start + BLOCK)
+            calls += _rms_block(theta[b], g[b], v[b], rho, self._cell(eta), epsilon)
         return calls
+
+    def shrink(self, limit: Scalar, x: Array) -> Calls:
+        now = self._cell(limit)
+        high, low, s = (np.empty(min(BLOCK, len(x)), self.dtype) for _ in range(3))
+        calls: Calls = [partial(np.copyto, high, now), partial(np.negative, high, low)]
+        for start in range(0, len(x), BLOCK):
+            part = x[start : start + BLOCK]
+            n, within = len(part), s[: len(part)]
+            calls += [
+                partial(np.minimum, part, high[:n], out=within),
+                partial(np.maximum, within, low[:n], out=within),
+                partial(np.subtract, part, within, part),
+            ]
+        return calls
+
+    def clip(self, limit: float, x: Array) -> Calls:
+        norm = self._nrm2
+
+        def clip() -> None:
+            length = norm(x)
+            if length > limit:
+                np.multiply(x, constant(x, limit / length), x)
+
+        return [clip]
+
+    def bound_rows(self, limit: float, w: Array) -> Calls:
+        squares, ones, n = np.empty_like(w), np.ones(w.shape[1], self.dtype), w.shape[0]
+        lengths, most = np.empty(n, self.dtype), constant(w, limit)
+        return [
+            partial(np.multiply, w, w, squares),
+            partial(self._gemv, 1.0, squares, ones, 0.0, lengths, 0, 1, 0, 1, 0, 1),  # sums the rows
+            partial(np.sqrt, lengths, lengths),
+            partial(np.maximum, lengths, most, out=lengths),
+            partial(np.divide, most, lengths, lengths),
+            partial(np.multiply, w, lengths[:, None], w),
+        ]
 
     # helpers
 
     def _product(
-        self, alpha: float, a: Array, b: Array, beta: float, c: Array, trans_a: int = 0, trans_b: int = 0
+        self,
+        alpha: float | Array,
+        a: Array,
+        b: Array,
+        beta: float | Array,
+        c: Array,
+        trans_a: int = 0,
+        trans_b: int = 0,
     ) -> Calls:
         """c ← alpha op(a) op(b) + beta c, in place; BLAS would silently copy what is not column-major."""
         for operand in (a, b, c):
             if operand.dtype != self.dtype or not operand.flags.f_contiguous:
                 raise ValueError(f"the product needs column-major {self.dtype}, not {operand.dtype}")
-        return [partial(self._gemm, float(alpha), a, b, float(beta), c, trans_a, trans_b, 1)]
+        return [partial(self._gemm, alpha, a, b, beta, c, trans_a, trans_b, 1)]
 
     def _scratch(self, like: Array) -> Array:
         """One scratch buffer a shape, for all the verbs: no two of them use it at once."""
@@ -262,6 +334,22 @@ def _adam_block(
         partial(np.sqrt, v, s),
         partial(np.add, s, small, s),
         partial(np.divide, m, s, s),
+        partial(np.multiply, s, rate, s),
+        partial(np.subtract, theta, s, theta),
+    ]
+
+
+def _rms_block(theta: Array, g: Array, v: Array, rho: float, rate: Array, epsilon: float) -> Calls:
+    """v ← ρ v + (1 − ρ) g²;  θ ← θ − rate · g / (√v + ε)."""
+    s = np.empty_like(g)
+    return [
+        partial(np.multiply, v, constant(v, rho), v),
+        partial(np.multiply, g, g, s),
+        partial(np.multiply, s, constant(g, 1 - rho), s),
+        partial(np.add, v, s, v),
+        partial(np.sqrt, v, s),
+        partial(np.add, s, constant(s, epsilon), s),
+        partial(np.divide, g, s, s),
         partial(np.multiply, s, rate, s),
         partial(np.subtract, theta, s, theta),
     ]

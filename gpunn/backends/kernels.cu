@@ -121,11 +121,11 @@ extern "C" __global__ void difference(Index count, const T* a, const T* y, T* de
 }
 
 // b = alpha sum_j delta[:, j] + beta b
-extern "C" __global__ void bias_gradient(Index n, Index m, const T* delta, T alpha, T beta, T* b) {
+extern "C" __global__ void bias_gradient(Index n, Index m, const T* delta, const T* alpha, const T* beta, T* b) {
     FOR_EACH(i, n)
     T sum = 0;
     for (Index j = 0; j < m; ++j) sum += delta[i + j * n];
-    b[i] = alpha * sum + (beta == 0 ? T(0) : beta * b[i]);
+    b[i] = *alpha * sum + (*beta == 0 ? T(0) : *beta * b[i]);
 }
 
 // hits[position + j] = the largest output (of a single one: whether it is above 1/2) is the label
@@ -149,25 +149,65 @@ extern "C" __global__ void advance(Index one, Index m, Index* position) {
     *position += m;
 }
 
-// y += alpha x
-extern "C" __global__ void add(Index count, T alpha, const T* x, T* y) {
+// values = p + q eta, for the learning rate of this step
+extern "C" __global__ void follow(Index count, const double* p, const double* q, const double* etas,
+                                  const Index* step, T* values) {
     FOR_EACH(i, count)
-    y[i] += alpha * x[i];
+    values[i] = T(p[i] + q[i] * etas[*step]);
+}
+
+// y += alpha x
+extern "C" __global__ void add(Index count, const T* alpha, const T* x, T* y) {
+    FOR_EACH(i, count)
+    y[i] += *alpha * x[i];
 }
 
 // x *= alpha
-extern "C" __global__ void scale(Index count, T alpha, T* x) {
+extern "C" __global__ void scale(Index count, const T* alpha, T* x) {
     FOR_EACH(i, count)
-    x[i] *= alpha;
+    x[i] *= *alpha;
+}
+
+// x moves towards 0 by limit, and stops there
+extern "C" __global__ void shrink(Index count, const T* limit, T* x) {
+    FOR_EACH(i, count)
+    const T by = x[i] > *limit ? *limit : x[i] < -*limit ? -*limit : x[i];
+    x[i] -= by;
+}
+
+// partial[t] = the sum of the squares of every `threads`th element from t on
+extern "C" __global__ void sum_squares(Index threads, Index count, const T* x, T* partial) {
+    FOR_EACH(t, threads)
+    T sum = 0;
+    for (Index i = t; i < count; i += threads) sum += x[i] * x[i];
+    partial[t] = sum;
+}
+
+// factor = min(1, limit / the root of their sum)
+extern "C" __global__ void clip_factor(Index one, Index threads, T limit, const T* partial, T* factor) {
+    FOR_EACH(i, one)
+    T sum = 0;
+    for (Index t = 0; t < threads; ++t) sum += partial[t];
+    const T norm = sqrt(sum);
+    *factor = norm > limit ? limit / norm : T(1);
+}
+
+// each row of w (n, k) to a length of at most limit
+extern "C" __global__ void bound_rows(Index n, Index k, T limit, T* w) {
+    FOR_EACH(i, n)
+    T sum = 0;
+    for (Index j = 0; j < k; ++j) sum += w[i + j * n] * w[i + j * n];
+    const T norm = sqrt(sum), factor = norm > limit ? limit / norm : T(1);
+    for (Index j = 0; j < k; ++j) w[i + j * n] *= factor;
 }
 
 // Adam's step number and its corrections: state = {t, rate, small}
-extern "C" __global__ void adam_begin(Index one, double eta, double beta1, double beta2, double epsilon,
+extern "C" __global__ void adam_begin(Index one, const T* eta, double beta1, double beta2, double epsilon,
                                       double* state) {
     FOR_EACH(i, one)
     const double t = state[0] + 1, unbias = sqrt(1 - pow(beta2, t));
     state[0] = t;
-    state[1] = eta * unbias / (1 - pow(beta1, t));
+    state[1] = *eta * unbias / (1 - pow(beta1, t));
     state[2] = epsilon * unbias;
 }
 
@@ -178,6 +218,13 @@ extern "C" __global__ void adam(Index count, T* theta, const T* g, T* m, T* v, T
     m[i] = beta1 * m[i] + (1 - beta1) * g[i];
     v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
     theta[i] -= T(state[1]) * m[i] / (sqrt(v[i]) + T(state[2]));
+}
+
+// v = rho v + (1 - rho) g^2; theta -= eta g / (sqrt(v) + epsilon)
+extern "C" __global__ void rms(Index count, T* theta, const T* g, T* v, const T* eta, T rho, T epsilon) {
+    FOR_EACH(i, count)
+    v[i] = rho * v[i] + (1 - rho) * g[i] * g[i];
+    theta[i] -= *eta * g[i] / (sqrt(v[i]) + epsilon);
 }
 
 #endif
