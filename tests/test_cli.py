@@ -29,6 +29,7 @@ from gpunn import (
     backends,
     cli,
     datasets,
+    schedules,
 )
 from gpunn.cli import models, training
 from gpunn.optimizers import OPTIMIZERS
@@ -150,7 +151,11 @@ def test_every_setting_arrives(gpunn_):
     given |= {
         "optimizer": "adam",
         "learning-rate": 0.002,
+        "schedule": "cosine",
         "l2": 0.01,
+        "l1": 0.001,
+        "max-norm": 5.0,
+        "clip-norm": 2.0,
         "epochs": 1,
         "batch-size": 50,
         "seed": 5,
@@ -478,7 +483,7 @@ def test_help_at_every_level(gpunn_):
 def test_help_names_all_the_choices(gpunn_, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     out = gpunn_("train", "--help")[1]
-    choices = [*OPTIMIZERS, *COSTS, *INITIALIZERS, *datasets.NAMES, *training.DTYPES]
+    choices = [*OPTIMIZERS, *schedules.SCHEDULES, *COSTS, *INITIALIZERS, *datasets.NAMES, *training.DTYPES]
     for name in (*choices, *(name.replace(" ", "-") for name in ACTIVATIONS)):
         assert name in out, name
 
@@ -489,8 +494,9 @@ def test_help_names_the_real_defaults(gpunn_, monkeypatch):
     for name in ("epochs", "batch_size"):
         assert f"{training.USUAL[name]}; digits {digits[name]}" in out
     rates = {name: make().learning_rate for name, make in OPTIMIZERS.items()}
-    assert rates == {"sgd": 0.1, "momentum": 0.1, "nesterov": 0.1, "adam": 0.001}
-    assert "0.1; adam 0.001" in out
+    assert {name for name, rate in rates.items() if rate == 0.1} == {"sgd", "momentum", "nesterov"}
+    assert {name for name, rate in rates.items() if rate == 0.001} == {"rmsprop", "adam", "adamw"}
+    assert "0.1; rmsprop, adam, adamw 0.001" in out
 
 
 def test_help_imports_little():

@@ -36,9 +36,18 @@ Init = Annotated[
     _of_network("First weights: normal, scaled, glorot, he, zeros.", "what suits each activation"),
 ]
 
-Optimizer = Annotated[str, _of_training("sgd, momentum, nesterov or adam.")]
-LearningRate = Annotated[float | None, _of_training("Step size η.", "0.1; adam 0.001")]
-L2 = Annotated[float, _of_training("Weight decay λ.")]
+Optimizer = Annotated[str, _of_training("sgd, momentum, nesterov, rmsprop, adam or adamw.")]
+LearningRate = Annotated[float | None, _of_training("Step size η.", "0.1; rmsprop, adam, adamw 0.001")]
+Schedule = Annotated[
+    str | None,
+    _of_training(
+        "How η changes: constant, step, exponential, cosine, warmup, one-cycle, plateau.", "constant"
+    ),
+]
+L2 = Annotated[float | None, _of_training("Weight decay λ.", "0; adamw 0.01")]
+L1 = Annotated[float, _of_training("λ of Σ|w|, which makes weights 0.")]
+MaxNorm = Annotated[float | None, _of_training("Greatest length of a neuron's incoming weights.", "no bound")]
+ClipNorm = Annotated[float | None, _of_training("Greatest length of the gradient.", "no bound")]
 Epochs = Annotated[int | None, _of_training("Passes over the examples.", "10; digits 20", least=1)]
 BatchSize = Annotated[int | None, _of_training("Examples in a mini-batch.", "128; digits 16", least=1)]
 Seed = Annotated[int, _of_training("Of the first weights and the shuffling.", least=0)]

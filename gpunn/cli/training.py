@@ -35,7 +35,11 @@ class Settings:
     init: str | None
     optimizer: str
     learning_rate: float | None
-    l2: float
+    schedule: str | None
+    l2: float | None
+    l1: float
+    max_norm: float | None
+    clip_norm: float | None
     epochs: int | None
     batch_size: int | None
     seed: int
@@ -61,6 +65,7 @@ def train(
         epochs=settings.epochs or 0,
         batch_size=settings.batch_size or 0,
         optimizer=optimizer,
+        schedule=settings.schedule,
         validation=(dataset.test.X, dataset.test.y),
         device=settings.device,
         precision=settings.precision,
@@ -89,8 +94,10 @@ def load(name: str | None, data_dir: Path | None) -> Dataset:
 
 def build_optimizer(settings: Settings) -> Optimizer:
     make = look_up(OPTIMIZERS, settings.optimizer, "optimizer")
-    rate = {} if settings.learning_rate is None else {"learning_rate": settings.learning_rate}
-    optimizer: Optimizer = make(**rate, l2=settings.l2)
+    chosen = {
+        name: getattr(settings, name) for name in ("learning_rate", "l2", "l1", "max_norm", "clip_norm")
+    }
+    optimizer: Optimizer = make(**{name: value for name, value in chosen.items() if value is not None})
     return optimizer
 
 
@@ -108,6 +115,7 @@ def complete(settings: Settings, dataset: Dataset, net: Network, optimizer: Any)
         settings,
         cost=net.cost.name,
         learning_rate=optimizer.learning_rate,
+        l2=optimizer.l2,
         epochs=usual["epochs"] if settings.epochs is None else settings.epochs,
         batch_size=usual["batch_size"] if settings.batch_size is None else settings.batch_size,
     )
