@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gpunn.activations import Activation, Call
-from gpunn.backends.base import Backend
+from gpunn.backends.base import Backend, Pass
 from gpunn.costs import Cost
 from gpunn.optimizers import Update
 from gpunn.parameters import Parameters
 from gpunn.workspace import Step
 
 
-def feedforward(be: Backend, theta: Parameters, f: Sequence[Activation], ws: Step) -> Iterator[Call]:
-    """z[l] = w[l] a[l-1] + b[l],  a[l] = f[l](z[l]),  for l = 1…L."""
+def feedforward(be: Backend, theta: Parameters, f: Sequence[Activation], ws: Step, p: Pass) -> Iterator[Call]:
+    """z[l] = w[l] a[l-1] + b[l],  a[l] = f[l](z[l]),  for l = 1…L; a[l-1] is what dropout keeps of it."""
     for l in range(1, len(theta.w)):
+        if ws.dropout[l - 1]:
+            yield from be.drop(ws.a[l - 1], ws.mask[l - 1], ws.dropout[l - 1], l - 1, p)
         yield from be.affine(theta, l, ws.a[l - 1], out=ws.z[l])
         yield from be.activate(f[l], ws.z[l], out=ws.a[l])
 
@@ -31,8 +33,7 @@ def backpropagate(
     yield from be.output_error(cost, f[L], ws.z[L], ws.a[L], ws.y, out=ws.delta[L])  # BP1
     for l in range(L, 0, -1):
         if l > 1:  # before w[l] changes
-            yield from be.hidden_error(  # BP2
-                theta.w[l], ws.delta[l], f[l - 1], ws.z[l - 1], ws.a[l - 1], out=ws.delta[l - 1]
-            )
+            before = f[l - 1], ws.z[l - 1], ws.a[l - 1], ws.mask[l - 1]
+            yield from be.hidden_error(theta.w[l], ws.delta[l], *before, out=ws.delta[l - 1])  # BP2
         yield from update.land(l, ws.delta[l], ws.a[l - 1], ws.m)  # BP3, BP4
     yield from update.finish()

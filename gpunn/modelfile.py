@@ -2,7 +2,7 @@
 
 Tensors `w1`, `b1`, … `wL`, `bL`: w (n_l, n_{l-1}) and b (n_l, 1), little-endian float32 or float64.
 Metadata, all strings: `format` "gpunn", `version` "1", `network` {"n_in", "layers": [{"n", "activation",
-"init"}], "cost"} and `meta` (whatever its maker wanted kept), both JSON.
+"init", "dropout"}], "cost", "input_dropout"} and `meta` (whatever its maker wanted kept), both JSON.
 """
 
 from __future__ import annotations

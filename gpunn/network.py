@@ -31,14 +31,17 @@ class Dense:
 
     activation: a name (`gpunn.ACTIVATIONS`), an `Activation`, or a pair of NumPy functions (f, f′) of z.
     init: a name (`gpunn.INITIALIZERS`): normal, scaled, glorot, he, zeros; None chooses he for the
-    rectifiers and glorot for the rest.
+    rectifiers and glorot for the rest. dropout: the share of its outputs that is dropped in training, the
+    others counting 1/(1 − dropout) (Srivastava et al. 2014); not of the last layer.
     """
 
     n: int
     activation: str | Activation | tuple[Callable[..., Any], Callable[..., Any]] = "sigmoid"
     init: str | None = None
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        _check_dropout(self.dropout)
         if not isinstance(self.n, int | np.integer) or self.n < 1:
             raise ValueError(f"a layer needs at least one neuron, not {self.n!r}")
         object.__setattr__(self, "activation", activations.get(self.activation))
@@ -62,6 +65,7 @@ class Network:
     cost: a name (`gpunn.COSTS`) or a `Cost`; None takes the output activation's usual partner.
     seed: of the generator that draws the first weights and every epoch's permutation.
     dtype: "float32" or "float64".
+    input_dropout: the share of the inputs that is dropped in training.
     meta: anything that should travel with the saved model, as JSON.
     """
 
@@ -73,6 +77,7 @@ class Network:
         seed: int | None = None,
         dtype: DTypeLike = "float32",
         meta: dict[str, Any] | None = None,
+        input_dropout: float = 0.0,
     ) -> None:
         if not isinstance(n_in, int | np.integer) or n_in < 1:
             raise ValueError(f"a network needs at least one input, not {n_in!r}")
@@ -82,6 +87,10 @@ class Network:
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, not {self.dtype}")
         self.layers = tuple(layers)
+        if self.layers[-1].dropout:
+            raise ValueError("the outputs cannot be dropped: give the last layer no dropout")
+        _check_dropout(input_dropout)
+        self.dropout = (input_dropout, *(layer.dropout for layer in self.layers[:-1]))
         self.sizes = (int(n_in), *(int(layer.n) for layer in layers))
         self.cost = costs.get(costs.usual_for(self.layers[-1].f.name) if cost is None else cost)
         if self.cost.in_unit_interval and not self.layers[-1].f.in_unit_interval:
@@ -238,7 +247,7 @@ class Network:
         theta = be.parameters(self.sizes)
         be.copy(be.upload(self._theta.flat), into=theta.flat)
         f = [activations.ACTIVATIONS["identity"], *(layer.f for layer in self.layers)]
-        return trainer.Model(be, self.sizes, f, cost, theta)
+        return trainer.Model(be, self.sizes, f, cost, theta, self.dropout)
 
     def _evaluation(self, model: trainer.Model, X: ArrayLike, y: ArrayLike) -> trainer.Evaluation:
         X = check_X(X, self.sizes[0])
@@ -258,9 +267,11 @@ class Network:
                     f"'{own.name}' is your own, and only functions with a name of gpunn's are saved"
                 )
         layers = [
-            {"n": layer.n, "activation": layer.f.name, "init": layer.initializer} for layer in self.layers
+            {"n": layer.n, "activation": layer.f.name, "init": layer.initializer, "dropout": layer.dropout}
+            for layer in self.layers
         ]
         network = {"n_in": self.sizes[0], "layers": layers, "cost": self.cost.name}
+        network["input_dropout"] = self.dropout[0]
         tensors = {f"w{l}": w for l, w in enumerate(self.weights, start=1)}
         tensors |= {f"b{l}": b for l, b in enumerate(self.biases, start=1)}
         modelfile.write(Path(path), network, self.meta, tensors)
@@ -270,10 +281,11 @@ class Network:
         """Read what `save` wrote, to the bit. ValueError for a file that is damaged or not gpunn's."""
         network, meta, tensors = modelfile.read(Path(path))
         with modelfile.complaining_about(Path(path)):
-            layers = [Dense(layer["n"], layer["activation"], layer["init"]) for layer in network["layers"]]
+            layers = [Dense(**layer) for layer in network["layers"]]
+            settings = {"meta": meta, "input_dropout": network.get("input_dropout", 0.0)}
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                net = cls(network["n_in"], layers, network["cost"], 0, tensors["w1"].dtype, meta)
+                net = cls(network["n_in"], layers, network["cost"], 0, tensors["w1"].dtype, **settings)
             for l, (w, b) in enumerate(zip(net.weights, net.biases, strict=True), start=1):
                 w[:], b[:] = tensors[f"w{l}"], tensors[f"b{l}"]
         return net
@@ -283,6 +295,11 @@ def classify(a: np.ndarray) -> np.ndarray:
     """Labels (m,) of outputs a (n_out, m)."""
     labels: np.ndarray = (a[0] > 0.5).astype(np.intp) if len(a) == 1 else np.argmax(a, axis=0)
     return labels
+
+
+def _check_dropout(rate: float) -> None:
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout must be in [0, 1), not {rate!r}")
 
 
 def _at_least_one(name: str, value: int) -> None:

@@ -46,6 +46,7 @@ class Model:
     f: Sequence[Activation]  # f[l], l = 1…L; f[0] is not used
     cost: Cost
     theta: Parameters
+    dropout: Sequence[float]  # of a[l], l = 0…L−1
 
 
 @dataclass(frozen=True)
@@ -77,23 +78,27 @@ def bind(
     *,
     update: Update | None = None,
     scheduled: bool = False,
+    dropping: bool = False,
     outputs: Any = None,
 ) -> list[Stage]:
     """One pass over m examples; it learns with an update, and collects the outputs if asked.
 
-    scheduled: every step takes its learning rate from the pass.
+    scheduled: every step takes its learning rate from the pass. dropping: with dropout.
     """
+    dropout = model.dropout if dropping else [0.0] * len(model.dropout)
     be, f, cost, stages = model.be, model.f, model.cost, []
     for batches, times in chunks(m, batch_size, model.sizes[0], be.dtype.itemsize):
-        ws = Chunk(be, examples, model.sizes, f[1:], cost, batches)
+        ws = Chunk(be, examples, model.sizes, f[1:], cost, batches, dropout)
         labels = None if examples.labels is None else ws.labels
         calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels)
         for step in ws.steps():
-            calls += feedforward(be, model.theta, f, step)
+            calls += feedforward(be, model.theta, f, step, p)
             if update and scheduled:
                 calls += be.follow(update.rates, p)
             if update:
                 calls += backpropagate(be, model.theta, f, cost, update, step)
+            if scheduled or any(dropout):
+                calls += be.next_step(p)
         if examples.labels is not None or examples.targets is not None:
             calls += be.measure(cost, f[-1], ws.z, ws.a, ws.y, labels, p)
         if outputs is not None:
@@ -154,14 +159,16 @@ def train(
     be = model.be
     history, p = History(be.description), be.new_pass(m)
     update = optimizer.bind(be, model.sizes, model.theta)
-    stages = bind(model, examples, p, m, batch_size, update=update, scheduled=schedule is not None)
+    modes = {"scheduled": schedule is not None, "dropping": any(model.dropout)}
+    stages = bind(model, examples, p, m, batch_size, update=update, **modes)
     steps = -(-m // batch_size)
     try:
         for epoch in range(1, epochs + 1):
             before = be.copy(model.theta.flat)
             start = time.perf_counter()
             etas = schedule and learning_rates(schedule, optimizer.learning_rate, epoch, epochs, steps)
-            be.begin(p, rng.permutation(m), etas)
+            key = int(rng.integers(1 << 32)) if any(model.dropout) else 0
+            be.begin(p, rng.permutation(m), etas, key)
             run(stages, progress)
             losses, hits = be.results(p)
             seconds = time.perf_counter() - start

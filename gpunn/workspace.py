@@ -18,13 +18,18 @@ from gpunn.costs import Cost
 
 @dataclass(frozen=True)
 class Step:
-    """One mini-batch's buffers; lists are indexed by layer, 0…L."""
+    """One mini-batch's buffers; lists are indexed by layer, 0…L.
+
+    dropout: the share of a[l] that is dropped, l = 0…L−1; mask[l] says which, where that is above 0.
+    """
 
     m: int
     a: list[Any]
     z: list[Any]
     delta: list[Any]
     y: Any
+    dropout: Sequence[float]
+    mask: list[Any]
 
 
 class Chunk:
@@ -38,10 +43,11 @@ class Chunk:
         f: Sequence[Activation],
         cost: Cost,
         batches: Sequence[int],
+        dropout: Sequence[float],
     ) -> None:
-        self.be, self.sizes, self.f, self.batches = be, sizes, f, batches
+        self.be, self.sizes, self.f, self.batches, self.dropout = be, sizes, f, batches, dropout
         n_out, self.m = sizes[-1], sum(batches)
-        self.x = be.inputs(examples, self.m)
+        self.x = be.inputs(examples, self.m, dropout[0])
         self.y = be.matrix(n_out, self.m)
         self.labels = be.label_buffer(self.m)
         self.z = be.matrix(n_out, self.m)
@@ -50,12 +56,12 @@ class Chunk:
 
     def steps(self) -> Iterator[Step]:
         """The mini-batches one after another, as views of the chunk."""
-        shared: dict[int, tuple[list[Any], list[Any], list[Any]]] = {}
+        shared: dict[int, tuple[list[Any], ...]] = {}
         start = 0
         for m in self.batches:
             if m not in shared:
                 shared[m] = self._between(m)
-            a, z, delta = shared[m]
+            a, z, delta, mask = shared[m]
             columns = (start, start + m)
             yield Step(
                 m,
@@ -63,13 +69,17 @@ class Chunk:
                 z=[None, *z, self.be.columns(self.z, *columns)],
                 delta=delta,
                 y=self.be.columns(self.y, *columns),
+                dropout=self.dropout,
+                mask=mask,
             )
             start += m
 
-    def _between(self, m: int) -> tuple[list[Any], list[Any], list[Any]]:
-        """a and z of the hidden layers, delta of all layers, for mini-batches of m."""
-        a, z = [], []
-        for n, f in zip(self.sizes[1:-1], self.f[:-1], strict=True):
-            z.append(self.be.matrix(n, m))
-            a.append(self.be.hidden(n, m, over=self.be.matrix(n, m) if f.keeps_z else z[-1]))
-        return a, z, [None, *(self.be.matrix(n, m) for n in self.sizes[1:])]
+    def _between(self, m: int) -> tuple[list[Any], ...]:
+        """a and z of the hidden layers, delta of all layers and the masks, for mini-batches of m."""
+        be, a, z = self.be, [], []
+        for n, f, rate in zip(self.sizes[1:-1], self.f[:-1], self.dropout[1:], strict=True):
+            z.append(be.matrix(n, m))
+            a.append(be.hidden(n, m, over=be.matrix(n, m) if f.keeps_z else z[-1], dropout=rate))
+        delta = [None, *(be.matrix(n, m) for n in self.sizes[1:])]
+        dropped = zip(self.sizes[:-1], self.dropout, strict=True)
+        return a, z, delta, [be.matrix(n, m) if rate else None for n, rate in dropped]

@@ -21,7 +21,7 @@ PACKAGE = Path(gpunn.__file__).parent
 
 # from the bottom up: a module may import from the rows before its own
 ROWS = [
-    {"names", "history", "parameters", "rates", "initializers", "py.typed"},
+    {"names", "history", "parameters", "rates", "randoms", "initializers", "py.typed"},
     {"activations", "reference", "schedules"},
     {"costs", "inputs", "modelfile", "progress"},
     {"backends.base"},

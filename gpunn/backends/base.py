@@ -36,15 +36,16 @@ class Examples:
 
 @dataclass
 class Pass:
-    """One pass over m examples: their order, how far it has come, each one's loss and hit in that order,
-    and, under a schedule, the learning rate of each step and which step it is."""
+    """One pass over m examples: their order, how far it has come, each one's loss and hit in that order;
+    which step it is, each step's learning rate under a schedule, and the key of its random numbers."""
 
     order: Any
     losses: Any
     hits: Any
     position: Any
-    etas: Any = None
-    step: Any = None
+    step: Any
+    etas: Any
+    key: Any
 
 
 class Backend(Protocol):
@@ -58,11 +59,14 @@ class Backend(Protocol):
     def upload(self, array: np.ndarray) -> Any: ...
     def download(self, array: Any) -> np.ndarray: ...
     def matrix(self, n: int, m: int) -> Any: ...
-    def inputs(self, examples: Examples, m: int) -> Any:
-        """A buffer for m columns of those examples as a[0], which the first layer multiplies."""
+    def inputs(self, examples: Examples, m: int, dropout: float) -> Any:
+        """A buffer for m columns of those examples as a[0], which the first layer multiplies.
 
-    def hidden(self, n: int, m: int, over: Any) -> Any:
-        """A buffer for a[l], which the next layer multiplies; it may share `over`'s memory."""
+        What is kept of a under dropout counts 1/(1 − dropout) in the products that read it.
+        """
+
+    def hidden(self, n: int, m: int, over: Any, dropout: float) -> Any:
+        """A buffer for a[l], which the next layer multiplies, likewise; it may share `over`'s memory."""
 
     def outputs(self, n: int, m: int, over: Any) -> Any:
         """A buffer for a[L], likewise, which no layer multiplies."""
@@ -80,8 +84,8 @@ class Backend(Protocol):
     def new_pass(self, m: int) -> Pass:
         """A pass over m examples as they lie."""
 
-    def begin(self, p: Pass, order: np.ndarray, etas: np.ndarray | None = None) -> None:
-        """Start the pass again, with the examples in this order and these learning rates, a step each."""
+    def begin(self, p: Pass, order: np.ndarray, etas: np.ndarray | None = None, key: int = 0) -> None:
+        """Start the pass again: with this order of the examples, learning rate of each step, and key."""
 
     def rates(self, eta: float) -> Rates:
         """The scalars that follow the learning rate."""
@@ -105,8 +109,13 @@ class Backend(Protocol):
     def output_error(self, cost: Cost, f: Activation, z: Any, a: Any, y: Any, *, out: Any) -> Calls:
         """BP1: delta = ∇ₐC ⊙ f′(z)."""
 
-    def hidden_error(self, w: Any, delta: Any, f: Activation, z: Any, a: Any, *, out: Any) -> Calls:
-        """BP2: out = (wᵀ delta) ⊙ f′(z)."""
+    def drop(self, a: Any, mask: Any, rate: float, layer: int, p: Pass) -> Calls:
+        """mask ← 0 with probability `rate`, else 1; a ← a ⊙ mask. Inverted dropout: see `inputs`."""
+
+    def hidden_error(
+        self, w: Any, delta: Any, f: Activation, z: Any, a: Any, mask: Any, *, out: Any
+    ) -> Calls:
+        """BP2: out = (wᵀ delta) ⊙ f′(z), and ⊙ mask/(1 − rate) where a was dropped."""
 
     def gradient(
         self, delta: Any, a: Any, alpha: Scalar, beta: Scalar, *, into: Parameters, layer: int
@@ -123,7 +132,10 @@ class Backend(Protocol):
         """The pass has come m examples further."""
 
     def follow(self, rates: Rates, p: Pass) -> Calls:
-        """η of the pass's next step, into all that follow it."""
+        """η of the pass's step, into all that follow it."""
+
+    def next_step(self, p: Pass) -> Calls:
+        """The pass has come a step further."""
 
     def add(self, alpha: Scalar, x: Any, *, into: Any) -> Calls:
         """into ← into + alpha x, for vectors."""

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gpunn import randoms
 from gpunn.activations import Activation, Call, Calls
 from gpunn.backends.base import UINT8_SCALE, BackendError, Examples, Pass
 from gpunn.costs import Cost
@@ -29,12 +30,16 @@ CUDA_R_32F, CUDA_R_64F, CUBLAS_GEMM_DEFAULT = 0, 1, -1  # NVIDIA's numbers
 
 @dataclass(frozen=True)
 class Buffer:
-    """A column-major array in device memory; `memory` keeps what it points into alive."""
+    """A column-major array in device memory; `memory` keeps what it points into alive.
+
+    scale: by what the products that read it multiply it.
+    """
 
     pointer: int
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     memory: Any
+    scale: float = 1.0
 
     @property
     def size(self) -> int:
@@ -91,8 +96,8 @@ class Cuda:
         self.device, self.precision = device, precision
         self.description = device.description
         self.dtype = np.dtype("float64" if precision == "float64" else "float32")
-        fixed = self.rates(0)
-        self.one, self.zero = self._cell(Scalar(fixed, 1, 0)), self._cell(Scalar(fixed, 0, 0))
+        self._constants = self.rates(0)
+        self.one, self.zero = self._fixed(1), self._fixed(0)
         self._compiled = cache(lambda extra: device.compile(preamble(self.dtype) + extra + KERNELS))
 
     # storage
@@ -124,13 +129,14 @@ class Cuda:
     def matrix(self, n: int, m: int) -> Buffer:
         return self._new((n, m))
 
-    def inputs(self, examples: Examples, m: int) -> Buffer:
-        return self.matrix(examples.X.shape[0], m)
+    def inputs(self, examples: Examples, m: int, dropout: float) -> Buffer:
+        return replace(self.matrix(examples.X.shape[0], m), scale=1 / (1 - dropout))
 
-    def hidden(self, n: int, m: int, over: Buffer) -> Buffer:
+    def hidden(self, n: int, m: int, over: Buffer, dropout: float) -> Buffer:
+        return replace(over, scale=1 / (1 - dropout))
+
+    def outputs(self, n: int, m: int, over: Buffer) -> Buffer:
         return over
-
-    outputs = hidden
 
     def label_buffer(self, m: int) -> Buffer:
         return self._new((m,), np.int64)
@@ -152,19 +158,23 @@ class Cuda:
 
     def new_pass(self, m: int) -> Pass:
         order, position = self._put(np.arange(m), np.int64), self._put(np.zeros(1), np.int64)
-        etas, step = self._put(np.zeros(m), np.float64), self._put(np.zeros(1), np.int64)
-        return Pass(order, self._new((m,)), self._put(np.zeros(m), np.uint8), position, etas, step)
+        step, key = self._put(np.zeros(1), np.int64), self._put(np.zeros(1), np.int64)
+        hits, etas = self._put(np.zeros(m), np.uint8), self._put(np.zeros(m), np.float64)
+        return Pass(order, self._new((m,)), hits, position, step, etas, key)
 
-    def begin(self, p: Pass, order: np.ndarray, etas: np.ndarray | None = None) -> None:
+    def begin(self, p: Pass, order: np.ndarray, etas: np.ndarray | None = None, key: int = 0) -> None:
         self.device.write(p.order.pointer, order.astype(np.int64))
-        self.device.write(p.position.pointer, np.zeros(1, np.int64))
+        for counter, value in ((p.position, 0), (p.step, 0), (p.key, key)):
+            self.device.write(counter.pointer, np.full(1, value, np.int64))
         if etas is not None:
             self.device.write(p.etas.pointer, etas.astype(np.float64))
-            self.device.write(p.step.pointer, np.zeros(1, np.int64))
 
     def rates(self, eta: float) -> Rates:
         known = tuple(self._put(np.zeros(CAPACITY), np.float64) for _ in range(2))
         return Rates(eta, self._put(np.zeros(CAPACITY)), known)
+
+    def _fixed(self, value: float) -> Buffer:
+        return self._cell(Scalar(self._constants, value, 0))
 
     def _cell(self, scalar: Scalar) -> Buffer:
         """The scalar's number in device memory, as it is now."""
@@ -197,7 +207,7 @@ class Cuda:
 
     def affine(self, theta: Parameters, layer: int, a: Buffer, *, out: Buffer) -> Calls:
         return [
-            self._product(self.one, theta.w[layer], a, self.zero, out),
+            self._product(self._fixed(a.scale), theta.w[layer], a, self.zero, out),
             *self._launch("add_bias", out.size, out.shape[0], theta.b[layer], out),
         ]
 
@@ -214,11 +224,24 @@ class Cuda:
         gradient = self._launch("cost_gradient", out.size, a, y, out, module=cost_source(cost, f))
         return [*gradient, *self._times_derivative(f, out, a, z)]
 
+    def drop(self, a: Buffer, mask: Buffer, rate: float, layer: int, p: Pass) -> Calls:
+        least = randoms.threshold(rate)
+        return self._launch("drop", a.size, least, layer, p.key, p.step, mask, a)
+
     def hidden_error(
-        self, w: Buffer, delta: Buffer, f: Activation, z: Buffer, a: Buffer, *, out: Buffer
+        self,
+        w: Buffer,
+        delta: Buffer,
+        f: Activation,
+        z: Buffer,
+        a: Buffer,
+        mask: Buffer | None,
+        *,
+        out: Buffer,
     ) -> Calls:
-        product = self._product(self.one, w, delta, self.zero, out, trans_a=True)
-        return [product, *self._times_derivative(f, out, a, z)]
+        product = self._product(self._fixed(a.scale), w, delta, self.zero, out, trans_a=True)
+        masking = [] if mask is None else self._launch("times", out.size, mask, out)
+        return [product, *self._times_derivative(f, out, a, z), *masking]
 
     def _times_derivative(self, f: Activation, delta: Buffer, a: Buffer, z: Buffer) -> Calls:
         if f.name == "softmax":
@@ -229,10 +252,10 @@ class Cuda:
         self, delta: Buffer, a: Buffer, alpha: Scalar, beta: Scalar, *, into: Parameters, layer: int
     ) -> Calls:
         n, m = delta.shape
-        factors = self._cell(alpha), self._cell(beta)
+        by, keep, scaled = self._cell(alpha), self._cell(beta), self._cell(alpha.times(a.scale))
         return [
-            *self._launch("bias_gradient", n, m, delta, *factors, into.b[layer]),  # BP3
-            self._product(factors[0], delta, a, factors[1], into.w[layer], trans_b=True),  # BP4
+            *self._launch("bias_gradient", n, m, delta, by, keep, into.b[layer]),  # BP3
+            self._product(scaled, delta, a, keep, into.w[layer], trans_b=True),  # BP4
         ]
 
     def measure(
@@ -253,10 +276,10 @@ class Cuda:
 
     def follow(self, rates: Rates, p: Pass) -> Calls:
         p_and_q = rates.known_to_backend
-        return [
-            *self._launch("follow", CAPACITY, *p_and_q, p.etas, p.step, rates.values),
-            *self._launch("advance", 1, 1, p.step),
-        ]
+        return self._launch("follow", CAPACITY, *p_and_q, p.etas, p.step, rates.values)
+
+    def next_step(self, p: Pass) -> Calls:
+        return self._launch("advance", 1, 1, p.step)
 
     def add(self, alpha: Scalar, x: Buffer, *, into: Buffer) -> Calls:
         return self._launch("add", x.size, self._cell(alpha), x, into)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import blas
 
+from gpunn import randoms
 from gpunn.activations import Activation, Array, Calls, constant
 from gpunn.backends.base import UINT8_SCALE, Examples, Pass
 from gpunn.costs import Cost
@@ -29,8 +30,8 @@ BLOCK = 8192  # elements of θ at a time, so that an optimizer's many passes sta
 class Columns:
     """a[l] twice: `plain` (n, m) contiguous, and `ones` (n + 1, m) with the row of ones beneath.
 
-    The inputs have only the second, the outputs only the first. Bytes are kept as they are, over a row of
-    255, and scaled by the products that read them.
+    The inputs have only the second, the outputs only the first. Bytes, and what dropout keeps, lie here as
+    they are; the products that read them scale them, and the row holds 1/scale.
     """
 
     plain: Any
@@ -64,12 +65,16 @@ class Host:
     def matrix(self, n: int, m: int) -> Array:
         return np.zeros((n, m), self.dtype, order="F")
 
-    def inputs(self, examples: Examples, m: int) -> Columns:
-        scale = UINT8_SCALE if examples.X.dtype == np.uint8 else 1
-        return Columns(None, np.full((len(examples.X) + 1, m), 1 / scale, self.dtype, order="F"), scale)
+    def inputs(self, examples: Examples, m: int, dropout: float) -> Columns:
+        scale = (UINT8_SCALE if examples.X.dtype == np.uint8 else 1) / (1 - dropout)
+        return Columns(None, self._with_ones(len(examples.X), m, scale), scale)
 
-    def hidden(self, n: int, m: int, over: Array) -> Columns:
-        return Columns(over, np.ones((n + 1, m), self.dtype, order="F"))
+    def hidden(self, n: int, m: int, over: Array, dropout: float) -> Columns:
+        scale = 1 / (1 - dropout)
+        return Columns(over, self._with_ones(n, m, scale), scale)
+
+    def _with_ones(self, n: int, m: int, scale: float) -> Array:
+        return np.full((n + 1, m), 1 / scale, self.dtype, order="F")
 
     def outputs(self, n: int, m: int, over: Array) -> Columns:
         return Columns(over, None)
@@ -91,10 +96,10 @@ class Host:
         return Examples(np.asfortranarray(X), labels, targets)
 
     def new_pass(self, m: int) -> Pass:
-        return Pass(np.arange(m), np.zeros(m, self.dtype), np.zeros(m, bool), 0)
+        return Pass(np.arange(m), np.zeros(m, self.dtype), np.zeros(m, bool), 0, 0, None, 0)
 
-    def begin(self, p: Pass, order: Array, etas: Array | None = None) -> None:
-        p.order, p.position, p.etas, p.step = order, 0, etas, 0
+    def begin(self, p: Pass, order: Array, etas: Array | None = None, key: int = 0) -> None:
+        p.order, p.position, p.step, p.etas, p.key = order, 0, 0, etas, key
 
     def rates(self, eta: float) -> Rates:
         return Rates(eta, np.zeros(CAPACITY, self.dtype))
@@ -158,11 +163,44 @@ class Host:
             return [partial(np.subtract, a.plain, y, out)]
         return [*cost.gradient(a.plain, y, out), *f.backward(out, a.plain, z, self._scratch(out))]
 
+    def drop(self, a: Columns, mask: Array, rate: float, layer: int, p: Pass) -> Calls:
+        kept = a.ones[:-1]
+        source = kept if a.plain is None else a.plain
+        return [*self._draw(mask, rate, layer, p), partial(np.multiply, source, mask, kept)]
+
+    def _draw(self, mask: Array, rate: float, layer: int, p: Pass) -> Calls:
+        """The mask, in blocks that stay in the cache; every hash of 32 bits serves two elements."""
+        flat, size = mask.ravel(order="K"), (mask.size + 1) // 2
+        hashed, bits, s = (
+            np.arange(size, dtype=np.uint32),
+            np.empty(size, np.uint32),
+            np.empty(BLOCK, np.uint32),
+        )
+        randoms.mix_all(hashed, np.empty_like(hashed))
+        least, now = np.full(BLOCK * 2, randoms.threshold(rate), np.uint16), np.zeros((), np.uint32)
+
+        def stream() -> None:
+            now[()] = randoms.stream(p.key, p.step, layer)
+
+        def draw(start: int) -> Calls:
+            block = bits[start : start + BLOCK]
+            lanes, out = block.view("<u2"), flat[2 * start : 2 * (start + BLOCK)]
+            return [
+                partial(np.bitwise_xor, hashed[start : start + BLOCK], now, block),
+                partial(randoms.mix_all, block, s[: len(block)]),
+                partial(np.greater_equal, lanes[: len(out)], least[: len(out)], out, casting="unsafe"),
+            ]
+
+        return [stream, *(call for start in range(0, size, BLOCK) for call in draw(start))]
+
     def hidden_error(
-        self, w: Array, delta: Array, f: Activation, z: Array, a: Columns, *, out: Array
+        self, w: Array, delta: Array, f: Activation, z: Array, a: Columns, mask: Array | None, *, out: Array
     ) -> Calls:
-        product = self._product(1.0, w, delta, 0.0, out, trans_a=1)
-        return [*product, *f.backward(out, a.plain, z, self._scratch(out))]
+        calls = self._product(float(a.scale), w, delta, 0.0, out, trans_a=1)
+        calls += f.backward(out, a.plain, z, self._scratch(out))
+        if mask is not None:
+            calls.append(partial(np.multiply, out, mask, out))
+        return calls
 
     def gradient(
         self, delta: Array, a: Columns, alpha: Scalar, beta: Scalar, *, into: Parameters, layer: int
@@ -215,9 +253,14 @@ class Host:
             np.multiply(rates.q, p.etas[p.step], exact)
             np.add(exact, rates.p, exact)
             np.copyto(rates.values, exact, "same_kind")
-            p.step += 1
 
         return [follow]
+
+    def next_step(self, p: Pass) -> Calls:
+        def next_step() -> None:
+            p.step += 1
+
+        return [next_step]
 
     def add(self, alpha: Scalar, x: Array, *, into: Array) -> Calls:
         return [partial(self._axpy, x, into, len(x), self._cell(alpha))]

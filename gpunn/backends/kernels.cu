@@ -120,6 +120,32 @@ extern "C" __global__ void difference(Index count, const T* a, const T* y, T* de
     delta[i] = a[i] - y[i];
 }
 
+// lowbias32, and the bits of element i in one layer of one step: see randoms.py
+static __device__ unsigned mix(unsigned x) {
+    x ^= x >> 16;
+    x *= 0x7feb352du;
+    x ^= x >> 15;
+    x *= 0x846ca68bu;
+    return x ^ x >> 16;
+}
+
+// mask = 0 where the element's 16 bits are below `least`, else 1; a *= mask
+extern "C" __global__ void drop(Index count, Index least, Index layer, const Index* key, const Index* step,
+                                T* mask, T* a) {
+    FOR_EACH(i, count)
+    const unsigned stream = mix((unsigned)*key ^ mix((unsigned)(*step * 1024 + layer)));
+    const unsigned bits = mix(mix((unsigned)(i / 2)) ^ stream);
+    const T kept = (i % 2 ? bits >> 16 : bits & 0xffff) >= (unsigned)least;
+    mask[i] = kept;
+    a[i] *= kept;
+}
+
+// x *= by, elementwise
+extern "C" __global__ void times(Index count, const T* by, T* x) {
+    FOR_EACH(i, count)
+    x[i] *= by[i];
+}
+
 // b = alpha sum_j delta[:, j] + beta b
 extern "C" __global__ void bias_gradient(Index n, Index m, const T* delta, const T* alpha, const T* beta, T* b) {
     FOR_EACH(i, n)
