@@ -148,6 +148,7 @@ def test_hidden_takes_any_number_of_layers(gpunn_, hidden, name):
 
 def test_every_setting_arrives(gpunn_):
     given = {"activation": "tanh", "output-activation": "sigmoid", "cost": "quadratic", "init": "scaled"}
+    given |= {"dropout": 0.25, "input-dropout": 0.125}
     given |= {
         "optimizer": "adam",
         "learning-rate": 0.002,

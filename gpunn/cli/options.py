@@ -35,6 +35,8 @@ Init = Annotated[
     str | None,
     _of_network("First weights: normal, scaled, glorot, he, zeros.", "what suits each activation"),
 ]
+Dropout = Annotated[float, _of_network("Share of each hidden layer's outputs dropped in training.")]
+InputDropout = Annotated[float, _of_network("Share of the inputs dropped in training.")]
 
 Optimizer = Annotated[str, _of_training("sgd, momentum, nesterov, rmsprop, adam or adamw.")]
 LearningRate = Annotated[float | None, _of_training("Step size η.", "0.1; rmsprop, adam, adamw 0.001")]

@@ -33,6 +33,8 @@ class Settings:
     output_activation: str
     cost: str | None
     init: str | None
+    dropout: float
+    input_dropout: float
     optimizer: str
     learning_rate: float | None
     schedule: str | None
@@ -102,10 +104,12 @@ def build_optimizer(settings: Settings) -> Optimizer:
 
 
 def build_network(settings: Settings, dataset: Dataset) -> Network:
-    layers = [Dense(n, settings.activation, settings.init) for n in settings.hidden]
+    chosen = settings.activation, settings.init, settings.dropout
+    layers = [Dense(n, *chosen) for n in settings.hidden]
     layers.append(Dense(len(dataset.classes), settings.output_activation, settings.init))
     dtype = look_up(DTYPES, settings.precision, "precision")
-    return Network(len(dataset.train.X), layers, settings.cost, settings.seed, dtype)
+    drop = {"input_dropout": settings.input_dropout}
+    return Network(len(dataset.train.X), layers, settings.cost, settings.seed, dtype, **drop)
 
 
 def complete(settings: Settings, dataset: Dataset, net: Network, optimizer: Any) -> Settings:
