@@ -107,9 +107,14 @@ def build_network(settings: Settings, dataset: Dataset) -> Network:
     chosen = settings.activation, settings.init, settings.dropout
     layers = [Dense(n, *chosen) for n in settings.hidden]
     layers.append(Dense(len(dataset.classes), settings.output_activation, settings.init))
-    dtype = look_up(DTYPES, settings.precision, "precision")
-    drop = {"input_dropout": settings.input_dropout}
-    return Network(len(dataset.train.X), layers, settings.cost, settings.seed, dtype, **drop)
+    return Network(
+        len(dataset.train.X),
+        layers,
+        settings.cost,
+        settings.seed,
+        look_up(DTYPES, settings.precision, "precision"),
+        input_dropout=settings.input_dropout,
+    )
 
 
 def complete(settings: Settings, dataset: Dataset, net: Network, optimizer: Any) -> Settings:
