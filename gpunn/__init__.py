@@ -12,6 +12,7 @@ from gpunn.initializers import INITIALIZERS
 from gpunn.network import Dense, Network
 from gpunn.optimizers import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 from gpunn.schedules import ReduceOnPlateau
+from gpunn.statistics import layer_statistics
 from gpunn.trainer import Diverged
 
 try:
@@ -40,6 +41,7 @@ __all__ = [
     "ReduceOnPlateau",
     "check_gradients",
     "datasets",
+    "layer_statistics",
     "reference",
     "schedules",
 ]

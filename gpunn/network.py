@@ -61,7 +61,9 @@ class Dense:
 class Network:
     """A fully connected network of layers 1…L.
 
-    n_in: n_0, the number of input features. layers: `Dense` layers, the last one the output.
+    n_in: n_0, the number of input features. layers: `Dense` layers, the last one the output. In short,
+    `Network([784, 30, 10])` is the book's network: sigmoid neurons, all weights and biases from N(0, 1), the
+    quadratic cost.
     cost: a name (`gpunn.COSTS`) or a `Cost`; None takes the output activation's usual partner.
     seed: of the generator that draws the first weights and every epoch's permutation.
     dtype: "float32" or "float64".
@@ -71,14 +73,17 @@ class Network:
 
     def __init__(
         self,
-        n_in: int,
-        layers: Sequence[Dense],
+        n_in: int | Sequence[int],
+        layers: Sequence[Dense] | None = None,
         cost: str | Cost | None = None,
         seed: int | None = None,
         dtype: DTypeLike = "float32",
         meta: dict[str, Any] | None = None,
         input_dropout: float = 0.0,
     ) -> None:
+        if not isinstance(n_in, int | np.integer) and layers is None:
+            n_in, *sizes = n_in
+            layers, cost = [Dense(n, "sigmoid", "normal") for n in sizes], cost or "quadratic"
         if not isinstance(n_in, int | np.integer) or n_in < 1:
             raise ValueError(f"a network needs at least one input, not {n_in!r}")
         if not layers:

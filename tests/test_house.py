@@ -30,7 +30,7 @@ ROWS = [
     {"backprop"},
     {"trainer"},
     {"network"},
-    {"checks", "datasets"},
+    {"checks", "statistics", "datasets"},
 ]
 
 

@@ -31,6 +31,13 @@ class TestWhatItIs:
         net = Network(784, [Dense(16), Dense(16), Dense(10)], cost="quadratic", seed=0)
         assert net.parameters == 13_002
 
+    def test_the_books_short_form(self) -> None:
+        short = Network([784, 30, 10], seed=0)
+        layers = [Dense(30, "sigmoid", "normal"), Dense(10, "sigmoid", "normal")]
+        long = Network(784, layers, "quadratic", seed=0)
+        assert repr(short) == repr(long)
+        assert np.array_equal(short.weights[0], long.weights[0])
+
     def test_shapes_and_views(self) -> None:
         net = small()
         assert [w.shape for w in net.weights] == [(8, 5), (3, 8)]
@@ -291,6 +298,9 @@ class TestRefusals:
             (lambda: Dense(0), "a layer needs at least one neuron, not 0"),
             (lambda: Network(0, [Dense(1)]), "at least one input, not 0"),
             (lambda: Network(3, []), "at least one layer"),
+            (lambda: Network(3), "at least one layer"),
+            (lambda: Network([3]), "at least one layer"),
+            (lambda: Network([3, 4], [Dense(2)]), "at least one input, not \\[3, 4\\]"),
             (lambda: small(cost="cross entropi"), "unknown cost .* did you mean 'cross-entropy'"),
             (lambda: small(dtype="float16"), "dtype must be float32 or float64, not float16"),
             (lambda: small().fit(X, Y, epochs=0), "epochs must be a whole number of at least 1, not 0"),

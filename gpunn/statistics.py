@@ -1,0 +1,58 @@
+"""How the layers are doing: learning speed, activations, saturated and dead units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gpunn.backends.base import UINT8_SCALE
+from gpunn.inputs import check_X
+from gpunn.network import Network
+
+LEVEL = 0.01  # a slope below this teaches next to nothing
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """One layer on a set of examples.
+
+    learning_speed: ‖∂C/∂b[l]‖, Nielsen, chapter 5. mean, deviation: of its activations. saturated: the share
+    of (unit, example) pairs whose |f′(z)| is below 0.01. dead: the share of units for which that holds on
+    every example. Softmax layers have no slope of their own: None.
+    """
+
+    layer: int
+    learning_speed: float
+    mean: float
+    deviation: float
+    saturated: float | None
+    dead: float | None
+
+
+def layer_statistics(net: Network, X: ArrayLike, y: ArrayLike) -> list[LayerStatistics]:
+    """A record for each layer, 1…L, without dropout, for X (n_0, m) and y as `Network.fit` takes them.
+
+    Holds all activations of the m examples at once: give it some hundred.
+    """
+    a = np.asarray(check_X(X, net.sizes[0]))
+    a = np.asarray(a * UINT8_SCALE if a.dtype == np.uint8 else a, net.dtype, order="F")
+    found = []
+    for l, (layer, (_, db)) in enumerate(zip(net.layers, net.gradients(X, y), strict=True), start=1):
+        z = np.asfortranarray(net.weights[l - 1] @ a + net.biases[l - 1])
+        a, slope, scratch = z.copy(order="F"), np.ones_like(z, order="F"), np.empty_like(z, order="F")
+        for call in [*layer.f.f(a, scratch), *layer.f.backward(slope, a, z, scratch)]:
+            call()
+        level = None if layer.f.name == "softmax" else np.abs(slope) < LEVEL
+        found.append(
+            LayerStatistics(
+                l,
+                float(np.linalg.norm(db)),
+                float(a.mean()),
+                float(a.std()),
+                None if level is None else float(level.mean()),
+                None if level is None else float(level.all(axis=1).mean()),
+            )
+        )
+    return found
