@@ -88,20 +88,17 @@ class Network:
             raise ValueError(f"a network needs at least one input, not {n_in!r}")
         if not layers:
             raise ValueError("a network needs at least one layer")
-        self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float64):
-            raise ValueError(f"dtype must be float32 or float64, not {self.dtype}")
-        self.layers = tuple(layers)
-        if self.layers[-1].dropout:
+        if layers[-1].dropout:
             raise ValueError("the outputs cannot be dropped: give the last layer no dropout")
-        _check_dropout(input_dropout)
-        self.dropout = (input_dropout, *(layer.dropout for layer in self.layers[:-1]))
+        self.layers, self.dtype = tuple(layers), _check_dtype(dtype)
         self.sizes = (int(n_in), *(int(layer.n) for layer in layers))
-        self.cost = costs.get(costs.usual_for(self.layers[-1].f.name) if cost is None else cost)
-        if self.cost.in_unit_interval and not self.layers[-1].f.in_unit_interval:
+        self.dropout = (_check_dropout(input_dropout), *(layer.dropout for layer in layers[:-1]))
+        output = layers[-1].f
+        self.cost = costs.get(costs.usual_for(output.name) if cost is None else cost)
+        if self.cost.in_unit_interval and not output.in_unit_interval:
             warnings.warn(
-                f"{self.cost.name} is defined for outputs in (0, 1), and {self.layers[-1].f.name} "
-                "leaves them: nothing is learnt from an output beyond; use sigmoid or softmax",
+                f"{self.cost.name} is defined for outputs in (0, 1), and {output.name} leaves them: "
+                "nothing is learnt from an output beyond; use sigmoid or softmax",
                 stacklevel=2,
             )
         self.meta = meta or {}
@@ -302,9 +299,16 @@ def classify(a: np.ndarray) -> np.ndarray:
     return labels
 
 
-def _check_dropout(rate: float) -> None:
+def _check_dropout(rate: float) -> float:
     if not 0 <= rate < 1:
         raise ValueError(f"dropout must be in [0, 1), not {rate!r}")
+    return rate
+
+
+def _check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
+    return np.dtype(dtype)
 
 
 def _at_least_one(name: str, value: int) -> None:

@@ -16,6 +16,8 @@ from safetensors.numpy import load_file
 
 import gpunn
 from gpunn import Dense, Network
+from gpunn.backends import Host
+from gpunn.inputs import check_X
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((5, 40))
@@ -172,6 +174,16 @@ class TestLearning:
         nets = [small(dtype="float32"), small(dtype="float32")]
         nets[0].fit(np.asfortranarray(other, "float32"), Y, epochs=1)
         nets[1].fit(other, Y, epochs=1)
+        assert np.array_equal(nets[0].weights[0], nets[1].weights[0])
+
+    def test_a_memory_map_is_read_where_it_lies(self, tmp_path: Path) -> None:
+        rows = np.asfortranarray(X.T)
+        np.save(tmp_path / "rows.npy", np.ascontiguousarray(X.T))
+        mapped = np.load(tmp_path / "rows.npy", mmap_mode="r").T  # examples as columns, each contiguous
+        assert np.shares_memory(Host("float64").examples(check_X(mapped, 5), None, None).X, mapped)
+        nets = [small(), small()]
+        nets[0].fit(mapped, Y, epochs=2, batch_size=8)
+        nets[1].fit(rows.T, Y, epochs=2, batch_size=8)
         assert np.array_equal(nets[0].weights[0], nets[1].weights[0])
 
     def test_the_short_last_batch_is_trained(self, backend: MakeBackend) -> None:
