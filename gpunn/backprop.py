@@ -22,6 +22,8 @@ def feedforward(be: Backend, theta: Parameters, f: Sequence[Activation], ws: Ste
         if ws.dropout[l - 1]:
             yield from be.drop(ws.a[l - 1], ws.mask[l - 1], ws.dropout[l - 1], l - 1, p)
         yield from be.affine(theta, l, ws.a[l - 1], out=ws.z[l])
+        if ws.norm[l]:
+            yield from be.normalize(theta, l, ws.norm[l], out=ws.z[l])
         yield from be.activate(f[l], ws.z[l], out=ws.a[l])
 
 
@@ -32,6 +34,8 @@ def backpropagate(
     L = len(theta.w) - 1
     yield from be.output_error(cost, f[L], ws.z[L], ws.a[L], ws.y, out=ws.delta[L])  # BP1
     for l in range(L, 0, -1):
+        if ws.norm[l]:
+            yield from update.land_norm(l, ws.delta[l], ws.norm[l], ws.m)
         if l > 1:  # before w[l] changes
             before = f[l - 1], ws.z[l - 1], ws.a[l - 1], ws.mask[l - 1]
             yield from be.hidden_error(theta.w[l], ws.delta[l], *before, out=ws.delta[l - 1])  # BP2

@@ -24,9 +24,7 @@ def check_gradients(
     takes all. X (n_0, m), y labels (m,) or targets (n_L, m). Nielsen, chapter 3, equation 46's remark; a
     good value is below 1e-6, where no unit sits on a kink.
     """
-    copy = Network(net.sizes[0], net.layers, net.cost, 0, "float64")
-    for mine, theirs in zip(copy.weights + copy.biases, net.weights + net.biases, strict=True):
-        mine[:] = theirs
+    copy = net.astype("float64")
     gradients = copy.gradients(X, y)
     pairs = [(copy.weights[l], dw) for l, (dw, _) in enumerate(gradients)]
     pairs += [(copy.biases[l], db) for l, (_, db) in enumerate(gradients)]

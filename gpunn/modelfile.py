@@ -1,8 +1,10 @@
 """The model file: safetensors, with the network as JSON in its metadata.
 
-Tensors `w1`, `b1`, … `wL`, `bL`: w (n_l, n_{l-1}) and b (n_l, 1), little-endian float32 or float64.
+Tensors `w1`, `b1`, … `wL`, `bL`: w (n_l, n_{l-1}) and b (n_l, 1), little-endian float32 or float64; of a
+batch-normalised layer also `gamma`, `beta`, `mean` and `variance`, each (n_l, 1).
 Metadata, all strings: `format` "gpunn", `version` "1", `network` {"n_in", "layers": [{"n", "activation",
-"init", "dropout"}], "cost", "input_dropout"} and `meta` (whatever its maker wanted kept), both JSON.
+"init", "dropout", "batch_norm"}], "cost", "input_dropout"} and `meta` (what its maker wanted kept), both
+JSON.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from gpunn.history import History, Record
 from gpunn.inputs import Targets, check_X, check_y
 from gpunn.names import look_up
 from gpunn.optimizers import Collect, Optimizer
-from gpunn.parameters import Parameters, length
+from gpunn.parameters import Layout, Parameters
 from gpunn.progress import ProgressBar
 from gpunn.schedules import Schedule
 
@@ -32,13 +32,16 @@ class Dense:
     activation: a name (`gpunn.ACTIVATIONS`), an `Activation`, or a pair of NumPy functions (f, f′) of z.
     init: a name (`gpunn.INITIALIZERS`): normal, scaled, glorot, he, zeros; None chooses he for the
     rectifiers and glorot for the rest. dropout: the share of its outputs that is dropped in training, the
-    others counting 1/(1 − dropout) (Srivastava et al. 2014); not of the last layer.
+    others counting 1/(1 − dropout) (Srivastava et al. 2014); not of the last layer. batch_norm: z is
+    normalised over each mini-batch in training, and by the running mean and variance otherwise (Ioffe and
+    Szegedy 2015); not of the last layer.
     """
 
     n: int
     activation: str | Activation | tuple[Callable[..., Any], Callable[..., Any]] = "sigmoid"
     init: str | None = None
     dropout: float = 0.0
+    batch_norm: bool = False
 
     def __post_init__(self) -> None:
         _check_dropout(self.dropout)
@@ -90,6 +93,8 @@ class Network:
             raise ValueError("a network needs at least one layer")
         if layers[-1].dropout:
             raise ValueError("the outputs cannot be dropped: give the last layer no dropout")
+        if layers[-1].batch_norm:
+            raise ValueError("the outputs cannot be normalised: give the last layer no batch_norm")
         self.layers, self.dtype = tuple(layers), _check_dtype(dtype)
         self.sizes = (int(n_in), *(int(layer.n) for layer in layers))
         self.dropout = (_check_dropout(input_dropout), *(layer.dropout for layer in layers[:-1]))
@@ -103,8 +108,8 @@ class Network:
             )
         self.meta = meta or {}
         self.rng = np.random.default_rng(seed)
-        itemsize = self.dtype.itemsize
-        self._theta = Parameters(self.sizes, np.zeros(length(self.sizes, itemsize), self.dtype), itemsize)
+        self.layout = Layout(self.sizes, tuple(layer.batch_norm for layer in layers))
+        self._theta = Parameters(self.layout, self.layout.zeros(self.dtype), self.dtype.itemsize)
         self._draw()
 
     def _draw(self) -> None:
@@ -119,6 +124,8 @@ class Network:
                 )
             draw = initializers.INITIALIZERS[layer.initializer]
             self._theta.w[l][:], self._theta.b[l][:] = draw(self.rng, *self._theta.w[l].shape)
+            if norm := self._theta.norm[l]:
+                norm["gamma"][:] = norm["variance"][:] = 1
 
     # what it is
 
@@ -133,9 +140,15 @@ class Network:
         return self._theta.b[1:]
 
     @property
+    def norms(self) -> list[dict[str, np.ndarray] | None]:
+        """Views of each layer's gamma, beta, running mean and variance, (n_l, 1) each; None without."""
+        return self._theta.norm[1:]
+
+    @property
     def parameters(self) -> int:
-        """How many weights and biases there are."""
-        return sum(w.size + b.size for w, b in zip(self.weights, self.biases, strict=True))
+        """How many weights and biases there are, and gammas and betas of batch normalisation."""
+        normed = sum(layer.n for layer in self.layers if layer.batch_norm)
+        return sum(w.size + b.size for w, b in zip(self.weights, self.biases, strict=True)) + 2 * normed
 
     @property
     def name(self) -> str:
@@ -236,9 +249,9 @@ class Network:
         y_ = check_y(y, m, self.sizes[-1])
         model = self._on(backends.choose(device, self.dtype), y_)
         be, p = model.be, model.be.new_pass(m)
-        collected = Collect().bind(be, self.sizes, model.theta)
+        collected = Collect().bind(be, self.layout, model.theta)
         trainer.run(trainer.bind(model, be.examples(X, y_.labels, y_.targets), p, m, m, update=collected))
-        g = Parameters(self.sizes, be.download(collected.g.flat), self.dtype.itemsize)
+        g = Parameters(self.layout, be.download(collected.g.flat), self.dtype.itemsize)
         return list(zip(g.w[1:], g.b[1:], strict=True))
 
     def _on(self, be: Backend, y: Targets | None = None) -> trainer.Model:
@@ -246,10 +259,10 @@ class Network:
         cost = self.cost
         if y and not y.distributions and cost.pairs_with == "softmax":
             cost = replace(cost, pairs_with=None)  # a − y is only right where y sums to 1
-        theta = be.parameters(self.sizes)
+        theta = be.parameters(self.layout)
         be.copy(be.upload(self._theta.flat), into=theta.flat)
         f = [activations.ACTIVATIONS["identity"], *(layer.f for layer in self.layers)]
-        return trainer.Model(be, self.sizes, f, cost, theta, self.dropout)
+        return trainer.Model(be, self.layout, f, cost, theta, self.dropout)
 
     def _evaluation(self, model: trainer.Model, X: ArrayLike, y: ArrayLike) -> trainer.Evaluation:
         X = check_X(X, self.sizes[0])
@@ -269,14 +282,18 @@ class Network:
                     f"'{own.name}' is your own, and only functions with a name of gpunn's are saved"
                 )
         layers = [
-            {"n": layer.n, "activation": layer.f.name, "init": layer.initializer, "dropout": layer.dropout}
+            {
+                "n": layer.n,
+                "activation": layer.f.name,
+                "init": layer.initializer,
+                "dropout": layer.dropout,
+                "batch_norm": layer.batch_norm,
+            }
             for layer in self.layers
         ]
         network = {"n_in": self.sizes[0], "layers": layers, "cost": self.cost.name}
         network["input_dropout"] = self.dropout[0]
-        tensors = {f"w{l}": w for l, w in enumerate(self.weights, start=1)}
-        tensors |= {f"b{l}": b for l, b in enumerate(self.biases, start=1)}
-        modelfile.write(Path(path), network, self.meta, tensors)
+        modelfile.write(Path(path), network, self.meta, self._tensors())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
@@ -284,13 +301,29 @@ class Network:
         network, meta, tensors = modelfile.read(Path(path))
         with modelfile.complaining_about(Path(path)):
             layers = [Dense(**layer) for layer in network["layers"]]
-            settings = {"meta": meta, "input_dropout": network.get("input_dropout", 0.0)}
+            dtype, dropped = tensors["w1"].dtype, network.get("input_dropout", 0.0)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                net = cls(network["n_in"], layers, network["cost"], 0, tensors["w1"].dtype, **settings)
-            for l, (w, b) in enumerate(zip(net.weights, net.biases, strict=True), start=1):
-                w[:], b[:] = tensors[f"w{l}"], tensors[f"b{l}"]
+                net = cls(network["n_in"], layers, network["cost"], 0, dtype, meta, dropped)
+            for name, view in net._tensors().items():
+                view[:] = tensors[name]
         return net
+
+    def astype(self, dtype: DTypeLike) -> Network:
+        """A copy in float32 or float64."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            copy = Network(self.sizes[0], self.layers, self.cost, 0, dtype, self.meta, self.dropout[0])
+        for name, view in self._tensors().items():
+            copy._tensors()[name][:] = view
+        return copy
+
+    def _tensors(self) -> dict[str, np.ndarray]:
+        """Views of all that a saved network holds, by name."""
+        tensors: dict[str, np.ndarray] = {}
+        for l, (w, b, norm) in enumerate(zip(self.weights, self.biases, self.norms, strict=True), start=1):
+            tensors |= {f"w{l}": w, f"b{l}": b, **{f"{name}{l}": x for name, x in (norm or {}).items()}}
+        return tensors
 
 
 def classify(a: np.ndarray) -> np.ndarray:

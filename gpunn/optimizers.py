@@ -7,14 +7,14 @@ where it needs it: plain SGD in θ itself, momentum in the velocity, the others 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gpunn.activations import Call
 from gpunn.backends.base import Backend
 from gpunn.names import look_up
-from gpunn.parameters import Parameters
+from gpunn.parameters import Layout, Parameters
 from gpunn.rates import Rates, Scalar
 
 
@@ -54,7 +54,7 @@ class Optimizer(Protocol):
     @property
     def learning_rate(self) -> float: ...
 
-    def bind(self, be: Backend, sizes: Sequence[int], theta: Parameters) -> Update: ...
+    def bind(self, be: Backend, layout: Layout, theta: Parameters) -> Update: ...
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,10 @@ class SGD(Regularisation):
         super().__post_init__()
         _check(not self.nesterov or self.momentum > 0, "nesterov needs a momentum above 0", self.momentum)
 
-    def bind(self, be: Backend, sizes: Sequence[int], theta: Parameters) -> Update:
+    def bind(self, be: Backend, layout: Layout, theta: Parameters) -> Update:
         if self.clip_norm:
-            return _Clipped(self, be, sizes, theta)
-        return (_Momentum if self.momentum else _Plain)(self, be, sizes, theta)
+            return _Clipped(self, be, layout, theta)
+        return (_Momentum if self.momentum else _Plain)(self, be, layout, theta)
 
 
 def Momentum(learning_rate: float = 0.1, momentum: float = 0.9, **regularisation: Any) -> SGD:
@@ -97,8 +97,8 @@ class Adam(Regularisation):
     beta2: float = 0.999
     epsilon: float = 1e-8
 
-    def bind(self, be: Backend, sizes: Sequence[int], theta: Parameters) -> Update:
-        return _Adam(self, be, sizes, theta)
+    def bind(self, be: Backend, layout: Layout, theta: Parameters) -> Update:
+        return _Adam(self, be, layout, theta)
 
 
 @dataclass(frozen=True)
@@ -116,14 +116,14 @@ class RMSProp(Regularisation):
     rho: float = 0.9
     epsilon: float = 1e-8
 
-    def bind(self, be: Backend, sizes: Sequence[int], theta: Parameters) -> Update:
-        return _RMSProp(self, be, sizes, theta)
+    def bind(self, be: Backend, layout: Layout, theta: Parameters) -> Update:
+        return _RMSProp(self, be, layout, theta)
 
 
 class Update:
     """An optimizer bound to θ: `land` for each layer, last to first, then `finish`."""
 
-    def __init__(self, chosen: Any, be: Backend, sizes: Sequence[int], theta: Parameters) -> None:
+    def __init__(self, chosen: Any, be: Backend, layout: Layout, theta: Parameters) -> None:
         self.chosen, self.be, self.theta = chosen, be, theta
         self.rates: Rates = be.rates(chosen.learning_rate)
 
@@ -131,9 +131,31 @@ class Update:
         """p + q η."""
         return Scalar(self.rates, p, q)
 
+    into: Parameters  # where the gradient lands,
+    keep: float  # and by what it multiplies what was there
+
+    def by(self, m: int) -> Scalar:
+        """What multiplies the sum of the gradient over a mini-batch of m."""
+        return self.scalar(1 / m)
+
     def land(self, layer: int, delta: Any, a: Any, m: int) -> Iterator[Call]:
         """BP3 and BP4 for a mini-batch of m: delta (n_l, m) and a = a[l-1]."""
-        raise NotImplementedError
+        yield from self.prepare(layer)
+        yield from self.be.gradient(delta, a, self.by(m), self.scalar(self.keep), into=self.into, layer=layer)
+
+    def land_norm(self, layer: int, delta: Any, norm: Any, m: int) -> Iterator[Call]:
+        """Back through a batch normalisation, whose own gradient lands likewise; in place in delta."""
+        yield from self.prepare_norm(layer)
+        factors = self.by(m), self.scalar(self.keep)
+        yield from self.be.norm_error(norm, *factors, out=delta, into=self.into, layer=layer)
+
+    def prepare_norm(self, layer: int) -> Iterator[Call]:
+        """What must happen to the layer's normalisation before its gradient lands."""
+        yield from ()
+
+    def prepare(self, layer: int) -> Iterator[Call]:
+        """What must happen to the layer before its gradient lands."""
+        yield from ()
 
     def finish(self) -> Iterator[Call]:
         """What remains of the step once every layer's gradient has landed."""
@@ -157,28 +179,43 @@ class Update:
 class _Plain(Update):
     """θ ← θ − η ∇C: the product lands in θ."""
 
-    def land(self, layer: int, delta: Any, a: Any, m: int) -> Iterator[Call]:
+    keep = 1.0
+
+    def __init__(self, chosen: SGD, be: Backend, layout: Layout, theta: Parameters) -> None:
+        super().__init__(chosen, be, layout, theta)
+        self.into = theta
+
+    def by(self, m: int) -> Scalar:
+        return self.scalar(0, -1 / m)
+
+    def prepare(self, layer: int) -> Iterator[Call]:
         yield from self.decay(layer)
-        yield from self.be.gradient(
-            delta, a, self.scalar(0, -1 / m), self.scalar(1), into=self.theta, layer=layer
-        )
 
 
 class _Momentum(Update):
     """v ← μ v + ∇C: the product lands in v."""
 
-    def __init__(self, chosen: SGD, be: Backend, sizes: Sequence[int], theta: Parameters) -> None:
-        super().__init__(chosen, be, sizes, theta)
-        self.v = be.parameters(sizes)
+    def __init__(self, chosen: SGD, be: Backend, layout: Layout, theta: Parameters) -> None:
+        super().__init__(chosen, be, layout, theta)
+        self.into = self.v = be.parameters(layout)
+        self.keep = chosen.momentum
 
-    def land(self, layer: int, delta: Any, a: Any, m: int) -> Iterator[Call]:
-        be, theta, v, mu = self.be, self.theta, self.v, self.chosen.momentum
+    def prepare(self, layer: int) -> Iterator[Call]:
+        theta, v, mu = self.theta, self.v, self.chosen.momentum
         if self.chosen.l2:  # μ (v + (λ/μ) w) = μ v + λ w
-            yield from be.add(self.scalar(self.chosen.l2 / mu), theta.w_flat[layer], into=v.w_flat[layer])
+            share = self.scalar(self.chosen.l2 / mu)
+            yield from self.be.add(share, theta.w_flat[layer], into=v.w_flat[layer])
         if self.chosen.nesterov:  # θ − η (∇C + μ v') = θ + ημ v − η (1 + μ) v'
             yield from self.decay(layer)  # takes back the ηλ w that the next line brings along
-            yield from be.add(self.scalar(0, mu), v.block[layer], into=theta.block[layer])
-        yield from be.gradient(delta, a, self.scalar(1 / m), self.scalar(mu), into=v, layer=layer)
+            yield from self.look_ahead(v.wb_flat[layer], theta.wb_flat[layer])
+
+    def prepare_norm(self, layer: int) -> Iterator[Call]:
+        if self.chosen.nesterov:
+            yield from self.look_ahead(self.v.norm_flat[layer], self.theta.norm_flat[layer])
+
+    def look_ahead(self, v: Any, theta: Any) -> Iterator[Call]:
+        """θ ← θ + ημ v."""
+        yield from self.be.add(self.scalar(0, self.chosen.momentum), v, into=theta)
 
     def step(self) -> Iterator[Call]:
         ahead = 1 + self.chosen.momentum if self.chosen.nesterov else 1
@@ -188,13 +225,12 @@ class _Momentum(Update):
 class _Gathered(Update):
     """The product lands in a gradient buffer g, which may be clipped, and the step goes from there."""
 
-    def __init__(self, chosen: Any, be: Backend, sizes: Sequence[int], theta: Parameters) -> None:
-        super().__init__(chosen, be, sizes, theta)
-        self.g = be.parameters(sizes)
-        self.layers = range(1, len(sizes))
+    keep = 0.0
 
-    def land(self, layer: int, delta: Any, a: Any, m: int) -> Iterator[Call]:
-        yield from self.be.gradient(delta, a, self.scalar(1 / m), self.scalar(0), into=self.g, layer=layer)
+    def __init__(self, chosen: Any, be: Backend, layout: Layout, theta: Parameters) -> None:
+        super().__init__(chosen, be, layout, theta)
+        self.into = self.g = be.parameters(layout)
+        self.layers = range(1, len(layout.sizes))
 
     def finish(self) -> Iterator[Call]:
         if self.chosen.clip_norm:
@@ -213,9 +249,9 @@ class _Gathered(Update):
 class _Clipped(_Gathered):
     """SGD, for which the whole gradient must be known before any of it is used."""
 
-    def __init__(self, chosen: SGD, be: Backend, sizes: Sequence[int], theta: Parameters) -> None:
-        super().__init__(chosen, be, sizes, theta)
-        self.v = be.parameters(sizes) if chosen.momentum else self.g
+    def __init__(self, chosen: SGD, be: Backend, layout: Layout, theta: Parameters) -> None:
+        super().__init__(chosen, be, layout, theta)
+        self.v = be.parameters(layout) if chosen.momentum else self.g
 
     def step(self) -> Iterator[Call]:
         be, theta, mu = self.be, self.theta.flat, self.chosen.momentum
@@ -229,9 +265,9 @@ class _Clipped(_Gathered):
 
 
 class _Adam(_Gathered):
-    def __init__(self, chosen: Adam, be: Backend, sizes: Sequence[int], theta: Parameters) -> None:
-        super().__init__(chosen, be, sizes, theta)
-        self.m, self.v = be.parameters(sizes), be.parameters(sizes)
+    def __init__(self, chosen: Adam, be: Backend, layout: Layout, theta: Parameters) -> None:
+        super().__init__(chosen, be, layout, theta)
+        self.m, self.v = be.parameters(layout), be.parameters(layout)
         self._calls = be.adam(
             theta.flat, self.g.flat, self.m.flat, self.v.flat,
             self.scalar(0, 1), chosen.beta1, chosen.beta2, chosen.epsilon,
@@ -245,9 +281,9 @@ class _Adam(_Gathered):
 
 
 class _RMSProp(_Gathered):
-    def __init__(self, chosen: RMSProp, be: Backend, sizes: Sequence[int], theta: Parameters) -> None:
-        super().__init__(chosen, be, sizes, theta)
-        self.v = be.parameters(sizes)
+    def __init__(self, chosen: RMSProp, be: Backend, layout: Layout, theta: Parameters) -> None:
+        super().__init__(chosen, be, layout, theta)
+        self.v = be.parameters(layout)
 
     def step(self) -> Iterator[Call]:
         chosen, eta = self.chosen, self.scalar(0, 1)
@@ -261,8 +297,8 @@ class Collect(Regularisation):
 
     learning_rate: float = 1.0
 
-    def bind(self, be: Backend, sizes: Sequence[int], theta: Parameters) -> _Gathered:
-        return _Gathered(self, be, sizes, theta)
+    def bind(self, be: Backend, layout: Layout, theta: Parameters) -> _Gathered:
+        return _Gathered(self, be, layout, theta)
 
 
 def _check(true: bool, rule: str, value: object) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpunn.backends.base import UINT8_SCALE
+from gpunn.backends.base import NORM_EPSILON, UINT8_SCALE
 from gpunn.inputs import check_X
 from gpunn.network import Network
 
@@ -41,6 +41,10 @@ def layer_statistics(net: Network, X: ArrayLike, y: ArrayLike) -> list[LayerStat
     found = []
     for l, (layer, (_, db)) in enumerate(zip(net.layers, net.gradients(X, y), strict=True), start=1):
         z = np.asfortranarray(net.weights[l - 1] @ a + net.biases[l - 1])
+        if norm := net.norms[l - 1]:
+            z -= norm["mean"]
+            z *= norm["gamma"] / np.sqrt(norm["variance"] + NORM_EPSILON)
+            z += norm["beta"]
         a, slope, scratch = z.copy(order="F"), np.ones_like(z, order="F"), np.empty_like(z, order="F")
         for call in [*layer.f.f(a, scratch), *layer.f.backward(slope, a, z, scratch)]:
             call()

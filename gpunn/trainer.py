@@ -20,7 +20,7 @@ from gpunn.backprop import backpropagate, feedforward
 from gpunn.costs import Cost
 from gpunn.history import History, Record
 from gpunn.optimizers import Optimizer, Update
-from gpunn.parameters import Parameters
+from gpunn.parameters import Layout, Parameters
 from gpunn.schedules import ReduceOnPlateau, Schedule
 from gpunn.workspace import Chunk
 
@@ -42,7 +42,7 @@ class Model:
     """A network where a backend wants it."""
 
     be: Backend
-    sizes: Sequence[int]
+    layout: Layout
     f: Sequence[Activation]  # f[l], l = 1…L; f[0] is not used
     cost: Cost
     theta: Parameters
@@ -78,17 +78,18 @@ def bind(
     *,
     update: Update | None = None,
     scheduled: bool = False,
-    dropping: bool = False,
+    training: bool = False,
     outputs: Any = None,
 ) -> list[Stage]:
     """One pass over m examples; it learns with an update, and collects the outputs if asked.
 
-    scheduled: every step takes its learning rate from the pass. dropping: with dropout.
+    scheduled: every step takes its learning rate from the pass. training: with dropout, and batches
+    normalised by their own mean and variance.
     """
-    dropout = model.dropout if dropping else [0.0] * len(model.dropout)
+    dropout = model.dropout if training else [0.0] * len(model.dropout)
     be, f, cost, stages = model.be, model.f, model.cost, []
-    for batches, times in chunks(m, batch_size, model.sizes[0], be.dtype.itemsize):
-        ws = Chunk(be, examples, model.sizes, f[1:], cost, batches, dropout)
+    for batches, times in chunks(m, batch_size, model.layout.sizes[0], be.dtype.itemsize):
+        ws = Chunk(be, examples, model.layout, f[1:], cost, batches, dropout, training)
         labels = None if examples.labels is None else ws.labels
         calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels)
         for step in ws.steps():
@@ -158,9 +159,9 @@ def train(
     """
     be = model.be
     history, p = History(be.description), be.new_pass(m)
-    update = optimizer.bind(be, model.sizes, model.theta)
-    modes = {"scheduled": schedule is not None, "dropping": any(model.dropout)}
-    stages = bind(model, examples, p, m, batch_size, update=update, **modes)
+    update = optimizer.bind(be, model.layout, model.theta)
+    scheduled = schedule is not None
+    stages = bind(model, examples, p, m, batch_size, update=update, scheduled=scheduled, training=True)
     steps = -(-m // batch_size)
     try:
         for epoch in range(1, epochs + 1):

@@ -14,6 +14,7 @@ from typing import Any
 from gpunn.activations import Activation
 from gpunn.backends.base import Backend, Examples
 from gpunn.costs import Cost
+from gpunn.parameters import Layout
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Step:
     """One mini-batch's buffers; lists are indexed by layer, 0…L.
 
     dropout: the share of a[l] that is dropped, l = 0…L−1; mask[l] says which, where that is above 0.
+    norm[l]: what a batch-normalised layer remembers; None for the others.
     """
 
     m: int
@@ -30,6 +32,7 @@ class Step:
     y: Any
     dropout: Sequence[float]
     mask: list[Any]
+    norm: list[Any]
 
 
 class Chunk:
@@ -39,14 +42,16 @@ class Chunk:
         self,
         be: Backend,
         examples: Examples,
-        sizes: Sequence[int],
+        layout: Layout,
         f: Sequence[Activation],
         cost: Cost,
         batches: Sequence[int],
         dropout: Sequence[float],
+        training: bool,
     ) -> None:
-        self.be, self.sizes, self.f, self.batches, self.dropout = be, sizes, f, batches, dropout
-        n_out, self.m = sizes[-1], sum(batches)
+        self.be, self.layout, self.f, self.batches, self.dropout = be, layout, f, batches, dropout
+        self.sizes, self.training = layout.sizes, training
+        n_out, self.m = self.sizes[-1], sum(batches)
         self.x = be.inputs(examples, self.m, dropout[0])
         self.y = be.matrix(n_out, self.m)
         self.labels = be.label_buffer(self.m)
@@ -61,7 +66,7 @@ class Chunk:
         for m in self.batches:
             if m not in shared:
                 shared[m] = self._between(m)
-            a, z, delta, mask = shared[m]
+            a, z, delta, mask, norm = shared[m]
             columns = (start, start + m)
             yield Step(
                 m,
@@ -71,6 +76,7 @@ class Chunk:
                 y=self.be.columns(self.y, *columns),
                 dropout=self.dropout,
                 mask=mask,
+                norm=norm,
             )
             start += m
 
@@ -82,4 +88,7 @@ class Chunk:
             a.append(be.hidden(n, m, over=be.matrix(n, m) if f.keeps_z else z[-1], dropout=rate))
         delta = [None, *(be.matrix(n, m) for n in self.sizes[1:])]
         dropped = zip(self.sizes[:-1], self.dropout, strict=True)
-        return a, z, delta, [be.matrix(n, m) if rate else None for n, rate in dropped]
+        mask = [be.matrix(n, m) if rate else None for n, rate in dropped]
+        normed = zip(self.sizes[1:], self.layout.normed, strict=True)
+        norm = [None, *(be.norm(n, m, self.training) if yes else None for n, yes in normed)]
+        return a, z, delta, mask, norm

@@ -163,10 +163,14 @@ def test_every_setting_arrives(gpunn_):
     }
     given |= {"device": "cpu", "precision": "float64"}
     options = [word for name, value in given.items() for word in (f"--{name}", value)]
-    code, out, _ = gpunn_("train", "digits", "--hidden", 9, *options, "--json")
+    code, out, _ = gpunn_("train", "digits", "--hidden", 9, *options, "--batch-norm", "--json")
     result = json.loads(out)
     assert code == 0
-    assert result["settings"] == {"hidden": [9], **{k.replace("-", "_"): v for k, v in given.items()}}
+    assert result["settings"] == {
+        "hidden": [9],
+        "batch_norm": True,
+        **{k.replace("-", "_"): v for k, v in given.items()},
+    }
     net = Network.load(result["model"])
     assert net.dtype == np.float64
     assert net.cost.name == "quadratic"

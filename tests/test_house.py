@@ -73,7 +73,7 @@ def test_a_step_allocates_nothing(optimizer: gpunn.SGD | gpunn.Adam) -> None:
     X = np.random.default_rng(0).integers(0, 256, (64, 512), dtype=np.uint8)
     model, be = net._on(Host("float32")), Host("float32")
     p = be.new_pass(512)
-    update = optimizer.bind(be, net.sizes, model.theta)
+    update = optimizer.bind(be, net.layout, model.theta)
     stages = trainer.bind(model, be.examples(X, np.arange(512) % 10, None), p, 512, 256, update=update)
     trainer.run(stages)
     be.begin(p, np.arange(512))

@@ -7,7 +7,6 @@ an example a column. The types of arrays are the backend's own; only `upload` an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,10 +14,12 @@ import numpy as np
 
 from gpunn.activations import Activation, Calls
 from gpunn.costs import Cost
-from gpunn.parameters import Parameters
+from gpunn.parameters import Layout, Parameters
 from gpunn.rates import Rates, Scalar
 
 UINT8_SCALE = 1 / 255  # bytes are pixels
+NORM_EPSILON = 1e-5  # added to the variance
+NORM_MOMENTUM = 0.1  # what a mini-batch counts in the running mean and variance
 
 
 class BackendError(RuntimeError):
@@ -77,8 +78,11 @@ class Backend(Protocol):
     def label_buffer(self, m: int) -> Any:
         """A buffer for the labels of m examples."""
 
-    def parameters(self, sizes: Sequence[int]) -> Parameters:
+    def parameters(self, layout: Layout) -> Parameters:
         """Zeros in θ's layout."""
+
+    def norm(self, n: int, m: int, by_batch: bool) -> Any:
+        """What a batch normalisation of (n, m) remembers for its way back: by the mini-batch, or as fixed."""
 
     def examples(self, X: np.ndarray, labels: np.ndarray | None, targets: np.ndarray | None) -> Examples: ...
     def new_pass(self, m: int) -> Pass:
@@ -102,6 +106,16 @@ class Backend(Protocol):
 
     def affine(self, theta: Parameters, layer: int, a: Any, *, out: Any) -> Calls:
         """z = w a + b."""
+
+    def normalize(self, theta: Parameters, layer: int, norm: Any, *, out: Any) -> Calls:
+        """z ← γ (z − μ)/√(σ² + ε) + β, in place, with μ and σ² of each row over the mini-batch, which also
+        move the running ones; or with the running ones. Ioffe and Szegedy 2015, algorithms 1 and 2."""
+
+    def norm_error(
+        self, norm: Any, alpha: Scalar, beta: Scalar, *, out: Any, into: Parameters, layer: int
+    ) -> Calls:
+        """Back through it, in place: δ ← γ/√(σ² + ε) (δ − mean δ − ẑ mean(δ ẑ)), or without the means;
+        [γ β] of `into` ← alpha · [Σ δ ẑ, Σ δ] + beta · [γ β]."""
 
     def activate(self, f: Activation, z: Any, *, out: Any) -> Calls:
         """a = f(z)."""

@@ -7,7 +7,7 @@ gpunn imports cupy, and only when a CUDA device is asked for.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.util import find_spec
@@ -18,9 +18,9 @@ import numpy as np
 
 from gpunn import randoms
 from gpunn.activations import Activation, Call, Calls
-from gpunn.backends.base import UINT8_SCALE, BackendError, Examples, Pass
+from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, BackendError, Examples, Pass
 from gpunn.costs import Cost
-from gpunn.parameters import Parameters, length
+from gpunn.parameters import NORM_COLUMNS, Layout, Parameters
 from gpunn.rates import CAPACITY, Rates, Scalar
 
 KERNELS = Path(__file__).with_name("kernels.cu").read_text(encoding="utf-8")
@@ -48,6 +48,15 @@ class Buffer:
     def part(self, offset: int, shape: tuple[int, ...]) -> Buffer:
         """A view of that shape, beginning at that element."""
         return replace(self, pointer=self.pointer + offset * self.dtype.itemsize, shape=shape)
+
+
+@dataclass(frozen=True)
+class Norm:
+    """ẑ (n, m) and γ/√(σ² + ε) (n, 1) of a batch normalisation; by the mini-batch, or with fixed μ and σ²."""
+
+    z: Buffer
+    gain: Buffer
+    by_batch: bool
 
 
 class Device(Protocol):
@@ -145,9 +154,11 @@ class Cuda:
         n = buffer.shape[0]
         return buffer.part(start * n, (n, stop - start))
 
-    def parameters(self, sizes: Sequence[int]) -> Parameters:
-        itemsize = self.dtype.itemsize
-        return Parameters(sizes, self._put(np.zeros(length(sizes, itemsize))), itemsize, Buffer.part)
+    def parameters(self, layout: Layout) -> Parameters:
+        return Parameters(layout, self._put(layout.zeros(self.dtype)), self.dtype.itemsize, Buffer.part)
+
+    def norm(self, n: int, m: int, by_batch: bool) -> Norm:
+        return Norm(self.matrix(n, m), self.matrix(n, 1), by_batch)
 
     def examples(self, X: np.ndarray, labels: np.ndarray | None, targets: np.ndarray | None) -> Examples:
         return Examples(
@@ -210,6 +221,22 @@ class Cuda:
             self._product(self._fixed(a.scale), theta.w[layer], a, self.zero, out),
             *self._launch("add_bias", out.size, out.shape[0], theta.b[layer], out),
         ]
+
+    def normalize(self, theta: Parameters, layer: int, norm: Norm, *, out: Buffer) -> Calls:
+        own, (n, m) = theta.norm[layer], out.shape
+        assert own
+        columns = (own[name] for name in NORM_COLUMNS)
+        limits = int(norm.by_batch), NORM_EPSILON, NORM_MOMENTUM
+        return self._launch("normalize", n, m, *limits, *columns, out, norm.z, norm.gain)
+
+    def norm_error(
+        self, norm: Norm, alpha: Scalar, beta: Scalar, *, out: Buffer, into: Parameters, layer: int
+    ) -> Calls:
+        own, (n, m) = into.norm[layer], out.shape
+        assert own
+        factors, places = (self._cell(alpha), self._cell(beta)), (own["gamma"], own["beta"])
+        by_batch = int(norm.by_batch)
+        return self._launch("norm_error", n, m, by_batch, *factors, norm.z, norm.gain, out, *places)
 
     def activate(self, f: Activation, z: Buffer, *, out: Buffer) -> Calls:
         if f.name == "softmax":

@@ -8,7 +8,6 @@ times slower on the (n + 1)-strided one.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,9 +17,9 @@ from scipy.linalg import blas
 
 from gpunn import randoms
 from gpunn.activations import Activation, Array, Calls, constant
-from gpunn.backends.base import UINT8_SCALE, Examples, Pass
+from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, Examples, Pass
 from gpunn.costs import Cost
-from gpunn.parameters import Parameters, length
+from gpunn.parameters import Layout, Parameters
 from gpunn.rates import CAPACITY, Rates, Scalar
 
 BLOCK = 8192  # elements of θ at a time, so that an optimizer's many passes stay in the cache
@@ -37,6 +36,15 @@ class Columns:
     plain: Any
     ones: Any
     scale: float = 1
+
+
+@dataclass
+class Norm:
+    """ẑ (n, m) and γ/√(σ² + ε) (n, 1) of a batch normalisation; by the mini-batch, or with fixed μ and σ²."""
+
+    z: Array
+    gain: Array
+    by_batch: bool
 
 
 class Host:
@@ -88,9 +96,11 @@ class Host:
     def label_buffer(self, m: int) -> Array:
         return np.zeros(m, np.intp)
 
-    def parameters(self, sizes: Sequence[int]) -> Parameters:
-        itemsize = self.dtype.itemsize
-        return Parameters(sizes, np.zeros(length(sizes, itemsize), self.dtype), itemsize)
+    def parameters(self, layout: Layout) -> Parameters:
+        return Parameters(layout, layout.zeros(self.dtype), self.dtype.itemsize)
+
+    def norm(self, n: int, m: int, by_batch: bool) -> Norm:
+        return Norm(self.matrix(n, m), self.matrix(n, 1), by_batch)
 
     def examples(self, X: Array, labels: Array | None, targets: Array | None) -> Examples:
         return Examples(np.asfortranarray(X), labels, targets)
@@ -148,6 +158,59 @@ class Host:
 
     def affine(self, theta: Parameters, layer: int, a: Columns, *, out: Array) -> Calls:
         return self._product(float(a.scale), theta.wb[layer], a.ones, 0.0, out)
+
+    def normalize(self, theta: Parameters, layer: int, norm: Norm, *, out: Array) -> Calls:
+        own, z, scratch = theta.norm[layer], out, self._scratch(out)
+        assert own
+        calls: Calls = [partial(np.subtract, z, own["mean"], norm.z)]
+        variance = own["variance"]
+        if norm.by_batch:
+            mean, variance = self.matrix(len(z), 1), self.matrix(len(z), 1)
+            m = z.shape[1]
+            calls = [
+                *_row_mean(z, mean),
+                partial(np.subtract, z, mean, norm.z),
+                partial(np.multiply, norm.z, norm.z, scratch),
+                *_row_mean(scratch, variance),
+                *_towards(own["mean"], mean, NORM_MOMENTUM, NORM_MOMENTUM),
+                *_towards(own["variance"], variance, NORM_MOMENTUM, NORM_MOMENTUM * m / max(1, m - 1)),
+            ]
+        return [
+            *calls,
+            partial(np.add, variance, constant(z, NORM_EPSILON), norm.gain),
+            partial(np.sqrt, norm.gain, norm.gain),
+            partial(np.divide, norm.z, norm.gain, norm.z),
+            partial(np.divide, own["gamma"], norm.gain, norm.gain),
+            partial(np.multiply, norm.z, own["gamma"], z),
+            partial(np.add, z, own["beta"], z),
+        ]
+
+    def norm_error(
+        self, norm: Norm, alpha: Scalar, beta: Scalar, *, out: Array, into: Parameters, layer: int
+    ) -> Calls:
+        own, scratch, by, keep = into.norm[layer], self._scratch(out), self._cell(alpha), self._cell(beta)
+        assert own
+        mean, slope, s = (self.matrix(len(out), 1) for _ in range(3))
+        m = constant(out, out.shape[1])
+        calls: Calls = [
+            partial(np.multiply, out, norm.z, scratch),
+            *_row_mean(scratch, slope),
+            *_row_mean(out, mean),
+        ]
+        for gradient, place in ((slope, own["gamma"]), (mean, own["beta"])):
+            calls += [
+                partial(np.multiply, gradient, by, s),
+                partial(np.multiply, s, m, s),
+                partial(np.multiply, place, keep, place),
+                partial(np.add, place, s, place),
+            ]
+        if norm.by_batch:
+            calls += [
+                partial(np.multiply, norm.z, slope, scratch),
+                partial(np.subtract, out, scratch, out),
+                partial(np.subtract, out, mean, out),
+            ]
+        return [*calls, partial(np.multiply, out, norm.gain, out)]
 
     def activate(self, f: Activation, z: Array, *, out: Columns) -> Calls:
         a = out.plain
@@ -359,6 +422,24 @@ class Host:
         if like.shape not in self._scratches:
             self._scratches[like.shape] = np.empty_like(like)
         return self._scratches[like.shape]
+
+
+def _row_mean(x: Array, out: Array) -> Calls:
+    """out (n, 1) ← the mean of each row of x (n, m)."""
+    return [
+        partial(np.add.reduce, x, 1, None, out, True),
+        partial(np.divide, out, constant(x, x.shape[1]), out),
+    ]
+
+
+def _towards(running: Array, now: Array, forget: float, count: float) -> Calls:
+    """running ← (1 − forget) running + count · now."""
+    s = np.empty_like(now)
+    return [
+        partial(np.multiply, now, constant(now, count), s),
+        partial(np.multiply, running, constant(now, 1 - forget), running),
+        partial(np.add, running, s, running),
+    ]
 
 
 def _adam_block(

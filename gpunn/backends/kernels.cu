@@ -95,6 +95,48 @@ extern "C" __global__ void add_bias(Index count, Index n, const T* b, T* z) {
     z[i] += b[i % n];
 }
 
+// zhat = (z - mean) / sqrt(variance + epsilon), gain = gamma / that root, z = gamma zhat + beta, by row:
+// with mean and variance of the row, towards which the running ones move, or with the running ones
+extern "C" __global__ void normalize(Index n, Index m, Index by_batch, T epsilon, T momentum, const T* gamma,
+                                     const T* beta, T* mean, T* variance, T* z, T* zhat, T* gain) {
+    FOR_EACH(i, n)
+    T mu = mean[i], var = variance[i];
+    if (by_batch) {
+        mu = 0, var = 0;
+        for (Index j = 0; j < m; ++j) mu += z[i + j * n];
+        mu /= m;
+        for (Index j = 0; j < m; ++j) var += (z[i + j * n] - mu) * (z[i + j * n] - mu);
+        var /= m;
+        mean[i] = (1 - momentum) * mean[i] + momentum * mu;
+        variance[i] = (1 - momentum) * variance[i] + momentum * var * m / (m > 1 ? m - 1 : 1);
+    }
+    const T root = sqrt(var + epsilon);
+    gain[i] = gamma[i] / root;
+    for (Index j = 0; j < m; ++j) {
+        const T hat = (z[i + j * n] - mu) / root;
+        zhat[i + j * n] = hat;
+        z[i + j * n] = gamma[i] * hat + beta[i];
+    }
+}
+
+// delta = gain (delta - mean delta - zhat mean(delta zhat)), or gain delta; by row
+// gamma = by sum(delta zhat) + keep gamma, beta = by sum(delta) + keep beta
+extern "C" __global__ void norm_error(Index n, Index m, Index by_batch, const T* by, const T* keep, const T* zhat,
+                                      const T* gain, T* delta, T* gamma, T* beta) {
+    FOR_EACH(i, n)
+    T sum = 0, slope = 0;
+    for (Index j = 0; j < m; ++j) {
+        sum += delta[i + j * n];
+        slope += delta[i + j * n] * zhat[i + j * n];
+    }
+    gamma[i] = *by * slope + *keep * gamma[i];
+    beta[i] = *by * sum + *keep * beta[i];
+    for (Index j = 0; j < m; ++j) {
+        const T means = by_batch ? (sum + zhat[i + j * n] * slope) / m : T(0);
+        delta[i + j * n] = gain[i] * (delta[i + j * n] - means);
+    }
+}
+
 // a[:, j] = softmax(z[:, j])
 extern "C" __global__ void softmax(Index m, Index n, const T* z, T* a) {
     FOR_EACH(j, m)

@@ -37,6 +37,9 @@ Init = Annotated[
 ]
 Dropout = Annotated[float, _of_network("Share of each hidden layer's outputs dropped in training.")]
 InputDropout = Annotated[float, _of_network("Share of the inputs dropped in training.")]
+BatchNorm = Annotated[
+    bool, typer.Option("--batch-norm", help="Normalise the hidden layers' batches.", rich_help_panel=NETWORK)
+]
 
 Optimizer = Annotated[str, _of_training("sgd, momentum, nesterov, rmsprop, adam or adamw.")]
 LearningRate = Annotated[float | None, _of_training("Step size η.", "0.1; rmsprop, adam, adamw 0.001")]

@@ -35,6 +35,7 @@ class Settings:
     init: str | None
     dropout: float
     input_dropout: float
+    batch_norm: bool
     optimizer: str
     learning_rate: float | None
     schedule: str | None
@@ -104,7 +105,7 @@ def build_optimizer(settings: Settings) -> Optimizer:
 
 
 def build_network(settings: Settings, dataset: Dataset) -> Network:
-    chosen = settings.activation, settings.init, settings.dropout
+    chosen = settings.activation, settings.init, settings.dropout, settings.batch_norm
     layers = [Dense(n, *chosen) for n in settings.hidden]
     layers.append(Dense(len(dataset.classes), settings.output_activation, settings.init))
     return Network(
