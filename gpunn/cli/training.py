@@ -216,7 +216,7 @@ def closing_words(result: dict[str, Any], data_dir: Path | None) -> str:
     if result["interrupted"]:
         epochs = f"interrupted after {epochs}"
     return (
-        f"test accuracy {result['test_accuracy']:.2%}, {epochs} in {result['seconds']:.1f} s, "
+        f"test accuracy {result['test_accuracy']:.2%}, {epochs} in {result['seconds']:.3g} s, "
         f"{result['examples_per_second']:,.0f} examples/s\n"
         f"saved {result['model']}; now try\n"
         f"  gpunn evaluate {model} {dataset}{where}\n"
