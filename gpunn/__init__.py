@@ -12,6 +12,7 @@ from gpunn.initializers import INITIALIZERS
 from gpunn.network import Dense, Network
 from gpunn.optimizers import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 from gpunn.schedules import ReduceOnPlateau
+from gpunn.stopping import EarlyStopping
 from gpunn.trainer import Diverged
 
 try:
@@ -31,6 +32,7 @@ __all__ = [
     "Cost",
     "Dense",
     "Diverged",
+    "EarlyStopping",
     "History",
     "Momentum",
     "Nesterov",
