@@ -13,6 +13,7 @@ from gpunn.network import Dense, Network
 from gpunn.optimizers import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 from gpunn.schedules import ReduceOnPlateau
 from gpunn.statistics import layer_statistics
+from gpunn.stopping import EarlyStopping
 from gpunn.trainer import Diverged
 
 try:
@@ -32,6 +33,7 @@ __all__ = [
     "Cost",
     "Dense",
     "Diverged",
+    "EarlyStopping",
     "History",
     "Momentum",
     "Nesterov",

@@ -23,11 +23,11 @@ class Record:
 
 @dataclass
 class History:
-    """The epochs of one call of fit; `interrupted` if Ctrl-C ended it."""
+    """The epochs of one training, and what `stopped` it: "" for the last epoch, "early", "interrupted"."""
 
     device: str
     records: list[Record] = field(default_factory=list)
-    interrupted: bool = False
+    stopped: str = ""
 
     def __len__(self) -> int:
         return len(self.records)
@@ -37,6 +37,11 @@ class History:
 
     def __getitem__(self, index: int) -> Record:
         return self.records[index]
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return self.stopped == "interrupted"
 
     @property
     def seconds(self) -> float:
@@ -50,5 +55,7 @@ class History:
         return examples / self.seconds if self.records else 0.0
 
     def to_json(self) -> str:
-        """The same as JSON: {"device", "interrupted", "records": [{"epoch", "loss", …}, …]}."""
-        return json.dumps(asdict(self), indent=1)
+        """The same as JSON: {"device", "stopped", "interrupted", "records": [{"epoch", "loss", …}, …]}."""
+        device, stopped, records = self.device, self.stopped, [asdict(record) for record in self.records]
+        kept = {"device": device, "stopped": stopped, "interrupted": self.interrupted, "records": records}
+        return json.dumps(kept, indent=1)

@@ -48,7 +48,7 @@ def write_whole(path: Path, content: bytes) -> None:
         os.chmod(beside, 0o666 & ~_umask())
         os.replace(beside, path)
     except BaseException:
-        os.unlink(beside)
+        Path(beside).unlink(missing_ok=True)  # Ctrl-C may come when it is already in place
         raise
 
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from gpunn import activations, backends, costs, initializers, modelfile, optimizers, schedules, trainer
 from gpunn.activations import Activation
 from gpunn.backends.base import Backend
+from gpunn.checkpoint import Checkpoints, Keeper, described, fingerprint, sigterm_as_ctrl_c
 from gpunn.costs import Cost
 from gpunn.history import History, Record
 from gpunn.inputs import Targets, check_X, check_y
@@ -22,7 +23,10 @@ from gpunn.names import look_up
 from gpunn.optimizers import Collect, Optimizer
 from gpunn.parameters import Layout, Parameters
 from gpunn.progress import ProgressBar
-from gpunn.schedules import Schedule
+from gpunn.schedules import ReduceOnPlateau, Schedule
+from gpunn.stopping import EarlyStopping, hold_out
+
+Share = float | int  # of the examples, held out for validation
 
 
 @dataclass(frozen=True)
@@ -170,22 +174,33 @@ class Network:
         batch_size: int = 32,
         optimizer: str | Optimizer = "sgd",
         schedule: str | Schedule | None = None,
-        validation: tuple[ArrayLike, ArrayLike] | None = None,
+        validation: float | tuple[ArrayLike, ArrayLike] | None = None,
+        stop: EarlyStopping | None = None,
         device: str = "auto",
         precision: str | None = None,
         verbose: bool = False,
         on_epoch_end: Callable[[Record], object] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = 1,
+        keep: int = 2,
+        resume: bool = False,
     ) -> History:
         """Train by mini-batch gradient descent; the network is left with the last epoch's weights.
 
         X (n_in, m): uint8 is taken as pixels and scaled by 1/255. y: class labels (m,) or targets
         (n_out, m). Column-major X is used where it lies; anything else is copied once.
         schedule: a name (`gpunn.schedules.SCHEDULES`) or a function from progress in [0, 1) to the factor of
-        the learning rate at that step. validation: (X, y), measured after every epoch. device: auto, cpu,
-        cuda or cuda:N.
+        the learning rate at that step. validation: (X, y), measured after every epoch, or the share of the
+        examples to hold out for that, such as 0.1, drawn class by class where y is classes. stop: when to
+        stop before the last epoch. device: auto, cpu, cuda or cuda:N.
         precision: the network's dtype, or on CUDA "tf32" or "bf16" products. verbose: a progress bar.
 
-        Ctrl-C ends training and keeps what was learnt (`history.interrupted`).
+        checkpoint: a folder to keep the state of training in, after every `checkpoint_every` epochs and the
+        last, the newest `keep` of them. resume: go on from the newest one, or from the start where there is
+        none; on the same kind of device, what comes out is the same to the bit as without the break.
+
+        Ctrl-C ends training and keeps what was learnt (`history.interrupted`). With checkpoints, so does
+        SIGTERM, and the state after the last whole epoch is kept first: resuming does the broken one again.
         Raises ValueError for data that does not fit, `gpunn.Diverged` when the cost is no longer finite,
         `gpunn.BackendError` for a device that cannot be had.
         """
@@ -194,10 +209,37 @@ class Network:
         y_ = check_y(y, m, self.sizes[-1])
         _at_least_one("epochs", epochs)
         _at_least_one("batch_size", batch_size)
+        if stop:
+            stop.check(validated=validation is not None, classes=y_.labels is not None)
+        keeper = None
+        if checkpoint is not None:
+            what = {
+                "network": repr(self),
+                "data set": fingerprint(X, y_.labels, y_.targets),
+                "validation": _described_validation(validation),
+                "batch size": str(batch_size),
+                "optimizer": described(optimizers.get(optimizer)),
+                "schedule": _described_schedule(schedule, epochs),
+                "early stopping": described(stop),
+                "precision": precision or str(self.dtype),
+            }
+            chosen = Checkpoints(Path(checkpoint), checkpoint_every, keep)
+            keeper = Keeper(chosen, what, self.meta, self.rng, resume=resume)
+        elif resume:
+            raise ValueError("resume needs the folder of the checkpoints: checkpoint=FOLDER")
         be = backends.choose(device, self.dtype, precision)
         model = self._on(be, y_)
-        evaluation = self._evaluation(model, *validation) if validation else None
-        with ProgressBar(m, epochs, show=verbose) as bar:
+        examples, order, evaluation = be.examples(X, y_.labels, y_.targets), np.arange(m), None
+        if isinstance(validation, Share):
+            order, held_out = hold_out(validation, y_.labels, m, self.rng)
+            evaluation = trainer.Evaluation(model, examples, held_out)
+        elif validation is not None:
+            evaluation = self._evaluation(model, *validation)
+        done = keeper.epochs_done if keeper else 0
+        with (
+            ProgressBar(len(order), epochs, show=verbose, done=done) as bar,
+            sigterm_as_ctrl_c(keeper is not None),
+        ):
 
             def after(record: Record) -> None:
                 bar.epoch(record)
@@ -207,14 +249,16 @@ class Network:
             try:
                 return trainer.train(
                     model,
-                    be.examples(X, y_.labels, y_.targets),
-                    m,
+                    examples,
+                    order,
                     epochs=epochs,
-                    batch_size=min(batch_size, m),
+                    batch_size=min(batch_size, len(order)),
                     optimizer=optimizers.get(optimizer),
                     rng=self.rng,
                     schedule=schedules.get(schedule),
                     evaluation=evaluation,
+                    stop=stop,
+                    keeper=keeper,
                     progress=bar.update,
                     on_epoch_end=after,
                 )
@@ -267,7 +311,8 @@ class Network:
     def _evaluation(self, model: trainer.Model, X: ArrayLike, y: ArrayLike) -> trainer.Evaluation:
         X = check_X(X, self.sizes[0])
         y_ = check_y(y, X.shape[1], self.sizes[-1])
-        return trainer.Evaluation(model, model.be.examples(X, y_.labels, y_.targets), X.shape[1])
+        examples = model.be.examples(X, y_.labels, y_.targets)
+        return trainer.Evaluation(model, examples, np.arange(X.shape[1]))
 
     # keeping it
 
@@ -342,6 +387,18 @@ def _check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
     return np.dtype(dtype)
+
+
+def _described_validation(validation: float | tuple[ArrayLike, ArrayLike] | None) -> str:
+    if validation is None or isinstance(validation, Share):
+        return described(validation)
+    return fingerprint(*map(np.asarray, validation))
+
+
+def _described_schedule(schedule: str | Schedule | None, epochs: int) -> str:
+    """All but a plateau's depend on how many epochs there are."""
+    follows = schedule is not None and not isinstance(schedules.get(schedule), ReduceOnPlateau)
+    return described(schedule) + (f" over {epochs} epochs" if follows else "")
 
 
 def _at_least_one(name: str, value: int) -> None:

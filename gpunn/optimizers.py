@@ -170,6 +170,10 @@ class Update:
         """How θ moves."""
         yield from ()
 
+    def state(self) -> dict[str, Any]:
+        """What the steps to come depend on besides θ and η: flat arrays of the backend, by name."""
+        return {}
+
     def decay(self, layer: int) -> Iterator[Call]:
         """w ← (1 − ηλ) w."""
         if self.chosen.l2:
@@ -199,6 +203,9 @@ class _Momentum(Update):
         super().__init__(chosen, be, layout, theta)
         self.into = self.v = be.parameters(layout)
         self.keep = chosen.momentum
+
+    def state(self) -> dict[str, Any]:
+        return {"v": self.v.flat}
 
     def prepare(self, layer: int) -> Iterator[Call]:
         theta, v, mu = self.theta, self.v, self.chosen.momentum
@@ -253,6 +260,9 @@ class _Clipped(_Gathered):
         super().__init__(chosen, be, layout, theta)
         self.v = be.parameters(layout) if chosen.momentum else self.g
 
+    def state(self) -> dict[str, Any]:
+        return {"v": self.v.flat} if self.chosen.momentum else {}
+
     def step(self) -> Iterator[Call]:
         be, theta, mu = self.be, self.theta.flat, self.chosen.momentum
         if mu:
@@ -267,11 +277,14 @@ class _Clipped(_Gathered):
 class _Adam(_Gathered):
     def __init__(self, chosen: Adam, be: Backend, layout: Layout, theta: Parameters) -> None:
         super().__init__(chosen, be, layout, theta)
-        self.m, self.v = be.parameters(layout), be.parameters(layout)
+        self.m, self.v, self.steps = be.parameters(layout), be.parameters(layout), be.numbers(3)
         self._calls = be.adam(
             theta.flat, self.g.flat, self.m.flat, self.v.flat,
-            self.scalar(0, 1), chosen.beta1, chosen.beta2, chosen.epsilon,
+            self.scalar(0, 1), chosen.beta1, chosen.beta2, chosen.epsilon, self.steps,
         )  # fmt: skip
+
+    def state(self) -> dict[str, Any]:
+        return {"m": self.m.flat, "v": self.v.flat, "steps": self.steps}
 
     def decay(self, layer: int) -> Iterator[Call]:
         return Update.decay(self, layer) if isinstance(self.chosen, AdamW) else super().decay(layer)
@@ -284,6 +297,9 @@ class _RMSProp(_Gathered):
     def __init__(self, chosen: RMSProp, be: Backend, layout: Layout, theta: Parameters) -> None:
         super().__init__(chosen, be, layout, theta)
         self.v = be.parameters(layout)
+
+    def state(self) -> dict[str, Any]:
+        return {"v": self.v.flat}
 
     def step(self) -> Iterator[Call]:
         chosen, eta = self.chosen, self.scalar(0, 1)

@@ -11,12 +11,13 @@ from gpunn.history import Record
 
 
 class ProgressBar:
-    """Counts examples over all epochs; `show` False keeps it silent."""
+    """Counts examples over all epochs, some of them done before; `show` False keeps it silent."""
 
-    def __init__(self, m: int, epochs: int, show: bool) -> None:
+    def __init__(self, m: int, epochs: int, show: bool, done: int = 0) -> None:
         self.epochs = epochs
         self.bar = tqdm(
             total=m * epochs,
+            initial=m * done,
             unit=" examples",
             unit_scale=True,
             dynamic_ncols=True,

@@ -17,11 +17,13 @@ import numpy as np
 from gpunn.activations import Activation, Calls
 from gpunn.backends.base import Backend, Examples, Pass
 from gpunn.backprop import backpropagate, feedforward
+from gpunn.checkpoint import Keeper, State
 from gpunn.costs import Cost
 from gpunn.history import History, Record
 from gpunn.optimizers import Optimizer, Update
 from gpunn.parameters import Layout, Parameters
 from gpunn.schedules import ReduceOnPlateau, Schedule
+from gpunn.stopping import EarlyStopping, Watch
 from gpunn.workspace import Chunk
 
 CHUNK_BYTES = 1 << 19  # gathered together: few calls for small batches, and still in the cache
@@ -121,12 +123,12 @@ def run(stages: Sequence[Stage], progress: Progress | None = None) -> None:
 
 
 class Evaluation:
-    """Loss and accuracy of a model over a fixed set of examples, bound once, run after every epoch."""
+    """Loss and accuracy of a model over some examples, `order`, bound once, run after every epoch."""
 
-    def __init__(self, model: Model, examples: Examples, m: int) -> None:
-        self.be, self.p, self.order = model.be, model.be.new_pass(m), np.arange(m)
+    def __init__(self, model: Model, examples: Examples, order: np.ndarray) -> None:
+        self.be, self.p, self.order = model.be, model.be.new_pass(len(order)), order
         self.has_labels = examples.labels is not None
-        self.stages = bind(model, examples, self.p, m, FORWARD_BATCH)
+        self.stages = bind(model, examples, self.p, len(order), FORWARD_BATCH)
 
     def __call__(self) -> tuple[float, float | None]:
         self.be.begin(self.p, self.order)
@@ -142,7 +144,7 @@ def mean(values: np.ndarray) -> float:
 def train(
     model: Model,
     examples: Examples,
-    m: int,
+    order: np.ndarray,
     *,
     epochs: int,
     batch_size: int,
@@ -150,26 +152,35 @@ def train(
     rng: np.random.Generator,
     schedule: Schedule | None = None,
     evaluation: Evaluation | None = None,
+    stop: EarlyStopping | None = None,
+    keeper: Keeper | None = None,
     progress: Progress | None = None,
     on_epoch_end: Callable[[Record], object] | None = None,
 ) -> History:
-    """Train the model's θ for some epochs; Ctrl-C ends it and keeps what was learnt.
+    """Train the model's θ for some epochs on the examples of `order`, indices of any arrangement.
 
+    Ctrl-C ends it and keeps what was learnt, and stop may. keeper: keeps checkpoints, or goes on from one.
     Raises Diverged when the cost is no longer finite, with θ as it was before that epoch.
     """
-    be = model.be
+    be, m = model.be, len(order)
     history, p = History(be.description), be.new_pass(m)
     update = optimizer.bind(be, model.layout, model.theta)
     scheduled = schedule is not None
     stages = bind(model, examples, p, m, batch_size, update=update, scheduled=scheduled, training=True)
+    watch = Watch(stop, be, model.theta.flat) if stop else None
+    if keeper:
+        keeper.begin(State(be, model.theta.flat, update.state(), rng, history, schedule, watch))
     steps = -(-m // batch_size)
     try:
-        for epoch in range(1, epochs + 1):
+        for epoch in range(len(history) + 1, epochs + 1):
+            if watch and watch.over:
+                history.stopped = "early"
+                break
             before = be.copy(model.theta.flat)
             start = time.perf_counter()
             etas = schedule and learning_rates(schedule, optimizer.learning_rate, epoch, epochs, steps)
             key = int(rng.integers(1 << 32)) if any(model.dropout) else 0
-            be.begin(p, rng.permutation(m), etas, key)
+            be.begin(p, rng.permutation(order), etas, key)
             run(stages, progress)
             losses, hits = be.results(p)
             seconds = time.perf_counter() - start
@@ -182,12 +193,20 @@ def train(
             history.records.append(record)
             if isinstance(schedule, ReduceOnPlateau):
                 schedule.observe(record)
+            if watch:
+                watch.observe(record)
+            if keeper:
+                keeper.epoch_done()
             if on_epoch_end:
                 on_epoch_end(record)
         if not np.isfinite(be.download(model.theta.flat)).all():
-            raise Diverged(f"the weights overflowed in the last step of epoch {epochs}: {ADVICE}")
+            raise Diverged(f"the weights overflowed in the last step of epoch {len(history)}: {ADVICE}")
     except KeyboardInterrupt:
-        history.interrupted = True
+        history.stopped = "interrupted"
+    if keeper:
+        keeper.flush()
+    if watch:
+        watch.restore()
     return history
 
 

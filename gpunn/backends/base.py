@@ -84,6 +84,9 @@ class Backend(Protocol):
     def norm(self, n: int, m: int, by_batch: bool) -> Any:
         """What a batch normalisation of (n, m) remembers for its way back: by the mini-batch, or as fixed."""
 
+    def numbers(self, n: int) -> Any:
+        """n zeros in float64."""
+
     def examples(self, X: np.ndarray, labels: np.ndarray | None, targets: np.ndarray | None) -> Examples: ...
     def new_pass(self, m: int) -> Pass:
         """A pass over m examples as they lie."""
@@ -99,6 +102,9 @@ class Backend(Protocol):
 
     def copy(self, array: Any, *, into: Any = None) -> Any:
         """A copy of a flat array, in new memory or into an array like it."""
+
+    def restore(self, values: np.ndarray, *, into: Any) -> None:
+        """What `download` gave for a flat array, back into one like it, to the bit."""
 
     # verbs
     def gather(self, examples: Examples, p: Pass, *, x: Any, y: Any, labels: Any) -> Calls:
@@ -158,9 +164,18 @@ class Backend(Protocol):
         """x ← alpha x, for a vector."""
 
     def adam(
-        self, theta: Any, g: Any, m: Any, v: Any, eta: Scalar, beta1: float, beta2: float, epsilon: float
+        self,
+        theta: Any,
+        g: Any,
+        m: Any,
+        v: Any,
+        eta: Scalar,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+        steps: Any,
     ) -> Calls:
-        """One step of Adam over vectors; counts its own steps, and may overwrite g."""
+        """One step of Adam over vectors, which may overwrite g; `steps`[0] of 3 counts them."""
 
     def rms(self, theta: Any, g: Any, v: Any, eta: Scalar, rho: float, epsilon: float) -> Calls:
         """One step of RMSProp over vectors."""

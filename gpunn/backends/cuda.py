@@ -135,6 +135,11 @@ class Cuda:
         self.device.copy(into.pointer, array.pointer, array.size * array.dtype.itemsize)
         return into
 
+    def restore(self, values: np.ndarray, *, into: Buffer) -> None:
+        if (values.shape, values.dtype) != (into.shape, into.dtype):
+            raise ValueError(f"{values.dtype} {values.shape} is not {into.dtype} {into.shape}")
+        self.device.write(into.pointer, np.ascontiguousarray(values))
+
     def matrix(self, n: int, m: int) -> Buffer:
         return self._new((n, m))
 
@@ -159,6 +164,9 @@ class Cuda:
 
     def norm(self, n: int, m: int, by_batch: bool) -> Norm:
         return Norm(self.matrix(n, m), self.matrix(n, 1), by_batch)
+
+    def numbers(self, n: int) -> Buffer:
+        return self._put(np.zeros(n), np.float64)
 
     def examples(self, X: np.ndarray, labels: np.ndarray | None, targets: np.ndarray | None) -> Examples:
         return Examples(
@@ -324,12 +332,12 @@ class Cuda:
         beta1: float,
         beta2: float,
         epsilon: float,
+        steps: Buffer,
     ) -> Calls:
-        state = self._put(np.zeros(3), np.float64)
         settings = [np.float64(x) for x in (beta1, beta2, epsilon)]
         return [
-            *self._launch("adam_begin", 1, self._cell(eta), *settings, state),
-            *self._launch("adam", theta.size, theta, g, m, v, beta1, beta2, state),
+            *self._launch("adam_begin", 1, self._cell(eta), *settings, steps),
+            *self._launch("adam", theta.size, theta, g, m, v, beta1, beta2, steps),
         ]
 
     def rms(self, theta: Buffer, g: Buffer, v: Buffer, eta: Scalar, rho: float, epsilon: float) -> Calls:

@@ -102,6 +102,9 @@ class Host:
     def norm(self, n: int, m: int, by_batch: bool) -> Norm:
         return Norm(self.matrix(n, m), self.matrix(n, 1), by_batch)
 
+    def numbers(self, n: int) -> Array:
+        return np.zeros(n)
+
     def examples(self, X: Array, labels: Array | None, targets: Array | None) -> Examples:
         return Examples(np.asfortranarray(X), labels, targets)
 
@@ -128,6 +131,9 @@ class Host:
             return array.copy()
         np.copyto(into, array)
         return into
+
+    def restore(self, values: Array, *, into: Array) -> None:
+        np.copyto(into, values, "no")
 
     # verbs
 
@@ -341,12 +347,13 @@ class Host:
         beta1: float,
         beta2: float,
         epsilon: float,
+        steps: Array,
     ) -> Calls:
-        step, rate, small, now = 0, constant(theta, 0), constant(theta, 0), self._cell(eta)
+        rate, small, now = constant(theta, 0), constant(theta, 0), self._cell(eta)
 
         def begin() -> None:
-            nonlocal step
-            step += 1
+            step = steps.item(0) + 1
+            steps[0] = step
             unbias = math.sqrt(1 - beta2**step)
             rate[()] = now * unbias / (1 - beta1**step)
             small[()] = epsilon * unbias

@@ -1,0 +1,100 @@
+"""When to stop: a share of the examples held out, and an epoch's score on them that no longer improves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from gpunn.backends.base import Backend
+from gpunn.history import Record
+from gpunn.names import unknown
+from gpunn.schedules import score
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop once `patience` epochs in a row brought no better `metric`.
+
+    metric: a field of `gpunn.Record`; accuracies are better when more, everything else when less.
+    min_delta: by how much an epoch must be better than the best so far. restore_best: leave the network
+    with the best epoch's weights, however training ends; else it has the last epoch's.
+    """
+
+    metric: str = "validation_loss"
+    patience: int = 10
+    min_delta: float = 0.0
+    restore_best: bool = True
+
+    def __post_init__(self) -> None:
+        metrics = [field.name for field in fields(Record)]
+        if self.metric not in metrics:
+            raise unknown(self.metric, "metric", metrics)
+        if not isinstance(self.patience, int | np.integer) or self.patience < 1:
+            raise ValueError(f"patience must be a whole number of at least 1, not {self.patience!r}")
+        if not self.min_delta >= 0:
+            raise ValueError(f"min_delta must be 0 or more, not {self.min_delta}")
+
+    def check(self, *, validated: bool, classes: bool) -> None:
+        """ValueError where the metric will not be measured."""
+        if self.metric.startswith("validation_") and not validated:
+            raise ValueError(f"there is no {self.metric}: give fit a validation set, or name another metric")
+        if self.metric.endswith("accuracy") and not classes:
+            raise ValueError(f"there is no {self.metric} where y is not classes: name another metric")
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch so far: its score (less is better), its θ, and how many epochs came after it."""
+
+    score: float = math.inf
+    epoch: int = 0
+    waited: int = 0
+    theta: Any = None
+
+
+class Watch:
+    """An `EarlyStopping` at work on a θ. `best` is replaced as a whole, so Ctrl-C never finds half of it."""
+
+    def __init__(self, chosen: EarlyStopping, be: Backend, theta: Any) -> None:
+        self.chosen, self.be, self.theta, self.best = chosen, be, theta, Best()
+
+    def observe(self, record: Record) -> None:
+        """Take note of an epoch, and of its θ where it is the best."""
+        new, best = score(record, self.chosen.metric), self.best
+        if new < best.score - self.chosen.min_delta:
+            theta = self.be.copy(self.theta) if self.chosen.restore_best else None
+            self.best = Best(new, record.epoch, 0, theta)
+        else:
+            self.best = Best(best.score, best.epoch, best.waited + 1, best.theta)
+
+    @property
+    def over(self) -> bool:
+        return self.best.waited >= self.chosen.patience
+
+    def restore(self) -> None:
+        """The best θ, where there is one."""
+        if self.best.theta is not None:
+            self.be.copy(self.best.theta, into=self.theta)
+
+
+def hold_out(
+    share: float, labels: np.ndarray | None, m: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """The indices (ascending) of the examples to train on and of a share of the m to validate on.
+
+    labels (m,): each class keeps its share of both. ValueError where there are too few examples.
+    """
+    from sklearn.model_selection import train_test_split
+
+    if not 0 < share < 1:
+        raise ValueError(f"the share for validation must be between 0 and 1, not {share}")
+    seed = int(rng.integers(2**32))
+    try:
+        kept, held = train_test_split(np.arange(m), test_size=share, stratify=labels, random_state=seed)
+    except ValueError as error:
+        why = " ".join(str(error).split())
+        raise ValueError(f"cannot hold out {share} of {m} examples, class by class: {why}") from None
+    return np.sort(kept), np.sort(held)
