@@ -32,7 +32,7 @@ class Activation:
     backward(delta, a, z, s): calls for delta ← delta ⊙ f′(z), all (n, m); they may overwrite z and s.
     cuda: (f in z, f′ in a and z), as C expressions; None where there is no elementwise spelling.
     keeps_z: f′ needs z itself, so a must not overwrite it.
-    in_unit_interval: its values are in (0, 1).
+    values: an open interval that holds them all, where one matters.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Activation:
     backward: Callable[[Array, Array, Array, Array], Calls]
     cuda: tuple[str, str] | None
     keeps_z: bool = False
-    in_unit_interval: bool = False
+    values: tuple[float, float] = (-math.inf, math.inf)
 
     @classmethod
     def from_functions(
@@ -220,7 +220,7 @@ _ALL = [
         _sigmoid,
         _sigmoid_backward,
         cuda=("1 / (1 + exp(-z))", "a * (1 - a)"),
-        in_unit_interval=True,
+        values=(0, 1),
     ),
     Activation("tanh", lambda a, s: [partial(np.tanh, a, a)], _tanh_backward, cuda=("tanh(z)", "1 - a * a")),
     Activation("relu", _relu, _relu_backward, cuda=("z > 0 ? z : T(0)", "T(a > 0)")),
@@ -246,9 +246,10 @@ _ALL = [
         lambda a, s: [partial(np.logaddexp, a, constant(a, 0), a)],
         _softplus_backward,
         cuda=("(z > 0 ? z : T(0)) + log1p(exp(-fabs(z)))", "-expm1(-a)"),
+        values=(0, math.inf),
     ),
     Activation("identity", _nothing, _nothing, cuda=("z", "T(1)")),
-    Activation("softmax", _softmax, _softmax_backward, cuda=None, in_unit_interval=True),
+    Activation("softmax", _softmax, _softmax_backward, cuda=None, values=(0, 1)),
 ]
 ACTIVATIONS = {f.name: f for f in _ALL}
 

@@ -1,19 +1,22 @@
 """The costs C and their gradients, each averaged over the examples by whoever uses them.
 
 As in activations.py, the NumPy spelling returns bound calls and the CUDA spelling stands beside it.
-A cost is a sum over the outputs of `loss`, elementwise in an output a and its target y.
+A cost is a sum over the outputs: each has a share of it, which most costs compute from that output a and
+its target y alone, and hinge from the whole column.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import TypeAlias
 
 import numpy as np
 
-from gpunn.activations import Array, Calls, constant, filled
+from gpunn.activations import ACTIVATIONS, Activation, Array, Calls, constant, filled
 from gpunn.names import look_up
 
 Spelling: TypeAlias = Callable[[Array, Array, Array], Calls]
@@ -21,14 +24,17 @@ Spelling: TypeAlias = Callable[[Array, Array, Array], Calls]
 
 @dataclass(frozen=True)
 class Cost:
-    """One cost, elementwise.
+    """One cost, elementwise (hinge: by column).
 
     loss(a, y, out): calls that write each output's share of the cost, all (n, m).
     gradient(a, y, out): calls that write ∂C/∂a.
-    cuda: (loss, gradient) as C expressions in a and y.
+    cuda: (loss, gradient) as C expressions in a and y; None where there is no elementwise spelling.
+    cuda_columns: the same as kernels of kernels.cu, of a thread a column, for a cost that couples outputs.
     pairs_with: the activation for which f′ ⊙ ∂C/∂a is just a − y.
     loss_of_z(z, y, out), cuda_of_z: the loss written in z for that activation, where it is safer so.
-    in_unit_interval: only defined for outputs in (0, 1); beyond them it is taken to be level.
+    domain: the open interval of outputs that it is defined for; beyond, it is taken to be level.
+    of_labels: it is only defined for class labels.
+    threshold: a single output above it means class 1.
     """
 
     name: str
@@ -38,7 +44,10 @@ class Cost:
     pairs_with: str | None = None
     loss_of_z: Spelling | None = None
     cuda_of_z: str | None = None
-    in_unit_interval: bool = False
+    cuda_columns: tuple[str, str] | None = None
+    domain: tuple[float, float] = (-math.inf, math.inf)
+    of_labels: bool = False
+    threshold: float = 0.5
 
     @classmethod
     def from_functions(
@@ -57,6 +66,22 @@ class Cost:
             loss=lambda a, y, out: [lambda: np.copyto(out, loss(a, y))],
             gradient=lambda a, y, out: [lambda: np.copyto(out, gradient(a, y))],
             cuda=cuda,
+        )
+
+    def defined_after(self, f: Activation) -> bool:
+        """Whether all values of this activation are in the domain."""
+        return self.domain[0] <= f.values[0] and f.values[1] <= self.domain[1]
+
+    def doubts_about(self, f: Activation) -> str:
+        """What to warn of where this activation's values leave the domain; empty where they do not."""
+        if self.defined_after(f):
+            return ""
+        low, high = self.domain
+        outputs = f"above {low:g}" if high == math.inf else f"in ({low:g}, {high:g})"
+        better = " or ".join(other.name for other in ACTIVATIONS.values() if self.defined_after(other))
+        return (
+            f"{self.name} is defined for outputs {outputs}, and {f.name} leaves them: "
+            f"nothing is learnt from an output beyond; use {better}"
         )
 
     def reads_z(self, activation: str) -> bool:
@@ -81,6 +106,86 @@ def _quadratic(a: Array, y: Array, out: Array) -> Calls:
 
 def _quadratic_gradient(a: Array, y: Array, out: Array) -> Calls:
     return [partial(np.subtract, a, y, out)]
+
+
+def _absolute(a: Array, y: Array, out: Array) -> Calls:
+    """|a − y|."""
+    return [partial(np.subtract, a, y, out), partial(np.abs, out, out)]
+
+
+def _absolute_gradient(a: Array, y: Array, out: Array) -> Calls:
+    """sign(a − y), 0 on the kink."""
+    return [partial(np.subtract, a, y, out), partial(np.sign, out, out)]
+
+
+@lru_cache(maxsize=64)
+def huber(delta: float = 1.0) -> Cost:
+    """½ e² where |e| = |a − y| ≤ δ, else δ (|e| − ½ δ): Huber 1964. ValueError unless δ is above 0.
+
+    Written c (e − ½ c), with c = min(max(e, −δ), δ), which is also the gradient.
+    """
+    if not 0 < delta < math.inf:
+        raise ValueError(f"huber's delta must be above 0 and finite, not {delta!r}")
+
+    def gradient(a: Array, y: Array, out: Array) -> Calls:
+        least, most = constant(a, -delta), constant(a, delta)
+        return [partial(np.subtract, a, y, out), partial(np.clip, out, least, most, out)]
+
+    def loss(a: Array, y: Array, out: Array) -> Calls:
+        clipped = np.empty_like(a)
+        return [
+            *gradient(a, y, clipped),
+            partial(np.multiply, clipped, constant(a, -0.5), out),
+            partial(np.add, out, a, out),
+            partial(np.subtract, out, y, out),
+            partial(np.multiply, out, clipped, out),
+        ]
+
+    e, d = "(a - y)", f"T({float(delta)!r})"
+    cuda = (
+        f"fabs{e} <= {d} ? {e} * {e} / 2 : {d} * (fabs{e} - {d} / 2)",
+        f"{e} < -{d} ? -{d} : {e} > {d} ? {d} : {e}",
+    )
+    return Cost(_name("huber", delta, usual=1.0), loss, gradient, cuda)
+
+
+@lru_cache(maxsize=64)
+def quantile(tau: float = 0.5) -> Cost:
+    """τ (y − a) where y > a, else (1 − τ)(a − y): Koenker and Bassett 1978. ValueError unless 0 < τ < 1.
+
+    Written ½ |a − y| + (½ − τ)(a − y); its minimum is the τ-quantile of y, at τ = ½ the median.
+    """
+    if not 0 < tau < 1:
+        raise ValueError(f"quantile's tau must be between 0 and 1, not {tau!r}")
+    lean = 0.5 - tau
+
+    def loss(a: Array, y: Array, out: Array) -> Calls:
+        error = np.empty_like(a)
+        return [
+            *_absolute(a, y, out),
+            partial(np.multiply, out, constant(a, 0.5), out),
+            partial(np.subtract, a, y, error),
+            partial(np.multiply, error, constant(a, lean), error),
+            partial(np.add, out, error, out),
+        ]
+
+    def gradient(a: Array, y: Array, out: Array) -> Calls:
+        return [
+            *_absolute_gradient(a, y, out),
+            partial(np.multiply, out, constant(a, 0.5), out),
+            partial(np.add, out, constant(a, lean), out),
+        ]
+
+    cuda = (
+        f"fabs(a - y) / 2 + T({lean!r}) * (a - y)",
+        f"(T(a > y) - T(a < y)) / 2 + T({lean!r})",
+    )
+    return Cost(_name("quantile", tau, usual=0.5), loss, gradient, cuda)
+
+
+def _name(family: str, parameter: float, usual: float) -> str:
+    """What `get` finds the same cost by."""
+    return family if parameter == usual else f"{family}({float(parameter)!r})"
 
 
 def _above_zero(a: Array, out: Array) -> Calls:
@@ -164,15 +269,91 @@ def _binary_cross_entropy_of_z(z: Array, y: Array, out: Array) -> Calls:
     ]
 
 
+def _poisson(a: Array, y: Array, out: Array) -> Calls:
+    """a − y ln a: minus the logarithm of Poisson's e⁻ᵃ aʸ / y!, but for what does not depend on a."""
+    inside = np.empty_like(a)
+    return [
+        *_above_zero(a, inside),
+        partial(np.log, inside, out),
+        partial(np.multiply, out, y, out),
+        partial(np.subtract, inside, out, out),
+    ]
+
+
+def _poisson_gradient(a: Array, y: Array, out: Array) -> Calls:
+    """1 − y / a."""
+    inside = np.empty_like(a)
+    return [
+        *_above_zero(a, inside),
+        partial(np.divide, y, inside, out),
+        partial(np.subtract, constant(a, 1), out, out),
+        *_zero_outside(a, inside, out),
+    ]
+
+
+def _margins(a: Array, y: Array, out: Array) -> Calls:
+    """aⱼ − a_y + 1 for every other class j, and 0 for the class y itself; y one-hot.
+
+    A single output means class 1 above 0: 1 − y± a with y± = 2y − 1.
+    """
+    one = constant(a, 1)
+    if len(a) == 1:
+        return [*_sign(y, out), partial(np.multiply, out, a, out), partial(np.subtract, one, out, out)]
+    row = np.empty((1, a.shape[1]), a.dtype)
+    return [
+        partial(np.multiply, a, y, out),
+        partial(np.add.reduce, out, 0, None, row, True),
+        partial(np.copyto, out, row),
+        partial(np.subtract, a, out, out),
+        partial(np.add, out, one, out),
+        partial(np.subtract, out, y, out),
+    ]
+
+
+def _sign(y: Array, out: Array) -> Calls:
+    """y± = 2y − 1."""
+    return [partial(np.multiply, y, constant(y, 2), out), partial(np.subtract, out, constant(y, 1), out)]
+
+
+def _hinge(a: Array, y: Array, out: Array) -> Calls:
+    """max(0, margin): Weston and Watkins 1999, as in Stanford's CS231n; a sum over the other classes."""
+    return [*_margins(a, y, out), partial(np.maximum, out, constant(a, 0), out=out)]
+
+
+def _hinge_gradient(a: Array, y: Array, out: Array) -> Calls:
+    """1 where a margin is above 0, and for the class y minus how many there are."""
+    s, row = np.empty_like(a), np.empty((1, a.shape[1]), a.dtype)
+    violated: Calls = [*_margins(a, y, out), partial(np.heaviside, out, constant(a, 0), out)]
+    if len(a) == 1:
+        return [*violated, *_sign(y, s), partial(np.multiply, out, s, out), partial(np.negative, out, out)]
+    return [
+        *violated,
+        partial(np.add.reduce, out, 0, None, row, True),
+        partial(np.copyto, s, row),
+        partial(np.multiply, s, y, s),
+        partial(np.subtract, out, s, out),
+    ]
+
+
 _ALL = [
     Cost("quadratic", _quadratic, _quadratic_gradient, cuda=("(a - y) * (a - y) / 2", "a - y")),
+    Cost("mae", _absolute, _absolute_gradient, cuda=("fabs(a - y)", "T(a > y) - T(a < y)")),
+    huber(),
+    quantile(),
+    Cost(
+        "poisson",
+        _poisson,
+        _poisson_gradient,
+        cuda=("above_zero(a) - y * log(above_zero(a))", "a > TINY ? 1 - y / a : T(0)"),
+        domain=(0, math.inf),
+    ),
     Cost(
         "cross-entropy",
         _cross_entropy,
         _cross_entropy_gradient,
-        cuda=("-y * log(a > TINY ? a : TINY)", "a > TINY ? -y / a : T(0)"),
+        cuda=("-y * log(above_zero(a))", "a > TINY ? -y / a : T(0)"),
         pairs_with="softmax",
-        in_unit_interval=True,
+        domain=(0, 1),
     ),
     Cost(
         "binary-cross-entropy",
@@ -183,17 +364,44 @@ _ALL = [
             "inside(a) == a ? (a - y) / (a * (1 - a)) : T(0)",
         ),
         pairs_with="sigmoid",
-        in_unit_interval=True,
+        domain=(0, 1),
         loss_of_z=_binary_cross_entropy_of_z,
         cuda_of_z="(z > 0 ? z : T(0)) - z * y + log1p(exp(-fabs(z)))",
     ),
+    Cost(
+        "hinge",
+        _hinge,
+        _hinge_gradient,
+        cuda=None,
+        cuda_columns=("hinge_losses", "hinge_gradient"),
+        of_labels=True,
+        threshold=0,
+    ),
 ]
 COSTS = {cost.name: cost for cost in _ALL}
+FAMILIES: dict[str, Callable[[float], Cost]] = {"huber": huber, "quantile": quantile}
 
 
 def get(cost: str | Cost) -> Cost:
-    """A cost by name, or as it is."""
-    return cost if isinstance(cost, Cost) else look_up(COSTS, cost.replace("_", "-"), "cost")
+    """A cost by name, such as "huber" or "huber(2.0)", or as it is."""
+    if isinstance(cost, Cost):
+        return cost
+    if not (parts := re.fullmatch(r"(.+)\((.*)\)", cost)):
+        return look_up(COSTS, cost.replace("_", "-"), "cost")
+    family = look_up(FAMILIES, parts[1], "cost with a parameter")
+    try:
+        parameter = float(parts[2])
+    except ValueError:
+        raise ValueError(f"{parts[1]}'s parameter must be a number, not '{parts[2]}'") from None
+    return family(parameter)
+
+
+def has_name(cost: Cost) -> bool:
+    """Whether `get` finds this very cost by its name, so that a file can hold it."""
+    try:
+        return get(cost.name) == cost
+    except ValueError:
+        return False
 
 
 def usual_for(activation: str) -> str:

@@ -104,12 +104,8 @@ class Network:
         self.dropout = (_check_dropout(input_dropout), *(layer.dropout for layer in layers[:-1]))
         output = layers[-1].f
         self.cost = costs.get(costs.usual_for(output.name) if cost is None else cost)
-        if self.cost.in_unit_interval and not output.in_unit_interval:
-            warnings.warn(
-                f"{self.cost.name} is defined for outputs in (0, 1), and {output.name} leaves them: "
-                "nothing is learnt from an output beyond; use sigmoid or softmax",
-                stacklevel=2,
-            )
+        if doubts := self.cost.doubts_about(output):
+            warnings.warn(doubts, stacklevel=2)
         self.meta = meta or {}
         self.rng = np.random.default_rng(seed)
         self.layout = Layout(self.sizes, tuple(layer.batch_norm for layer in layers))
@@ -206,7 +202,7 @@ class Network:
         """
         X = check_X(X, self.sizes[0])
         m = X.shape[1]
-        y_ = check_y(y, m, self.sizes[-1])
+        y_ = self._check_y(y, m)
         _at_least_one("epochs", epochs)
         _at_least_one("batch_size", batch_size)
         if stop:
@@ -276,8 +272,9 @@ class Network:
         return be.download(outputs)
 
     def predict(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
-        """The class labels (m,): the largest output's index; for a single output, whether it is above ½."""
-        return classify(self.forward(X, device=device))
+        """The class labels (m,): the largest output's index; for a single output, whether it is above ½
+        (after hinge, 0)."""
+        return classify(self.forward(X, device=device), self.cost.threshold)
 
     def evaluate(self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu") -> tuple[float, float | None]:
         """(loss, accuracy), means over the examples; accuracy is None where y is not classes."""
@@ -290,13 +287,20 @@ class Network:
         """[(dw, db), …] for layers 1…L: the mean of ∂C/∂w and ∂C/∂b over the examples."""
         X = check_X(X, self.sizes[0])
         m = X.shape[1]
-        y_ = check_y(y, m, self.sizes[-1])
+        y_ = self._check_y(y, m)
         model = self._on(backends.choose(device, self.dtype), y_)
         be, p = model.be, model.be.new_pass(m)
         collected = Collect().bind(be, self.layout, model.theta)
         trainer.run(trainer.bind(model, be.examples(X, y_.labels, y_.targets), p, m, m, update=collected))
         g = Parameters(self.layout, be.download(collected.g.flat), self.dtype.itemsize)
         return list(zip(g.w[1:], g.b[1:], strict=True))
+
+    def _check_y(self, y: ArrayLike, m: int) -> Targets:
+        """What y means, if that goes with the cost."""
+        targets = check_y(y, m, self.sizes[-1])
+        if self.cost.of_labels and targets.labels is None:
+            raise ValueError(f"{self.cost.name} needs class labels ({m},), not targets")
+        return targets
 
     def _on(self, be: Backend, y: Targets | None = None) -> trainer.Model:
         """This network with a θ of its own on the backend, to be trained on y."""
@@ -310,7 +314,7 @@ class Network:
 
     def _evaluation(self, model: trainer.Model, X: ArrayLike, y: ArrayLike) -> trainer.Evaluation:
         X = check_X(X, self.sizes[0])
-        y_ = check_y(y, X.shape[1], self.sizes[-1])
+        y_ = self._check_y(y, X.shape[1])
         examples = model.be.examples(X, y_.labels, y_.targets)
         return trainer.Evaluation(model, examples, np.arange(X.shape[1]))
 
@@ -321,11 +325,10 @@ class Network:
 
         ValueError for functions of your own, which a file cannot hold.
         """
-        for own in [layer.f for layer in self.layers] + [self.cost]:
-            if own not in (activations.ACTIVATIONS.get(own.name), costs.COSTS.get(own.name)):
-                raise ValueError(
-                    f"'{own.name}' is your own, and only functions with a name of gpunn's are saved"
-                )
+        own = [layer.f.name for layer in self.layers if layer.f not in activations.ACTIVATIONS.values()]
+        own += [] if costs.has_name(self.cost) else [self.cost.name]
+        if own:
+            raise ValueError(f"'{own[0]}' is your own, and only functions with a name of gpunn's are saved")
         layers = [
             {
                 "n": layer.n,
@@ -371,9 +374,9 @@ class Network:
         return tensors
 
 
-def classify(a: np.ndarray) -> np.ndarray:
+def classify(a: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     """Labels (m,) of outputs a (n_out, m)."""
-    labels: np.ndarray = (a[0] > 0.5).astype(np.intp) if len(a) == 1 else np.argmax(a, axis=0)
+    labels: np.ndarray = (a[0] > threshold).astype(np.intp) if len(a) == 1 else np.argmax(a, axis=0)
     return labels
 
 

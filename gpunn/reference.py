@@ -33,6 +33,29 @@ def _normal_cdf(z: Vector) -> Vector:
     return (1 + erf(z / np.sqrt(2))) / 2
 
 
+def _hinge(a: Vector, y: Vector) -> float:
+    """Σ max(0, aⱼ − a_y + 1) over the classes j that y is not; y one-hot, or for a single output 0 or 1."""
+    if len(a) == 1:
+        return float(max(0, 1 - a[0, 0]) if y[0, 0] == 1 else max(0, 1 + a[0, 0]))
+    right = int(np.argmax(y))
+    return float(sum(max(0, a[j, 0] - a[right, 0] + 1) for j in range(len(a)) if j != right))
+
+
+def _hinge_gradient(a: Vector, y: Vector) -> Vector:
+    """Each class too near the right one pushes itself down by 1, and the right one up by 1."""
+    gradient = np.zeros_like(a)
+    if len(a) == 1:
+        sign = 1 if y[0, 0] == 1 else -1
+        gradient[0, 0] = -sign if 1 - sign * a[0, 0] > 0 else 0
+        return gradient
+    right = int(np.argmax(y))
+    for j in range(len(a)):
+        if j != right and a[j, 0] - a[right, 0] + 1 > 0:
+            gradient[j, 0] += 1
+            gradient[right, 0] -= 1
+    return gradient
+
+
 ACTIVATIONS: dict[str, tuple[Callable[[Vector], Vector], Callable[[Vector], np.ndarray]]] = {
     # name: (f(z), the Jacobian of f at z: a vector where it is diagonal, else a matrix)
     "sigmoid": (_sigmoid, lambda z: _sigmoid(z) * (1 - _sigmoid(z))),
@@ -57,6 +80,17 @@ COSTS: dict[str, tuple[Callable[[Vector, Vector], float], Callable[[Vector, Vect
         lambda a, y: float(-np.sum(y * np.log(a) + (1 - y) * np.log(1 - a))),
         lambda a, y: (a - y) / (a * (1 - a)),
     ),
+    "mae": (lambda a, y: float(np.sum(np.abs(a - y))), lambda a, y: np.sign(a - y)),
+    "huber": (  # δ = 1
+        lambda a, y: float(np.sum(np.where(np.abs(a - y) <= 1, (a - y) ** 2 / 2, np.abs(a - y) - 1 / 2))),
+        lambda a, y: np.where(np.abs(a - y) <= 1, a - y, np.sign(a - y)),
+    ),
+    "quantile": (  # τ = ½
+        lambda a, y: float(np.sum(np.maximum((y - a) / 2, (a - y) / 2))),
+        lambda a, y: np.sign(a - y) / 2,
+    ),
+    "poisson": (lambda a, y: float(np.sum(a - y * np.log(a))), lambda a, y: 1 - y / a),
+    "hinge": (_hinge, _hinge_gradient),
 }
 
 

@@ -17,7 +17,7 @@ IDENTITY, SIGMOID = gpunn.ACTIVATIONS["identity"], gpunn.ACTIVATIONS["sigmoid"]
 SOURCES = {
     "all": "",
     **{f.name: cuda.activation_source(f) for f in gpunn.ACTIVATIONS.values() if f.cuda},
-    **{c.name: cuda.cost_source(c, IDENTITY) for c in gpunn.COSTS.values()},
+    **{c.name: cuda.cost_source(c, IDENTITY) for c in gpunn.COSTS.values() if c.cuda},
     "binary-cross-entropy of z": cuda.cost_source(gpunn.COSTS["binary-cross-entropy"], SIGMOID),
 }
 

@@ -256,7 +256,10 @@ class Cuda:
     ) -> Calls:
         if cost.pairs_with == f.name:
             return self._launch("difference", out.size, a, y, out)
-        gradient = self._launch("cost_gradient", out.size, a, y, out, module=cost_source(cost, f))
+        if cost.cuda_columns:
+            gradient = self._launch(cost.cuda_columns[1], y.shape[1], y.shape[0], a, y, out)
+        else:
+            gradient = self._launch("cost_gradient", out.size, a, y, out, module=cost_source(cost, f))
         return [*gradient, *self._times_derivative(f, out, a, z)]
 
     def drop(self, a: Buffer, mask: Buffer, rate: float, layer: int, p: Pass) -> Calls:
@@ -297,10 +300,14 @@ class Cuda:
         self, cost: Cost, f: Activation, z: Buffer, a: Buffer, y: Buffer, labels: Any, p: Pass
     ) -> Calls:
         n, m = y.shape
-        source = cost_source(cost, f)
-        calls = self._launch("column_losses", m, n, a, y, z, p.losses, p.position, module=source)
+        if cost.cuda_columns:
+            calls = self._launch(cost.cuda_columns[0], m, n, a, y, p.losses, p.position)
+        else:
+            source = cost_source(cost, f)
+            calls = self._launch("column_losses", m, n, a, y, z, p.losses, p.position, module=source)
         if labels is not None:
-            calls += self._launch("column_hits", m, n, a, labels, p.hits, p.position)
+            threshold = float(cost.threshold)
+            calls += self._launch("column_hits", m, n, a, labels, threshold, p.hits, p.position)
         return calls
 
     def collect(self, a: Buffer, p: Pass, *, into: Buffer) -> Calls:

@@ -291,7 +291,7 @@ class Host:
         if labels is not None:
             predicted = np.empty(c, np.intp)
             if len(a_L) == 1:
-                calls.append(partial(np.greater, a_L[0], 0.5, predicted, casting="unsafe"))
+                calls.append(partial(np.greater, a_L[0], cost.threshold, predicted, casting="unsafe"))
             else:
                 calls.append(partial(np.argmax, a_L.T, 1, predicted))
 

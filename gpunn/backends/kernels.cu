@@ -31,6 +31,11 @@ extern "C" __global__ void times_derivative(Index count, T* delta, const T* as, 
 
 #elif defined(LOSS)  // ---------------------------------------------------------------- one cost
 
+// a, kept where log(a) is finite
+static __device__ T above_zero(T a) {
+    return a < TINY ? TINY : a;
+}
+
 // a, kept where both log(a) and log1p(-a) are finite
 static __device__ T inside(T a) {
     const T most = 1 - EPSNEG;
@@ -41,7 +46,7 @@ static __device__ T inside(T a) {
 extern "C" __global__ void cost_gradient(Index count, const T* as, const T* ys, T* delta) {
     FOR_EACH(i, count)
     const T a = as[i], y = ys[i];
-    (void)inside;
+    (void)inside, (void)above_zero;
     delta[i] = COST_GRADIENT(a, y);
 }
 
@@ -52,7 +57,7 @@ extern "C" __global__ void column_losses(Index m, Index n, const T* as, const T*
     T sum = 0;
     for (Index i = j * n; i < (j + 1) * n; ++i) {
         const T a = as[i], y = ys[i], z = zs[i];
-        (void)a, (void)z, (void)inside;
+        (void)a, (void)z, (void)inside, (void)above_zero;
         sum += LOSS(a, y, z);
     }
     losses[*position + j] = sum;
@@ -188,6 +193,39 @@ extern "C" __global__ void times(Index count, const T* by, T* x) {
     x[i] *= by[i];
 }
 
+// the output of a column's class
+static __device__ T right_output(Index n, const T* a, const T* y) {
+    T right = 0;
+    for (Index i = 0; i < n; ++i) right += a[i] * y[i];
+    return right;
+}
+
+// a - right + 1 for another class, 0 for the class itself; a single output: 1 - a, or 1 + a for class 0
+static __device__ T margin(Index n, T a, T y, T right) {
+    return n == 1 ? 1 - (2 * y - 1) * a : a - right + 1 - y;
+}
+
+// losses[position + j] = the sum of column j's margins above 0
+extern "C" __global__ void hinge_losses(Index m, Index n, const T* a, const T* y, T* losses,
+                                        const Index* position) {
+    FOR_EACH(j, m)
+    T sum = 0, right = right_output(n, a + j * n, y + j * n);
+    for (Index i = j * n; i < (j + 1) * n; ++i) {
+        const T above = margin(n, a[i], y[i], right);
+        sum += above <= 0 ? T(0) : above;
+    }
+    losses[*position + j] = sum;
+}
+
+// delta[:, j] = 1 where column j's margin is above 0, and for the class y minus how many there are
+extern "C" __global__ void hinge_gradient(Index m, Index n, const T* a, const T* y, T* delta) {
+    FOR_EACH(j, m)
+    T count = 0, right = right_output(n, a + j * n, y + j * n);
+    for (Index i = j * n; i < (j + 1) * n; ++i) count += delta[i] = T(margin(n, a[i], y[i], right) > 0);
+    if (n == 1) delta[j] = -(2 * y[j] - 1) * count;
+    else for (Index i = j * n; i < (j + 1) * n; ++i) delta[i] -= y[i] * count;
+}
+
 // b = alpha sum_j delta[:, j] + beta b
 extern "C" __global__ void bias_gradient(Index n, Index m, const T* delta, const T* alpha, const T* beta, T* b) {
     FOR_EACH(i, n)
@@ -196,13 +234,13 @@ extern "C" __global__ void bias_gradient(Index n, Index m, const T* delta, const
     b[i] = *alpha * sum + (*beta == 0 ? T(0) : *beta * b[i]);
 }
 
-// hits[position + j] = the largest output (of a single one: whether it is above 1/2) is the label
-extern "C" __global__ void column_hits(Index m, Index n, const T* a, const Index* labels, unsigned char* hits,
-                                       const Index* position) {
+// hits[position + j] = the largest output (of a single one: whether it is above the threshold) is the label
+extern "C" __global__ void column_hits(Index m, Index n, const T* a, const Index* labels, T threshold,
+                                       unsigned char* hits, const Index* position) {
     FOR_EACH(j, m)
     Index best = 0;
     for (Index i = 1; i < n; ++i) best = a[j * n + i] > a[j * n + best] ? i : best;
-    if (n == 1) best = a[j] > T(0.5);
+    if (n == 1) best = a[j] > threshold;
     hits[*position + j] = best == labels[j];
 }
 

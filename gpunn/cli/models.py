@@ -125,9 +125,9 @@ def predict(path: Path, files: Sequence[Path], device: str, as_json: bool) -> in
 def predict_file(model: Model, file: Path, device: str) -> list[dict[str, Any]]:
     """A record for each example in a file; no probability where the outputs are not in [0, 1]."""
     outputs = model.net.forward(model.read(file), device=device)
-    labels = classify(outputs)
+    labels = classify(outputs, model.net.cost.threshold)
     a = np.concatenate([1 - outputs, outputs]) if len(outputs) == 1 else outputs
-    in_unit_interval = model.net.layers[-1].f.in_unit_interval
+    in_unit_interval = model.net.layers[-1].f.values == (0, 1)
     return [
         {
             "file": str(file),

@@ -29,7 +29,12 @@ Activation = Annotated[
 ]
 OutputActivation = Annotated[str, _of_network("The same, or softmax.")]
 Cost = Annotated[
-    str | None, _of_network("quadratic, cross-entropy, binary-cross-entropy", "what suits the output")
+    str | None,
+    _of_network(
+        "quadratic, cross-entropy, binary-cross-entropy, mae, huber, quantile, poisson or hinge; "
+        "huber(2.0) and quantile(0.9) have parameters.",
+        "what suits the output",
+    ),
 ]
 Init = Annotated[
     str | None,

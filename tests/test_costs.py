@@ -1,0 +1,163 @@
+"""The costs: by their formulas, by PyTorch's, kept in files, with smoothed labels and with weights."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import MakeBackend
+
+import gpunn
+from gpunn import Dense, Network, costs
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((5, 12))
+Y = RNG.integers(0, 3, 12)
+TARGETS = RNG.standard_normal((3, 12))
+
+
+def linear(cost: str | gpunn.Cost, n_out: int = 3, output: str = "identity", seed: int = 0) -> Network:
+    """One layer, so that its outputs are what its cost sees."""
+    return Network(5, [Dense(n_out, output)], cost, seed, "float64")
+
+
+def close(mine: Any, theirs: Any, atol: float = 1e-12) -> None:
+    np.testing.assert_allclose(mine, theirs, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("delta", [0.3, 2])
+def test_huber_with_a_delta_of_ones_own(backend: MakeBackend, delta: float) -> None:
+    net = linear(gpunn.costs.huber(delta))
+    e = net.forward(X) - TARGETS
+    losses = np.where(np.abs(e) <= delta, e**2 / 2, delta * (np.abs(e) - delta / 2))
+    close(net.evaluate(X, TARGETS)[0], losses.sum(0).mean())
+    close(net.gradients(X, TARGETS)[0][0], np.clip(e, -delta, delta) @ X.T / 12)
+
+
+@pytest.mark.parametrize("tau", [0.1, 0.8])
+def test_quantile_with_a_tau_of_ones_own(backend: MakeBackend, tau: float) -> None:
+    net = linear(gpunn.costs.quantile(tau))
+    a = net.forward(X)
+    losses = np.where(a < TARGETS, tau * (TARGETS - a), (1 - tau) * (a - TARGETS))
+    close(net.evaluate(X, TARGETS)[0], losses.sum(0).mean())
+    close(net.gradients(X, TARGETS)[0][0], np.where(a < TARGETS, -tau, 1 - tau) @ X.T / 12)
+
+
+def test_quantile_finds_the_quantile(backend: MakeBackend) -> None:
+    net = linear(gpunn.costs.quantile(0.9), n_out=1)
+    y = np.random.default_rng(1).exponential(size=(1, 500))
+    net.fit(np.zeros((5, 500)), y, epochs=30, optimizer=gpunn.SGD(0.05))
+    assert np.mean(y < net.biases[0]) == pytest.approx(0.9, abs=0.03)
+
+
+@pytest.mark.parametrize("cost", ["mae", "quantile"])
+def test_a_kink_has_the_gradient_in_the_middle(backend: MakeBackend, cost: str) -> None:
+    net = linear(cost)
+    dw, db = net.gradients(X, net.forward(X))[0]
+    assert not dw.any()
+    assert not db.any()
+
+
+def test_poisson_is_level_where_it_is_not_defined(backend: MakeBackend) -> None:
+    with pytest.warns(
+        UserWarning, match="poisson is defined for outputs above 0, and identity leaves them: .*; use sig"
+    ):
+        net = linear("poisson")
+    net.biases[0][:] = -100
+    close(net.gradients(X, Y)[0][0], 0)
+    assert np.isfinite(net.evaluate(X, Y)[0])
+
+
+def test_poisson_finds_the_rate(backend: MakeBackend) -> None:
+    net = linear("poisson", n_out=1, output="softplus")
+    y = np.random.default_rng(1).poisson(3, (1, 300))
+    net.fit(np.zeros((5, 300)), y, epochs=40, batch_size=300, optimizer=gpunn.SGD(0.5))
+    assert net.forward(np.zeros((5, 1)))[0, 0] == pytest.approx(y.mean(), abs=1e-3)
+
+
+def test_multi_label_classification(backend: MakeBackend) -> None:
+    """Binary cross-entropy of targets (n_out, m), of which a column may have none, one or several."""
+    several = (np.random.default_rng(3).standard_normal((3, 5)) @ X > 0).astype(float)
+    assert set(several.sum(0)) - {1}
+    net = linear("binary-cross-entropy", output="sigmoid")
+    a = net.forward(X)
+    loss, accuracy = net.evaluate(X, several)
+    close(loss, -np.sum(several * np.log(a) + (1 - several) * np.log(1 - a), 0).mean())
+    close(net.gradients(X, several)[0][0], (a - several) @ X.T / 12)
+    assert accuracy is None
+    net.fit(X, several, epochs=300, optimizer=gpunn.SGD(1.0))
+    assert np.array_equal(net.forward(X) > 0.5, several)
+
+
+class TestHinge:
+    def test_cs231n_s_example(self, backend: MakeBackend) -> None:
+        """https://cs231n.github.io/linear-classify: scores 13, −7, 11 of class 0; its Δ of 10 scaled to 1."""
+        net = linear("hinge")
+        net.weights[0][:], net.biases[0][:] = 0, np.array([[1.3], [-0.7], [1.1]])
+        assert net.evaluate(X[:, :1], [0])[0] == pytest.approx(0.8)
+        close(net.gradients(X[:, :1], [0])[0][1], [[-1], [0], [1]])
+
+    def test_a_single_output_is_class_1_above_0(self, backend: MakeBackend) -> None:
+        net, y = linear("hinge", n_out=1), (X[0] > 0).astype(int)
+        history = net.fit(X, y, epochs=100, optimizer=gpunn.SGD(0.5))
+        assert history[-1].accuracy == net.evaluate(X, y)[1] == 1
+        assert np.array_equal(net.predict(X), y)
+        assert np.array_equal(net.predict(X), net.forward(X)[0] > 0)
+        assert net.evaluate(X, y)[0] == pytest.approx(
+            np.maximum(0, 1 - (2 * y - 1) * net.forward(X)[0]).mean()
+        )
+
+    def test_it_learns(self, backend: MakeBackend, digits: gpunn.datasets.Dataset) -> None:
+        net = Network(64, [Dense(10, "identity")], "hinge", 0)
+        net.fit(digits.train.X, digits.train.y, epochs=5)
+        assert net.evaluate(digits.test.X, digits.test.y)[1] > 0.9
+
+    @pytest.mark.parametrize("verb", ["fit", "gradients", "evaluate"])
+    def test_it_needs_labels(self, verb: str) -> None:
+        with pytest.raises(ValueError, match=r"hinge needs class labels \(12,\), not targets"):
+            getattr(linear("hinge"), verb)(X, TARGETS)
+
+
+@pytest.mark.parametrize("cost", gpunn.COSTS)
+def test_a_nan_is_not_hidden(backend: MakeBackend, cost: str) -> None:
+    net = linear(cost, output="sigmoid")
+    net.biases[0][:] = math.nan
+    assert math.isnan(net.evaluate(X, Y)[0])
+
+
+class TestNames:
+    @pytest.mark.parametrize("name", [*gpunn.COSTS, "huber(2.5)", "quantile(0.9)", "huber(1e-05)"])
+    def test_a_file_holds_the_cost(self, tmp_path: Path, name: str) -> None:
+        net = linear(name, output="sigmoid")
+        net.save(tmp_path / "m.safetensors")
+        again = Network.load(tmp_path / "m.safetensors")
+        assert again.cost == net.cost
+        assert again.cost.name == name
+        assert again.evaluate(X, Y) == net.evaluate(X, Y)
+
+    def test_a_parameter_is_part_of_the_name(self) -> None:
+        assert costs.huber(2).name == "huber(2.0)"
+        assert costs.huber(1).name == "huber"
+        assert costs.get("quantile(0.25)") is costs.quantile(0.25)
+
+    def test_your_own_cost_is_not_saved_under_a_name_of_ours(self, tmp_path: Path) -> None:
+        own = gpunn.Cost.from_functions(lambda a, y: a - y, lambda a, y: np.ones_like(a), "huber(3.0)")
+        with pytest.raises(ValueError, match=r"'huber\(3.0\)' is your own"):
+            linear(own).save(tmp_path / "m.safetensors")
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("huber(x)", "huber's parameter must be a number, not 'x'"),
+            ("huber(-1)", "huber's delta must be above 0 and finite, not -1"),
+            ("huber(nan)", "huber's delta must be above 0 and finite, not nan"),
+            ("quantile(1)", "quantile's tau must be between 0 and 1, not 1"),
+            ("hubert(1)", "unknown cost with a parameter 'hubert': did you mean 'huber'"),
+        ],
+    )
+    def test_refusals(self, name: str, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            linear(name)
