@@ -295,3 +295,34 @@ def test_a_plateau_of_ones_own_may_be_used_again(tmp_path: Path) -> None:
 def test_fingerprints_do_not_depend_on_the_layout() -> None:
     assert fingerprint(X, Y) == fingerprint(np.asfortranarray(X), Y, None)
     assert fingerprint(X, Y) != fingerprint(X.astype(np.int16), Y)
+
+
+def test_the_command_line_resumes_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gpunn import cli
+
+    def train(*arguments: str) -> dict[str, Any]:
+        code = cli.main(["train", *arguments, "--json"])
+        captured = capsys.readouterr()
+        assert (code, captured.err) == (0, "")
+        return dict(json.loads(captured.out))
+
+    monkeypatch.chdir(tmp_path)
+    settings = ["digits", "--hidden", "16", "--device", "cpu", "--epochs", "4"]
+    settings += ["--checkpoint-every", "1", "--patience", "9"]
+    train(*settings, "--output", "whole")
+    broken = train(*settings)
+    run = Path(broken["model"]).parent
+    assert run == Path("gpunn-runs/digits-1")
+    for path in [run / "model.safetensors", run / "checkpoints" / "epoch-000004.safetensors"]:
+        path.unlink()
+    resumed = train("--resume", str(run))
+    assert (resumed["epochs"], resumed["model"]) == (4, broken["model"])
+    assert resumed["settings"] == broken["settings"]
+    mine, theirs = Network.load(run), Network.load("whole")
+    assert mine._theta.flat.tobytes() == theirs._theta.flat.tobytes()
+    assert cli.main(["train", "--resume", str(run), "--epochs", "9"]) == 2
+    assert "--resume takes the settings of its run: leave out epochs" in capsys.readouterr().err
+    assert cli.main(["train", "--resume", "nowhere"]) == 2
+    assert "nowhere holds no checkpoint" in capsys.readouterr().err
