@@ -31,6 +31,7 @@ from gpunn.stopping import Best, Watch
 
 FORMAT, VERSION = "gpunn-checkpoint", "1"
 PATTERN = "epoch-*.safetensors"
+PLATEAU = ("current", "best", "waited")  # what changes in a ReduceOnPlateau
 HASHED = 1 << 24  # bytes at a time
 
 
@@ -77,7 +78,7 @@ class State:
             "records": [asdict(record) for record in self.history],
         }
         if isinstance(self.schedule, ReduceOnPlateau):
-            rest["plateau"] = {name: vars(self.schedule)[name] for name in ("current", "best", "waited")}
+            rest["plateau"] = {name: getattr(self.schedule, name) for name in PLATEAU}
         if self.watch:
             best = self.watch.best
             rest["best"] = {"score": best.score, "epoch": best.epoch, "waited": best.waited}
@@ -92,7 +93,8 @@ class State:
         self.rng.bit_generator.state = rest["generator"]
         self.history.records[:] = [Record(**record) for record in rest["records"]]
         if isinstance(self.schedule, ReduceOnPlateau):
-            vars(self.schedule).update(rest["plateau"])
+            for name in PLATEAU:
+                setattr(self.schedule, name, rest["plateau"][name])
         if self.watch:
             theta = None
             if "best" in tensors:
@@ -165,6 +167,7 @@ class Keeper:
         if self.saved:
             state.put_back(self.saved.tensors, self.saved.state)
             self.written = self.epochs_done
+            self._tidy(self.saved.path)
 
     def epoch_done(self) -> None:
         """Keep the state as it is in case of Ctrl-C, and write it if it is time to."""
@@ -185,11 +188,15 @@ class Keeper:
         path = self.chosen.folder / f"epoch-{self.snapshot.epoch:06}.safetensors"
         write_whole(path, pack(tensors, json.dumps(state)))
         self.written = self.snapshot.epoch
-        self._tidy()
+        self._tidy(path)
 
-    def _tidy(self) -> None:
-        """Remove all but the last ones, and what a killed process left half-written."""
-        for path in [*self.chosen.files()[: -self.chosen.keep], *self.chosen.folder.glob(f".{PATTERN}.*")]:
+    def _tidy(self, newest: Path) -> None:
+        """Remove all but the last ones, and what a killed process left half-written.
+
+        A newer one is damaged, or this would not be the newest: it counts for nothing, and stays.
+        """
+        old = [path for path in self.chosen.files() if path.name <= newest.name][: -self.chosen.keep]
+        for path in [*old, *self.chosen.folder.glob(f".{PATTERN}.*")]:
             with suppress(OSError):
                 path.unlink()
 

@@ -159,6 +159,8 @@ def test_every_setting_arrives(gpunn_):
         "clip-norm": 2.0,
         "epochs": 1,
         "batch-size": 50,
+        "patience": 3,
+        "checkpoint-every": 1,
         "seed": 5,
     }
     given |= {"device": "cpu", "precision": "float64"}

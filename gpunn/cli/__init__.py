@@ -119,8 +119,17 @@ def _top(
     pass
 
 
+def _check_alone(ctx: typer.Context) -> None:
+    """ValueError where options stand beside --resume that the run has settled."""
+    for name in ctx.params:
+        source = ctx.get_parameter_source(name)
+        if source and source.name == "COMMANDLINE" and name not in ("resume", "data_dir", "json", "debug"):
+            raise ValueError(f"--resume takes the settings of its run: leave out {name.replace('_', '-')}")
+
+
 @app.command(cls=ManyNumbers)
 def train(
+    ctx: typer.Context,
     data: options.TrainingData = None,
     hidden: options.Hidden = None,
     activation: options.Activation = "relu",
@@ -139,6 +148,9 @@ def train(
     clip_norm: options.ClipNorm = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
+    patience: options.Patience = None,
+    checkpoint_every: options.CheckpointEvery = None,
+    resume: options.Resume = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
@@ -157,9 +169,13 @@ def train(
       gpunn train digits --hidden 128 64 --activation tanh
       gpunn train fashion-mnist --optimizer adam --epochs 20
       gpunn train ~/my-idx-files --device cuda --output runs/mine
+      gpunn train --checkpoint-every 1, and once it was killed: gpunn train --resume gpunn-runs/mnist-1
     """
     from gpunn.cli import training
 
+    if resume:
+        _check_alone(ctx)
+        raise typer.Exit(training.resume(resume, data_dir, json))
     settings = training.Settings(
         hidden=[512] if hidden is None else [] if hidden == [0] else hidden,
         activation=activation,
@@ -178,6 +194,8 @@ def train(
         clip_norm=clip_norm,
         epochs=epochs,
         batch_size=batch_size,
+        patience=patience,
+        checkpoint_every=checkpoint_every,
         seed=seed,
         device=device,
         precision=precision,

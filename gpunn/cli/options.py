@@ -60,6 +60,17 @@ MaxNorm = Annotated[float | None, _of_training("Greatest length of a neuron's in
 ClipNorm = Annotated[float | None, _of_training("Greatest length of the gradient.", "no bound")]
 Epochs = Annotated[int | None, _of_training("Passes over the examples.", "10; digits 20", least=1)]
 BatchSize = Annotated[int | None, _of_training("Examples in a mini-batch.", "128; digits 16", least=1)]
+Patience = Annotated[
+    int | None,
+    _of_training(
+        "Stop when that many epochs brought no better accuracy on a held-out tenth of the training data.",
+        "never",
+        least=1,
+    ),
+]
+CheckpointEvery = Annotated[
+    int | None, _of_training("Keep a checkpoint after every so many epochs.", "none", least=1)
+]
 Seed = Annotated[int, _of_training("Of the first weights and the shuffling.", least=0)]
 
 Precision = Annotated[str, typer.Option(help="float32, float64, or on CUDA tf32 or bf16.")]
@@ -69,6 +80,15 @@ Output = Annotated[
         metavar="FOLDER",
         help="Where model.safetensors and history.json go.",
         show_default="gpunn-runs/DATA-1, then -2, …",
+    ),
+]
+
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN",
+        help="Go on from the newest checkpoint in that run's folder, with its settings.",
+        show_default=False,
     ),
 ]
 

@@ -8,17 +8,20 @@ import os
 import shlex
 import sys
 import tempfile
+import warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gpunn import Dense, History, Network, __version__, backends, datasets
+from gpunn import Dense, EarlyStopping, History, Network, __version__, backends, datasets
+from gpunn.checkpoint import newest
 from gpunn.datasets import Dataset, DataUnavailable
 from gpunn.modelfile import write_whole
 from gpunn.names import look_up
 from gpunn.optimizers import OPTIMIZERS, Optimizer
 
 RUNS = Path("gpunn-runs")
+HELD_OUT = 0.1  # of the training examples, where they decide when to stop: the test examples must not
 USUAL = {"epochs": 10, "batch_size": 128}
 USUAL_FOR = {"digits": {"epochs": 20, "batch_size": 16}}  # 1,437 examples: few steps in an epoch
 DTYPES = {"float32": "float32", "float64": "float64", "tf32": "float32", "bf16": "float32"}
@@ -45,13 +48,20 @@ class Settings:
     clip_norm: float | None
     epochs: int | None
     batch_size: int | None
+    patience: int | None
+    checkpoint_every: int | None
     seed: int
     device: str
     precision: str
 
 
 def train(
-    data: str | None, settings: Settings, data_dir: Path | None, output: Path | None, as_json: bool
+    data: str | None,
+    settings: Settings,
+    data_dir: Path | None,
+    output: Path | None,
+    as_json: bool,
+    resume: bool = False,
 ) -> int:
     """Train a network and keep it; the exit code."""
     optimizer = build_optimizer(settings)
@@ -62,6 +72,12 @@ def train(
     be = backends.choose(settings.device, net.dtype, settings.precision)
     if not as_json:
         print(describe(settings, dataset, net, be.description), flush=True)
+    if settings.checkpoint_every and output is None:  # checkpoints need their folder before the end
+        RUNS.mkdir(parents=True, exist_ok=True)
+        output = new_folder(RUNS, Path(dataset.name).resolve().name)
+    net.meta = describe_data(settings, dataset)
+    where = str(data_dir.absolute()) if data_dir else None
+    net.meta["resume"] = {"data_dir": where, "settings": asdict(settings)}
     history = net.fit(
         dataset.train.X,
         dataset.train.y,
@@ -69,7 +85,11 @@ def train(
         batch_size=settings.batch_size or 0,
         optimizer=optimizer,
         schedule=settings.schedule,
-        validation=(dataset.test.X, dataset.test.y),
+        validation=HELD_OUT if settings.patience else (dataset.test.X, dataset.test.y),
+        stop=EarlyStopping("validation_accuracy", settings.patience) if settings.patience else None,
+        checkpoint=(output or RUNS) / "checkpoints" if settings.checkpoint_every else None,
+        checkpoint_every=settings.checkpoint_every or 1,
+        resume=resume,
         device=settings.device,
         precision=settings.precision,
         verbose=True,
@@ -79,6 +99,19 @@ def train(
     result["model"] = str(keep(net, history, output or RUNS, dataset if output is None else None))
     print(json.dumps(result) if as_json else closing_words(result, data_dir))
     return 130 if history.interrupted else 0
+
+
+def resume(run: Path, data_dir: Path | None, as_json: bool) -> int:
+    """Go on with a run from its newest checkpoint, with its settings; the exit code."""
+    saved = newest(run / "checkpoints")
+    meta = saved.state["meta"] if saved else {}
+    if "resume" not in meta:
+        raise ValueError(f"{run} holds no checkpoint of gpunn train: begin one with --checkpoint-every")
+    kept = meta["resume"]
+    data_dir = data_dir or (Path(kept["data_dir"]) if kept["data_dir"] else None)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*going on from")  # said above
+        return train(meta["dataset"], Settings(**kept["settings"]), data_dir, run, as_json, resume=True)
 
 
 # before
@@ -164,6 +197,7 @@ def summarise(settings: Settings, dataset: Dataset, net: Network, history: Histo
         "parameters": net.parameters,
         "epochs": len(history),
         "interrupted": history.interrupted,
+        "stopped": history.stopped,
         "train_loss": history[-1].loss if len(history) else None,
         "test_loss": test_loss,
         "test_accuracy": test_accuracy,
@@ -176,6 +210,11 @@ def summarise(settings: Settings, dataset: Dataset, net: Network, history: Histo
 
 def describe_for_later(settings: Settings, dataset: Dataset, result: dict[str, Any]) -> dict[str, Any]:
     """What `gpunn evaluate` and `gpunn predict` need to know of the model."""
+    return {**describe_data(settings, dataset), "test_accuracy": result["test_accuracy"]}
+
+
+def describe_data(settings: Settings, dataset: Dataset) -> dict[str, Any]:
+    """The same as far as it is known before training."""
     return {
         "dataset": dataset.name if dataset.name in datasets.NAMES else os.path.abspath(dataset.name),
         "image_shape": dataset.image_shape,
@@ -183,7 +222,6 @@ def describe_for_later(settings: Settings, dataset: Dataset, result: dict[str, A
         "digit": dataset.name != "fashion-mnist",
         "settings": asdict(settings),
         "gpunn": __version__,
-        "test_accuracy": result["test_accuracy"],
     }
 
 
@@ -213,8 +251,9 @@ def closing_words(result: dict[str, Any], data_dir: Path | None) -> str:
     model, dataset = shlex.quote(result["model"]), shlex.quote(result["dataset"])
     where = f" --data-dir {shlex.quote(str(data_dir))}" if data_dir else ""
     epochs = f"{result['epochs']} epoch{'' if result['epochs'] == 1 else 's'}"
-    if result["interrupted"]:
-        epochs = f"interrupted after {epochs}"
+    if result["stopped"]:
+        how = "interrupted" if result["interrupted"] else "stopped early"
+        epochs = f"{how} after {epochs}"
     return (
         f"test accuracy {result['test_accuracy']:.2%}, {epochs} in {result['seconds']:.3g} s, "
         f"{result['examples_per_second']:,.0f} examples/s\n"
