@@ -17,7 +17,7 @@ from gpunn.activations import Activation
 from gpunn.backends.base import Backend
 from gpunn.costs import Cost
 from gpunn.history import History, Record
-from gpunn.inputs import Targets, check_X, check_y
+from gpunn.inputs import ClassWeight, Targets, check_smoothing, check_weights, check_X, check_y
 from gpunn.names import look_up
 from gpunn.optimizers import Collect, Optimizer
 from gpunn.parameters import Parameters, length
@@ -143,6 +143,9 @@ class Network:
         optimizer: str | Optimizer = "sgd",
         schedule: str | Schedule | None = None,
         validation: tuple[ArrayLike, ArrayLike] | None = None,
+        sample_weight: ArrayLike | None = None,
+        class_weight: ClassWeight | None = None,
+        label_smoothing: float = 0.0,
         device: str = "auto",
         precision: str | None = None,
         verbose: bool = False,
@@ -155,6 +158,10 @@ class Network:
         schedule: a name (`gpunn.schedules.SCHEDULES`) or a function from progress in [0, 1) to the factor of
         the learning rate at that step. validation: (X, y), measured after every epoch. device: auto, cpu,
         cuda or cuda:N.
+        sample_weight (m,), class_weight ("balanced", {label: weight} or an array): each example's gradient
+        and recorded loss are multiplied by both as given, and averaged over the number of examples, not over
+        the weights' sum. label_smoothing: ε in [0, 1); labels' targets become (1 − ε) one-hot + ε / n_out.
+        Neither changes the accuracy or the validation.
         precision: the network's dtype, or on CUDA "tf32" or "bf16" products. verbose: a progress bar.
 
         Ctrl-C ends training and keeps what was learnt (`history.interrupted`).
@@ -164,6 +171,8 @@ class Network:
         X = check_X(X, self.sizes[0])
         m = X.shape[1]
         y_ = self._check_y(y, m)
+        weights = check_weights(sample_weight, class_weight, y_, m, self.sizes[-1])
+        self._check_smoothing(label_smoothing, y_)
         _at_least_one("epochs", epochs)
         _at_least_one("batch_size", batch_size)
         be = backends.choose(device, self.dtype, precision)
@@ -179,7 +188,7 @@ class Network:
             try:
                 return trainer.train(
                     model,
-                    be.examples(X, y_.labels, y_.targets),
+                    be.examples(X, y_.labels, y_.targets, label_smoothing, weights),
                     m,
                     epochs=epochs,
                     batch_size=min(batch_size, m),
@@ -233,6 +242,11 @@ class Network:
         if self.cost.of_labels and targets.labels is None:
             raise ValueError(f"{self.cost.name} needs class labels ({m},), not targets")
         return targets
+
+    def _check_smoothing(self, epsilon: float, y: Targets) -> None:
+        check_smoothing(epsilon, y)
+        if epsilon and self.cost.of_labels:
+            raise ValueError(f"{self.cost.name} needs class labels as they are: label_smoothing must be 0")
 
     def _on(self, be: Backend, y: Targets | None = None) -> trainer.Model:
         """This network with a θ of its own on the backend, to be trained on y."""

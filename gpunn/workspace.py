@@ -25,6 +25,7 @@ class Step:
     z: list[Any]
     delta: list[Any]
     y: Any
+    weights: Any = None  # (1, m), if the examples have any
 
 
 class Chunk:
@@ -44,6 +45,7 @@ class Chunk:
         self.x = be.inputs(examples, self.m)
         self.y = be.matrix(n_out, self.m)
         self.labels = be.label_buffer(self.m)
+        self.weights = None if examples.weights is None else be.matrix(1, self.m)
         self.z = be.matrix(n_out, self.m)
         separate = f[-1].keeps_z or cost.reads_z(f[-1].name)
         self.a = be.outputs(n_out, self.m, over=be.matrix(n_out, self.m) if separate else self.z)
@@ -63,6 +65,7 @@ class Chunk:
                 z=[None, *z, self.be.columns(self.z, *columns)],
                 delta=delta,
                 y=self.be.columns(self.y, *columns),
+                weights=None if self.weights is None else self.be.columns(self.weights, *columns),
             )
             start += m
 

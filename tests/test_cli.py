@@ -156,6 +156,8 @@ def test_every_setting_arrives(gpunn_):
         "l1": 0.001,
         "max-norm": 5.0,
         "clip-norm": 2.0,
+        "class-weight": "balanced",
+        "label-smoothing": 0.1,
         "epochs": 1,
         "batch-size": 50,
         "seed": 5,

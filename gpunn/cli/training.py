@@ -40,6 +40,8 @@ class Settings:
     l1: float
     max_norm: float | None
     clip_norm: float | None
+    class_weight: str | None
+    label_smoothing: float
     epochs: int | None
     batch_size: int | None
     seed: int
@@ -67,6 +69,8 @@ def train(
         optimizer=optimizer,
         schedule=settings.schedule,
         validation=(dataset.test.X, dataset.test.y),
+        class_weight=settings.class_weight,
+        label_smoothing=settings.label_smoothing,
         device=settings.device,
         precision=settings.precision,
         verbose=True,
