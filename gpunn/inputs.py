@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpunn.costs import Cost
+
 ClassWeight: TypeAlias = str | Mapping[int, float] | ArrayLike
 
 
@@ -68,12 +70,14 @@ def _check_labels(y: np.ndarray, classes: int) -> np.ndarray:
     return labels
 
 
-def check_smoothing(epsilon: float, y: Targets) -> None:
-    """Label smoothing by ε; ValueError unless it is in [0, 1), and y is labels where it is above 0."""
+def check_smoothing(epsilon: float, y: Targets, cost: Cost) -> None:
+    """ValueError unless ε is in [0, 1), and 0 where y is not labels or the cost needs them as they are."""
     if not 0 <= epsilon < 1:
         raise ValueError(f"label_smoothing must be in [0, 1), not {epsilon!r}")
     if epsilon and y.labels is None:
         raise ValueError("label_smoothing needs class labels, and y is targets")
+    if epsilon and cost.of_labels:
+        raise ValueError(f"{cost.name} needs class labels as they are: label_smoothing must be 0")
 
 
 def check_weights(
@@ -88,7 +92,8 @@ def check_weights(
     if class_weight is not None:
         if y.labels is None:
             raise ValueError("class_weight needs class labels, and y is targets: give sample_weight")
-        weights *= _class_weights(class_weight, y.labels, max(n_out, 2))[y.labels]
+        with np.errstate(over="ignore"):
+            weights *= _class_weights(class_weight, y.labels, max(n_out, 2))[y.labels]
     if weights.max() > np.finfo(np.float32).max:
         raise ValueError(f"the largest weight is {weights.max():g}, too large for float32")
     return weights[None]

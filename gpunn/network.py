@@ -172,7 +172,7 @@ class Network:
         m = X.shape[1]
         y_ = self._check_y(y, m)
         weights = check_weights(sample_weight, class_weight, y_, m, self.sizes[-1])
-        self._check_smoothing(label_smoothing, y_)
+        check_smoothing(label_smoothing, y_, self.cost)
         _at_least_one("epochs", epochs)
         _at_least_one("batch_size", batch_size)
         be = backends.choose(device, self.dtype, precision)
@@ -242,11 +242,6 @@ class Network:
         if self.cost.of_labels and targets.labels is None:
             raise ValueError(f"{self.cost.name} needs class labels ({m},), not targets")
         return targets
-
-    def _check_smoothing(self, epsilon: float, y: Targets) -> None:
-        check_smoothing(epsilon, y)
-        if epsilon and self.cost.of_labels:
-            raise ValueError(f"{self.cost.name} needs class labels as they are: label_smoothing must be 0")
 
     def _on(self, be: Backend, y: Targets | None = None) -> trainer.Model:
         """This network with a θ of its own on the backend, to be trained on y."""

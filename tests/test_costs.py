@@ -291,7 +291,7 @@ def test_the_plan_is_longer_only_for_weights(smoothing: float) -> None:
 
     plain = calls()
     assert calls(smoothing=smoothing) == plain
-    assert calls(weights=WEIGHTS[None]) == plain + 2 + 3 + 1  # gathered, BP1 of three steps, measured
+    assert calls(weights=WEIGHTS[None]) == plain + 2 + 3 * 2 + 1  # gathered, BP1 of three steps, measured
 
 
 @pytest.mark.parametrize(
@@ -307,6 +307,7 @@ def test_the_plan_is_longer_only_for_weights(smoothing: float) -> None:
             r"sample_weight\[0\] is inf: sample_weight must be fin",
         ),
         (Y, {"sample_weight": WEIGHTS * 1e200}, "the largest weight is .*, too large for float32"),
+        (Y, {"sample_weight": [1e200] * 12, "class_weight": [1e200] * 3}, "the largest weight is inf, too"),
         (Y, {"class_weight": "balancd"}, "class_weight must be 'balanced', a dictionary or an array, not 'b"),
         (Y, {"class_weight": [1, 2]}, r"class_weight must be \(3,\), not \(2,\)"),
         (Y, {"class_weight": [1, 2, math.nan]}, r"class_weight\[2\] is nan: class_weight must be finite"),

@@ -179,7 +179,8 @@ class Host:
         return [*cost.gradient(a.plain, y, out), *f.backward(out, a.plain, z, self._scratch(out))]
 
     def weigh(self, weights: Array, delta: Array) -> Calls:
-        return [partial(np.multiply, delta, weights, delta)]
+        spread = self._scratch(delta)  # NumPy allocates when it broadcasts
+        return [partial(np.copyto, spread, weights), partial(np.multiply, delta, spread, delta)]
 
     def hidden_error(
         self, w: Array, delta: Array, f: Activation, z: Array, a: Columns, *, out: Array

@@ -14,6 +14,7 @@ from typing import Any
 
 from gpunn import Dense, History, Network, __version__, backends, datasets
 from gpunn.datasets import Dataset, DataUnavailable
+from gpunn.inputs import check_smoothing, check_weights, check_y
 from gpunn.modelfile import write_whole
 from gpunn.names import look_up
 from gpunn.optimizers import OPTIMIZERS, Optimizer
@@ -57,6 +58,7 @@ def train(
     check_writable(output or RUNS)
     dataset = load(data, data_dir)
     net = build_network(settings, dataset)
+    check_targets(settings, dataset, net)
     settings = complete(settings, dataset, net, optimizer)
     be = backends.choose(settings.device, net.dtype, settings.precision)
     if not as_json:
@@ -110,6 +112,14 @@ def build_network(settings: Settings, dataset: Dataset) -> Network:
     layers.append(Dense(len(dataset.classes), settings.output_activation, settings.init))
     dtype = look_up(DTYPES, settings.precision, "precision")
     return Network(len(dataset.train.X), layers, settings.cost, settings.seed, dtype)
+
+
+def check_targets(settings: Settings, dataset: Dataset, net: Network) -> None:
+    """Find out before the work whether the classes can be weighed and smoothed so."""
+    m, n_out = len(dataset.train.y), net.sizes[-1]
+    y = check_y(dataset.train.y, m, n_out)
+    check_weights(None, settings.class_weight, y, m, n_out)
+    check_smoothing(settings.label_smoothing, y, net.cost)
 
 
 def complete(settings: Settings, dataset: Dataset, net: Network, optimizer: Any) -> Settings:
