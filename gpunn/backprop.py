@@ -33,6 +33,8 @@ def backpropagate(
     """BP1 for the last layer, then BP2, BP3 and BP4 backwards; `update` says where the gradient lands."""
     L = len(theta.w) - 1
     yield from be.output_error(cost, f[L], ws.z[L], ws.a[L], ws.y, out=ws.delta[L])  # BP1
+    if ws.weights is not None:
+        yield from be.weigh(ws.weights, ws.delta[L])
     for l in range(L, 0, -1):
         if ws.norm[l]:
             yield from update.land_norm(l, ws.delta[l], ws.norm[l], ws.m)

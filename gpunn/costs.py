@@ -157,7 +157,7 @@ def quantile(tau: float = 0.5) -> Cost:
     """
     if not 0 < tau < 1:
         raise ValueError(f"quantile's tau must be between 0 and 1, not {tau!r}")
-    lean = 0.5 - tau
+    lean = float(0.5 - tau)
 
     def loss(a: Array, y: Array, out: Array) -> Calls:
         error = np.empty_like(a)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from gpunn.costs import Cost
+
+ClassWeight: TypeAlias = str | Mapping[int, float] | ArrayLike
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,72 @@ def _check_labels(y: np.ndarray, classes: int) -> np.ndarray:
         first = int(np.argmax(outside))
         raise ValueError(f"labels must be in 0…{classes - 1}, but y[{first}] is {labels[first]}")
     return labels
+
+
+def check_smoothing(epsilon: float, y: Targets, cost: Cost) -> None:
+    """ValueError unless ε is in [0, 1), and 0 where y is not labels or the cost needs them as they are."""
+    if not 0 <= epsilon < 1:
+        raise ValueError(f"label_smoothing must be in [0, 1), not {epsilon!r}")
+    if epsilon and y.labels is None:
+        raise ValueError("label_smoothing needs class labels, and y is targets")
+    if epsilon and cost.of_labels:
+        raise ValueError(f"{cost.name} needs class labels as they are: label_smoothing must be 0")
+
+
+def check_weights(
+    sample_weight: ArrayLike | None, class_weight: ClassWeight | None, y: Targets, m: int, n_out: int
+) -> np.ndarray | None:
+    """One weight an example (1, m): its own times its class's; None where neither is given."""
+    if sample_weight is None and class_weight is None:
+        return None
+    weights = np.ones(m)
+    if sample_weight is not None:
+        weights *= _check_weights(sample_weight, m, "sample_weight")
+    if class_weight is not None:
+        if y.labels is None:
+            raise ValueError("class_weight needs class labels, and y is targets: give sample_weight")
+        with np.errstate(over="ignore"):
+            weights *= _class_weights(class_weight, y.labels, max(n_out, 2))[y.labels]
+    if weights.max() > np.finfo(np.float32).max:
+        raise ValueError(f"the largest weight is {weights.max():g}, too large for float32")
+    return weights[None]
+
+
+def _class_weights(class_weight: ClassWeight, labels: np.ndarray, classes: int) -> np.ndarray:
+    """The weight of each class (classes,); a dictionary leaves the others at 1.
+
+    "balanced" is m / (k · the examples of the class), k the classes that occur, as in scikit-learn (King and
+    Zeng 2001).
+    """
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ValueError(
+                f"class_weight must be 'balanced', a dictionary or an array, not '{class_weight}'"
+            )
+        counts = np.bincount(labels, minlength=classes)
+        return len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    if not isinstance(class_weight, Mapping):
+        return _check_weights(class_weight, classes, "class_weight")
+    weights: list[float] = [1.0] * classes
+    for label, weight in class_weight.items():
+        if label not in range(classes):
+            raise ValueError(f"class_weight has a class {label!r}, but the classes are 0…{classes - 1}")
+        weights[int(label)] = weight
+    return _check_weights(weights, classes, "class_weight")
+
+
+def _check_weights(weights: ArrayLike, n: int, name: str) -> np.ndarray:
+    """Weights (n,), finite and 0 or more."""
+    weights = np.asarray(weights)
+    if weights.dtype.kind not in "buif":
+        raise ValueError(f"{name} must be numbers, not {weights.dtype}")
+    if weights.shape != (n,):
+        raise ValueError(f"{name} must be ({n},), not {weights.shape}")
+    _check_finite(weights, name)
+    if (weights < 0).any():
+        first = int(np.argmax(weights < 0))
+        raise ValueError(f"{name}[{first}] is {weights[first]}: weights must be 0 or more")
+    return weights
 
 
 def _check_finite(array: np.ndarray, name: str) -> None:

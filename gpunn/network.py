@@ -18,7 +18,7 @@ from gpunn.backends.base import Backend
 from gpunn.checkpoint import Checkpoints, Keeper, described, fingerprint, sigterm_as_ctrl_c
 from gpunn.costs import Cost
 from gpunn.history import History, Record
-from gpunn.inputs import Targets, check_X, check_y
+from gpunn.inputs import ClassWeight, Targets, check_smoothing, check_weights, check_X, check_y
 from gpunn.names import look_up
 from gpunn.optimizers import Collect, Optimizer
 from gpunn.parameters import Layout, Parameters
@@ -172,6 +172,9 @@ class Network:
         schedule: str | Schedule | None = None,
         validation: float | tuple[ArrayLike, ArrayLike] | None = None,
         stop: EarlyStopping | None = None,
+        sample_weight: ArrayLike | None = None,
+        class_weight: ClassWeight | None = None,
+        label_smoothing: float = 0.0,
         device: str = "auto",
         precision: str | None = None,
         verbose: bool = False,
@@ -189,6 +192,10 @@ class Network:
         the learning rate at that step. validation: (X, y), measured after every epoch, or the share of the
         examples to hold out for that, such as 0.1, drawn class by class where y is classes. stop: when to
         stop before the last epoch. device: auto, cpu, cuda or cuda:N.
+        sample_weight (m,), class_weight ("balanced", {label: weight} or an array): each example's gradient
+        and recorded loss are multiplied by both as given, and averaged over the number of examples, not over
+        the weights' sum. label_smoothing: ε in [0, 1); labels' targets become (1 − ε) one-hot + ε / n_out.
+        Neither changes the accuracy or the validation.
         precision: the network's dtype, or on CUDA "tf32" or "bf16" products. verbose: a progress bar.
 
         checkpoint: a folder to keep the state of training in, after every `checkpoint_every` epochs and the
@@ -203,6 +210,8 @@ class Network:
         X = check_X(X, self.sizes[0])
         m = X.shape[1]
         y_ = self._check_y(y, m)
+        weights = check_weights(sample_weight, class_weight, y_, m, self.sizes[-1])
+        check_smoothing(label_smoothing, y_, self.cost)
         _at_least_one("epochs", epochs)
         _at_least_one("batch_size", batch_size)
         if stop:
@@ -212,6 +221,8 @@ class Network:
             what = {
                 "network": repr(self),
                 "data set": fingerprint(X, y_.labels, y_.targets),
+                "weights": fingerprint(weights),
+                "label smoothing": str(label_smoothing),
                 "validation": _described_validation(validation),
                 "batch size": str(batch_size),
                 "optimizer": described(optimizers.get(optimizer)),
@@ -225,10 +236,12 @@ class Network:
             raise ValueError("resume needs the folder of the checkpoints: checkpoint=FOLDER")
         be = backends.choose(device, self.dtype, precision)
         model = self._on(be, y_)
-        examples, order, evaluation = be.examples(X, y_.labels, y_.targets), np.arange(m), None
+        examples = be.examples(X, y_.labels, y_.targets, label_smoothing, weights)
+        order, evaluation = np.arange(m), None
         if isinstance(validation, Share):
             order, held_out = hold_out(validation, y_.labels, m, self.rng)
-            evaluation = trainer.Evaluation(model, examples, held_out)
+            plain = replace(examples, smoothing=0.0, weights=None)
+            evaluation = trainer.Evaluation(model, plain, held_out)
         elif validation is not None:
             evaluation = self._evaluation(model, *validation)
         done = keeper.epochs_done if keeper else 0

@@ -93,7 +93,7 @@ def bind(
     for batches, times in chunks(m, batch_size, model.layout.sizes[0], be.dtype.itemsize):
         ws = Chunk(be, examples, model.layout, f[1:], cost, batches, dropout, training)
         labels = None if examples.labels is None else ws.labels
-        calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels)
+        calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels, weights=ws.weights)
         for step in ws.steps():
             calls += feedforward(be, model.theta, f, step, p)
             if update and scheduled:
@@ -104,6 +104,8 @@ def bind(
                 calls += be.next_step(p)
         if examples.labels is not None or examples.targets is not None:
             calls += be.measure(cost, f[-1], ws.z, ws.a, ws.y, labels, p)
+        if ws.weights is not None:
+            calls += be.weigh_losses(ws.weights, p)
         if outputs is not None:
             calls += be.collect(ws.a, p, into=outputs)
         calls += be.advance(p, ws.m)

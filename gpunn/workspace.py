@@ -33,6 +33,7 @@ class Step:
     dropout: Sequence[float]
     mask: list[Any]
     norm: list[Any]
+    weights: Any = None  # (1, m), if the examples have any
 
 
 class Chunk:
@@ -55,6 +56,7 @@ class Chunk:
         self.x = be.inputs(examples, self.m, dropout[0])
         self.y = be.matrix(n_out, self.m)
         self.labels = be.label_buffer(self.m)
+        self.weights = None if examples.weights is None else be.matrix(1, self.m)
         self.z = be.matrix(n_out, self.m)
         separate = f[-1].keeps_z or cost.reads_z(f[-1].name)
         self.a = be.outputs(n_out, self.m, over=be.matrix(n_out, self.m) if separate else self.z)
@@ -77,6 +79,7 @@ class Chunk:
                 dropout=self.dropout,
                 mask=mask,
                 norm=norm,
+                weights=None if self.weights is None else self.be.columns(self.weights, *columns),
             )
             start += m
 

@@ -23,8 +23,8 @@ PACKAGE = Path(gpunn.__file__).parent
 ROWS = [
     {"names", "history", "parameters", "rates", "randoms", "initializers", "py.typed"},
     {"activations", "reference", "schedules"},
-    {"costs", "inputs", "modelfile", "progress"},
-    {"backends.base"},
+    {"costs", "modelfile", "progress"},
+    {"backends.base", "inputs"},
     {"backends.host", "backends.cuda", "optimizers", "stopping"},
     {"backends", "workspace", "checkpoint"},
     {"backprop"},

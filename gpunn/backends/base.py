@@ -28,11 +28,24 @@ class BackendError(RuntimeError):
 
 @dataclass
 class Examples:
-    """A data set where the backend wants it: X (n_0, m), and either labels (m,) or targets (n_L, m)."""
+    """A data set where the backend wants it: X (n_0, m), and either labels (m,) or targets (n_L, m).
+
+    smoothing: ε, by which the labels' targets are smoothed. weights (1, m): of the examples, if any.
+    """
 
     X: Any
     labels: Any = None
     targets: Any = None
+    smoothing: float = 0.0
+    weights: Any = None
+
+    def on_and_off(self, n_out: int) -> tuple[float, float]:
+        """The target of an example's class and of the others: (1 − ε) one-hot + ε / classes.
+
+        Szegedy et al. 2016, section 7. A single output has two classes.
+        """
+        share = self.smoothing / max(n_out, 2)
+        return 1 - self.smoothing + share, share
 
 
 @dataclass
@@ -87,7 +100,14 @@ class Backend(Protocol):
     def numbers(self, n: int) -> Any:
         """n zeros in float64."""
 
-    def examples(self, X: np.ndarray, labels: np.ndarray | None, targets: np.ndarray | None) -> Examples: ...
+    def examples(
+        self,
+        X: np.ndarray,
+        labels: np.ndarray | None,
+        targets: np.ndarray | None,
+        smoothing: float = 0.0,
+        weights: np.ndarray | None = None,
+    ) -> Examples: ...
     def new_pass(self, m: int) -> Pass:
         """A pass over m examples as they lie."""
 
@@ -107,8 +127,10 @@ class Backend(Protocol):
         """What `download` gave for a flat array, back into one like it, to the bit."""
 
     # verbs
-    def gather(self, examples: Examples, p: Pass, *, x: Any, y: Any, labels: Any) -> Calls:
-        """The next columns of X, and their targets."""
+    def gather(
+        self, examples: Examples, p: Pass, *, x: Any, y: Any, labels: Any, weights: Any = None
+    ) -> Calls:
+        """The next columns of X, their targets, and their weights if they have any."""
 
     def affine(self, theta: Parameters, layer: int, a: Any, *, out: Any) -> Calls:
         """z = w a + b."""
@@ -129,6 +151,9 @@ class Backend(Protocol):
     def output_error(self, cost: Cost, f: Activation, z: Any, a: Any, y: Any, *, out: Any) -> Calls:
         """BP1: delta = ∇ₐC ⊙ f′(z)."""
 
+    def weigh(self, weights: Any, delta: Any) -> Calls:
+        """delta[:, j] ← weights[j] · delta[:, j]."""
+
     def drop(self, a: Any, mask: Any, rate: float, layer: int, p: Pass) -> Calls:
         """mask ← 0 with probability `rate`, else 1; a ← a ⊙ mask. Inverted dropout: see `inputs`."""
 
@@ -144,6 +169,9 @@ class Backend(Protocol):
 
     def measure(self, cost: Cost, f: Activation, z: Any, a: Any, y: Any, labels: Any, p: Pass) -> Calls:
         """Each example's loss and hit, into the pass."""
+
+    def weigh_losses(self, weights: Any, p: Pass) -> Calls:
+        """Each example's loss in the pass ← its weight · its loss."""
 
     def collect(self, a: Any, p: Pass, *, into: Any) -> Calls:
         """The outputs a, into the columns of `into` that the pass has come to."""

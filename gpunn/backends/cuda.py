@@ -168,11 +168,20 @@ class Cuda:
     def numbers(self, n: int) -> Buffer:
         return self._put(np.zeros(n), np.float64)
 
-    def examples(self, X: np.ndarray, labels: np.ndarray | None, targets: np.ndarray | None) -> Examples:
+    def examples(
+        self,
+        X: np.ndarray,
+        labels: np.ndarray | None,
+        targets: np.ndarray | None,
+        smoothing: float = 0.0,
+        weights: np.ndarray | None = None,
+    ) -> Examples:
         return Examples(
             self._put(X, np.uint8 if X.dtype == np.uint8 else None),
             None if labels is None else self._put(labels, np.int64),
             None if targets is None else self._put(targets),
+            smoothing,
+            None if weights is None else self._put(weights),
         )
 
     def new_pass(self, m: int) -> Pass:
@@ -209,13 +218,18 @@ class Cuda:
 
     # verbs
 
-    def gather(self, examples: Examples, p: Pass, *, x: Buffer, y: Buffer, labels: Buffer) -> Calls:
+    def gather(
+        self, examples: Examples, p: Pass, *, x: Buffer, y: Buffer, labels: Buffer, weights: Any = None
+    ) -> Calls:
         calls = self._gather(examples.X, p, x)
         if examples.targets is not None:
             calls += self._gather(examples.targets, p, y)
         if examples.labels is not None:
             calls += self._launch("gather_labels", labels.size, examples.labels, p.order, p.position, labels)
-            calls += self._launch("targets_of", y.size, y.shape[0], labels, y)
+            on, off = examples.on_and_off(y.shape[0])
+            calls += self._launch("targets_of", y.size, y.shape[0], labels, on, off, y)
+        if weights is not None:
+            calls += self._gather(examples.weights, p, weights)
         return calls
 
     def _gather(self, source: Buffer, p: Pass, out: Buffer) -> Calls:
@@ -266,6 +280,9 @@ class Cuda:
         least = randoms.threshold(rate)
         return self._launch("drop", a.size, least, layer, p.key, p.step, mask, a)
 
+    def weigh(self, weights: Buffer, delta: Buffer) -> Calls:
+        return self._launch("weigh", delta.size, delta.shape[0], weights, delta)
+
     def hidden_error(
         self,
         w: Buffer,
@@ -309,6 +326,9 @@ class Cuda:
             threshold = float(cost.threshold)
             calls += self._launch("column_hits", m, n, a, labels, threshold, p.hits, p.position)
         return calls
+
+    def weigh_losses(self, weights: Buffer, p: Pass) -> Calls:
+        return self._launch("weigh_losses", weights.size, weights, p.losses, p.position)
 
     def collect(self, a: Buffer, p: Pass, *, into: Buffer) -> Calls:
         return self._launch("collect", a.size, a.shape[0], a, p.position, into)

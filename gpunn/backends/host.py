@@ -105,8 +105,15 @@ class Host:
     def numbers(self, n: int) -> Array:
         return np.zeros(n)
 
-    def examples(self, X: Array, labels: Array | None, targets: Array | None) -> Examples:
-        return Examples(np.asfortranarray(X), labels, targets)
+    def examples(
+        self,
+        X: Array,
+        labels: Array | None,
+        targets: Array | None,
+        smoothing: float = 0.0,
+        weights: Array | None = None,
+    ) -> Examples:
+        return Examples(np.asfortranarray(X), labels, targets, smoothing, weights)
 
     def new_pass(self, m: int) -> Pass:
         return Pass(np.arange(m), np.zeros(m, self.dtype), np.zeros(m, bool), 0, 0, None, 0)
@@ -137,13 +144,24 @@ class Host:
 
     # verbs
 
-    def gather(self, examples: Examples, p: Pass, *, x: Columns, y: Array, labels: Array) -> Calls:
+    def gather(
+        self,
+        examples: Examples,
+        p: Pass,
+        *,
+        x: Columns,
+        y: Array,
+        labels: Array,
+        weights: Array | None = None,
+    ) -> Calls:
         calls = self._take(examples.X, p, x.ones[:-1])
         if examples.targets is not None:
             calls += self._take(examples.targets, p, y)
         if examples.labels is not None:
             calls += self._take(examples.labels[None], p, labels[None])
-            calls += self._targets_of(labels, y)
+            calls += self._targets_of(labels, y, *examples.on_and_off(len(y)))
+        if weights is not None:
+            calls += self._take(examples.weights, p, weights)
         return calls
 
     def _take(self, source: Array, p: Pass, out: Array) -> Calls:
@@ -156,11 +174,13 @@ class Host:
 
         return [take, partial(np.copyto, out.T, taken, "same_kind")]
 
-    def _targets_of(self, labels: Array, y: Array) -> Calls:
+    def _targets_of(self, labels: Array, y: Array, on: float, off: float) -> Calls:
         if len(y) == 1:
-            return [partial(np.copyto, y[0], labels)]
-        one_hot = np.eye(len(y), dtype=self.dtype)
-        return [partial(np.take, one_hot, labels, 0, y.T, "clip")]
+            of_class = np.array([[off], [on]], self.dtype)
+        else:
+            of_class = np.full((len(y), len(y)), off, self.dtype)
+            np.fill_diagonal(of_class, on)
+        return [partial(np.take, of_class, labels, 0, y.T, "clip")]
 
     def affine(self, theta: Parameters, layer: int, a: Columns, *, out: Array) -> Calls:
         return self._product(float(a.scale), theta.wb[layer], a.ones, 0.0, out)
@@ -262,6 +282,10 @@ class Host:
 
         return [stream, *(call for start in range(0, size, BLOCK) for call in draw(start))]
 
+    def weigh(self, weights: Array, delta: Array) -> Calls:
+        spread = self._scratch(delta)  # NumPy allocates when it broadcasts
+        return [partial(np.copyto, spread, weights), partial(np.multiply, delta, spread, delta)]
+
     def hidden_error(
         self, w: Array, delta: Array, f: Activation, z: Array, a: Columns, mask: Array | None, *, out: Array
     ) -> Calls:
@@ -300,6 +324,15 @@ class Host:
 
             calls.append(hits)
         return calls
+
+    def weigh_losses(self, weights: Array, p: Pass) -> Calls:
+        row = weights[0]
+
+        def weigh() -> None:
+            losses = p.losses[p.position : p.position + len(row)]
+            np.multiply(losses, row, losses)
+
+        return [weigh]
 
     def collect(self, a: Columns, p: Pass, *, into: Array) -> Calls:
         c = a.plain.shape[1]

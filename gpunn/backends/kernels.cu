@@ -88,10 +88,10 @@ extern "C" __global__ void gather_labels(Index m, const Index* all, const Index*
     labels[j] = all[order[*position + j]];
 }
 
-// y[i, j] = 1 where i is the label of column j; a single output is the label itself
-extern "C" __global__ void targets_of(Index count, Index n, const Index* labels, T* y) {
+// y[i, j] = on where i is the label of column j, else off; a single output is on where the label is 1
+extern "C" __global__ void targets_of(Index count, Index n, const Index* labels, T on, T off, T* y) {
     FOR_EACH(i, count)
-    y[i] = n == 1 ? T(labels[i]) : T(labels[i / n] == i % n);
+    y[i] = labels[i / n] == (n == 1 ? 1 : i % n) ? on : off;
 }
 
 // z[:, j] += b
@@ -224,6 +224,18 @@ extern "C" __global__ void hinge_gradient(Index m, Index n, const T* a, const T*
     for (Index i = j * n; i < (j + 1) * n; ++i) count += delta[i] = T(margin(n, a[i], y[i], right) > 0);
     if (n == 1) delta[j] = -(2 * y[j] - 1) * count;
     else for (Index i = j * n; i < (j + 1) * n; ++i) delta[i] -= y[i] * count;
+}
+
+// delta[:, j] *= weights[j]
+extern "C" __global__ void weigh(Index count, Index n, const T* weights, T* delta) {
+    FOR_EACH(i, count)
+    delta[i] *= weights[i / n];
+}
+
+// losses[position + j] *= weights[j]
+extern "C" __global__ void weigh_losses(Index m, const T* weights, T* losses, const Index* position) {
+    FOR_EACH(j, m)
+    losses[*position + j] *= weights[j];
 }
 
 // b = alpha sum_j delta[:, j] + beta b

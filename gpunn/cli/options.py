@@ -58,6 +58,11 @@ L2 = Annotated[float | None, _of_training("Weight decay λ.", "0; adamw 0.01")]
 L1 = Annotated[float, _of_training("λ of Σ|w|, which makes weights 0.")]
 MaxNorm = Annotated[float | None, _of_training("Greatest length of a neuron's incoming weights.", "no bound")]
 ClipNorm = Annotated[float | None, _of_training("Greatest length of the gradient.", "no bound")]
+ClassWeight = Annotated[
+    str | None,
+    _of_training("balanced: a class weighs m / (classes · its examples).", "all alike"),
+]
+LabelSmoothing = Annotated[float, _of_training("ε of the targets (1 − ε) one-hot + ε / classes.")]
 Epochs = Annotated[int | None, _of_training("Passes over the examples.", "10; digits 20", least=1)]
 BatchSize = Annotated[int | None, _of_training("Examples in a mini-batch.", "128; digits 16", least=1)]
 Patience = Annotated[

@@ -16,6 +16,7 @@ from typing import Any
 from gpunn import Dense, EarlyStopping, History, Network, __version__, backends, datasets
 from gpunn.checkpoint import newest
 from gpunn.datasets import Dataset, DataUnavailable
+from gpunn.inputs import check_smoothing, check_weights, check_y
 from gpunn.modelfile import write_whole
 from gpunn.names import look_up
 from gpunn.optimizers import OPTIMIZERS, Optimizer
@@ -46,6 +47,8 @@ class Settings:
     l1: float
     max_norm: float | None
     clip_norm: float | None
+    class_weight: str | None
+    label_smoothing: float
     epochs: int | None
     batch_size: int | None
     patience: int | None
@@ -68,6 +71,7 @@ def train(
     check_writable(output or RUNS)
     dataset = load(data, data_dir)
     net = build_network(settings, dataset)
+    check_targets(settings, dataset, net)
     settings = complete(settings, dataset, net, optimizer)
     be = backends.choose(settings.device, net.dtype, settings.precision)
     if not as_json:
@@ -90,6 +94,8 @@ def train(
         checkpoint=(output or RUNS) / "checkpoints" if settings.checkpoint_every else None,
         checkpoint_every=settings.checkpoint_every or 1,
         resume=resume,
+        class_weight=settings.class_weight,
+        label_smoothing=settings.label_smoothing,
         device=settings.device,
         precision=settings.precision,
         verbose=True,
@@ -149,6 +155,14 @@ def build_network(settings: Settings, dataset: Dataset) -> Network:
         look_up(DTYPES, settings.precision, "precision"),
         input_dropout=settings.input_dropout,
     )
+
+
+def check_targets(settings: Settings, dataset: Dataset, net: Network) -> None:
+    """Find out before the work whether the classes can be weighed and smoothed so."""
+    m, n_out = len(dataset.train.y), net.sizes[-1]
+    y = check_y(dataset.train.y, m, n_out)
+    check_weights(None, settings.class_weight, y, m, n_out)
+    check_smoothing(settings.label_smoothing, y, net.cost)
 
 
 def complete(settings: Settings, dataset: Dataset, net: Network, optimizer: Any) -> Settings:
