@@ -1,0 +1,80 @@
+"""What back-propagation spares: one forward pass for every weight."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import gpunn
+from benchmarks.reproductions.common import Claim, Finding, Reproduction, dense, parameters
+
+CLAIM = Claim(
+    "gradient-check",
+    "Differences (C(w + ε) − C(w)) / ε agree with back-propagation, but for a million weights they need a "
+    "million and one forward passes where back-propagation costs about as much as a few.",
+    "Nielsen, Neural Networks and Deep Learning, chapter 2, equation 46, 'In what sense is backpropagation a "
+    "fast algorithm?'",
+)
+EPSILON = 1e-6
+SMALL = (8, 6, 4)
+BIG = (784, 1000, 210, 10)  # 996,100 weights
+BATCH = 10
+
+
+def measure(folder: Path | None = None) -> Finding:
+    """Agreement on a small network, in float64; the cost of each on one of a million weights."""
+    X, labels = examples(SMALL)
+    apart, passes, n = compare(build(SMALL, "float64"), X, labels)
+    big = build(BIG, "float32")
+    X, labels = examples(BIG)
+    forward = fastest(lambda: big.evaluate(X, labels))
+    backward = fastest(lambda: big.gradients(X, labels))
+    weights = sum(w.size for w in big.weights)
+    measured = (
+        f"{n} differences agree to {apart:.0e}, at {passes} forward passes; {weights:,} weights: a pass "
+        f"{1e3 * forward:.1f} ms, so {(weights + 1) * forward / 60:.0f} min of passes against "
+        f"{1e3 * backward:.1f} ms with back-propagation ({backward / forward:.1f} passes)"
+    )
+    return CLAIM.finding(measured, apart < 1e-5 and passes == n + 1 and backward < 10 * forward)
+
+
+def build(sizes: tuple[int, ...], dtype: str) -> gpunn.Network:
+    """Sigmoids with the quadratic cost, as in the book."""
+    return gpunn.Network(sizes[0], dense(sizes[1:], "sigmoid", "sigmoid", "scaled"), "quadratic", 0, dtype)
+
+
+def examples(sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """A mini-batch for a network of those sizes: X (n_0, m) from N(0, 1), labels (m,)."""
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((sizes[0], BATCH)), rng.integers(0, sizes[-1], BATCH)
+
+
+def compare(net: gpunn.Network, X: np.ndarray, labels: np.ndarray) -> tuple[float, int, int]:
+    """The largest difference relative to the largest gradient, the forward passes it took, the parameters."""
+    dw, db = zip(*net.gradients(X, labels), strict=True)
+    unmoved, passes, worst = net.evaluate(X, labels)[0], 1, 0.0
+    for theta, gradient in zip(parameters(net), [*dw, *db], strict=True):
+        for index in np.ndindex(theta.shape):
+            kept = theta[index]
+            theta[index] = kept + EPSILON
+            moved, passes = net.evaluate(X, labels)[0], passes + 1
+            theta[index] = kept
+            worst = max(worst, abs((moved - unmoved) / EPSILON - gradient[index]))
+    largest = max(float(np.abs(g).max()) for g in [*dw, *db])
+    return worst / largest, passes, net.parameters
+
+
+def fastest(work: Callable[[], object], times: int = 9) -> float:
+    """The least of its seconds: what else the machine does only adds to them."""
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+REPRODUCTION = Reproduction(CLAIM, measure)
