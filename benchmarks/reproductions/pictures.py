@@ -126,7 +126,7 @@ def deviations(found: Mapping[tuple[str, str], Sequence[float]], path: Path) -> 
                     color=colour,
                     linewidth=width,
                     marker="o",
-                    markersize=3 + width,
+                    markersize=5,
                     label=name,
                 )
             ax.set_yscale("log")
@@ -155,7 +155,7 @@ def costs(found: Mapping[str, Sequence[float]], target: float, path: Path) -> Pa
         ax.set_xlim(0, max(map(len, found.values())))
         ax.set_yscale("log")
         ax.set_xlabel("epochs", color=SOFT)
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, loc="center right")
         frame(ax)
         return save(drawn, path)
 
