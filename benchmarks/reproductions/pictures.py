@@ -155,7 +155,7 @@ def costs(found: Mapping[str, Sequence[float]], target: float, path: Path) -> Pa
         ax.set_xlim(0, max(map(len, found.values())))
         ax.set_yscale("log")
         ax.set_xlabel("epochs", color=SOFT)
-        ax.legend(frameon=False, loc="center right")
+        ax.legend(frameon=False, loc="center right", bbox_to_anchor=(1, 0.28))
         frame(ax)
         return save(drawn, path)
 
