@@ -241,7 +241,7 @@ def test_killed_and_resumed_is_the_same_to_the_bit(tmp_path: Path, how: tuple[st
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, timeout=120)
     result = json.loads(done.stdout)
     assert result["same"]
-    assert result["killed"] >= (how[0] != "random")  # on a busy machine, training may be the faster one
+    assert result["killed"] >= (3 if how[0] == "random" else 1)
     assert result["writing"] >= (how[0] in ("fsync", "replace"))
     assert result["left"] == ["epoch-000039.safetensors", "epoch-000040.safetensors"]
 
