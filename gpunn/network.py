@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from gpunn import activations, backends, costs, initializers, modelfile, optimizers, schedules, trainer
 from gpunn.activations import Activation
+from gpunn.augmentation import Augmentation
 from gpunn.backends.base import Backend
 from gpunn.checkpoint import Checkpoints, Keeper, described, fingerprint, sigterm_as_ctrl_c
 from gpunn.costs import Cost
@@ -170,6 +171,7 @@ class Network:
         batch_size: int = 32,
         optimizer: str | Optimizer = "sgd",
         schedule: str | Schedule | None = None,
+        augmentation: Augmentation | None = None,
         validation: float | tuple[ArrayLike, ArrayLike] | None = None,
         stop: EarlyStopping | None = None,
         sample_weight: ArrayLike | None = None,
@@ -189,7 +191,8 @@ class Network:
         X (n_in, m): uint8 is taken as pixels and scaled by 1/255. y: class labels (m,) or targets
         (n_out, m). Column-major X is used where it lies; anything else is copied once.
         schedule: a name (`gpunn.schedules.SCHEDULES`) or a function from progress in [0, 1) to the factor of
-        the learning rate at that step. validation: (X, y), measured after every epoch, or the share of the
+        the learning rate at that step. augmentation: what the images may be shown as, anew in every epoch.
+        validation: (X, y), measured after every epoch, or the share of the
         examples to hold out for that, such as 0.1, drawn class by class where y is classes. stop: when to
         stop before the last epoch. device: auto, cpu, cuda or cuda:N.
         sample_weight (m,), class_weight ("balanced", {label: weight} or an array): each example's gradient
@@ -216,6 +219,8 @@ class Network:
         _at_least_one("batch_size", batch_size)
         if stop:
             stop.check(validated=validation is not None, classes=y_.labels is not None)
+        if augmentation:
+            augmentation.check(self.sizes[0])
         keeper = None
         if checkpoint is not None:
             what = {
@@ -226,6 +231,7 @@ class Network:
                 "validation": _described_validation(validation),
                 "batch size": str(batch_size),
                 "optimizer": described(optimizers.get(optimizer)),
+                "augmentation": described(augmentation),
                 "schedule": _described_schedule(schedule, epochs),
                 "early stopping": described(stop),
                 "precision": precision or str(self.dtype),
@@ -264,6 +270,7 @@ class Network:
                     batch_size=min(batch_size, len(order)),
                     optimizer=optimizers.get(optimizer),
                     rng=self.rng,
+                    augmentation=augmentation,
                     schedule=schedules.get(schedule),
                     evaluation=evaluation,
                     stop=stop,

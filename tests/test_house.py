@@ -22,10 +22,10 @@ PACKAGE = Path(gpunn.__file__).parent
 # from the bottom up: a module may import from the rows before its own
 ROWS = [
     {"names", "history", "parameters", "rates", "randoms", "initializers", "py.typed"},
-    {"activations", "reference", "schedules"},
+    {"activations", "augmentation", "reference", "schedules"},
     {"costs", "modelfile", "progress"},
     {"backends.base", "inputs"},
-    {"backends.host_vectors", "backends.cuda", "optimizers", "stopping"},
+    {"backends.host_images", "backends.host_vectors", "backends.cuda", "optimizers", "stopping"},
     {"backends.host"},
     {"backends", "workspace", "checkpoint"},
     {"backprop"},

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpunn.activations import Activation, Calls
+from gpunn.augmentation import Augmentation
 from gpunn.costs import Cost
 from gpunn.parameters import Layout, Parameters
 from gpunn.rates import Rates, Scalar
@@ -131,6 +132,9 @@ class Backend(Protocol):
         self, examples: Examples, p: Pass, *, x: Any, y: Any, labels: Any, weights: Any = None
     ) -> Calls:
         """The next columns of X, their targets, and their weights if they have any."""
+
+    def distort(self, augmentation: Augmentation, x: Any, p: Pass) -> Calls:
+        """x (n_0, m) ← what the pass shows of these images, in place."""
 
     def affine(self, theta: Parameters, layer: int, a: Any, *, out: Any) -> Calls:
         """z = w a + b."""

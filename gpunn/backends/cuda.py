@@ -18,6 +18,7 @@ import numpy as np
 
 from gpunn import randoms
 from gpunn.activations import Activation, Call, Calls
+from gpunn.augmentation import Augmentation
 from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, BackendError, Examples, Pass
 from gpunn.costs import Cost
 from gpunn.parameters import NORM_COLUMNS, Layout, Parameters
@@ -237,6 +238,22 @@ class Cuda:
         if source.dtype == np.uint8:
             return self._launch("gather_bytes", *where, UINT8_SCALE, out)
         return self._launch("gather_values", *where, out)
+
+    def distort(self, augmentation: Augmentation, x: Buffer, p: Pass) -> Calls:
+        (height, width), (n, m) = augmentation.shape, x.shape
+        images, drawn = self.matrix(n, m), (p.key, p.position)
+        calls = self._launch("copy", x.size, x, images)
+        down, aside = self.zero, self.zero
+        if augmentation.elastic:
+            along_row, along_column = (self._put(augmentation.smoothing(k)) for k in (width, height))
+            fields = self.matrix(n, m), self.matrix(n, m)
+            down, aside = self.matrix(n, m), self.matrix(n, m)
+            sides = height, width
+            calls += self._launch("noise_along_rows", x.size, *sides, along_row, *drawn, *fields)
+            calls += self._launch("along_columns", x.size, *sides, along_column, *fields, down, aside)
+        most = [float(v) for v in (np.radians(augmentation.rotate), augmentation.scale, augmentation.shift)]
+        bent = float(augmentation.elastic), down, aside
+        return [*calls, *self._launch("distort", x.size, height, width, *drawn, *most, *bent, images, x)]
 
     def affine(self, theta: Parameters, layer: int, a: Buffer, *, out: Buffer) -> Calls:
         return [

@@ -16,7 +16,9 @@ from scipy.linalg import blas
 
 from gpunn import randoms
 from gpunn.activations import Activation, Array, Calls, constant
+from gpunn.augmentation import Augmentation
 from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, Examples, Pass
+from gpunn.backends.host_images import distort
 from gpunn.backends.host_vectors import Vectors
 from gpunn.costs import Cost
 from gpunn.parameters import Layout, Parameters
@@ -168,6 +170,9 @@ class Host(Vectors):
             of_class = np.full((len(y), len(y)), off, self.dtype)
             np.fill_diagonal(of_class, on)
         return [partial(np.take, of_class, labels, 0, y.T, "clip")]
+
+    def distort(self, augmentation: Augmentation, x: Columns, p: Pass) -> Calls:
+        return distort(augmentation, x.ones[:-1], p, self._gemm)
 
     def affine(self, theta: Parameters, layer: int, a: Columns, *, out: Array) -> Calls:
         return self._product(float(a.scale), theta.wb[layer], a.ones, 0.0, out)
