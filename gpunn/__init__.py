@@ -2,7 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from gpunn import datasets, reference, schedules
+from gpunn import callbacks, datasets, reference, schedules
 from gpunn.activations import ACTIVATIONS, Activation
 from gpunn.augmentation import Augmentation
 from gpunn.backends import BackendError
@@ -43,6 +43,7 @@ __all__ = [
     "RMSProp",
     "Record",
     "ReduceOnPlateau",
+    "callbacks",
     "check_gradients",
     "datasets",
     "layer_statistics",

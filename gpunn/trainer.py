@@ -20,7 +20,7 @@ from gpunn.backends.base import Backend, Examples, Pass
 from gpunn.backprop import backpropagate, feedforward
 from gpunn.checkpoint import Keeper, State
 from gpunn.costs import Cost
-from gpunn.history import History, Record
+from gpunn.history import Callback, History, Record
 from gpunn.optimizers import Optimizer, Update
 from gpunn.parameters import Layout, Parameters
 from gpunn.schedules import ReduceOnPlateau, Schedule
@@ -162,7 +162,7 @@ def train(
     stop: EarlyStopping | None = None,
     keeper: Keeper | None = None,
     progress: Progress | None = None,
-    on_epoch_end: Callable[[Record], object] | None = None,
+    on_epoch_end: Callback | None = None,
 ) -> History:
     """Train the model's θ for some epochs on the examples of `order`, indices of any arrangement.
 
@@ -205,8 +205,9 @@ def train(
                 watch.observe(record)
             if keeper:
                 keeper.epoch_done()
-            if on_epoch_end:
-                on_epoch_end(record)
+            if on_epoch_end and on_epoch_end(record) is True:
+                history.stopped = "callback"
+                break
         if not np.isfinite(be.download(model.theta.flat)).all():
             raise Diverged(f"the weights overflowed in the last step of epoch {len(history)}: {ADVICE}")
     except KeyboardInterrupt:

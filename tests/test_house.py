@@ -24,6 +24,7 @@ ROWS = [
     {"names", "history", "parameters", "rates", "randoms", "initializers", "py.typed"},
     {"activations", "augmentation", "reference", "schedules"},
     {"costs", "modelfile", "progress"},
+    {"callbacks"},
     {"backends.base", "inputs"},
     {"backends.host_images", "backends.host_vectors", "backends.cuda", "optimizers", "stopping"},
     {"backends.host"},
