@@ -32,7 +32,8 @@ class Cost:
     cuda_columns: the same as kernels of kernels.cu, of a thread a column, for a cost that couples outputs.
     pairs_with: the activation for which f′ ⊙ ∂C/∂a is just a − y.
     loss_of_z(z, y, out), cuda_of_z: the loss written in z for that activation, where it is safer so.
-    domain: the open interval of outputs that it is defined for; beyond, it is taken to be level.
+    domain: the open interval of outputs that it is defined for, beyond which it is taken to be level; targets
+        may be at its ends too.
     of_labels: it is only defined for class labels.
     threshold: a single output above it means class 1.
     """

@@ -70,6 +70,16 @@ def _check_labels(y: np.ndarray, classes: int) -> np.ndarray:
     return labels
 
 
+def check_range(targets: np.ndarray, least: float, most: float, cost: str) -> None:
+    """ValueError where a target is not in [least, most]."""
+    outside = (targets < least) | (targets > most)
+    if outside.any():
+        first = tuple(int(i) for i in np.argwhere(outside)[0])
+        rule = f"in [{least:g}, {most:g}]" if np.isfinite(most) else f"of {least:g} or more"
+        where = ", ".join(map(str, first))
+        raise ValueError(f"{cost} needs targets {rule}, but y[{where}] is {targets[first]:g}")
+
+
 def check_smoothing(epsilon: float, y: Targets, cost: Cost) -> None:
     """ValueError unless ε is in [0, 1), and 0 where y is not labels or the cost needs them as they are."""
     if not 0 <= epsilon < 1:

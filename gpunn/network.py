@@ -19,7 +19,7 @@ from gpunn.backends.base import NORM_EPSILON, Backend
 from gpunn.checkpoint import Checkpoints, Keeper, described, fingerprint, sigterm_as_ctrl_c
 from gpunn.costs import Cost
 from gpunn.history import Callback, History, Record
-from gpunn.inputs import ClassWeight, Targets, check_smoothing, check_weights, check_X, check_y
+from gpunn.inputs import ClassWeight, Targets, check_range, check_smoothing, check_weights, check_X, check_y
 from gpunn.names import look_up
 from gpunn.optimizers import Collect, Optimizer
 from gpunn.parameters import Layout, Parameters
@@ -337,6 +337,8 @@ class Network:
         targets = check_y(y, m, self.sizes[-1])
         if self.cost.of_labels and targets.labels is None:
             raise ValueError(f"{self.cost.name} needs class labels ({m},), not targets")
+        if targets.targets is not None:
+            check_range(targets.targets, *self.cost.domain, self.cost.name)
         return targets
 
     def _on(self, be: Backend, y: Targets | None = None) -> trainer.Model:

@@ -144,7 +144,9 @@ class Evaluation:
 
 
 def mean(values: np.ndarray) -> float:
-    return float(np.mean(values, dtype=np.float64))
+    """In float64; infinite where even their sum is too large for that."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.mean(values, dtype=np.float64))
 
 
 def train(
@@ -192,12 +194,13 @@ def train(
             run(stages, progress)
             losses, hits = be.results(p)
             seconds = time.perf_counter() - start
-            if not np.isfinite(losses).all():
+            loss = mean(losses)
+            if not np.isfinite(loss):
                 be.copy(before, into=model.theta.flat)
                 raise Diverged(_advice(losses, epoch, batch_size))
             accuracy = mean(hits) if examples.labels is not None else None
             val_loss, val_accuracy = evaluation() if evaluation else (None, None)
-            record = Record(epoch, mean(losses), accuracy, val_loss, val_accuracy, seconds, m / seconds)
+            record = Record(epoch, loss, accuracy, val_loss, val_accuracy, seconds, m / seconds)
             history.records.append(record)
             if isinstance(schedule, ReduceOnPlateau):
                 schedule.observe(record)
@@ -226,5 +229,5 @@ def learning_rates(schedule: Schedule, eta: float, epoch: int, epochs: int, step
 
 
 def _advice(losses: np.ndarray, epoch: int, batch_size: int) -> str:
-    first = int(np.argmax(~np.isfinite(losses)))
+    first = int(np.argmax(np.where(np.isfinite(losses), losses, np.inf)))
     return f"the cost became {losses[first]} in epoch {epoch}, step {first // batch_size + 1}: {ADVICE}"

@@ -73,6 +73,23 @@ def test_poisson_is_level_where_it_is_not_defined(backend: MakeBackend) -> None:
     assert np.isfinite(net.evaluate(X, Y)[0])
 
 
+@pytest.mark.parametrize(
+    ("cost", "output", "y", "message"),
+    [
+        (
+            "poisson",
+            "softplus",
+            [[1.0, 2.0, -1.0]],
+            r"poisson needs targets of 0 or more, but y\[0, 2\] is -1",
+        ),
+        ("binary-cross-entropy", "sigmoid", [[0.5, 1.5, 0]], r"targets in \[0, 1\], but y\[0, 1\] is 1.5"),
+    ],
+)
+def test_targets_outside_the_domain_are_refused(cost: str, output: str, y: list, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Network(2, [Dense(1, output)], cost).fit(np.zeros((2, 3)), y)
+
+
 def test_poisson_finds_the_rate(backend: MakeBackend) -> None:
     net = linear("poisson", n_out=1, output="softplus")
     y = np.random.default_rng(1).poisson(3, (1, 300))

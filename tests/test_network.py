@@ -348,6 +348,12 @@ class TestRefusals:
             net.fit(X, Y, epochs=1, batch_size=40, optimizer=gpunn.SGD(1e39))
 
 
+def test_losses_too_large_to_be_added_stop_training_too(backend: MakeBackend) -> None:
+    net = Network(1, [Dense(1, "identity")], dtype="float64", seed=0)
+    with pytest.raises(gpunn.Diverged, match=r"the cost became 7.2\d*e\+307 in epoch 1, step 1"):
+        net.fit(np.ones((1, 4)), np.full((1, 4), 1.2e154), epochs=3, batch_size=4)
+
+
 def test_ctrl_c_keeps_what_was_learnt() -> None:
     """Ctrl-C in the middle of the twelfth epoch, which has five steps."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background may ignore it
