@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -68,6 +68,10 @@ class Cost:
             gradient=lambda a, y, out: [lambda: np.copyto(out, gradient(a, y))],
             cuda=cuda,
         )
+
+    def __reduce__(self) -> Any:
+        """Pickled by name, where it has one of ours."""
+        return (get, (self.name,)) if has_name(self) else super().__reduce_ex__(2)
 
     def defined_after(self, f: Activation) -> bool:
         """Whether all values of this activation are in the domain."""
@@ -346,6 +350,7 @@ _ALL = [
         _poisson,
         _poisson_gradient,
         cuda=("above_zero(a) - y * log(above_zero(a))", "a > TINY ? 1 - y / a : T(0)"),
+        pairs_with="exp",
         domain=(0, math.inf),
     ),
     Cost(

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -26,8 +26,9 @@ from gpunn.parameters import Layout, Parameters
 from gpunn.progress import ProgressBar
 from gpunn.schedules import ReduceOnPlateau, Schedule
 from gpunn.stopping import EarlyStopping, hold_out
+from gpunn.trainer import Arrange, OptimizerState, Score
 
-Share = float | int  # of the examples, held out for validation
+Validation: TypeAlias = "float | np.ndarray | tuple[ArrayLike, ArrayLike] | None"
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,21 @@ class Network:
             if norm := self._theta.norm[l]:
                 norm["gamma"][:] = norm["variance"][:] = 1
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled as it is, θ as the flat vector alone."""
+        return {**vars(self), "_theta": self.theta}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._theta = Parameters(self.layout, state["_theta"], self.dtype.itemsize)
+
     # what it is
+
+    @property
+    def theta(self) -> np.ndarray:
+        """A view of all the parameters as one vector, laid out as `gpunn.parameters` says."""
+        flat: np.ndarray = self._theta.flat
+        return flat
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -184,7 +199,9 @@ class Network:
         optimizer: str | Optimizer = "sgd",
         schedule: str | Schedule | None = None,
         augmentation: Augmentation | None = None,
-        validation: float | tuple[ArrayLike, ArrayLike] | None = None,
+        shuffle: bool | Arrange = True,
+        validation: Validation = None,
+        score: Score | None = None,
         stop: EarlyStopping | None = None,
         sample_weight: ArrayLike | None = None,
         class_weight: ClassWeight | None = None,
@@ -197,6 +214,7 @@ class Network:
         checkpoint_every: int = 1,
         keep: int = 2,
         resume: bool = False,
+        optimizer_state: OptimizerState | None = None,
     ) -> History:
         """Train by mini-batch gradient descent; the network is left with the last epoch's weights.
 
@@ -204,9 +222,12 @@ class Network:
         (n_out, m). Column-major X is used where it lies; anything else is copied once.
         schedule: a name (`gpunn.schedules.SCHEDULES`) or a function from progress in [0, 1) to the factor of
         the learning rate at that step. augmentation: what the images may be shown as, anew in every epoch.
-        validation: (X, y), measured after every epoch, or the share of the
-        examples to hold out for that, such as 0.1, drawn class by class where y is classes. stop: when to
-        stop before the last epoch. device: auto, cpu, cuda or cuda:N.
+        shuffle: False leaves the examples in their order; a function is given the indices of those to train
+        on before every epoch, and returns them as they are to come.
+        validation: (X, y), measured after every epoch, or which examples to hold out for that: their indices
+        (k,), or the share of them, such as 0.1, drawn class by class where y is classes. score: a function of
+        the outputs (n_out, k) for the validation, recorded as `validation_score`; more is better. stop: when
+        to stop before the last epoch. device: auto, cpu, cuda or cuda:N.
         sample_weight (m,), class_weight ("balanced", {label: weight} or an array): each example's gradient
         and recorded loss are multiplied by both as given, and averaged over the number of examples, not over
         the weights' sum. label_smoothing: ε in [0, 1); labels' targets become (1 − ε) one-hot + ε / n_out.
@@ -214,6 +235,8 @@ class Network:
         precision: the network's dtype, or on CUDA "tf32" or "bf16" products. verbose: a progress bar.
         on_epoch_end: a function, or several, called with each epoch's record while the network has its
         weights; training ends where one of them returns True (`gpunn.callbacks` has some).
+        optimizer_state: a dictionary in which the optimizer leaves its velocity or moments, and from which it
+        goes on in the next `fit` that is given it; an empty one to begin with.
 
         checkpoint: a folder to keep the state of training in, after every `checkpoint_every` epochs and the
         last, the newest `keep` of them. resume: go on from the newest one, or from the start where there is
@@ -231,8 +254,10 @@ class Network:
         check_smoothing(label_smoothing, y_, self.cost)
         _at_least_one("epochs", epochs)
         _at_least_one("batch_size", batch_size)
+        if score and validation is None:
+            raise ValueError("score needs a validation set: give fit validation=…")
         if stop:
-            stop.check(validated=validation is not None, classes=y_.labels is not None)
+            stop.check(validation is not None, classes=y_.labels is not None, scored=score is not None)
         if augmentation:
             augmentation.check(self.sizes[0])
         keeper = None
@@ -247,6 +272,7 @@ class Network:
                 "optimizer": described(optimizers.get(optimizer)),
                 "augmentation": described(augmentation),
                 "schedule": _described_schedule(schedule, epochs),
+                "order": described(shuffle),
                 "early stopping": described(stop),
                 "precision": precision or str(self.dtype),
             }
@@ -258,12 +284,12 @@ class Network:
         model = self._on(be, y_)
         examples = be.examples(X, y_.labels, y_.targets, label_smoothing, weights)
         order, evaluation = np.arange(m), None
-        if isinstance(validation, Share):
+        if isinstance(validation, tuple):
+            evaluation = self._evaluation(model, *validation, score)
+        elif validation is not None:
             order, held_out = hold_out(validation, y_.labels, m, self.rng)
             plain = replace(examples, smoothing=0.0, weights=None)
-            evaluation = trainer.Evaluation(model, plain, held_out)
-        elif validation is not None:
-            evaluation = self._evaluation(model, *validation)
+            evaluation = trainer.Evaluation(model, plain, held_out, score)
         callbacks = [on_epoch_end] if callable(on_epoch_end) else list(on_epoch_end or [])
         done = keeper.epochs_done if keeper else 0
         with (
@@ -274,7 +300,7 @@ class Network:
             def after(record: Record) -> bool:
                 bar.epoch(record)
                 if callbacks:
-                    self._theta.flat[:] = be.download(model.theta.flat)
+                    self.theta[:] = be.download(model.theta.flat)
                 answers = [callback(record) for callback in callbacks]
                 return any(answer is True for answer in answers)
 
@@ -287,6 +313,8 @@ class Network:
                     batch_size=min(batch_size, len(order)),
                     optimizer=optimizers.get(optimizer),
                     rng=self.rng,
+                    arrange=shuffle if callable(shuffle) else None if shuffle else np.asarray,
+                    optimizer_state=optimizer_state,
                     augmentation=augmentation,
                     schedule=schedules.get(schedule),
                     evaluation=evaluation,
@@ -296,7 +324,7 @@ class Network:
                     on_epoch_end=after,
                 )
             finally:
-                self._theta.flat[:] = be.download(model.theta.flat)
+                self.theta[:] = be.download(model.theta.flat)
 
     def forward(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
         """The outputs a[L] (n_out, m) for X (n_in, m)."""
@@ -316,7 +344,8 @@ class Network:
     def evaluate(self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu") -> tuple[float, float | None]:
         """(loss, accuracy), means over the examples; accuracy is None where y is not classes."""
         be = backends.choose(device, self.dtype)
-        return self._evaluation(self._on(be), X, y)()
+        loss, accuracy, _ = self._evaluation(self._on(be), X, y)()
+        return loss, accuracy
 
     def gradients(
         self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu"
@@ -351,11 +380,13 @@ class Network:
         f = [activations.ACTIVATIONS["identity"], *(layer.f for layer in self.layers)]
         return trainer.Model(be, self.layout, f, cost, theta, self.dropout)
 
-    def _evaluation(self, model: trainer.Model, X: ArrayLike, y: ArrayLike) -> trainer.Evaluation:
+    def _evaluation(
+        self, model: trainer.Model, X: ArrayLike, y: ArrayLike, score: Score | None = None
+    ) -> trainer.Evaluation:
         X = check_X(X, self.sizes[0])
         y_ = self._check_y(y, X.shape[1])
         examples = model.be.examples(X, y_.labels, y_.targets)
-        return trainer.Evaluation(model, examples, np.arange(X.shape[1]))
+        return trainer.Evaluation(model, examples, np.arange(X.shape[1]), score)
 
     # keeping it
 
@@ -435,10 +466,10 @@ def _check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     return np.dtype(dtype)
 
 
-def _described_validation(validation: float | tuple[ArrayLike, ArrayLike] | None) -> str:
-    if validation is None or isinstance(validation, Share):
+def _described_validation(validation: Validation) -> str:
+    if validation is None or isinstance(validation, float | int):
         return described(validation)
-    return fingerprint(*map(np.asarray, validation))
+    return fingerprint(*map(np.asarray, validation if isinstance(validation, tuple) else [validation]))
 
 
 def _described_schedule(schedule: str | Schedule | None, epochs: int) -> str:

@@ -34,6 +34,9 @@ FORWARD_BATCH = 512  # columns at a time where there is nothing to learn
 ADVICE = "try a smaller learning rate, or inputs scaled to about ±1"
 
 Progress = Callable[[int], object]
+Arrange = Callable[[np.ndarray], np.ndarray]  # the examples' indices before every epoch
+Score = Callable[[np.ndarray], float]  # of outputs (n_out, m); better when more
+OptimizerState = dict[str, np.ndarray]  # velocity, moments, steps, each flat, by name
 
 
 class Diverged(FloatingPointError):
@@ -129,18 +132,22 @@ def run(stages: Sequence[Stage], progress: Progress | None = None) -> None:
 
 
 class Evaluation:
-    """Loss and accuracy of a model over some examples, `order`, bound once, run after every epoch."""
+    """Loss, accuracy and score of a model over some examples, `order`, bound once, run after every epoch."""
 
-    def __init__(self, model: Model, examples: Examples, order: np.ndarray) -> None:
-        self.be, self.p, self.order = model.be, model.be.new_pass(len(order)), order
+    def __init__(
+        self, model: Model, examples: Examples, order: np.ndarray, score: Score | None = None
+    ) -> None:
+        self.be, self.p, self.order, self.score = model.be, model.be.new_pass(len(order)), order, score
         self.has_labels = examples.labels is not None
-        self.stages = bind(model, examples, self.p, len(order), FORWARD_BATCH)
+        self.outputs = self.be.matrix(model.layout.sizes[-1], len(order)) if score else None
+        self.stages = bind(model, examples, self.p, len(order), FORWARD_BATCH, outputs=self.outputs)
 
-    def __call__(self) -> tuple[float, float | None]:
+    def __call__(self) -> tuple[float, float | None, float | None]:
         self.be.begin(self.p, self.order)
         run(self.stages)
         losses, hits = self.be.results(self.p)
-        return mean(losses), mean(hits) if self.has_labels else None
+        score = float(self.score(self.be.download(self.outputs))) if self.score else None
+        return mean(losses), mean(hits) if self.has_labels else None, score
 
 
 def mean(values: np.ndarray) -> float:
@@ -158,6 +165,8 @@ def train(
     batch_size: int,
     optimizer: Optimizer,
     rng: np.random.Generator,
+    arrange: Arrange | None = None,
+    optimizer_state: OptimizerState | None = None,
     augmentation: Augmentation | None = None,
     schedule: Schedule | None = None,
     evaluation: Evaluation | None = None,
@@ -168,12 +177,17 @@ def train(
 ) -> History:
     """Train the model's θ for some epochs on the examples of `order`, indices of any arrangement.
 
-    Ctrl-C ends it and keeps what was learnt, and stop may. keeper: keeps checkpoints, or goes on from one.
+    Ctrl-C ends it and keeps what was learnt; stop may end it, and on_epoch_end by returning True. arrange:
+    what becomes of `order` before every epoch, usually a permutation. optimizer_state: to go on from, if it
+    holds one, and to be left in. keeper: keeps checkpoints, or goes on from one.
     Raises Diverged when the cost is no longer finite, with θ as it was before that epoch.
     """
     be, m = model.be, len(order)
     history, p = History(be.description), be.new_pass(m)
     update = optimizer.bind(be, model.layout, model.theta)
+    if optimizer_state:
+        take_up(optimizer_state, update)
+    arrange = arrange or rng.permutation
     scheduled = schedule is not None
     how: dict[str, Any] = {"update": update, "scheduled": scheduled, "augmentation": augmentation}
     stages = bind(model, examples, p, m, batch_size, training=True, **how)
@@ -190,7 +204,7 @@ def train(
             start = time.perf_counter()
             etas = schedule and learning_rates(schedule, optimizer.learning_rate, epoch, epochs, steps)
             key = int(rng.integers(1 << 32)) if augmentation or any(model.dropout) else 0
-            be.begin(p, rng.permutation(order), etas, key)
+            be.begin(p, arrange(order), etas, key)
             run(stages, progress)
             losses, hits = be.results(p)
             seconds = time.perf_counter() - start
@@ -199,8 +213,8 @@ def train(
                 be.copy(before, into=model.theta.flat)
                 raise Diverged(_advice(losses, epoch, batch_size))
             accuracy = mean(hits) if examples.labels is not None else None
-            val_loss, val_accuracy = evaluation() if evaluation else (None, None)
-            record = Record(epoch, loss, accuracy, val_loss, val_accuracy, seconds, m / seconds)
+            val_loss, val_accuracy, val_score = evaluation() if evaluation else (None, None, None)
+            record = Record(epoch, loss, accuracy, val_loss, val_accuracy, seconds, m / seconds, val_score)
             history.records.append(record)
             if isinstance(schedule, ReduceOnPlateau):
                 schedule.observe(record)
@@ -219,7 +233,20 @@ def train(
         keeper.flush()
     if watch:
         watch.restore()
+    if optimizer_state is not None:
+        optimizer_state |= {name: be.download(array) for name, array in update.state().items()}
     return history
+
+
+def take_up(state: OptimizerState, update: Update) -> None:
+    """Go on from what an earlier update of the same kind left. ValueError where it was another kind."""
+    arrays = update.state()
+    if {name: len(array) for name, array in state.items()} != {n: len(a) for n, a in arrays.items()}:
+        raise ValueError(
+            "optimizer_state is of another optimizer or another network: begin with an empty one"
+        )
+    for name, array in arrays.items():
+        update.be.restore(state[name], into=array)
 
 
 def learning_rates(schedule: Schedule, eta: float, epoch: int, epochs: int, steps: int) -> np.ndarray:

@@ -121,7 +121,7 @@ class TestLearning:
         kept = json.loads(history.to_json())
         assert kept["records"][0].keys() == {
             "epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "seconds",
-            "examples_per_second",
+            "examples_per_second", "validation_score",
         }  # fmt: skip
 
     def test_same_seed_same_weights(self, backend: MakeBackend) -> None:
