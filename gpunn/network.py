@@ -219,7 +219,8 @@ class Network:
         """Train by mini-batch gradient descent; the network is left with the last epoch's weights.
 
         X (n_in, m): uint8 is taken as pixels and scaled by 1/255. y: class labels (m,) or targets
-        (n_out, m). Column-major X is used where it lies; anything else is copied once.
+        (n_out, m). Column-major X is used where it lies; anything else is copied once. Of a scipy.sparse X
+        the CPU writes out the zeros of a few mini-batches at a time.
         schedule: a name (`gpunn.schedules.SCHEDULES`) or a function from progress in [0, 1) to the factor of
         the learning rate at that step. augmentation: what the images may be shown as, anew in every epoch.
         shuffle: False leaves the examples in their order; a function is given the indices of those to train

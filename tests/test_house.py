@@ -32,7 +32,14 @@ ROWS = [
     {"backprop"},
     {"trainer"},
     {"network"},
-    {"checks", "statistics", "datasets"},
+    {"checks", "statistics", "datasets", "fullbatch"},
+    {"estimators.settings", "estimators.course", "estimators.rows"},
+    {"estimators.judging"},
+    {"estimators.solvers"},
+    {"estimators.base"},
+    {"estimators.classifier"},
+    {"estimators.regressor"},
+    {"estimators"},
 ]
 
 
