@@ -423,7 +423,7 @@ class Network:
     def _lessons(
         self, learner: Learner, given: Given, validation: Validation, score: Score | None
     ) -> tuple[Lessons, Evaluation | None, int]:
-        """What to learn from, where all examples are at hand; on which to validate; how many the first are."""
+        """What to learn from, where all examples are at hand; what to validate on; how many they are."""
         examples, order = given.load(learner.model.be), np.arange(given.X.shape[1])
         if validation is None or isinstance(validation, tuple):
             evaluation = self._evaluation(learner.model, validation, score)
