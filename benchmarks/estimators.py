@@ -1,9 +1,10 @@
 """`python -m benchmarks.estimators`: gpunn's estimators beside scikit-learn's, on its own data sets.
 
-How good: defaults after a StandardScaler (of diabetes' targets too), ten seeds, of which each draws the split and the network; both
-train on the same rows, and the differences are taken seed by seed. How fast: the whole of `fit` for a given
-number of epochs, and `predict`, at 1,000 rows and more (rows drawn again where a set has fewer), the two in
-turns. Writes estimators.json; exits 1 where a score differs by more than noise or gpunn is not faster.
+How good: defaults after a StandardScaler (of diabetes' targets too), ten seeds, of which each draws the split
+and the network; both train on the same rows, and the differences are taken seed by seed. How fast: the whole
+of `fit` for a given number of epochs, and `predict`, at 1,000 rows and more (rows drawn again where a set has
+fewer), the two in turns. Writes estimators.json; exits 1 where a score differs by more than noise or gpunn is
+not faster.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def scores(name: str, seeds: int) -> dict[str, list[float]]:
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
-    """The mean of the differences, its standard error, and whether it is within two of them, or LEAST, of 0."""
+    """The mean of the differences, its standard error, and whether two of them, or LEAST, reach 0."""
     differences = np.subtract(ours, theirs)
     mean, error = float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(len(differences)))
     return {"mean": mean, "standard_error": error, "within_noise": abs(mean) <= max(2 * error, LEAST)}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpunn import backends, trainer
-from gpunn.inputs import check_weights, check_X
+from gpunn import backends
 from gpunn.network import Network
 from gpunn.optimizers import Collect
 from gpunn.parameters import Parameters
+from gpunn.plan import Round
+from gpunn.trainer import mean
 
 
 class Objective:
@@ -31,24 +32,18 @@ class Objective:
         device: str = "auto",
         precision: str | None = None,
     ) -> None:
-        X = check_X(X, net.sizes[0])
-        m = X.shape[1]
-        y_ = net._check_y(y, m)
-        weights = check_weights(sample_weight, None, y_, m, net.sizes[-1])
-        self.model = net._on(backends.choose(device, net.dtype, precision), y_)
-        self.be, self.p, self.l2 = self.model.be, self.model.be.new_pass(m), l2
-        self.collected = Collect(l2=l2).bind(self.be, net.layout, self.model.theta)
-        examples = self.be.examples(X, y_.labels, y_.targets, weights=weights)
+        given = net._check(X, y, sample_weight)
+        be, m = backends.choose(device, net.dtype, precision), given.X.shape[1]
+        self.be, self.model, self.l2 = be, net._on(be, given.y), l2
+        self.collected = Collect(l2=l2).bind(be, net.layout, self.model.theta)
+        self.round = Round(self.model, given.load(be), m, m, update=self.collected)
         self.order = np.arange(m)
-        self.stages = trainer.bind(self.model, examples, self.p, m, m, update=self.collected)
 
     def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         self.be.restore(theta.astype(self.be.dtype), into=self.model.theta.flat)
-        self.be.begin(self.p, self.order)
-        trainer.run(self.stages)
-        losses, _ = self.be.results(self.p)
+        losses, _ = self.round(self.order)
         gradient = self.be.download(self.collected.g.flat).astype(np.float64)
-        return trainer.mean(losses) + self.penalty(theta), gradient
+        return mean(losses) + self.penalty(theta), gradient
 
     def penalty(self, theta: np.ndarray) -> float:
         """(l2/2) Σ w²."""

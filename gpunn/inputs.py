@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpunn.backends.base import Backend, Examples
 from gpunn.costs import Cost
 
 ClassWeight: TypeAlias = str | Mapping[int, float] | ArrayLike
@@ -34,6 +35,33 @@ def is_sparse(X: Any) -> bool:
 def dense(X: Any) -> np.ndarray:
     """X, with its zeros written out where it was sparse."""
     return X.toarray() if is_sparse(X) else np.asarray(X)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Examples as they were handed in, checked: X (n_in, m), what y means, and weights (1, m) if any.
+
+    smoothing: ε, by which labels' targets are smoothed.
+    """
+
+    X: np.ndarray
+    y: Targets
+    weights: np.ndarray | None = None
+    smoothing: float = 0.0
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+        """X, labels, targets, weights."""
+        return self.X, self.y.labels, self.y.targets, self.weights
+
+    def copy(self) -> Given:
+        """The same in memory of its own."""
+        X, labels, targets, weights = (None if a is None else a.copy(order="F") for a in self.arrays())
+        assert X is not None
+        return replace(self, X=X, y=replace(self.y, labels=labels, targets=targets), weights=weights)
+
+    def load(self, be: Backend) -> Examples:
+        """Where the backend wants them."""
+        return be.examples(self.X, self.y.labels, self.y.targets, self.smoothing, self.weights)
 
 
 def check_X(X: Any, n_in: int) -> np.ndarray:

@@ -6,8 +6,9 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -19,16 +20,29 @@ from gpunn.backends.base import NORM_EPSILON, Backend
 from gpunn.checkpoint import Checkpoints, Keeper, described, fingerprint, sigterm_as_ctrl_c
 from gpunn.costs import Cost
 from gpunn.history import Callback, History, Record
-from gpunn.inputs import ClassWeight, Targets, check_range, check_smoothing, check_weights, check_X, check_y
+from gpunn.inputs import (
+    ClassWeight,
+    Given,
+    Targets,
+    check_range,
+    check_smoothing,
+    check_weights,
+    check_X,
+    check_y,
+    dense,
+)
+from gpunn.lessons import Arrange, Blocks, Learner, Lessons, Loaded, Streamed
 from gpunn.names import look_up
 from gpunn.optimizers import Collect, Optimizer
 from gpunn.parameters import Layout, Parameters
+from gpunn.plan import FORWARD_BATCH, Model, Round
 from gpunn.progress import ProgressBar
 from gpunn.schedules import ReduceOnPlateau, Schedule
 from gpunn.stopping import EarlyStopping, hold_out
-from gpunn.trainer import Arrange, OptimizerState, Score
+from gpunn.trainer import Evaluation, OptimizerState, Score
 
-Validation: TypeAlias = "float | np.ndarray | tuple[ArrayLike, ArrayLike] | None"
+Pair: TypeAlias = "tuple[ArrayLike, ArrayLike]"  # X (n_in, m) and y
+Validation: TypeAlias = "float | np.ndarray | Pair | None"
 
 
 @dataclass(frozen=True)
@@ -191,8 +205,8 @@ class Network:
 
     def fit(
         self,
-        X: ArrayLike,
-        y: ArrayLike,
+        X: ArrayLike | Blocks,
+        y: ArrayLike | None = None,
         *,
         epochs: int = 10,
         batch_size: int = 32,
@@ -219,8 +233,11 @@ class Network:
         """Train by mini-batch gradient descent; the network is left with the last epoch's weights.
 
         X (n_in, m): uint8 is taken as pixels and scaled by 1/255. y: class labels (m,) or targets
-        (n_out, m). Column-major X is used where it lies; anything else is copied once. Of a scipy.sparse X
-        the CPU writes out the zeros of a few mini-batches at a time.
+        (n_out, m). Column-major X is used where it lies (a `numpy.memmap` on its disk); anything else is
+        copied once; of a scipy.sparse X the CPU writes out the zeros of a few mini-batches at a time. Without
+        y, X is blocks, which are trained on one after another and never all at once: what gives tuples (X, y)
+        or (X, y, sample_weight) whenever it is iterated over, such as a list, or a function that returns such
+        an iterator. Examples are shuffled within their block.
         schedule: a name (`gpunn.schedules.SCHEDULES`) or a function from progress in [0, 1) to the factor of
         the learning rate at that step. augmentation: what the images may be shown as, anew in every epoch.
         shuffle: False leaves the examples in their order; a function is given the indices of those to train
@@ -248,53 +265,65 @@ class Network:
         Raises ValueError for data that does not fit, `gpunn.Diverged` when the cost is no longer finite,
         `gpunn.BackendError` for a device that cannot be had.
         """
-        X = check_X(X, self.sizes[0])
-        m = X.shape[1]
-        y_ = self._check_y(y, m)
-        weights = check_weights(sample_weight, class_weight, y_, m, self.sizes[-1])
-        check_smoothing(label_smoothing, y_, self.cost)
         _at_least_one("epochs", epochs)
         _at_least_one("batch_size", batch_size)
         if score and validation is None:
             raise ValueError("score needs a validation set: give fit validation=…")
-        if stop:
-            stop.check(validation is not None, classes=y_.labels is not None, scored=score is not None)
         if augmentation:
             augmentation.check(self.sizes[0])
+        given = None
+        if y is not None:
+            given = self._check(X, y, sample_weight, class_weight, label_smoothing)
+        elif sample_weight is not None or class_weight == "balanced" or not _is_apart(validation):
+            raise ValueError(
+                "blocks bring their sample weights with them, are not known all at once, as class_weight"
+                "='balanced' needs, and cannot be held out: give fit validation=(X, y)"
+            )
+        if stop:
+            classes = given is None or given.y.labels is not None
+            stop.check(validation is not None, classes=classes, scored=score is not None)
+        chosen = optimizers.get(optimizer)
         keeper = None
         if checkpoint is not None:
+            kept = Checkpoints(Path(checkpoint), checkpoint_every, keep)
             what = {
                 "network": repr(self),
-                "data set": fingerprint(X, y_.labels, y_.targets),
-                "weights": fingerprint(weights),
+                **_described_data(given, class_weight),
                 "label smoothing": str(label_smoothing),
                 "validation": _described_validation(validation),
                 "batch size": str(batch_size),
-                "optimizer": described(optimizers.get(optimizer)),
+                "optimizer": described(chosen),
                 "augmentation": described(augmentation),
                 "schedule": _described_schedule(schedule, epochs),
                 "order": described(shuffle),
                 "early stopping": described(stop),
                 "precision": precision or str(self.dtype),
             }
-            chosen = Checkpoints(Path(checkpoint), checkpoint_every, keep)
-            keeper = Keeper(chosen, what, self.meta, self.rng, resume=resume)
+            keeper = Keeper(kept, what, self.meta, self.rng, resume=resume)
         elif resume:
             raise ValueError("resume needs the folder of the checkpoints: checkpoint=FOLDER")
         be = backends.choose(device, self.dtype, precision)
-        model = self._on(be, y_)
-        examples = be.examples(X, y_.labels, y_.targets, label_smoothing, weights)
-        order, evaluation = np.arange(m), None
-        if isinstance(validation, tuple):
-            evaluation = self._evaluation(model, *validation, score)
-        elif validation is not None:
-            order, held_out = hold_out(validation, y_.labels, m, self.rng)
-            plain = replace(examples, smoothing=0.0, weights=None)
-            evaluation = trainer.Evaluation(model, plain, held_out, score)
+        model = self._on(be, given.y if given else None)
+        learner = Learner(
+            model,
+            chosen.bind(be, self.layout, model.theta),
+            batch_size,
+            self.rng,
+            shuffle if callable(shuffle) else None if shuffle else np.asarray,
+            augmentation,
+            scheduled=schedule is not None,
+        )
+        if given is None:
+            lessons: Lessons = Streamed(
+                learner, cast("Blocks", X), partial(self._check_block, class_weight, label_smoothing)
+            )
+            evaluation, m = self._evaluation(model, cast("Pair | None", validation), score), None
+        else:
+            lessons, evaluation, m = self._lessons(learner, given, validation, score)
         callbacks = [on_epoch_end] if callable(on_epoch_end) else list(on_epoch_end or [])
         done = keeper.epochs_done if keeper else 0
         with (
-            ProgressBar(len(order), epochs, show=verbose, done=done) as bar,
+            ProgressBar(m, epochs, show=verbose, done=done) as bar,
             sigterm_as_ctrl_c(keeper is not None),
         ):
 
@@ -307,16 +336,10 @@ class Network:
 
             try:
                 return trainer.train(
-                    model,
-                    examples,
-                    order,
+                    learner,
+                    lessons,
                     epochs=epochs,
-                    batch_size=min(batch_size, len(order)),
-                    optimizer=optimizers.get(optimizer),
-                    rng=self.rng,
-                    arrange=shuffle if callable(shuffle) else None if shuffle else np.asarray,
                     optimizer_state=optimizer_state,
-                    augmentation=augmentation,
                     schedule=schedules.get(schedule),
                     evaluation=evaluation,
                     stop=stop,
@@ -332,9 +355,8 @@ class Network:
         X = check_X(X, self.sizes[0])
         model = self._on(backends.choose(device, self.dtype))
         be, m = model.be, X.shape[1]
-        outputs, p = be.matrix(self.sizes[-1], m), be.new_pass(m)
-        examples = be.examples(X, None, None)
-        trainer.run(trainer.bind(model, examples, p, m, trainer.FORWARD_BATCH, outputs=outputs))
+        outputs = be.matrix(self.sizes[-1], m)
+        Round(model, be.examples(X, None, None), m, FORWARD_BATCH, outputs=outputs)(np.arange(m))
         return be.download(outputs)
 
     def predict(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
@@ -345,33 +367,52 @@ class Network:
     def evaluate(self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu") -> tuple[float, float | None]:
         """(loss, accuracy), means over the examples; accuracy is None where y is not classes."""
         be = backends.choose(device, self.dtype)
-        loss, accuracy, _ = self._evaluation(self._on(be), X, y)()
-        return loss, accuracy
+        evaluation = self._evaluation(self._on(be), (X, y))
+        assert evaluation
+        return evaluation()[:2]
 
     def gradients(
         self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu"
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """[(dw, db), …] for layers 1…L: the mean of ∂C/∂w and ∂C/∂b over the examples."""
-        X = check_X(X, self.sizes[0])
-        m = X.shape[1]
-        y_ = self._check_y(y, m)
-        model = self._on(backends.choose(device, self.dtype), y_)
-        be, p = model.be, model.be.new_pass(m)
-        collected = Collect().bind(be, self.layout, model.theta)
-        trainer.run(trainer.bind(model, be.examples(X, y_.labels, y_.targets), p, m, m, update=collected))
-        g = Parameters(self.layout, be.download(collected.g.flat), self.dtype.itemsize)
+        given = self._check(X, y)
+        model, m = self._on(backends.choose(device, self.dtype), given.y), given.X.shape[1]
+        collected = Collect().bind(model.be, self.layout, model.theta)
+        Round(model, given.load(model.be), m, m, update=collected)(np.arange(m))
+        g = Parameters(self.layout, model.be.download(collected.g.flat), self.dtype.itemsize)
         return list(zip(g.w[1:], g.b[1:], strict=True))
 
-    def _check_y(self, y: ArrayLike, m: int) -> Targets:
-        """What y means, if that goes with the cost."""
-        targets = check_y(y, m, self.sizes[-1])
-        if self.cost.of_labels and targets.labels is None:
+    def _check(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        class_weight: ClassWeight | None = None,
+        label_smoothing: float = 0.0,
+    ) -> Given:
+        """Examples, if they go with the network and its cost."""
+        X = check_X(X, self.sizes[0])
+        m, n_out = X.shape[1], self.sizes[-1]
+        y_ = check_y(y, m, n_out)
+        if self.cost.of_labels and y_.labels is None:
             raise ValueError(f"{self.cost.name} needs class labels ({m},), not targets")
-        if targets.targets is not None:
-            check_range(targets.targets, *self.cost.domain, self.cost.name)
-        return targets
+        if y_.targets is not None:
+            check_range(y_.targets, *self.cost.domain, self.cost.name)
+        check_smoothing(label_smoothing, y_, self.cost)
+        weights = check_weights(sample_weight, class_weight, y_, m, n_out)
+        return Given(X, y_, weights, label_smoothing)
 
-    def _on(self, be: Backend, y: Targets | None = None) -> trainer.Model:
+    def _check_block(self, class_weight: ClassWeight | None, label_smoothing: float, block: Any) -> Given:
+        """A block of examples, likewise."""
+        if not isinstance(block, tuple) or len(block) not in (2, 3):
+            raise ValueError(f"a block must be a tuple (X, y) or (X, y, sample_weight), not {_kind(block)}")
+        X, y, sample_weight = (*block, None)[:3]
+        given = self._check(dense(X), y, sample_weight, class_weight, label_smoothing)
+        if self.cost.pairs_with == "softmax" and not given.y.distributions:
+            raise ValueError(f"{self.cost.name} needs blocks whose targets sum to 1 for each example")
+        return given
+
+    def _on(self, be: Backend, y: Targets | None = None) -> Model:
         """This network with a θ of its own on the backend, to be trained on y."""
         cost = self.cost
         if y and not y.distributions and cost.pairs_with == "softmax":
@@ -379,15 +420,26 @@ class Network:
         theta = be.parameters(self.layout)
         be.copy(be.upload(self._theta.flat), into=theta.flat)
         f = [activations.ACTIVATIONS["identity"], *(layer.f for layer in self.layers)]
-        return trainer.Model(be, self.layout, f, cost, theta, self.dropout)
+        return Model(be, self.layout, f, cost, theta, self.dropout)
 
-    def _evaluation(
-        self, model: trainer.Model, X: ArrayLike, y: ArrayLike, score: Score | None = None
-    ) -> trainer.Evaluation:
-        X = check_X(X, self.sizes[0])
-        y_ = self._check_y(y, X.shape[1])
-        examples = model.be.examples(X, y_.labels, y_.targets)
-        return trainer.Evaluation(model, examples, np.arange(X.shape[1]), score)
+    def _lessons(
+        self, learner: Learner, given: Given, validation: Validation, score: Score | None
+    ) -> tuple[Lessons, Evaluation | None, int]:
+        """What to learn from, where all examples are at hand; what to validate on; how many they are."""
+        examples, order = given.load(learner.model.be), np.arange(given.X.shape[1])
+        if validation is None or isinstance(validation, tuple):
+            evaluation = self._evaluation(learner.model, validation, score)
+        else:
+            order, held_out = hold_out(validation, given.y.labels, len(order), self.rng)
+            plain = replace(examples, smoothing=0.0, weights=None)
+            evaluation = Evaluation(learner.model, plain, held_out, score)
+        return Loaded(learner, examples, order), evaluation, len(order)
+
+    def _evaluation(self, model: Model, pair: Pair | None, score: Score | None = None) -> Evaluation | None:
+        if pair is None:
+            return None
+        given = self._check(*pair)
+        return Evaluation(model, given.load(model.be), np.arange(given.X.shape[1]), score)
 
     # keeping it
 
@@ -465,6 +517,23 @@ def _check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
     return np.dtype(dtype)
+
+
+def _is_apart(validation: Validation) -> bool:
+    """Whether no example of the training data is validated on."""
+    return validation is None or isinstance(validation, tuple)
+
+
+def _kind(thing: object) -> str:
+    return f"{type(thing).__name__} of {len(thing)}" if isinstance(thing, tuple) else type(thing).__name__
+
+
+def _described_data(given: Given | None, class_weight: ClassWeight | None) -> dict[str, str]:
+    """Blocks are not known before they come."""
+    if given is None:
+        return {"data set": "blocks", "weights": str(class_weight)}
+    X, labels, targets, weights = given.arrays()
+    return {"data set": fingerprint(X, labels, targets), "weights": fingerprint(weights)}
 
 
 def _described_validation(validation: Validation) -> str:

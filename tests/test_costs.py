@@ -11,7 +11,7 @@ import pytest
 from conftest import MakeBackend
 
 import gpunn
-from gpunn import Dense, Network, costs, trainer
+from gpunn import Dense, Network, costs, plan
 from gpunn.backends import Host
 from gpunn.reference import Textbook
 
@@ -303,7 +303,7 @@ def test_the_plan_is_longer_only_for_weights(smoothing: float) -> None:
 
     def calls(**more: Any) -> int:
         update = gpunn.SGD().bind(be, net.sizes, model.theta)
-        stages = trainer.bind(model, be.examples(X, Y, None, **more), p, 12, 4, update=update)
+        stages = plan.bind(model, be.examples(X, Y, None, **more), p, 12, 4, update=update)
         return sum(len(stage.calls) for stage in stages)
 
     plain = calls()

@@ -109,6 +109,16 @@ class Backend(Protocol):
         smoothing: float = 0.0,
         weights: np.ndarray | None = None,
     ) -> Examples: ...
+    def refill(
+        self,
+        examples: Examples,
+        X: np.ndarray,
+        labels: np.ndarray | None,
+        targets: np.ndarray | None,
+        weights: np.ndarray | None,
+    ) -> None:
+        """Other examples of the same shapes and types in their place."""
+
     def new_pass(self, m: int) -> Pass:
         """A pass over m examples as they lie."""
 

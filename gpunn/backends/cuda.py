@@ -186,6 +186,20 @@ class Cuda:
             None if weights is None else self._put(weights),
         )
 
+    def refill(
+        self,
+        examples: Examples,
+        X: np.ndarray,
+        labels: np.ndarray | None,
+        targets: np.ndarray | None,
+        weights: np.ndarray | None,
+    ) -> None:
+        new = X, labels, targets, weights
+        old = examples.X, examples.labels, examples.targets, examples.weights
+        for array, place in zip(new, old, strict=True):
+            if array is not None:
+                self.device.write(place.pointer, np.asfortranarray(array, place.dtype))
+
     def new_pass(self, m: int) -> Pass:
         order, position = self._put(np.arange(m), np.int64), self._put(np.zeros(1), np.int64)
         step, key = self._put(np.zeros(1), np.int64), self._put(np.zeros(1), np.int64)

@@ -114,6 +114,20 @@ class Host(Vectors):
     ) -> Examples:
         return Examples(X if is_sparse(X) else np.asfortranarray(X), labels, targets, smoothing, weights)
 
+    def refill(
+        self,
+        examples: Examples,
+        X: Array,
+        labels: Array | None,
+        targets: Array | None,
+        weights: Array | None,
+    ) -> None:
+        new = X, labels, targets, weights
+        old = examples.X, examples.labels, examples.targets, examples.weights
+        for array, place in zip(new, old, strict=True):
+            if array is not None:
+                np.copyto(place, array)
+
     def new_pass(self, m: int) -> Pass:
         return Pass(np.arange(m), np.zeros(m, self.dtype), np.zeros(m, bool), 0, 0, None, 0)
 

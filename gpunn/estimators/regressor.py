@@ -82,8 +82,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _targets(self, y: np.ndarray, classes: Classes) -> np.ndarray:
-        if self.loss == "poisson" and y.min() < 0:
-            raise ValueError(f"poisson is for counts, and y goes down to {y.min()}: y must be 0 or more")
         return y if y.ndim == 1 else np.ascontiguousarray(y.T)
 
     def _n_outputs(self, targets: np.ndarray) -> int:

@@ -17,8 +17,9 @@ from gpunn.estimators.rows import Rows
 from gpunn.estimators.settings import batch_size, optimizer
 from gpunn.fullbatch import Objective
 from gpunn.history import Record
+from gpunn.lessons import Arrange
 from gpunn.schedules import Schedule
-from gpunn.trainer import Arrange, Diverged
+from gpunn.trainer import Diverged
 
 if TYPE_CHECKING:
     from gpunn.estimators.base import BaseMLP
