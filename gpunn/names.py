@@ -19,6 +19,13 @@ def look_up(table: Mapping[str, T], name: str, what: str) -> T:
 def unknown(name: str, what: str, choices: Iterable[str]) -> ValueError:
     """The error for a name that is none of the choices."""
     choices = list(choices)
-    near = difflib.get_close_matches(name.lower(), choices, n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
+    near = near_match(name, choices)
+    hint = f"did you mean '{near}'? " if near else ""
     return ValueError(f"unknown {what} '{name}': {hint}choose from {', '.join(choices)}")
+
+
+def near_match(name: str, choices: Iterable[str]) -> str | None:
+    """The choice that is written most like the name, if one is; capitals make no difference."""
+    lowered = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(name.lower(), lowered, n=1)
+    return lowered[near[0]] if near else None

@@ -31,7 +31,7 @@ from gpunn import (
     datasets,
     schedules,
 )
-from gpunn.cli import models, training
+from gpunn.cli import images, models, settings, training
 from gpunn.optimizers import OPTIMIZERS
 
 ROOT = Path(__file__).parent.parent
@@ -519,16 +519,16 @@ def test_help_at_every_level(gpunn_):
 def test_help_names_all_the_choices(gpunn_, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     out = gpunn_("train", "--help")[1]
-    choices = [*OPTIMIZERS, *schedules.SCHEDULES, *COSTS, *INITIALIZERS, *datasets.NAMES, *training.DTYPES]
+    choices = [*OPTIMIZERS, *schedules.SCHEDULES, *COSTS, *INITIALIZERS, *datasets.NAMES, *settings.DTYPES]
     for name in (*choices, *(name.replace(" ", "-") for name in ACTIVATIONS)):
         assert name in out, name
 
 
 def test_help_names_the_real_defaults(gpunn_, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    out, digits = gpunn_("train", "--help")[1], training.USUAL_FOR["digits"]
+    out, digits = gpunn_("train", "--help")[1], images.USUAL_FOR["digits"]
     for name in ("epochs", "batch_size"):
-        assert f"{training.USUAL[name]}; digits {digits[name]}" in out
+        assert f"{images.USUAL[name]}; digits {digits[name]}" in out
     rates = {name: make().learning_rate for name, make in OPTIMIZERS.items()}
     assert {name for name, rate in rates.items() if rate == 0.1} == {"sgd", "momentum", "nesterov"}
     assert {name for name, rate in rates.items() if rate == 0.001} == {"rmsprop", "adam", "adamw"}

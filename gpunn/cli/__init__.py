@@ -133,13 +133,13 @@ def train(
     data: options.TrainingData = None,
     hidden: options.Hidden = None,
     activation: options.Activation = "relu",
-    output_activation: options.OutputActivation = "softmax",
+    output_activation: options.OutputActivation = None,
     cost: options.Cost = None,
     init: options.Init = None,
     dropout: options.Dropout = 0.0,
     input_dropout: options.InputDropout = 0.0,
     batch_norm: options.BatchNorm = False,
-    optimizer: options.Optimizer = "nesterov",
+    optimizer: options.Optimizer = None,
     learning_rate: options.LearningRate = None,
     schedule: options.Schedule = None,
     l2: options.L2 = None,
@@ -161,12 +161,22 @@ def train(
     seed: options.Seed = 0,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
+    target: options.Target = None,
+    task: options.Task = None,
+    test: options.Test = None,
+    held_out: options.HeldOut = None,
+    cv: options.Folds = None,
+    category: options.Category = None,
+    ignore: options.Ignore = None,
+    impute: options.Impute = None,
+    delimiter: options.Delimiter = None,
+    header: options.Header = None,
     data_dir: options.DataDir = None,
     output: options.Output = None,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Train a network to classify images, test it after every epoch, and save it.
+    """Train a network on images or on a table, test it, and save it.
 
     Ctrl-C ends training and saves what was learnt so far.
 
@@ -176,15 +186,30 @@ def train(
       gpunn train digits --hidden 128 64 --activation tanh
       gpunn train fashion-mnist --optimizer adam --epochs 20
       gpunn train ~/my-idx-files --device cuda --output runs/mine
+      gpunn train flowers.csv --target species
       gpunn train --checkpoint-every 1, and once it was killed: gpunn train --resume gpunn-runs/mnist-1
     """
     from gpunn.cli import training
+    from gpunn.cli.settings import Settings
+    from gpunn.tables.loading import TableOptions
 
     if resume:
         _check_alone(ctx)
         raise typer.Exit(training.resume(resume, data_dir, json))
-    settings = training.Settings(
-        hidden=[512] if hidden is None else [] if hidden == [0] else hidden,
+    table = TableOptions(
+        target=target,
+        task=task,
+        test=test,
+        held_out=held_out,
+        cv=cv,
+        category=tuple(category or ()),
+        ignore=tuple(ignore or ()),
+        impute=impute,
+        delimiter=delimiter,
+        header=header,
+    )
+    settings = Settings(
+        hidden=[] if hidden == [0] else hidden,
         activation=activation,
         output_activation=output_activation,
         cost=cost,
@@ -214,7 +239,7 @@ def train(
         device=device,
         precision=precision,
     )
-    raise typer.Exit(training.train(data, settings, data_dir, output, json))
+    raise typer.Exit(training.train(data, settings, table, data_dir, output, json))
 
 
 @app.command()
@@ -222,11 +247,13 @@ def evaluate(
     model: options.Model,
     data: options.TestData = None,
     device: options.Device = "auto",
+    delimiter: options.Delimiter = None,
+    header: options.Header = None,
     data_dir: options.DataDir = None,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Test a saved network: accuracy, confusion matrix, precision and recall.
+    """Test a saved network: accuracy, confusion matrix, precision and recall; RMSE, MAE and R² of numbers.
 
     \b
     Examples:
@@ -234,28 +261,34 @@ def evaluate(
       gpunn evaluate gpunn-runs/mnist-1/model.safetensors mnist --json
     """
     from gpunn.cli import models
+    from gpunn.tables.reading import Format
 
-    models.evaluate(model, data, data_dir, device, json)
+    models.evaluate(model, data, data_dir, Format(delimiter, header), device, json)
 
 
 @app.command()
 def predict(
     model: options.Model,
     files: options.Files,
+    output: options.Predictions = None,
     device: options.Device = "cpu",
+    delimiter: options.Delimiter = None,
+    header: options.Header = None,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Say what is on pictures: a line each, with the class and its probability.
+    """Say what is on pictures, or of the rows of a table: a line each.
 
     \b
     Examples:
       gpunn predict gpunn-runs/mnist-1 photo.png scan.jpg
       gpunn predict gpunn-runs/mnist-1 examples.npy --json
+      gpunn predict gpunn-runs/flowers-1 new.csv -o predictions.csv
     """
     from gpunn.cli import models
+    from gpunn.tables.reading import Format
 
-    raise typer.Exit(models.predict(model, files, device, json))
+    raise typer.Exit(models.predict(model, files, Format(delimiter, header), device, json, output))
 
 
 @app.command()

@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 
 from gpunn import Network, datasets
+from gpunn.cli import table_models
+from gpunn.cli.table_models import TableModel, predict_table
 from gpunn.network import classify
+from gpunn.tables.reading import Format
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,14 @@ class Model:
 # evaluate
 
 
-def evaluate(path: Path, data: str | None, data_dir: Path | None, device: str, as_json: bool) -> None:
-    """Print how well a model does on the test examples of a data set."""
+def evaluate(
+    path: Path, data: str | None, data_dir: Path | None, format: Format, device: str, as_json: bool
+) -> None:
+    """Print how well a model does on the test examples of a data set, or on a table."""
     model = Model.load(path)
+    if "table" in model.net.meta:
+        table_models.evaluate(TableModel.of(path, model.net), data, format, device, as_json)
+        return
     dataset = datasets.load(data or model.dataset, data_dir)
     X, y = dataset.test.X, dataset.test.y
     if len(X) != model.net.sizes[0]:
@@ -105,9 +113,16 @@ def per_class(y: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> dic
 # predict
 
 
-def predict(path: Path, files: Sequence[Path], device: str, as_json: bool) -> int:
+def predict(
+    path: Path, files: Sequence[Path], format: Format, device: str, as_json: bool, output: Path | None
+) -> int:
     """Print the class of every example in the files; 2 if one could not be read, else 0."""
     model, predictions, code = Model.load(path), [], 0
+    if "table" in model.net.meta:
+        predict_table(TableModel.of(path, model.net), files, format, device, as_json, output)
+        return 0
+    if output:
+        raise ValueError(f"{path} was not trained on a table: its predictions go to the standard output only")
     for file in files:
         try:
             predictions += predict_file(model, file, device)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-NETWORK, TRAINING = "Network", "Training"
+NETWORK, TRAINING, TABLES = "Network", "Training", "Tables"
 
 
 def _of_network(help: str, default: str | bool = True, metavar: str | None = None) -> typer.models.OptionInfo:
@@ -22,12 +22,15 @@ def _of_training(help: str, default: str | bool = True, least: int | None = None
 # train
 
 Hidden = Annotated[
-    list[int] | None, _of_network("Neurons of each hidden layer; 0 for no hidden layer.", "512", "N …")
+    list[int] | None,
+    _of_network("Neurons of each hidden layer; 0 for no hidden layer.", "512; tables 64 64", "N …"),
 ]
 Activation = Annotated[
     str, _of_network("Of the hidden layers: sigmoid, tanh, relu, leaky-relu, elu, gelu, softplus, identity.")
 ]
-OutputActivation = Annotated[str, _of_network("The same, or softmax.")]
+OutputActivation = Annotated[
+    str | None, _of_network("The same, or softmax.", "softmax; identity for regression")
+]
 Cost = Annotated[
     str | None,
     _of_network(
@@ -46,7 +49,9 @@ BatchNorm = Annotated[
     bool, typer.Option("--batch-norm", help="Normalise the hidden layers' batches.", rich_help_panel=NETWORK)
 ]
 
-Optimizer = Annotated[str, _of_training("sgd, momentum, nesterov, rmsprop, adam or adamw.")]
+Optimizer = Annotated[
+    str | None, _of_training("sgd, momentum, nesterov, rmsprop, adam or adamw.", "nesterov; tables adam")
+]
 LearningRate = Annotated[float | None, _of_training("Step size η.", "0.1; rmsprop, adam, adamw 0.001")]
 Schedule = Annotated[
     str | None,
@@ -67,14 +72,19 @@ Shift = Annotated[float, _of_training("Augmentation: shift the images by up to s
 Rotate = Annotated[float, _of_training("Augmentation: turn them by up to so many degrees.")]
 Scale = Annotated[float, _of_training("Augmentation: scale them by up to this; 0.15 is 0.85 to 1.15.")]
 Elastic = Annotated[float, _of_training("Augmentation: bend them; α of elastic distortion, such as 36.")]
-Epochs = Annotated[int | None, _of_training("Passes over the examples.", "10; digits 20", least=1)]
-BatchSize = Annotated[int | None, _of_training("Examples in a mini-batch.", "128; digits 16", least=1)]
+Epochs = Annotated[
+    int | None, _of_training("Passes over the examples.", "10; digits 20; tables 200", least=1)
+]
+BatchSize = Annotated[
+    int | None, _of_training("Examples in a mini-batch.", "128; digits 16; tables by their rows", least=1)
+]
 Patience = Annotated[
     int | None,
     _of_training(
-        "Stop when that many epochs brought no better accuracy on a held-out tenth of the training data.",
-        "never",
-        least=1,
+        "Stop when that many epochs brought nothing better on a held-out tenth of the training data: accuracy, "
+        "for tables loss; 0 for never.",
+        "never; tables 20",
+        least=0,
     ),
 ]
 CheckpointEvery = Annotated[
@@ -85,6 +95,50 @@ TensorBoard = Annotated[
     typer.Option("--tensorboard", help="Write each epoch for TensorBoard too.", rich_help_panel=TRAINING),
 ]
 Seed = Annotated[int, _of_training("Of the first weights and the shuffling.", least=0)]
+
+
+def _of_tables(help: str, default: str | bool = False, metavar: str | None = None) -> typer.models.OptionInfo:
+    return typer.Option(help=help, show_default=default, metavar=metavar, rich_help_panel=TABLES)
+
+
+Target = Annotated[
+    str | None,
+    _of_tables("The column to predict; of a .npy file, the .npy file with it.", "y of a .npz file", "NAME"),
+]
+Task = Annotated[
+    str | None, _of_tables("classification or regression.", "texts and up to 20 whole numbers are classes")
+]
+Test = Annotated[str | None, _of_tables("A table to test on, instead of held-out rows.", metavar="FILE")]
+HeldOut = Annotated[float | None, _of_tables("Share of the rows that is held out to test on.", "0.2")]
+Folds = Annotated[
+    int | None,
+    typer.Option(
+        "--cv",
+        help="Test by cross-validation in so many parts, then train on all rows.",
+        show_default=False,
+        min=2,
+        rich_help_panel=TABLES,
+    ),
+]
+Category = Annotated[
+    list[str] | None,
+    _of_tables("Take this column as categories, though it looks like numbers.", metavar="NAME"),
+]
+Ignore = Annotated[list[str] | None, _of_tables("Leave this column out.", metavar="NAME")]
+Impute = Annotated[str | None, _of_tables("What missing numbers become: median or mean.", "median")]
+Delimiter = Annotated[
+    str | None,
+    _of_tables("What divides the columns of a CSV file.", ", ; tab or |, as its first line has it"),
+]
+Header = Annotated[
+    bool | None,
+    typer.Option(
+        "--header/--no-header",
+        help="Whether the first line names the columns; without, they are 1, 2, ….",
+        show_default="unless it is all numbers",
+        rich_help_panel=TABLES,
+    ),
+]
 
 Precision = Annotated[str, typer.Option(help="float32, float64, or on CUDA tf32 or bf16.")]
 Output = Annotated[
@@ -107,7 +161,7 @@ Resume = Annotated[
 
 # several commands
 
-DATA = "mnist, fashion-mnist, digits, or a folder of IDX files."
+DATA = "mnist, fashion-mnist, digits, a folder of IDX files, or a table (.csv, .parquet, .npz, .npy)."
 TrainingData = Annotated[
     str | None, typer.Argument(help=DATA, show_default="mnist, or digits where that cannot be had")
 ]
@@ -118,7 +172,13 @@ Files = Annotated[
     typer.Argument(
         metavar="FILE",
         help="Pictures (PNG, JPEG, …) of any size, or .npy arrays with an example a column; "
-        "bytes are taken as pixels and scaled by 1/255.",
+        "bytes are taken as pixels and scaled by 1/255. For a model of tables: a table.",
+    ),
+]
+Predictions = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--output", metavar="FILE", help="Where a table's predictions go.", show_default="here"
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes a GPU that works.")]

@@ -1,0 +1,90 @@
+"""What is trained on, whatever its kind, and the training itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpunn import Augmentation, EarlyStopping, History, Network
+from gpunn.callbacks import JsonLines, TensorBoard
+from gpunn.cli.settings import Settings, build_optimizer
+from gpunn.history import Callback
+from gpunn.inputs import check_smoothing, check_weights, check_y
+
+
+class Job(Protocol):
+    """What is trained on, and what depends on its kind.
+
+    words: what to say of it first. metric: what early stopping goes by. usual: the settings where nothing was
+    said. rehearse: train and test on parts of it before, saying how that went. meta: what the saved model has
+    to know of it. test: the figures of a trained network; score: the same in words.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def folder(self) -> str: ...
+    @property
+    def words(self) -> tuple[str, ...]: ...
+    @property
+    def X(self) -> np.ndarray: ...
+    @property
+    def y(self) -> np.ndarray: ...
+    @property
+    def n_out(self) -> int: ...
+    @property
+    def metric(self) -> str: ...
+    @property
+    def usual(self) -> dict[str, Any]: ...
+
+    def validation(self, settings: Settings) -> Any: ...
+    def augmentation(self, settings: Settings) -> Augmentation | None: ...
+    def rehearse(self, settings: Settings) -> Iterator[str]: ...
+    def meta(self) -> dict[str, Any]: ...
+    def test(self, net: Network) -> dict[str, Any]: ...
+    def score(self, result: dict[str, Any]) -> str: ...
+    def next_steps(self, model: str) -> list[str]: ...
+
+
+def fit(
+    net: Network, job: Job, settings: Settings, folder: Path | None = None, resume: bool = False
+) -> History:
+    """Train a network; folder: of the run, where it is kept what happens."""
+    keeping = folder / "checkpoints" if folder and settings.checkpoint_every else None
+    return net.fit(
+        job.X,
+        job.y,
+        epochs=settings.epochs or 0,
+        batch_size=settings.batch_size or 0,
+        optimizer=build_optimizer(settings),
+        schedule=settings.schedule,
+        augmentation=job.augmentation(settings),
+        validation=job.validation(settings),
+        stop=EarlyStopping(job.metric, settings.patience) if settings.patience else None,
+        checkpoint=keeping,
+        checkpoint_every=settings.checkpoint_every or 1,
+        resume=resume,
+        class_weight=settings.class_weight,
+        label_smoothing=settings.label_smoothing,
+        device=settings.device,
+        precision=settings.precision,
+        verbose=True,
+        on_epoch_end=callbacks(settings, folder) if folder else None,
+    )
+
+
+def callbacks(settings: Settings, folder: Path) -> list[Callback]:
+    """What writes down each epoch."""
+    watching: list[Callback] = [JsonLines(folder / "history.jsonl")]
+    return [*watching, TensorBoard(folder)] if settings.tensorboard else watching
+
+
+def check_targets(settings: Settings, job: Job, net: Network) -> None:
+    """Find out before the work whether the classes can be weighed and smoothed so."""
+    m, n_out = job.X.shape[1], net.sizes[-1]
+    y = check_y(job.y, m, n_out)
+    check_weights(None, settings.class_weight, y, m, n_out)
+    check_smoothing(settings.label_smoothing, y, net.cost)

@@ -1,0 +1,227 @@
+"""Training on a table."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpunn import Augmentation, Network, costs
+from gpunn.cli.job import fit
+from gpunn.cli.settings import Settings, build_network
+from gpunn.tables import target as targets
+from gpunn.tables.loading import TableOptions, load, pose
+from gpunn.tables.problem import Problem, prepare
+from gpunn.tables.splitting import folds, hold_out
+from gpunn.tables.table import Table
+from gpunn.tables.target import Classes
+
+VALIDATED = 0.1  # of the rows to train on, where they decide when to stop
+UNITS = {"accuracy": "accuracy", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
+
+
+@dataclass(frozen=True, eq=False)
+class TableJob:
+    """A table to train on. folds: what cross-validation has found."""
+
+    path: Path
+    options: TableOptions
+    table: Table
+    problem: Problem
+    words: tuple[str, ...] = ()
+    folds: list[dict[str, Any]] = field(default_factory=list)
+
+    metric = "validation_loss"
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    @property
+    def folder(self) -> str:
+        return self.path.name.partition(".")[0] or "table"
+
+    @property
+    def X(self) -> np.ndarray:
+        return self.problem.train.X
+
+    @property
+    def y(self) -> np.ndarray:
+        return self.problem.targets(self.problem.train.y)
+
+    @property
+    def n_out(self) -> int:
+        return self.problem.n_out
+
+    @property
+    def classes(self) -> bool:
+        return isinstance(self.problem.target, Classes)
+
+    @property
+    def usual(self) -> dict[str, Any]:
+        m = self.X.shape[1]
+        return {
+            "hidden": [64, 64],
+            "output_activation": "softmax" if self.classes else "identity",
+            "optimizer": "adam",
+            "epochs": 200,
+            "batch_size": int(np.clip(m // 40, 8, 256)),
+            "patience": 20 if len(self._validated(0)) else 0,
+        }
+
+    def _validated(self, seed: int) -> np.ndarray:
+        """The rows that decide when to stop."""
+        return hold_out(VALIDATED, self.problem.train.y, self.classes, np.random.default_rng(seed))
+
+    def validation(self, settings: Settings) -> Any:
+        test = self.problem.test
+        if settings.patience:
+            return self._validated(settings.seed)
+        return (test.X, self.problem.targets(test.y)) if test else None
+
+    def augmentation(self, settings: Settings) -> Augmentation | None:
+        return None
+
+    def rehearse(self, settings: Settings) -> Iterator[str]:
+        """Cross-validation: train on all parts but one, test on that one."""
+        if not self.options.cv or self.folds:
+            return
+        target, table = self.problem.target, self.table
+        y = target.encode(table)
+        impute, standardise = self.options.impute or "median", standardises(settings)
+        for k, (train, test) in enumerate(folds(self.options.cv, y, self.classes, settings.seed), start=1):
+            order = np.concatenate([train, test])
+            problem = prepare(
+                table,
+                target,
+                table.rows[order],
+                y[order],
+                len(train),
+                impute,
+                standardise=standardise,
+                reuse=True,
+            )
+            job = replace(self, problem=problem)
+            net = build_network(settings, len(job.X), job.n_out)
+            if fit(net, job, settings).interrupted:
+                raise KeyboardInterrupt
+            assert problem.test
+            found, baseline = problem.score(net, problem.test), problem.baseline(problem.test.y)
+            self.folds.append({**found, "baseline": baseline})
+            yield f"fold {k}: {in_words(found)} (baseline {in_words(baseline)})"
+
+    def meta(self) -> dict[str, Any]:
+        """What `gpunn evaluate` and `gpunn predict` need to know of the table."""
+        target = self.problem.target
+        kept = {
+            "target": targets.to_json(target),
+            **self.problem.preprocessing.to_json(),
+            "options": asdict(self.options.absolute()),
+            "rows": len(self.table.rows),
+        }
+        classes = {"classes": target.classes} if isinstance(target, Classes) else {}
+        return {"dataset": str(self.path.absolute()), **classes, "table": kept, "folds": self.folds}
+
+    def test(self, net: Network) -> dict[str, Any]:
+        """How good the weights are that are saved, and what no network at all would reach."""
+        target, test = self.problem.target, self.problem.test
+        found: dict[str, Any] = {"task": target.task, "target": target.name}
+        if self.folds:
+            found["cv"] = {"folds": self.folds, **averages(self.folds)}
+        if test:
+            found |= {f"test_{name}": value for name, value in self.problem.score(net, test).items()}
+            found |= {"test_examples": len(test.y), "baseline": self.problem.baseline(test.y)}
+        return found
+
+    def score(self, result: dict[str, Any]) -> str:
+        if self.folds:
+            return f"{spread(result['cv'])}; trained on all rows: "
+        tested = {name: result[f"test_{name}"] for name in UNITS if f"test_{name}" in result}
+        return f"test {in_words(tested)} (baseline {in_words(result['baseline'])}), "
+
+    def next_steps(self, model: str) -> list[str]:
+        """Commands to try."""
+        evaluate = [] if self.options.cv else [f"gpunn evaluate {model}"]
+        return [*evaluate, f"gpunn predict {model} {shlex.quote(self.name)}"]
+
+
+def open_job(
+    path: Path, settings: Settings, options: TableOptions, resumed: dict[str, Any] | None
+) -> TableJob:
+    """Read a table; resumed: what is known of the run that is gone on with."""
+    table, target = load(path, options, settings.dtype)
+    missing = int(np.isnan(table.rows).sum())
+    problem = pose(table, target, options, settings.seed, standardises(settings))
+    words = tuple(told(table, problem, missing))
+    return TableJob(path, options, table, problem, words, list(resumed["folds"]) if resumed else [])
+
+
+def standardises(settings: Settings) -> bool:
+    """Whether the cost is at home on all numbers; else a target of numbers is learnt as it is."""
+    return settings.cost is None or costs.get(settings.cost).domain[0] < 0
+
+
+# in words
+
+
+def told(table: Table, problem: Problem, missing: int) -> Iterator[str]:
+    """What was found in a table, and what is made of it."""
+    target, fitted = problem.target, problem.preprocessing
+    categories = len(fitted.columns) - len(fitted.numbers)
+    parts = [
+        f"{len(table.rows):,} rows",
+        f"{len(fitted.numbers)} columns of numbers",
+        f"{categories} of categories",
+    ]
+    if missing:
+        parts.append(f"{missing:,} missing values")
+    yield f"{table.path}: {', '.join(parts)}"
+    if isinstance(target, Classes):
+        yield f"target '{target.name}': classification, {len(target.classes)} classes"
+    else:
+        yield f"target '{target.name}': regression"
+    if fitted.dropped:
+        yield "not used: " + ", ".join(f"{name} ({why})" for name, why in fitted.dropped.items())
+    if problem.test and problem.test.unknown:
+        yield unknown_words(problem.test.unknown)
+
+
+def unknown_words(unknown: dict[str, int]) -> str:
+    """How many values were of no category that was trained on."""
+    counts = ", ".join(f"{name} {count:,}" for name, count in unknown.items())
+    return f"values of categories that were not trained on: {counts}"
+
+
+def in_words(found: dict[str, Any]) -> str:
+    """Measures by their names."""
+    shown = {name: found[name] for name in UNITS if found.get(name) is not None}
+    return ", ".join(f"{UNITS[name]} {figure(name, value)}" for name, value in shown.items())
+
+
+def figure(name: str, value: float) -> str:
+    return f"{value:.2%}" if name == "accuracy" else f"{value:.4g}"
+
+
+def averages(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The mean and the standard deviation of each measure over the folds, and the baseline's mean."""
+    names = [name for name in ("loss", *UNITS) if found[0].get(name) is not None]
+    values = {name: [fold[name] for fold in found] for name in names}
+    return {
+        "mean": {name: float(np.mean(v)) for name, v in values.items()},
+        "std": {name: float(np.std(v, ddof=1)) for name, v in values.items()},
+        "baseline": {n: float(np.mean([fold["baseline"][n] for fold in found])) for n in names if n in UNITS},
+    }
+
+
+def spread(cv: dict[str, Any]) -> str:
+    """What cross-validation has found, in words."""
+    measured = ", ".join(
+        f"{UNITS[name]} {figure(name, mean)} ± {figure(name, cv['std'][name])}"
+        for name, mean in cv["mean"].items()
+        if name in UNITS
+    )
+    return f"{len(cv['folds'])} folds: {measured} (baseline {in_words(cv['baseline'])})"

@@ -1,0 +1,1 @@
+"""Tables: CSV, Parquet and NumPy files, and what makes X and y of their columns."""

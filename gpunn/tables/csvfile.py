@@ -1,0 +1,182 @@
+"""CSV files: read in blocks by pyarrow, and what is wrong with them told by the line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from gpunn.tables.arrow import decode, encoded, need_pyarrow
+from gpunn.tables.table import NUMBER, TEXT
+
+MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "<NA>")
+DELIMITERS = ",;\t|"
+BLOCK = 1 << 22  # bytes; the first block's values decide the types
+
+
+class CsvFile:
+    """A CSV file, UTF-8 with or without a byte order mark, with any line ends, perhaps gzipped.
+
+    delimiter: one character; None takes the one of , ; tab | that the first line has most of. header: whether
+    the first line names the columns; None: unless it is all numbers. Without, columns are called "1", "2", ….
+    kinds: what each column seems to hold.
+    Raises ValueError, in one line that names the file and where it can the line, for what is no such file.
+    """
+
+    def __init__(self, path: Path, delimiter: str | None = None, header: bool | None = None) -> None:
+        self.path, self.csv = path, need_pyarrow(path, "csv")
+        self.delimiter, self.header, self.names = delimiter or ",", False, list[str]()
+        with self._explained():
+            if next(self._records(), None) is None:
+                raise ValueError(f"{path} is empty")
+        self.delimiter = delimiter or self._sniff()
+        _, first, self.begin = next(self._records())
+        self.header = not all(map(is_number, first)) if header is None else header
+        self.names = [name.strip() for name in first]
+        if not self.header:
+            self.names, self.begin = [str(k) for k in range(1, len(first) + 1)], 0
+        self._check_names()
+        self.kinds = self._infer()
+
+    def _sniff(self) -> str:
+        """The delimiter that the first line has most of, outside of quotes."""
+        with self._open() as file:
+            line = next(line for line in file if line.strip())
+        outside = "".join(line.split('"')[::2])
+        return max(DELIMITERS, key=outside.count)
+
+    def _check_names(self) -> None:
+        hint = " (or has the file no header? then --no-header)" if self.header else ""
+        for name in self.names:
+            if self.names.count(name) > 1:
+                called = f"are called '{name}'" if name else "have no name"
+                raise ValueError(
+                    f"{self.path}: {self.names.count(name)} columns {called}: name them apart{hint}"
+                )
+
+    def _infer(self) -> dict[str, str]:
+        """NUMBER or TEXT by column; dates and times are texts, and a column with nothing yet is of numbers."""
+        import pyarrow.types as types
+
+        with self._explained():
+            schema = self._reader({}).schema
+        numbers = types.is_integer, types.is_floating, types.is_null
+        kinds = [NUMBER if any(is_(field.type) for is_ in numbers) else TEXT for field in schema]
+        return dict(zip(self.names, kinds, strict=True))
+
+    def batches(self, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """The columns that kinds names, block after block: floats with NaN, or (codes with −1, texts)."""
+        import pyarrow
+
+        position = {name: k for k, name in enumerate(self.names)}
+        arrow = {NUMBER: pyarrow.float64(), TEXT: encoded()}
+        empty = True
+        with self._explained(kinds):
+            for batch in self._reader({name: arrow[kind] for name, kind in kinds.items()}):
+                empty = empty and not batch.num_rows
+                yield {name: decode(batch.column(position[name]), MISSING) for name in kinds}
+        if empty:
+            raise ValueError(f"{self.path} has a header and no rows")
+
+    def _reader(self, types: Mapping[str, Any]) -> Any:
+        """pyarrow's, which reads a block ahead."""
+        at = [str(k) for k in range(len(self.names))]  # a name of pyarrow's own, whatever theirs are
+        return self.csv.open_csv(
+            self._bytes(),
+            self.csv.ReadOptions(block_size=BLOCK, column_names=at, skip_rows=self.begin),
+            self.csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
+            self.csv.ConvertOptions(
+                column_types={at[self.names.index(name)]: type_ for name, type_ in types.items()},
+                null_values=[*MISSING, *(f" {word}" for word in MISSING)],
+                strings_can_be_null=True,
+            ),
+        )
+
+    # where it is
+
+    def _open(self) -> io.TextIOWrapper:
+        return io.TextIOWrapper(self._bytes(), encoding="utf-8-sig", newline="")
+
+    def _bytes(self) -> Any:
+        import pyarrow
+
+        return pyarrow.input_stream(str(self.path))  # unpacks .gz and the like
+
+    def _records(self) -> Iterator[tuple[int, list[str], int]]:
+        """All that are not empty, the header too, with their first and last line, counted from 1."""
+        with self._open() as file:
+            reader, line = csv.reader(file, delimiter=self.delimiter), 1
+            for record in reader:
+                if record:
+                    yield line, record, reader.line_num
+                line = reader.line_num + 1
+
+    def _rows(self) -> Iterator[tuple[int, list[str], int]]:
+        """The same without the header."""
+        return itertools.islice(self._records(), int(self.header), None)
+
+    def place(self, row: int) -> str:
+        """Where a row is, counted from 0."""
+        return f"line {next(itertools.islice(self._rows(), row, None))[0]}"
+
+    def not_a_number(self, name: str) -> ValueError | None:
+        """The error for the first value of a column that is no number."""
+        k = self.names.index(name)
+        for line, record, _ in self._rows():
+            if k < len(record) and not is_number(record[k]):
+                return ValueError(
+                    f"{self.path}, line {line}, column '{name}': '{record[k]}' is no number; mend it, or take "
+                    f"the column as categories with --category '{name}'"
+                )
+        return None
+
+    def _ragged(self) -> ValueError | None:
+        """The error for the first row with more or fewer values than there are columns."""
+        for line, record, _ in self._rows():
+            if len(record) != len(self.names) > 0:
+                return ValueError(
+                    f"{self.path}, line {line}: {len(record)} values, but there are {len(self.names)} columns"
+                )
+        return None
+
+    def _not_utf8(self) -> ValueError | None:
+        """The error for the first line that is not UTF-8."""
+        with self._bytes() as file:
+            for line, content in enumerate(io.BufferedReader(file), start=1):
+                try:
+                    content.decode()
+                except UnicodeDecodeError as error:
+                    byte = content[error.start]
+                    return ValueError(
+                        f"{self.path}, line {line}: byte {byte:#04x} is not UTF-8: save the file as UTF-8"
+                    )
+        return None
+
+    @contextmanager
+    def _explained(self, kinds: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
+        """Say by the line what stopped pyarrow, which knows no lines: look for it in a slower way."""
+        import pyarrow
+
+        try:
+            yield
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowKeyError, UnicodeDecodeError, csv.Error) as error:
+            if found := self._not_utf8() or self._ragged():
+                raise found from None
+            for name, kind in kinds.items():
+                if kind == NUMBER and (found := self.not_a_number(name)):
+                    raise found from None
+            raise ValueError(f"{self.path}: {error}") from None
+
+
+def is_number(text: str) -> bool:
+    """Whether it is a number, or nothing at all."""
+    try:
+        return text.strip() in MISSING or ("_" not in text and not math.isnan(float(text)))
+    except ValueError:
+        return False

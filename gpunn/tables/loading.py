@@ -1,0 +1,151 @@
+"""From a file to a problem: which columns are read, what is to be predicted, which rows are held out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gpunn.names import look_up, unknown
+from gpunn.tables.preprocessing import mark_row_numbers
+from gpunn.tables.problem import Problem, examples_for, prepare, read_known
+from gpunn.tables.reading import Format, Source, open_table, read, refuse_mistaken
+from gpunn.tables.splitting import hold_out, move_to_end
+from gpunn.tables.table import TEXT, Table
+from gpunn.tables.target import CLASSIFICATION, REGRESSION, Classes, Quantity, choose
+
+HELD_OUT = 0.2
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """What was asked for that only tables have."""
+
+    target: str | None = None
+    task: str | None = None
+    test: str | None = None
+    held_out: float | None = None
+    cv: int | None = None
+    category: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    impute: str | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+
+    def chosen(self) -> list[str]:
+        """The names of those that were given."""
+        return [f.name for f in fields(self) if getattr(self, f.name) not in (None, (), [])]
+
+    def absolute(self) -> TableOptions:
+        """With whole paths, so that the files are found from anywhere."""
+        y = str(Path(self.target).absolute()) if self.target and self.target.endswith(".npy") else self.target
+        return replace(self, target=y, test=str(Path(self.test).absolute()) if self.test else None)
+
+    @property
+    def format(self) -> Format:
+        return Format(self.delimiter, self.header)
+
+    def check(self) -> None:
+        """ValueError for what is unknown, out of range, or does not go together."""
+        if self.task:
+            look_up(dict.fromkeys((CLASSIFICATION, REGRESSION)), self.task, "task")
+        if self.impute:
+            look_up(dict.fromkeys(("median", "mean")), self.impute, "imputation")
+        if self.held_out is not None and not 0 < self.held_out < 1:
+            raise ValueError(f"--held-out must be between 0 and 1, not {self.held_out}")
+        apart = [f"--{name.replace('_', '-')}" for name in ("test", "cv", "held_out") if getattr(self, name)]
+        if len(apart) > 1:
+            raise ValueError(f"{' and '.join(apart)} are ways to test that exclude each other: choose one")
+
+
+def load(path: Path, options: TableOptions, dtype: DTypeLike) -> tuple[Table, Classes | Quantity]:
+    """A table with its target, and what that is. ValueError where the file and the options do not agree."""
+    options.check()
+    y = Path(options.target) if options.target and path.suffix.lower() == ".npy" else None
+    source = open_table(path, options.format, y)
+    target = _target(source, "y" if y else options.target)
+    kinds = _kinds(source, options, target)
+    table = read(source, kinds, target, dtype)
+    inferred = [column for column in table.columns if column.name not in options.category]
+    refuse_mistaken(source, [*inferred, *([table.target] if table.target else [])])
+    return mark_row_numbers(table), choose(table, options.task)
+
+
+def _target(source: Source, name: str | None) -> str:
+    if len(source.kinds) == 1:
+        raise ValueError(
+            f"{source.path} has one column only, '{next(iter(source.kinds))}': a table has more; are they "
+            "divided by something else (--delimiter)?"
+        )
+    if name is None and source.path.suffix.lower() == ".npz" and "y" in source.kinds:
+        return "y"
+    if name is None:
+        ask = "y.npy" if source.path.suffix.lower() == ".npy" else "NAME"
+        raise ValueError(
+            f"{source.path}: which is the target? Say --target {ask}; there are {', '.join(source.kinds)}"
+        )
+    _check_there(source, [name])
+    return name
+
+
+def _check_there(source: Source, names: Iterable[str]) -> None:
+    for name in names:
+        if name not in source.kinds:
+            raise ValueError(f"{source.path}: {unknown(name, 'column', source.kinds)}")
+
+
+def _kinds(source: Source, options: TableOptions, target: str) -> dict[str, str]:
+    """What to read, and as what."""
+    _check_there(source, [*options.category, *options.ignore])
+    if target in options.ignore:
+        raise ValueError(f"'{target}' is the target and cannot be ignored")
+    kinds = {name: kind for name, kind in source.kinds.items() if name not in options.ignore}
+    return {name: TEXT if name in options.category else kind for name, kind in kinds.items()}
+
+
+def pose(
+    table: Table, target: Classes | Quantity, options: TableOptions, seed: int, standardise: bool
+) -> Problem:
+    """What to train on and what to test on; the rows are reordered and overwritten, unless for cross-validation.
+
+    standardise: a target of numbers too. ValueError for a class or a table too small to be divided.
+    """
+    y = target.encode(table)
+    m, impute = len(y), options.impute or "median"
+    if options.cv:
+        _check_parts(table, target, y, options.cv, "cross-validation with {least} parts")
+        return prepare(table, target, table.rows, y, m, impute, standardise=standardise)
+    if options.test:
+        problem = prepare(table, target, table.rows, y, m, impute, standardise=standardise, reuse=True)
+        fitted, target = problem.preprocessing, problem.target
+        tested, _ = read_known(fitted, target, Path(options.test), options.format, table.rows.dtype)
+        return replace(problem, test=examples_for(fitted, target, tested))
+    _check_parts(table, target, y, 2, "holding some out")
+    held = held_out(y, target, options, seed)
+    move_to_end(table.rows, y, held)
+    return prepare(table, target, table.rows, y, m - len(held), impute, standardise=standardise, reuse=True)
+
+
+def held_out(y: np.ndarray, target: Classes | Quantity, options: TableOptions, seed: int) -> np.ndarray:
+    """The indices of the rows to test on: the same for the same table, share and seed."""
+    share = options.held_out or HELD_OUT
+    return hold_out(share, y, isinstance(target, Classes), np.random.default_rng(seed))
+
+
+def _check_parts(table: Table, target: Classes | Quantity, y: np.ndarray, least: int, what: str) -> None:
+    """ValueError, with the place, for a class with fewer examples than that."""
+    what = what.format(least=least)
+    if len(y) < least + 1:
+        raise ValueError(f"{table.path} has {len(y)} rows, too few for {what}")
+    if isinstance(target, Classes):
+        counts = np.bincount(y, minlength=len(target.classes))
+        if counts.min() < least:
+            k = int(counts.argmin())
+            where = table.place(int(np.argmax(y == k)))
+            raise ValueError(
+                f"{table.path}, {where}: class '{target.classes[k]}' has {counts[k]} "
+                f"example{'s' * (counts[k] != 1)}, and {what} needs {least}"
+            )

@@ -1,0 +1,127 @@
+"""Reading a table from a file of any kind, as a whole or as a model needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gpunn.names import near_match
+from gpunn.tables.arrays import read_npy, read_npz
+from gpunn.tables.csvfile import CsvFile, is_number
+from gpunn.tables.parquetfile import ParquetFile
+from gpunn.tables.table import TEXT, Column, Growing, Table, Texts
+
+CSV, PARQUET = (".csv", ".tsv", ".csv.gz", ".tsv.gz"), (".parquet", ".pq")
+SUFFIXES = (*CSV, *PARQUET, ".npz", ".npy")
+MANY_NUMBERS, MOSTLY = 20, 0.9  # among a column's different texts: more is a column of numbers, mistaken
+
+
+class Source(Protocol):
+    """A file with a table, opened: its columns and what each holds, its rows, and where a row is."""
+
+    path: Path
+    kinds: dict[str, str]
+
+    @property
+    def header(self) -> bool | None: ...
+    def batches(self, kinds: Mapping[str, str]) -> Any: ...
+    def place(self, row: int) -> str: ...
+    def not_a_number(self, name: str) -> ValueError | None: ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a CSV file is to be read: see `CsvFile`."""
+
+    delimiter: str | None = None
+    header: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.delimiter is not None and len(self.delimiter.encode()) != 1:
+            raise ValueError(f"the delimiter must be one ASCII character, not {self.delimiter!r}")
+
+
+def is_table(name: str) -> bool:
+    """Whether a file of that name is taken as a table."""
+    return name.lower().endswith(SUFFIXES) and not Path(name).is_dir()
+
+
+def open_table(path: Path, format: Format, y: Path | None = None) -> Source:
+    """The file, opened; y: the .npy file with the targets of a .npy file."""
+    name = path.name.lower()
+    if not path.exists():
+        raise ValueError(f"{path} does not exist")
+    if name.endswith(CSV):
+        return CsvFile(path, format.delimiter, format.header)
+    if name.endswith(PARQUET):
+        return ParquetFile(path)
+    return read_npz(path) if name.endswith(".npz") else read_npy(path, y)
+
+
+def read(source: Source, kinds: Mapping[str, str], target: str | None, dtype: DTypeLike) -> Table:
+    """The columns that kinds names, in its order, and the target apart.
+
+    ValueError, in one line that names the file, the place and the column, for what is not as kinds says.
+    """
+    columns = {name: Column(name, Texts() if kind == TEXT else None) for name, kind in kinds.items()}
+    names = [name for name in kinds if name != target]
+    rows, y = Growing(len(names), dtype), Growing(1, np.float64)
+    for batch in source.batches(kinds):
+        values = {name: _numbers(columns[name], batch[name]) for name in kinds}
+        m = len(next(iter(values.values())))
+        block = rows.add(m)
+        with np.errstate(over="ignore"):
+            for j, name in enumerate(names):
+                block[:, j] = values[name]
+        _check_finite(source, names, block, rows.m - m)
+        if target is not None:
+            y.add(m)[:, 0] = values[target]
+            _check_finite(source, [target], y.array[y.m - m : y.m], y.m - m)
+    found = tuple(columns[name] for name in names)
+    if target is None:
+        return Table(str(source.path), found, rows.done(), source.place)
+    return Table(str(source.path), found, rows.done(), source.place, columns[target], y.done()[:, 0])
+
+
+def _numbers(column: Column, values: Any) -> np.ndarray:
+    """Values as the table holds them."""
+    if column.texts is None:
+        return values
+    codes, texts = values
+    return np.append(column.texts.encode(texts), np.nan)[codes]  # −1, for none, is the last
+
+
+def _check_finite(source: Source, names: list[str], block: np.ndarray, start: int) -> None:
+    if not (infinite := np.isinf(block)).any():
+        return
+    i, j = np.argwhere(infinite)[0]
+    where = f"{source.path}, {source.place(start + int(i))}, column '{names[j]}'"
+    raise ValueError(f"{where}: {block[i, j]} is not finite, or too large for {block.dtype}")
+
+
+def refuse_mistaken(source: Source, columns: Iterable[Column]) -> None:
+    """ValueError where what was read as texts is a column of numbers that something else came into."""
+    for column in columns:
+        texts = list(column.texts.codes) if column.texts else []
+        numbers = sum(map(is_number, texts))
+        mistaken = numbers > MANY_NUMBERS and numbers >= MOSTLY * len(texts)
+        if mistaken and (found := source.not_a_number(column.name)):
+            raise found
+
+
+def check_columns(source: Source, wanted: Iterable[str]) -> list[str]:
+    """Which columns there are besides the wanted. ValueError where one is missing, with its near match."""
+    wanted = list(wanted)
+    missing = [name for name in wanted if name not in source.kinds]
+    extra = [name for name in source.kinds if name not in wanted]
+    if missing:
+        lacks = ", ".join(f"'{name}'" for name in missing)
+        near = near_match(missing[0], extra)
+        hint = f"; did you mean '{near}'? rename it" if near else ""
+        raise ValueError(f"{source.path} lacks the column{'s' * (len(missing) > 1)} {lacks}{hint}")
+    return extra

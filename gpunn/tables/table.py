@@ -1,0 +1,82 @@
+"""What a table is once it has been read: rows of numbers, in which categories are whole numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+NUMBER, TEXT = "number", "text"
+MOST_TEXTS = 1000  # different ones in a column; more are names, not categories
+
+
+@dataclass
+class Texts:
+    """The different texts of a column, numbered as they come; `many` once there are too many to be kept."""
+
+    codes: dict[str, int] = field(default_factory=dict)
+    many: bool = False
+
+    def encode(self, texts: Iterable[str | None]) -> np.ndarray:
+        """The number of each text; NaN for none, and for those that came too late."""
+        return np.array([self._code(text) for text in texts], np.float64)
+
+    def _code(self, text: str | None) -> float:
+        if text is None:
+            return np.nan
+        if text not in self.codes:
+            if len(self.codes) == MOST_TEXTS:
+                self.many = True
+                return np.nan
+            self.codes[text] = len(self.codes)
+        return self.codes[text]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's name and what it holds: numbers, or texts."""
+
+    name: str
+    texts: Texts | None = None
+
+    @property
+    def kind(self) -> str:
+        return TEXT if self.texts else NUMBER
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """rows (m, n_columns), row-major: numbers, the codes of texts, and NaN where there is nothing.
+
+    target: its column and its m values in float64, if it was read. place: where in the file a row is, such as
+    "line 7". dropped: the columns that are not to be learnt from, and why.
+    """
+
+    path: str
+    columns: tuple[Column, ...]
+    rows: np.ndarray
+    place: Callable[[int], str]
+    target: Column | None = None
+    y: np.ndarray | None = None
+    dropped: Mapping[str, str] = field(default_factory=dict)
+
+
+class Growing:
+    """An array (m, n) that rows are added to in place, so that it is never there twice."""
+
+    def __init__(self, n: int, dtype: DTypeLike) -> None:
+        self.array, self.m = np.empty((0, n), dtype), 0
+
+    def add(self, rows: int) -> np.ndarray:
+        """A view of that many more rows, for the caller to fill."""
+        start, self.m = self.m, self.m + rows
+        if self.m > len(self.array):
+            room = max(self.m, int(1.25 * len(self.array)))
+            self.array.resize((room, self.array.shape[1]), refcheck=False)
+        return self.array[start : self.m]
+
+    def done(self) -> np.ndarray:
+        self.array.resize((self.m, self.array.shape[1]), refcheck=False)
+        return self.array

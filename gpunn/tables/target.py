@@ -1,0 +1,114 @@
+"""What is to be predicted: classes or a number, and how well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from gpunn.names import unknown
+from gpunn.tables.table import MOST_TEXTS, Column, Table
+
+CLASSIFICATION, REGRESSION = "classification", "regression"
+FEW = 20  # different whole numbers are classes
+
+
+@dataclass(frozen=True)
+class Classes:
+    """A target of classes, by their names; kind: what its column holds."""
+
+    name: str
+    kind: str
+    classes: tuple[str, ...]
+
+    task = CLASSIFICATION
+
+    def encode(self, table: Table) -> np.ndarray:
+        """The classes (m,) of a table's target. ValueError, with the place, for one that is not known."""
+        assert table.target and table.y is not None
+        values = np.unique(table.y)
+        names = _names(table.target, values)
+        place = {name: k for k, name in enumerate(self.classes)}
+        for value, name in zip(values, names, strict=True):
+            if name not in place:
+                where = table.place(int(np.argmax(table.y == value)))
+                raise ValueError(f"{table.path}, {where}: {unknown(name, 'class', self.classes)}")
+        return np.array([place[name] for name in names])[np.searchsorted(values, table.y)]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A target of numbers, of which the network learns (y − mean) / scale."""
+
+    name: str
+    mean: float = 0.0
+    scale: float = 1.0
+
+    task = REGRESSION
+    kind = "number"
+
+    def encode(self, table: Table) -> np.ndarray:
+        """The numbers (m,) of a table's target."""
+        assert table.y is not None
+        return table.y
+
+
+def choose(table: Table, task: str | None) -> Classes | Quantity:
+    """Classes for texts and few whole numbers, else a number; task overrules it.
+
+    ValueError, with the place, where the target is missing or cannot be learnt.
+    """
+    assert table.target and table.y is not None
+    check_whole(table)
+    column, values = table.target, np.unique(table.y)
+    few = len(values) <= FEW and bool((values == np.rint(values)).all())
+    if task == REGRESSION and column.texts:
+        raise ValueError(f"{table.path}: '{column.name}' holds texts, and regression needs numbers")
+    if len(values) == 1:
+        raise ValueError(
+            f"{table.path}: '{column.name}' is always {_names(column, values)[0]}: nothing to learn"
+        )
+    if task == REGRESSION or (task is None and not column.texts and not few):
+        return Quantity(column.name)
+    if len(values) > MOST_TEXTS:
+        raise ValueError(f"{table.path}: '{column.name}' has more than {MOST_TEXTS} classes")
+    return Classes(column.name, column.kind, _in_order(column, values))
+
+
+def check_whole(table: Table) -> None:
+    """ValueError, with the place, where the target is missing."""
+    assert table.target and table.y is not None
+    if table.target.texts and table.target.texts.many:
+        raise ValueError(
+            f"{table.path}: '{table.target.name}' has more than {MOST_TEXTS} different texts: no classes"
+        )
+    if (missing := np.isnan(table.y)).any():
+        where = table.place(int(np.argmax(missing)))
+        raise ValueError(f"{table.path}, {where}: the target '{table.target.name}' is missing")
+
+
+def _names(column: Column, values: np.ndarray) -> list[str]:
+    """The names of classes, from what the table holds."""
+    if column.texts:
+        texts = list(column.texts.codes)
+        return [texts[int(value)] for value in values]
+    return [f"{value:.15g}" for value in values]
+
+
+def _in_order(column: Column, values: np.ndarray) -> tuple[str, ...]:
+    """Numbers by size, texts by the alphabet."""
+    names = _names(column, values)
+    return tuple(sorted(names) if column.texts else names)
+
+
+def to_json(target: Classes | Quantity) -> dict[str, Any]:
+    return {"task": target.task, **asdict(target)}
+
+
+def from_json(kept: Mapping[str, Any]) -> Classes | Quantity:
+    values = {name: value for name, value in kept.items() if name != "task"}
+    if kept["task"] == REGRESSION:
+        return Quantity(**values)
+    return Classes(**{**values, "classes": tuple(values["classes"])})
