@@ -81,8 +81,8 @@ BatchSize = Annotated[
 Patience = Annotated[
     int | None,
     _of_training(
-        "Stop when that many epochs brought nothing better on a held-out tenth of the training data: accuracy, "
-        "for tables loss; 0 for never.",
+        "Stop when that many epochs brought no better accuracy (tables: loss) on a held-out tenth of the "
+        "training data; 0 for never.",
         "never; tables 20",
         least=0,
     ),

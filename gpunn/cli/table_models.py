@@ -131,9 +131,9 @@ def predictions(model: TableModel, outputs: np.ndarray) -> dict[str, list[Any]]:
     if not isinstance(model.target, Classes):
         return {"prediction": [float(value) for value in values]}
     found: dict[str, list[Any]] = {"prediction": [model.target.classes[k] for k in values]}
-    if model.net.layers[-1].f.values == (0, 1):
-        a = np.concatenate([1 - outputs, outputs]) if len(outputs) == 1 else outputs
-        found["probability"] = [float(p) for p in a[values, np.arange(len(values))]]
+    in_unit_interval = model.net.layers[-1].f.values == (0, 1)
+    if in_unit_interval:
+        found["probability"] = [float(p) for p in outputs[values, np.arange(len(values))]]
     return found
 
 

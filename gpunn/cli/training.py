@@ -30,7 +30,7 @@ def train(
     as_json: bool,
     resumed: dict[str, Any] | None = None,
 ) -> int:
-    """Train a network and keep it; the exit code. resumed: what a checkpoint says of the run to go on with."""
+    """Train a network and keep it; the exit code. resumed: what a checkpoint says of its run."""
     check_writable(output or RUNS)
     job = open_data(data, settings, table, data_dir, resumed)
     settings = settings.filled(job.usual)

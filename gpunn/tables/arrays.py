@@ -36,8 +36,8 @@ class Arrays:
     def _check(self, name: str, array: np.ndarray) -> None:
         if array.ndim not in (1, 2) or array.dtype.kind not in "buifU":
             raise ValueError(
-                f"{self.path}: {name} is {array.dtype} of shape {array.shape}, expected numbers or texts, a row "
-                "or a value an example"
+                f"{self.path}: {name} is {array.dtype} of shape {array.shape}, expected numbers or texts, a "
+                "row or a value an example"
             )
 
     def _count(self, arrays: Mapping[str, np.ndarray]) -> int:

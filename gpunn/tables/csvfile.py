@@ -61,7 +61,7 @@ class CsvFile:
                 )
 
     def _infer(self) -> dict[str, str]:
-        """NUMBER or TEXT by column; dates and times are texts, and a column with nothing yet is of numbers."""
+        """NUMBER or TEXT by column; dates are texts, and a column with nothing yet is of numbers."""
         import pyarrow.types as types
 
         with self._explained():
@@ -131,8 +131,8 @@ class CsvFile:
         for line, record, _ in self._rows():
             if k < len(record) and not is_number(record[k]):
                 return ValueError(
-                    f"{self.path}, line {line}, column '{name}': '{record[k]}' is no number; mend it, or take "
-                    f"the column as categories with --category '{name}'"
+                    f"{self.path}, line {line}, column '{name}': '{record[k]}' is no number; mend it, or "
+                    f"take the column as categories with --category '{name}'"
                 )
         return None
 

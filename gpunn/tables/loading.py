@@ -109,7 +109,7 @@ def _kinds(source: Source, options: TableOptions, target: str) -> dict[str, str]
 def pose(
     table: Table, target: Classes | Quantity, options: TableOptions, seed: int, standardise: bool
 ) -> Problem:
-    """What to train on and what to test on; the rows are reordered and overwritten, unless for cross-validation.
+    """What to train on and to test on. Reorders and overwrites the rows, unless for cross-validation.
 
     standardise: a target of numbers too. ValueError for a class or a table too small to be divided.
     """

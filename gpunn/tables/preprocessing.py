@@ -79,7 +79,7 @@ class Preprocessing:
         return {c.name: "number" if isinstance(c, Number) else TEXT for c in self.columns}
 
     def apply(self, table: Table, rows: np.ndarray, reuse: bool = False) -> tuple[np.ndarray, dict[str, int]]:
-        """X (n_features, m), column-major, of rows (m, n_columns) and their type, and how many values are of no
+        """X (n_features, m), column-major, of rows (m, n_columns) and their type; how many values are of no
         category, by column.
 
         reuse: X may take the place of the rows, where it is no larger.

@@ -88,7 +88,7 @@ def read_known(
     format: Format,
     dtype: DTypeLike,
 ) -> tuple[Table, list[str]]:
-    """The columns of a file that a model needs, with the target if there is to be one; and which others it has."""
+    """The columns of a file that a model needs, the target too if there is to be one; which others it has."""
     source = open_table(path, format)
     wanted = fitted.kinds | ({target.name: target.kind} if target else {})
     extra = check_columns(source, wanted)
@@ -115,7 +115,7 @@ def prepare(
     standardise: bool,
     reuse: bool = False,
 ) -> Problem:
-    """What to learn from rows (m + k, n_columns) of a table and their y: train on the first m, test on the rest.
+    """What to learn from rows (m + k, n_columns) of a table and their y: train on the first m, test on k.
 
     Whatever is fitted, is fitted to those m. standardise: a target of numbers too. reuse: the rows may be
     overwritten.
