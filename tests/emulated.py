@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from gpunn.activations import Call
-from gpunn.backends.cuda import THREADS, Buffer
+from gpunn.backends.cuda import THREADS
+from gpunn.backends.device import Buffer
 
 COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
@@ -61,7 +62,7 @@ def _types(parameters: str, real: np.dtype[Any]) -> list[np.dtype[Any]]:
 
 
 class EmulatedDevice:
-    """`gpunn.backends.cuda.Device` on the host."""
+    """`gpunn.backends.device.Device` on the host."""
 
     description = "emulated"
 

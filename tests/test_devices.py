@@ -11,7 +11,7 @@ import pytest
 
 import gpunn
 from gpunn import backends
-from gpunn.backends import BackendError, Host, cuda
+from gpunn.backends import BackendError, Host, cupy_device
 
 NO_CUDA = pytest.mark.skipif(not backends.explain_cuda(), reason="this machine has a CUDA device")
 
@@ -79,12 +79,12 @@ def test_a_failing_trial_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("CUDA_ERROR_UNKNOWN:\n  something\n  long")
 
     monkeypatch.setitem(sys.modules, "cupy", Fake)
-    monkeypatch.setattr(cuda, "find_spec", lambda name: object())
-    monkeypatch.setattr(cuda, "CupyDevice", broken)
-    cuda.explain.cache_clear()
+    monkeypatch.setattr(cupy_device, "find_spec", lambda name: object())
+    monkeypatch.setattr(cupy_device, "CupyDevice", broken)
+    cupy_device.explain.cache_clear()
     try:
         failed = "CUDA device 0 failed its trial: CUDA_ERROR_UNKNOWN: something long"
-        assert cuda.explain(0) == failed
-        assert cuda.explain(1) == "there is no CUDA device 1: this machine has 1"
+        assert cupy_device.explain(0) == failed
+        assert cupy_device.explain(1) == "there is no CUDA device 1: this machine has 1"
     finally:
-        cuda.explain.cache_clear()
+        cupy_device.explain.cache_clear()

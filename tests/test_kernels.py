@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 import gpunn
-from gpunn.backends import cuda
+from gpunn.backends import kernels
 
 ARCHITECTURES = (75, 80, 90, 100, 120)
 IDENTITY, SIGMOID = gpunn.ACTIVATIONS["identity"], gpunn.ACTIVATIONS["sigmoid"]
 SOURCES = {
     "all": "",
-    **{f.name: cuda.activation_source(f) for f in gpunn.ACTIVATIONS.values() if f.cuda},
-    **{c.name: cuda.cost_source(c, IDENTITY) for c in gpunn.COSTS.values() if c.cuda},
-    "binary-cross-entropy of z": cuda.cost_source(gpunn.COSTS["binary-cross-entropy"], SIGMOID),
+    **{f.name: kernels.activation_source(f) for f in gpunn.ACTIVATIONS.values() if f.cuda},
+    **{c.name: kernels.cost_source(c, IDENTITY) for c in gpunn.COSTS.values() if c.cuda},
+    "binary-cross-entropy of z": kernels.cost_source(gpunn.COSTS["binary-cross-entropy"], SIGMOID),
 }
 
 
@@ -28,7 +28,7 @@ def test_nvcc_compiles_without_spilling(tmp_path: Path, name: str, dtype: str) -
     if not (nvcc := shutil.which("nvcc")):
         pytest.skip("no nvcc")
     source = tmp_path / "kernels.cu"
-    source.write_text(cuda.preamble(np.dtype(dtype)) + SOURCES[name] + cuda.KERNELS, encoding="utf-8")
+    source.write_text(kernels.preamble(np.dtype(dtype)) + SOURCES[name] + kernels.KERNELS, encoding="utf-8")
     command = [nvcc, "-std=c++17", "-cubin", "-arch=sm_90", "-Xptxas=-v", "-Werror=all-warnings"]
     done = subprocess.run(
         [*command, "-o", str(tmp_path / "out"), str(source)], capture_output=True, text=True, check=False
@@ -47,6 +47,8 @@ def test_nvrtc_compiles_for_every_architecture(architecture: int) -> None:
     except Exception as error:  # whatever the loader raises
         pytest.skip(f"no NVRTC: {error}")
     for name, extra in SOURCES.items():
-        program = nvrtc.createProgram(cuda.preamble(np.dtype("float32")) + extra + cuda.KERNELS, name, [], [])
+        program = nvrtc.createProgram(
+            kernels.preamble(np.dtype("float32")) + extra + kernels.KERNELS, name, [], []
+        )
         nvrtc.compileProgram(program, ["--std=c++17", f"--gpu-architecture=sm_{architecture}"])
         assert nvrtc.getCUBIN(program)

@@ -35,7 +35,8 @@ def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None
         index = int(named[2] or 0)
         reason = explain_cuda(index)
         if not reason:
-            from gpunn.backends.cuda import Cuda, CupyDevice
+            from gpunn.backends.cuda import Cuda
+            from gpunn.backends.cupy_device import CupyDevice
 
             return Cuda(CupyDevice(index), precision)
         if named[1] == "cuda":
@@ -47,13 +48,13 @@ def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None
 
 def explain_cuda(index: int = 0) -> str:
     """Why that CUDA device cannot be used, in one line; empty if it works."""
-    from gpunn.backends import cuda
+    from gpunn.backends import cupy_device
 
-    return cuda.explain(index)
+    return cupy_device.explain(index)
 
 
 def cuda_devices() -> list[str]:
     """The CUDA devices that work, by name."""
-    from gpunn.backends import cuda
+    from gpunn.backends import cupy_device
 
-    return cuda.devices()
+    return cupy_device.devices()

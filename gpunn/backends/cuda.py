@@ -1,53 +1,24 @@
-"""CUDA through CuPy: the verbs as kernels of kernels.cu and cuBLAS products.
-
-The verbs drive a GPU through the few operations of `Device`, which CuPy implements here. Nothing else in
-gpunn imports cupy, and only when a CUDA device is asked for.
-"""
+"""CUDA: the verbs as kernels of kernels.cu and products, on whatever `Device` there is."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, partial
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, Protocol
+from functools import cache
+from typing import Any
 
 import numpy as np
 
 from gpunn import randoms
 from gpunn.activations import Activation, Call, Calls
-from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, BackendError, Examples, Pass
+from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, Examples, Pass
+from gpunn.backends.device import Buffer, Device
+from gpunn.backends.kernels import KERNELS, activation_source, cost_source, preamble
 from gpunn.costs import Cost
 from gpunn.parameters import NORM_COLUMNS, Layout, Parameters
 from gpunn.rates import CAPACITY, Rates, Scalar
 
-KERNELS = Path(__file__).with_name("kernels.cu").read_text(encoding="utf-8")
 THREADS = 256
-CUDA_R_32F, CUDA_R_64F, CUBLAS_GEMM_DEFAULT = 0, 1, -1  # NVIDIA's numbers
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """A column-major array in device memory; `memory` keeps what it points into alive.
-
-    scale: by what the products that read it multiply it.
-    """
-
-    pointer: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    memory: Any
-    scale: float = 1.0
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    def part(self, offset: int, shape: tuple[int, ...]) -> Buffer:
-        """A view of that shape, beginning at that element."""
-        return replace(self, pointer=self.pointer + offset * self.dtype.itemsize, shape=shape)
 
 
 @dataclass(frozen=True)
@@ -57,43 +28,6 @@ class Norm:
     z: Buffer
     gain: Buffer
     by_batch: bool
-
-
-class Device(Protocol):
-    """The narrow waist: all that the verbs need of a GPU."""
-
-    description: str
-
-    def allocate(self, nbytes: int) -> tuple[int, Any]:
-        """(pointer, what keeps it alive), with unspecified contents."""
-
-    def write(self, pointer: int, array: np.ndarray) -> None:
-        """Copy contiguous host memory to the device."""
-
-    def read(self, pointer: int, array: np.ndarray) -> None:
-        """Copy device memory into a contiguous host array, once all that was launched is done."""
-
-    def copy(self, pointer: int, source: int, nbytes: int) -> None:
-        """Copy from device memory to device memory."""
-
-    def compile(self, source: str) -> Callable[[str], Any]:
-        """Compile CUDA C++; what comes back finds a kernel by name."""
-
-    def launch(self, kernel: Any, threads: int, arguments: tuple[Any, ...]) -> Call:
-        """A bound launch of that many threads. Buffers go as pointers, the rest as NumPy scalars."""
-
-    def product(
-        self,
-        alpha: Buffer,
-        a: Buffer,
-        b: Buffer,
-        beta: Buffer,
-        c: Buffer,
-        trans_a: bool,
-        trans_b: bool,
-        precision: str,
-    ) -> Call:
-        """A bound c ← alpha op(a) op(b) + beta c; where beta is zero, c is not read."""
 
 
 class Cuda:
@@ -404,144 +338,3 @@ class Cuda:
         trans_b: bool = False,
     ) -> Call:
         return self.device.product(alpha, a, b, beta, c, trans_a, trans_b, self.precision)
-
-
-def preamble(dtype: np.dtype[Any]) -> str:
-    """The scalar type T of kernels.cu, and its limits."""
-    name, suffix, limits = (
-        ("double", "", np.finfo(dtype)) if dtype == np.float64 else ("float", "f", np.finfo(dtype))
-    )
-    return f"typedef {name} T;\n#define TINY {limits.tiny}{suffix}\n#define EPSNEG {limits.epsneg}{suffix}\n"
-
-
-def activation_source(f: Activation) -> str:
-    """The C spelling of an activation, for kernels.cu."""
-    if f.cuda is None:
-        raise BackendError(f"the activation '{f.name}' has no CUDA spelling: give Activation its `cuda` pair")
-    return f"#define F(z) ({f.cuda[0]})\n#define F_PRIME(a, z) ({f.cuda[1]})\n"
-
-
-def cost_source(cost: Cost, f: Activation) -> str:
-    """The C spelling of a cost after an activation, for kernels.cu."""
-    if cost.cuda is None:
-        raise BackendError(f"the cost '{cost.name}' has no CUDA spelling: give Cost its `cuda` pair")
-    loss = cost.cuda_of_z if cost.reads_z(f.name) else cost.cuda[0]
-    return f"#define LOSS(a, y, z) ({loss})\n#define COST_GRADIENT(a, y) ({cost.cuda[1]})\n"
-
-
-class CupyDevice:
-    """A CUDA device driven by CuPy."""
-
-    def __init__(self, index: int = 0) -> None:
-        import cupy
-        from cupy_backends.cuda.libs import cublas
-
-        self.cupy, self.cublas, self.index = cupy, cublas, index
-        cupy.cuda.Device(index).use()
-        properties = cupy.cuda.runtime.getDeviceProperties(index)
-        self.description = f"cuda:{index} ({properties['name'].decode()})"
-        self._handle = cupy.cuda.device.get_cublas_handle()
-        cublas.setPointerMode(self._handle, cublas.CUBLAS_POINTER_MODE_DEVICE)  # alpha and beta lie there too
-        self._compute = {
-            "float32": cublas.CUBLAS_COMPUTE_32F,
-            "float64": cublas.CUBLAS_COMPUTE_64F,
-            "tf32": cublas.CUBLAS_COMPUTE_32F_FAST_TF32,
-            "bf16": cublas.CUBLAS_COMPUTE_32F_FAST_16BF,
-        }
-
-    def allocate(self, nbytes: int) -> tuple[int, Any]:
-        try:
-            memory = self.cupy.cuda.alloc(nbytes)
-        except self.cupy.cuda.memory.OutOfMemoryError:
-            free, total = self.cupy.cuda.runtime.memGetInfo()
-            raise BackendError(
-                f"{self.description} is out of memory: {nbytes / 2**20:.0f} MiB were needed, "
-                f"{free / 2**20:.0f} of {total / 2**20:.0f} MiB are free"
-            ) from None
-        return memory.ptr, memory
-
-    def write(self, pointer: int, array: np.ndarray) -> None:
-        runtime = self.cupy.cuda.runtime
-        runtime.memcpy(pointer, array.ctypes.data, array.nbytes, runtime.memcpyHostToDevice)
-
-    def read(self, pointer: int, array: np.ndarray) -> None:
-        runtime = self.cupy.cuda.runtime
-        runtime.memcpy(array.ctypes.data, pointer, array.nbytes, runtime.memcpyDeviceToHost)
-
-    def copy(self, pointer: int, source: int, nbytes: int) -> None:
-        runtime = self.cupy.cuda.runtime
-        runtime.memcpy(pointer, source, nbytes, runtime.memcpyDeviceToDevice)
-
-    def compile(self, source: str) -> Callable[[str], Any]:
-        module = self.cupy.RawModule(code=source, options=("--std=c++17",))
-        return module.get_function
-
-    def launch(self, kernel: Any, threads: int, arguments: tuple[Any, ...]) -> Call:
-        passed = tuple(np.uintp(x.pointer) if isinstance(x, Buffer) else x for x in arguments)
-        alive = [x.memory for x in arguments if isinstance(x, Buffer)]
-        call = partial(kernel, (-(-threads // THREADS),), (THREADS,), passed)
-        call.__dict__["alive"] = alive
-        return call
-
-    def product(
-        self,
-        alpha: Buffer,
-        a: Buffer,
-        b: Buffer,
-        beta: Buffer,
-        c: Buffer,
-        trans_a: bool,
-        trans_b: bool,
-        precision: str,
-    ) -> Call:
-        (n, m), k = c.shape, a.shape[0] if trans_a else a.shape[1]
-        real = CUDA_R_64F if c.dtype == np.float64 else CUDA_R_32F
-        call = partial(
-            self.cublas.gemmEx, self._handle, int(trans_a), int(trans_b), n, m, k,
-            alpha.pointer, a.pointer, real, a.shape[0], b.pointer, real, b.shape[0],
-            beta.pointer, c.pointer, real, c.shape[0], self._compute[precision], CUBLAS_GEMM_DEFAULT,
-        )  # fmt: skip
-        call.__dict__["alive"] = [x.memory for x in (alpha, a, b, beta, c)]
-        return call
-
-
-@cache
-def explain(index: int = 0) -> str:
-    """Why that CUDA device cannot be used, in one line; empty if a kernel and a product really ran on it."""
-    if find_spec("cupy") is None:
-        return "cupy is not installed"
-    try:
-        import cupy
-
-        count = cupy.cuda.runtime.getDeviceCount()
-    except Exception as error:  # cupy raises what its many libraries raise
-        return _one_line(error)
-    if index >= count:
-        return f"there is no CUDA device {index}: this machine has {count}"
-    try:
-        _trial(Cuda(CupyDevice(index)))
-    except Exception as error:
-        return f"CUDA device {index} failed its trial: {_one_line(error)}"
-    return ""
-
-
-def _trial(be: Cuda) -> None:
-    """A product and a kernel, and their results."""
-    a, c = be.upload(np.eye(8)), be.upload(np.zeros((8, 8)))
-    for call in [be._product(be.one, a, a, be.zero, c), *be._launch("add", a.size, be.one, a, c)]:
-        call()
-    if not np.array_equal(be.download(c), 2 * np.eye(8)):
-        raise BackendError("I·I + I came out wrong")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def devices() -> list[str]:
-    """What CUDA devices there are, by CuPy's word."""
-    if explain():
-        return []
-    import cupy
-
-    return [CupyDevice(index).description for index in range(cupy.cuda.runtime.getDeviceCount())]
