@@ -27,6 +27,8 @@ ROWS = [
     {"costs", "modelfile", "progress"},
     {"backends.base", "inputs"},
     {"backends.device", "backends.kernels"},
+    {"backends.cublaslt", "backends.cuda_storage"},
+    {"backends.cuda_vectors"},
     {"backends.host", "backends.cuda", "optimizers", "stopping"},
     {"backends.cupy_device"},
     {"backends", "workspace", "checkpoint"},

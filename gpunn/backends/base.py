@@ -68,6 +68,11 @@ class Backend(Protocol):
     name: str
     description: str
     dtype: np.dtype[Any]
+    chunk_bytes: int  # of inputs that are best gathered together,
+    chunk_steps: int  # in so many mini-batches at most
+
+    def plan(self, calls: Calls) -> Calls:
+        """What runs these bound calls, in the way that is quickest to run again and again."""
 
     # storage
     def upload(self, array: np.ndarray) -> Any: ...
@@ -131,6 +136,9 @@ class Backend(Protocol):
         self, examples: Examples, p: Pass, *, x: Any, y: Any, labels: Any, weights: Any = None
     ) -> Calls:
         """The next columns of X, their targets, and their weights if they have any."""
+
+    def feed(self, theta: Parameters, layer: int, f: Activation, a: Any, *, z: Any, out: Any) -> Calls:
+        """z = w a + b, and the next layer's a = f(z), which may overwrite it."""
 
     def affine(self, theta: Parameters, layer: int, a: Any, *, out: Any) -> Calls:
         """z = w a + b."""

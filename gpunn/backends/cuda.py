@@ -2,155 +2,49 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from functools import cache
+from collections import deque
 from typing import Any
 
 import numpy as np
 
 from gpunn import randoms
-from gpunn.activations import Activation, Call, Calls
+from gpunn.activations import ACTIVATIONS, Activation, Call, Calls
 from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, Examples, Pass
+from gpunn.backends.cuda_storage import Norm
+from gpunn.backends.cuda_vectors import Vectors
 from gpunn.backends.device import Buffer, Device
-from gpunn.backends.kernels import KERNELS, activation_source, cost_source, preamble
+from gpunn.backends.kernels import activation_source, cost_source
 from gpunn.costs import Cost
-from gpunn.parameters import NORM_COLUMNS, Layout, Parameters
-from gpunn.rates import CAPACITY, Rates, Scalar
+from gpunn.parameters import NORM_COLUMNS, Parameters
+from gpunn.rates import Scalar
 
-THREADS = 256
-
-
-@dataclass(frozen=True)
-class Norm:
-    """ẑ (n, m) and γ/√(σ² + ε) (n, 1) of a batch normalisation; by the mini-batch, or with fixed μ and σ²."""
-
-    z: Buffer
-    gain: Buffer
-    by_batch: bool
+IN_THE_PRODUCT = ("identity", "relu")  # what the product with bias can do besides
+STRIDE, AHEAD = 16, 4  # replays between two marks, and marks that the host may be ahead
 
 
-class Cuda:
-    """The verbs on a CUDA device. precision: float32, float64, or tf32 or bf16 products of float32."""
+class Cuda(Vectors):
+    """The verbs on a CUDA device: every plan becomes a graph."""
 
-    name = "cuda"
+    chunk_bytes = 1 << 22  # gathered together: one graph of many steps where they are small
+    chunk_steps = 64
 
     def __init__(self, device: Device, precision: str = "float32") -> None:
-        self.device, self.precision = device, precision
-        self.description = device.description
-        self.dtype = np.dtype("float64" if precision == "float64" else "float32")
-        self._constants = self.rates(0)
-        self.one, self.zero = self._fixed(1), self._fixed(0)
-        self._compiled = cache(lambda extra: device.compile(preamble(self.dtype) + extra + KERNELS))
+        super().__init__(device, precision)
+        self._replays = 0
+        self._marks: deque[Call] = deque()
 
-    # storage
+    def plan(self, calls: Calls) -> Calls:
+        return [self.device.capture(calls), self._keep_pace]
 
-    def _new(self, shape: tuple[int, ...], dtype: Any = None) -> Buffer:
-        dtype = self.dtype if dtype is None else np.dtype(dtype)
-        pointer, memory = self.device.allocate(max(1, math.prod(shape)) * dtype.itemsize)
-        return Buffer(pointer, shape, dtype, memory)
+    def _keep_pace(self) -> None:
+        """Wait for the replays of some time ago: so the device is busy, and the host not far ahead of it."""
+        self._replays += 1
+        if self._replays % STRIDE == 0:
+            self._marks.append(self.device.mark())
+            if len(self._marks) > AHEAD:
+                self._marks.popleft()()
 
-    def _put(self, array: np.ndarray, dtype: Any = None) -> Buffer:
-        array = np.asfortranarray(array, self.dtype if dtype is None else dtype)
-        buffer = self._new(array.shape, array.dtype)
-        self.device.write(buffer.pointer, array)
-        return buffer
-
-    def upload(self, array: np.ndarray) -> Buffer:
-        return self._put(array)
-
-    def download(self, array: Buffer) -> np.ndarray:
-        host = np.empty(array.shape, array.dtype, order="F")
-        self.device.read(array.pointer, host)
-        return host
-
-    def copy(self, array: Buffer, *, into: Buffer | None = None) -> Buffer:
-        into = self._new(array.shape, array.dtype) if into is None else into
-        self.device.copy(into.pointer, array.pointer, array.size * array.dtype.itemsize)
-        return into
-
-    def restore(self, values: np.ndarray, *, into: Buffer) -> None:
-        if (values.shape, values.dtype) != (into.shape, into.dtype):
-            raise ValueError(f"{values.dtype} {values.shape} is not {into.dtype} {into.shape}")
-        self.device.write(into.pointer, np.ascontiguousarray(values))
-
-    def matrix(self, n: int, m: int) -> Buffer:
-        return self._new((n, m))
-
-    def inputs(self, examples: Examples, m: int, dropout: float) -> Buffer:
-        return replace(self.matrix(examples.X.shape[0], m), scale=1 / (1 - dropout))
-
-    def hidden(self, n: int, m: int, over: Buffer, dropout: float) -> Buffer:
-        return replace(over, scale=1 / (1 - dropout))
-
-    def outputs(self, n: int, m: int, over: Buffer) -> Buffer:
-        return over
-
-    def label_buffer(self, m: int) -> Buffer:
-        return self._new((m,), np.int64)
-
-    def columns(self, buffer: Buffer, start: int, stop: int) -> Buffer:
-        n = buffer.shape[0]
-        return buffer.part(start * n, (n, stop - start))
-
-    def parameters(self, layout: Layout) -> Parameters:
-        return Parameters(layout, self._put(layout.zeros(self.dtype)), self.dtype.itemsize, Buffer.part)
-
-    def norm(self, n: int, m: int, by_batch: bool) -> Norm:
-        return Norm(self.matrix(n, m), self.matrix(n, 1), by_batch)
-
-    def numbers(self, n: int) -> Buffer:
-        return self._put(np.zeros(n), np.float64)
-
-    def examples(
-        self,
-        X: np.ndarray,
-        labels: np.ndarray | None,
-        targets: np.ndarray | None,
-        smoothing: float = 0.0,
-        weights: np.ndarray | None = None,
-    ) -> Examples:
-        return Examples(
-            self._put(X, np.uint8 if X.dtype == np.uint8 else None),
-            None if labels is None else self._put(labels, np.int64),
-            None if targets is None else self._put(targets),
-            smoothing,
-            None if weights is None else self._put(weights),
-        )
-
-    def new_pass(self, m: int) -> Pass:
-        order, position = self._put(np.arange(m), np.int64), self._put(np.zeros(1), np.int64)
-        step, key = self._put(np.zeros(1), np.int64), self._put(np.zeros(1), np.int64)
-        hits, etas = self._put(np.zeros(m), np.uint8), self._put(np.zeros(m), np.float64)
-        return Pass(order, self._new((m,)), hits, position, step, etas, key)
-
-    def begin(self, p: Pass, order: np.ndarray, etas: np.ndarray | None = None, key: int = 0) -> None:
-        self.device.write(p.order.pointer, order.astype(np.int64))
-        for counter, value in ((p.position, 0), (p.step, 0), (p.key, key)):
-            self.device.write(counter.pointer, np.full(1, value, np.int64))
-        if etas is not None:
-            self.device.write(p.etas.pointer, etas.astype(np.float64))
-
-    def rates(self, eta: float) -> Rates:
-        known = tuple(self._put(np.zeros(CAPACITY), np.float64) for _ in range(2))
-        return Rates(eta, self._put(np.zeros(CAPACITY)), known)
-
-    def _fixed(self, value: float) -> Buffer:
-        return self._cell(Scalar(self._constants, value, 0))
-
-    def _cell(self, scalar: Scalar) -> Buffer:
-        """The scalar's number in device memory, as it is now."""
-        rates, index = scalar.rates, scalar.index
-        cell: Buffer = rates.values.part(index, (1,))
-        self.device.write(cell.pointer, np.full(1, scalar.p + scalar.q * rates.eta, self.dtype))
-        for kept, x in zip(rates.known_to_backend, (scalar.p, scalar.q), strict=True):
-            self.device.write(kept.part(index, (1,)).pointer, np.full(1, x, np.float64))
-        return cell
-
-    def results(self, p: Pass) -> tuple[np.ndarray, np.ndarray]:
-        return self.download(p.losses), self.download(p.hits)
-
-    # verbs
+    # examples
 
     def gather(
         self, examples: Examples, p: Pass, *, x: Buffer, y: Buffer, labels: Buffer, weights: Any = None
@@ -159,63 +53,76 @@ class Cuda:
         if examples.targets is not None:
             calls += self._gather(examples.targets, p, y)
         if examples.labels is not None:
-            calls += self._launch("gather_labels", labels.size, examples.labels, p.order, p.position, labels)
-            on, off = examples.on_and_off(y.shape[0])
-            calls += self._launch("targets_of", y.size, y.shape[0], labels, on, off, y)
+            where, on_and_off = (examples.labels, p.order, p.position), examples.on_and_off(y.shape[0])
+            calls += self._columns("gather_labels", labels.size, y.shape[0], *where, *on_and_off, labels, y)
         if weights is not None:
             calls += self._gather(examples.weights, p, weights)
         return calls
 
     def _gather(self, source: Buffer, p: Pass, out: Buffer) -> Calls:
-        where = (out.size, out.shape[0], source, p.order, p.position)
-        if source.dtype == np.uint8:
-            return self._launch("gather_bytes", *where, UINT8_SCALE, out)
-        return self._launch("gather_values", *where, out)
+        n, m = out.shape
+        kernel, scale = ("gather_bytes", UINT8_SCALE) if source.dtype == "uint8" else ("gather_values", 1.0)
+        return self._columns(kernel, m, n, source, p.order, p.position, scale, out)
+
+    def collect(self, a: Buffer, p: Pass, *, into: Buffer) -> Calls:
+        return self._each("collect", a.size, a.shape[0], a, p.position, into)
+
+    def advance(self, p: Pass, m: int) -> Calls:
+        return self._each("advance", 1, m, p.position)
+
+    def next_step(self, p: Pass) -> Calls:
+        return self._each("advance", 1, 1, p.step)
+
+    # feedforward
+
+    def feed(
+        self, theta: Parameters, layer: int, f: Activation, a: Buffer, *, z: Buffer, out: Buffer
+    ) -> Calls:
+        w, b, by, (n, m) = theta.w[layer], theta.b[layer], self._fixed(a.scale), z.shape
+        if f.name in IN_THE_PRODUCT and z.pointer == out.pointer:
+            call = self.device.layer(by, w, a, b, out, f.name == "relu", self.precision)
+            if call:
+                return [call]
+        product = self._product(by, w, a, self.zero, z)
+        if f.name == "softmax":
+            return [product, *self._columns("feed_softmax", m, n, b, z, out)]
+        return [product, *self._each("feed", z.size, n, b, z, out, module=activation_source(f))]
 
     def affine(self, theta: Parameters, layer: int, a: Buffer, *, out: Buffer) -> Calls:
-        return [
-            self._product(self._fixed(a.scale), theta.w[layer], a, self.zero, out),
-            *self._launch("add_bias", out.size, out.shape[0], theta.b[layer], out),
-        ]
+        return self.feed(theta, layer, ACTIVATIONS["identity"], a, z=out, out=out)
 
     def normalize(self, theta: Parameters, layer: int, norm: Norm, *, out: Buffer) -> Calls:
-        own, (n, m) = theta.norm[layer], out.shape
+        own = theta.norm[layer]
         assert own
         columns = (own[name] for name in NORM_COLUMNS)
         limits = int(norm.by_batch), NORM_EPSILON, NORM_MOMENTUM
-        return self._launch("normalize", n, m, *limits, *columns, out, norm.z, norm.gain)
-
-    def norm_error(
-        self, norm: Norm, alpha: Scalar, beta: Scalar, *, out: Buffer, into: Parameters, layer: int
-    ) -> Calls:
-        own, (n, m) = into.norm[layer], out.shape
-        assert own
-        factors, places = (self._cell(alpha), self._cell(beta)), (own["gamma"], own["beta"])
-        by_batch = int(norm.by_batch)
-        return self._launch("norm_error", n, m, by_batch, *factors, norm.z, norm.gain, out, *places)
+        return self._rows("normalize", *out.shape, *limits, *columns, out, norm.z, norm.gain)
 
     def activate(self, f: Activation, z: Buffer, *, out: Buffer) -> Calls:
         if f.name == "softmax":
-            return self._launch("softmax", out.shape[1], out.shape[0], z, out)
-        return self._launch("activate", out.size, z, out, module=activation_source(f))
+            no_bias = self._put(np.zeros(z.shape[0]))
+            return self._columns("feed_softmax", z.shape[1], z.shape[0], no_bias, z, out)
+        return self._each("activate", out.size, z, out, module=activation_source(f))
+
+    def drop(self, a: Buffer, mask: Buffer, rate: float, layer: int, p: Pass) -> Calls:
+        return self._each("drop", a.size, randoms.threshold(rate), layer, p.key, p.step, mask, a)
+
+    # back-propagation
 
     def output_error(
         self, cost: Cost, f: Activation, z: Buffer, a: Buffer, y: Buffer, *, out: Buffer
     ) -> Calls:
+        n, m = out.shape
         if cost.pairs_with == f.name:
-            return self._launch("difference", out.size, a, y, out)
+            return self._each("difference", out.size, a, y, out)
         if cost.cuda_columns:
-            gradient = self._launch(cost.cuda_columns[1], y.shape[1], y.shape[0], a, y, out)
-        else:
-            gradient = self._launch("cost_gradient", out.size, a, y, out, module=cost_source(cost, f))
-        return [*gradient, *self._times_derivative(f, out, a, z)]
-
-    def drop(self, a: Buffer, mask: Buffer, rate: float, layer: int, p: Pass) -> Calls:
-        least = randoms.threshold(rate)
-        return self._launch("drop", a.size, least, layer, p.key, p.step, mask, a)
+            gradient = self._columns(cost.cuda_columns[1], m, n, a, y, out)
+            return [*gradient, *self._times_derivative(f, z, a, None, out)]
+        calls = self._each("output_error", out.size, a, y, z, out, module=cost_source(cost, f))
+        return calls + self._times_derivative(f, z, a, None, out) if f.name == "softmax" else calls
 
     def weigh(self, weights: Buffer, delta: Buffer) -> Calls:
-        return self._launch("weigh", delta.size, delta.shape[0], weights, delta)
+        return self._each("weigh", delta.size, delta.shape[0], weights, delta)
 
     def hidden_error(
         self,
@@ -229,112 +136,53 @@ class Cuda:
         out: Buffer,
     ) -> Calls:
         product = self._product(self._fixed(a.scale), w, delta, self.zero, out, trans_a=True)
-        masking = [] if mask is None else self._launch("times", out.size, mask, out)
-        return [product, *self._times_derivative(f, out, a, z), *masking]
+        return [product, *self._times_derivative(f, z, a, mask, out)]
 
-    def _times_derivative(self, f: Activation, delta: Buffer, a: Buffer, z: Buffer) -> Calls:
+    def _times_derivative(
+        self, f: Activation, z: Buffer, a: Buffer, mask: Buffer | None, delta: Buffer
+    ) -> Calls:
+        """delta ← delta ⊙ f′(z) ⊙ mask, if there is one."""
+        n, m = delta.shape
         if f.name == "softmax":
-            return self._launch("times_softmax_jacobian", delta.shape[1], delta.shape[0], delta, a)
-        return self._launch("times_derivative", delta.size, delta, a, z, module=activation_source(f))
+            masking = [] if mask is None else self._each("times", delta.size, mask, delta)
+            return [*self._columns("times_softmax_jacobian", m, n, a, delta), *masking]
+        module = activation_source(f)
+        if mask is None:
+            return self._each("times_derivative", delta.size, a, z, delta, module=module)
+        return self._each("times_derivative_and_mask", delta.size, a, z, mask, delta, module=module)
 
     def gradient(
         self, delta: Buffer, a: Buffer, alpha: Scalar, beta: Scalar, *, into: Parameters, layer: int
     ) -> Calls:
-        n, m = delta.shape
         by, keep, scaled = self._cell(alpha), self._cell(beta), self._cell(alpha.times(a.scale))
         return [
-            *self._launch("bias_gradient", n, m, delta, by, keep, into.b[layer]),  # BP3
+            *self._rows("bias_gradient", *delta.shape, delta, by, keep, into.b[layer]),  # BP3
             self._product(scaled, delta, a, keep, into.w[layer], trans_b=True),  # BP4
         ]
+
+    def norm_error(
+        self, norm: Norm, alpha: Scalar, beta: Scalar, *, out: Buffer, into: Parameters, layer: int
+    ) -> Calls:
+        own = into.norm[layer]
+        assert own
+        factors, places = (self._cell(alpha), self._cell(beta)), (own["gamma"], own["beta"])
+        by_batch = int(norm.by_batch)
+        return self._rows("norm_error", *out.shape, by_batch, *factors, norm.z, norm.gain, out, *places)
+
+    # how good it is
 
     def measure(
         self, cost: Cost, f: Activation, z: Buffer, a: Buffer, y: Buffer, labels: Any, p: Pass
     ) -> Calls:
         n, m = y.shape
         if cost.cuda_columns:
-            calls = self._launch(cost.cuda_columns[0], m, n, a, y, p.losses, p.position)
+            calls = self._columns(cost.cuda_columns[0], m, n, a, y, p.losses, p.position)
         else:
             source = cost_source(cost, f)
-            calls = self._launch("column_losses", m, n, a, y, z, p.losses, p.position, module=source)
+            calls = self._columns("column_losses", m, n, a, y, z, p.losses, p.position, module=source)
         if labels is not None:
-            threshold = float(cost.threshold)
-            calls += self._launch("column_hits", m, n, a, labels, threshold, p.hits, p.position)
+            calls += self._columns("column_hits", m, n, a, labels, float(cost.threshold), p.hits, p.position)
         return calls
 
     def weigh_losses(self, weights: Buffer, p: Pass) -> Calls:
-        return self._launch("weigh_losses", weights.size, weights, p.losses, p.position)
-
-    def collect(self, a: Buffer, p: Pass, *, into: Buffer) -> Calls:
-        return self._launch("collect", a.size, a.shape[0], a, p.position, into)
-
-    def advance(self, p: Pass, m: int) -> Calls:
-        return self._launch("advance", 1, m, p.position)
-
-    def follow(self, rates: Rates, p: Pass) -> Calls:
-        p_and_q = rates.known_to_backend
-        return self._launch("follow", CAPACITY, *p_and_q, p.etas, p.step, rates.values)
-
-    def next_step(self, p: Pass) -> Calls:
-        return self._launch("advance", 1, 1, p.step)
-
-    def add(self, alpha: Scalar, x: Buffer, *, into: Buffer) -> Calls:
-        return self._launch("add", x.size, self._cell(alpha), x, into)
-
-    def scale(self, alpha: Scalar, x: Buffer) -> Calls:
-        return self._launch("scale", x.size, self._cell(alpha), x)
-
-    def adam(
-        self,
-        theta: Buffer,
-        g: Buffer,
-        m: Buffer,
-        v: Buffer,
-        eta: Scalar,
-        beta1: float,
-        beta2: float,
-        epsilon: float,
-        steps: Buffer,
-    ) -> Calls:
-        settings = [np.float64(x) for x in (beta1, beta2, epsilon)]
-        return [
-            *self._launch("adam_begin", 1, self._cell(eta), *settings, steps),
-            *self._launch("adam", theta.size, theta, g, m, v, beta1, beta2, steps),
-        ]
-
-    def rms(self, theta: Buffer, g: Buffer, v: Buffer, eta: Scalar, rho: float, epsilon: float) -> Calls:
-        return self._launch("rms", theta.size, theta, g, v, self._cell(eta), rho, epsilon)
-
-    def shrink(self, limit: Scalar, x: Buffer) -> Calls:
-        return self._launch("shrink", x.size, self._cell(limit), x)
-
-    def clip(self, limit: float, x: Buffer) -> Calls:
-        partial_sums, factor = self._new((THREADS,)), self._new((1,))
-        return [
-            *self._launch("sum_squares", THREADS, x.size, x, partial_sums),
-            *self._launch("clip_factor", 1, THREADS, float(limit), partial_sums, factor),
-            *self._launch("scale", x.size, factor, x),
-        ]
-
-    def bound_rows(self, limit: float, w: Buffer) -> Calls:
-        return self._launch("bound_rows", w.shape[0], w.shape[1], float(limit), w)
-
-    def _launch(self, kernel: str, count: int, *arguments: Any, module: str = "") -> Calls:
-        """A kernel over `count` threads, which it takes as its first argument."""
-        bound = (np.int64(count), *(self._argument(x) for x in arguments))
-        return [self.device.launch(self._compiled(module)(kernel), count, bound)]
-
-    def _argument(self, x: Any) -> Any:
-        """Python's whole numbers are the kernels' Index, its floats their T."""
-        return np.int64(x) if isinstance(x, int) else self.dtype.type(x) if type(x) is float else x
-
-    def _product(
-        self,
-        alpha: Buffer,
-        a: Buffer,
-        b: Buffer,
-        beta: Buffer,
-        c: Buffer,
-        trans_a: bool = False,
-        trans_b: bool = False,
-    ) -> Call:
-        return self.device.product(alpha, a, b, beta, c, trans_a, trans_b, self.precision)
+        return self._each("weigh_losses", weights.size, weights, p.losses, p.position)

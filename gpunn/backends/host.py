@@ -51,6 +51,8 @@ class Host:
     """NumPy and SciPy on the CPU, in float32 or float64. why: the reason that it is the CPU, if any."""
 
     name = "cpu"
+    chunk_bytes = 1 << 19  # few calls for small batches, and still in the cache
+    chunk_steps = 64  # more would take longer to bind and save nothing
 
     def __init__(self, dtype: str = "float32", why: str = "") -> None:
         self.description = f"cpu ({why})" if why else "cpu"
@@ -61,6 +63,9 @@ class Host:
         self._nrm2 = blas.snrm2 if single else blas.dnrm2
         self._axpy = blas.saxpy if single else blas.daxpy
         self._scratches: dict[tuple[int, ...], Array] = {}
+
+    def plan(self, calls: Calls) -> Calls:
+        return calls
 
     # storage
 
@@ -181,6 +186,11 @@ class Host:
             of_class = np.full((len(y), len(y)), off, self.dtype)
             np.fill_diagonal(of_class, on)
         return [partial(np.take, of_class, labels, 0, y.T, "clip")]
+
+    def feed(
+        self, theta: Parameters, layer: int, f: Activation, a: Columns, *, z: Array, out: Columns
+    ) -> Calls:
+        return [*self.affine(theta, layer, a, out=z), *self.activate(f, z, out=out)]
 
     def affine(self, theta: Parameters, layer: int, a: Columns, *, out: Array) -> Calls:
         return self._product(float(a.scale), theta.wb[layer], a.ones, 0.0, out)

@@ -12,6 +12,7 @@ from gpunn.backends.base import BackendError
 from gpunn.costs import Cost
 
 KERNELS = Path(__file__).with_name("kernels.cu").read_text(encoding="utf-8")
+ROWS, LANES = 8, 32  # of kernels.cu
 
 
 def preamble(dtype: np.dtype[Any]) -> str:
@@ -30,8 +31,9 @@ def activation_source(f: Activation) -> str:
 
 
 def cost_source(cost: Cost, f: Activation) -> str:
-    """The C spelling of a cost after an activation, for kernels.cu."""
+    """The C spelling of a cost after an activation, for kernels.cu; softmax's derivative is not in it."""
     if cost.cuda is None:
         raise BackendError(f"the cost '{cost.name}' has no CUDA spelling: give Cost its `cuda` pair")
     loss = cost.cuda_of_z if cost.reads_z(f.name) else cost.cuda[0]
-    return f"#define LOSS(a, y, z) ({loss})\n#define COST_GRADIENT(a, y) ({cost.cuda[1]})\n"
+    before = "#define F_PRIME(a, z) T(1)\n" if f.name == "softmax" else activation_source(f)
+    return f"{before}#define LOSS(a, y, z) ({loss})\n#define COST_GRADIENT(a, y) ({cost.cuda[1]})\n"
