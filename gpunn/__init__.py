@@ -2,8 +2,9 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from gpunn import datasets, reference, schedules
+from gpunn import callbacks, datasets, reference, schedules
 from gpunn.activations import ACTIVATIONS, Activation
+from gpunn.augmentation import Augmentation
 from gpunn.backends import BackendError
 from gpunn.checks import check_gradients
 from gpunn.costs import COSTS, Cost
@@ -29,6 +30,7 @@ __all__ = [
     "Activation",
     "Adam",
     "AdamW",
+    "Augmentation",
     "BackendError",
     "Cost",
     "Dense",
@@ -41,6 +43,7 @@ __all__ = [
     "RMSProp",
     "Record",
     "ReduceOnPlateau",
+    "callbacks",
     "check_gradients",
     "datasets",
     "layer_statistics",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from typing import TypeAlias
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,13 @@ class Record:
     examples_per_second: float
 
 
+Callback: TypeAlias = Callable[[Record], object]
+
+
 @dataclass
 class History:
-    """The epochs of one training, and what `stopped` it: "" for the last epoch, "early", "interrupted"."""
+    """The epochs of one training, and what `stopped` it: "" for the last epoch, "early", "callback"
+    (one asked for it) or "interrupted"."""
 
     device: str
     records: list[Record] = field(default_factory=list)

@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from gpunn import activations, backends, costs, initializers, modelfile, optimizers, schedules, trainer
 from gpunn.activations import Activation
-from gpunn.backends.base import Backend
+from gpunn.augmentation import Augmentation
+from gpunn.backends.base import NORM_EPSILON, Backend
 from gpunn.checkpoint import Checkpoints, Keeper, described, fingerprint, sigterm_as_ctrl_c
 from gpunn.costs import Cost
-from gpunn.history import History, Record
+from gpunn.history import Callback, History, Record
 from gpunn.inputs import ClassWeight, Targets, check_smoothing, check_weights, check_X, check_y
 from gpunn.names import look_up
 from gpunn.optimizers import Collect, Optimizer
@@ -150,6 +151,18 @@ class Network:
         normed = sum(layer.n for layer in self.layers if layer.batch_norm)
         return sum(w.size + b.size for w, b in zip(self.weights, self.biases, strict=True)) + 2 * normed
 
+    def folded(self) -> Network:
+        """The same function without batch normalisation: γ (w a + b − μ)/√(σ² + ε) + β is another w a + b."""
+        layers = [replace(layer, batch_norm=False) for layer in self.layers]
+        folded = self._like(layers, self.dtype)
+        for l, norm in enumerate(self.norms):
+            w, b = self.weights[l], self.biases[l]
+            if norm:
+                gain = norm["gamma"] / np.sqrt(norm["variance"] + NORM_EPSILON)
+                w, b = gain * w, gain * (b - norm["mean"]) + norm["beta"]
+            folded.weights[l][:], folded.biases[l][:] = w, b
+        return folded
+
     @property
     def name(self) -> str:
         """The sizes in the book's manner, such as 784-30-10."""
@@ -170,6 +183,7 @@ class Network:
         batch_size: int = 32,
         optimizer: str | Optimizer = "sgd",
         schedule: str | Schedule | None = None,
+        augmentation: Augmentation | None = None,
         validation: float | tuple[ArrayLike, ArrayLike] | None = None,
         stop: EarlyStopping | None = None,
         sample_weight: ArrayLike | None = None,
@@ -178,7 +192,7 @@ class Network:
         device: str = "auto",
         precision: str | None = None,
         verbose: bool = False,
-        on_epoch_end: Callable[[Record], object] | None = None,
+        on_epoch_end: Callback | Sequence[Callback] | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int = 1,
         keep: int = 2,
@@ -189,7 +203,8 @@ class Network:
         X (n_in, m): uint8 is taken as pixels and scaled by 1/255. y: class labels (m,) or targets
         (n_out, m). Column-major X is used where it lies; anything else is copied once.
         schedule: a name (`gpunn.schedules.SCHEDULES`) or a function from progress in [0, 1) to the factor of
-        the learning rate at that step. validation: (X, y), measured after every epoch, or the share of the
+        the learning rate at that step. augmentation: what the images may be shown as, anew in every epoch.
+        validation: (X, y), measured after every epoch, or the share of the
         examples to hold out for that, such as 0.1, drawn class by class where y is classes. stop: when to
         stop before the last epoch. device: auto, cpu, cuda or cuda:N.
         sample_weight (m,), class_weight ("balanced", {label: weight} or an array): each example's gradient
@@ -197,6 +212,8 @@ class Network:
         the weights' sum. label_smoothing: ε in [0, 1); labels' targets become (1 − ε) one-hot + ε / n_out.
         Neither changes the accuracy or the validation.
         precision: the network's dtype, or on CUDA "tf32" or "bf16" products. verbose: a progress bar.
+        on_epoch_end: a function, or several, called with each epoch's record while the network has its
+        weights; training ends where one of them returns True (`gpunn.callbacks` has some).
 
         checkpoint: a folder to keep the state of training in, after every `checkpoint_every` epochs and the
         last, the newest `keep` of them. resume: go on from the newest one, or from the start where there is
@@ -216,6 +233,8 @@ class Network:
         _at_least_one("batch_size", batch_size)
         if stop:
             stop.check(validated=validation is not None, classes=y_.labels is not None)
+        if augmentation:
+            augmentation.check(self.sizes[0])
         keeper = None
         if checkpoint is not None:
             what = {
@@ -226,6 +245,7 @@ class Network:
                 "validation": _described_validation(validation),
                 "batch size": str(batch_size),
                 "optimizer": described(optimizers.get(optimizer)),
+                "augmentation": described(augmentation),
                 "schedule": _described_schedule(schedule, epochs),
                 "early stopping": described(stop),
                 "precision": precision or str(self.dtype),
@@ -244,16 +264,19 @@ class Network:
             evaluation = trainer.Evaluation(model, plain, held_out)
         elif validation is not None:
             evaluation = self._evaluation(model, *validation)
+        callbacks = [on_epoch_end] if callable(on_epoch_end) else list(on_epoch_end or [])
         done = keeper.epochs_done if keeper else 0
         with (
             ProgressBar(len(order), epochs, show=verbose, done=done) as bar,
             sigterm_as_ctrl_c(keeper is not None),
         ):
 
-            def after(record: Record) -> None:
+            def after(record: Record) -> bool:
                 bar.epoch(record)
-                if on_epoch_end:
-                    on_epoch_end(record)
+                if callbacks:
+                    self._theta.flat[:] = be.download(model.theta.flat)
+                answers = [callback(record) for callback in callbacks]
+                return any(answer is True for answer in answers)
 
             try:
                 return trainer.train(
@@ -264,6 +287,7 @@ class Network:
                     batch_size=min(batch_size, len(order)),
                     optimizer=optimizers.get(optimizer),
                     rng=self.rng,
+                    augmentation=augmentation,
                     schedule=schedules.get(schedule),
                     evaluation=evaluation,
                     stop=stop,
@@ -372,12 +396,16 @@ class Network:
 
     def astype(self, dtype: DTypeLike) -> Network:
         """A copy in float32 or float64."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            copy = Network(self.sizes[0], self.layers, self.cost, 0, dtype, self.meta, self.dropout[0])
+        copy = self._like(self.layers, dtype)
         for name, view in self._tensors().items():
             copy._tensors()[name][:] = view
         return copy
+
+    def _like(self, layers: Sequence[Dense], dtype: DTypeLike) -> Network:
+        """A new network with this one's settings, whatever its weights."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Network(self.sizes[0], layers, self.cost, 0, dtype, self.meta, self.dropout[0])
 
     def _tensors(self) -> dict[str, np.ndarray]:
         """Views of all that a saved network holds, by name."""

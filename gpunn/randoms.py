@@ -37,6 +37,26 @@ def stream(key: int, step: int, layer: int) -> int:
     return mix(key ^ mix((step * LAYERS + layer) & MASK))
 
 
+def streams(key: int, steps: np.ndarray, layer: int) -> np.ndarray:
+    """The same for many steps, as uint32."""
+    x = (steps * LAYERS + layer & MASK).astype(np.uint32)
+    s = np.empty_like(x)
+    mix_all(x, s)
+    x ^= np.uint32(key)
+    mix_all(x, s)
+    return x
+
+
+def uniform(key: int, steps: np.ndarray, layer: int, n: int) -> np.ndarray:
+    """(n, m): n numbers between −1 and 1 for each of m steps."""
+    bits = np.arange((n + 1) // 2, dtype=np.uint32)
+    mix_all(bits, np.empty_like(bits))
+    bits = bits[:, None] ^ streams(key, steps, layer)
+    mix_all(bits, np.empty_like(bits))
+    lanes = np.stack([bits & (LANE - 1), bits >> 16], axis=1).reshape(-1, len(steps))[:n]
+    return (2 * lanes + 1) / LANE - 1
+
+
 def threshold(rate: float) -> int:
     """An element is dropped if its 16 bits are below this."""
     return round(rate * LANE)

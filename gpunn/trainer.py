@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from gpunn.activations import Activation, Calls
+from gpunn.augmentation import Augmentation
 from gpunn.backends.base import Backend, Examples, Pass
 from gpunn.backprop import backpropagate, feedforward
 from gpunn.checkpoint import Keeper, State
 from gpunn.costs import Cost
-from gpunn.history import History, Record
+from gpunn.history import Callback, History, Record
 from gpunn.optimizers import Optimizer, Update
 from gpunn.parameters import Layout, Parameters
 from gpunn.schedules import ReduceOnPlateau, Schedule
@@ -79,12 +80,13 @@ def bind(
     update: Update | None = None,
     scheduled: bool = False,
     training: bool = False,
+    augmentation: Augmentation | None = None,
     outputs: Any = None,
 ) -> list[Stage]:
     """One pass over m examples; it learns with an update, and collects the outputs if asked.
 
     scheduled: every step takes its learning rate from the pass. training: with dropout, and batches
-    normalised by their own mean and variance.
+    normalised by their own mean and variance. augmentation: of the images, before all else.
     """
     dropout = model.dropout if training else [0.0] * len(model.dropout)
     be, f, cost, stages = model.be, model.f, model.cost, []
@@ -92,6 +94,8 @@ def bind(
         ws = Chunk(be, examples, model.layout, f[1:], cost, batches, dropout, training)
         labels = None if examples.labels is None else ws.labels
         calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels, weights=ws.weights)
+        if augmentation:
+            calls += be.distort(augmentation, ws.x, p)
         for step in ws.steps():
             calls += feedforward(be, model.theta, f, step, p)
             if update and scheduled:
@@ -150,12 +154,13 @@ def train(
     batch_size: int,
     optimizer: Optimizer,
     rng: np.random.Generator,
+    augmentation: Augmentation | None = None,
     schedule: Schedule | None = None,
     evaluation: Evaluation | None = None,
     stop: EarlyStopping | None = None,
     keeper: Keeper | None = None,
     progress: Progress | None = None,
-    on_epoch_end: Callable[[Record], object] | None = None,
+    on_epoch_end: Callback | None = None,
 ) -> History:
     """Train the model's θ for some epochs on the examples of `order`, indices of any arrangement.
 
@@ -166,7 +171,8 @@ def train(
     history, p = History(be.description), be.new_pass(m)
     update = optimizer.bind(be, model.layout, model.theta)
     scheduled = schedule is not None
-    stages = bind(model, examples, p, m, batch_size, update=update, scheduled=scheduled, training=True)
+    how: dict[str, Any] = {"update": update, "scheduled": scheduled, "augmentation": augmentation}
+    stages = bind(model, examples, p, m, batch_size, training=True, **how)
     watch = Watch(stop, be, model.theta.flat) if stop else None
     if keeper:
         keeper.begin(State(be, model.theta.flat, update.state(), rng, history, schedule, watch))
@@ -179,7 +185,7 @@ def train(
             before = be.copy(model.theta.flat)
             start = time.perf_counter()
             etas = schedule and learning_rates(schedule, optimizer.learning_rate, epoch, epochs, steps)
-            key = int(rng.integers(1 << 32)) if any(model.dropout) else 0
+            key = int(rng.integers(1 << 32)) if augmentation or any(model.dropout) else 0
             be.begin(p, rng.permutation(order), etas, key)
             run(stages, progress)
             losses, hits = be.results(p)
@@ -197,8 +203,9 @@ def train(
                 watch.observe(record)
             if keeper:
                 keeper.epoch_done()
-            if on_epoch_end:
-                on_epoch_end(record)
+            if on_epoch_end and on_epoch_end(record) is True:
+                history.stopped = "callback"
+                break
         if not np.isfinite(be.download(model.theta.flat)).all():
             raise Diverged(f"the weights overflowed in the last step of epoch {len(history)}: {ADVICE}")
     except KeyboardInterrupt:

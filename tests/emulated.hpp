@@ -8,7 +8,7 @@
 #include <cmath>
 #include <cstring>
 
-using std::erfc, std::exp, std::expm1, std::fabs, std::log, std::log1p, std::pow, std::sqrt, std::tanh;
+using std::cos, std::erfc, std::exp, std::expm1, std::fabs, std::floor, std::log, std::log1p, std::pow, std::sin, std::sqrt, std::tanh;
 
 #define __global__
 #define __device__

@@ -190,3 +190,16 @@ def test_pytorch_agrees() -> None:
     with torch.no_grad():
         probabilities = torch.softmax(theirs(torch.tensor(X.T)), 1).numpy().T
     np.testing.assert_allclose(net.forward(X), probabilities, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_folded_it_is_the_same_function(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    layers = [Dense(9, "relu", batch_norm=True), Dense(7), Dense(5, "tanh", batch_norm=True), Dense(3)]
+    net = Network(6, layers, seed=0, dtype=dtype)
+    X = rng.standard_normal((6, 50)).astype(dtype)
+    net.fit(X, rng.integers(0, 3, 50), epochs=3, batch_size=10)
+    folded = net.folded()
+    assert folded.norms == [None] * 4
+    assert folded.dtype == net.dtype
+    np.testing.assert_allclose(folded.forward(X), net.forward(X), rtol=0, atol=1e-6)

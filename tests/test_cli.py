@@ -107,9 +107,27 @@ def test_training_says_what_how_well_and_where(gpunn_):
 def test_every_run_gets_a_folder_of_its_own(gpunn_):
     for n in (1, 2):
         gpunn_("train", "digits", *QUICK)
-        assert sorted(os.listdir(f"gpunn-runs/digits-{n}")) == ["history.json", "model.safetensors"]
-    history = json.loads(Path("gpunn-runs/digits-2/history.json").read_text())
-    assert [record["epoch"] for record in history["records"]] == [1, 2]
+        assert sorted(os.listdir(f"gpunn-runs/digits-{n}")) == ["history.jsonl", "model.safetensors"]
+    history = Path("gpunn-runs/digits-2/history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in history] == [1, 2]
+
+
+def test_images_are_augmented(gpunn_):
+    chosen = ["--shift", 1, "--rotate", 10, "--scale", 0.1, "--elastic", 8]
+    code, out, err = gpunn_("train", "digits", *QUICK, *chosen, "--json")
+    assert (code, err) == (0, "")
+    plain = json.loads(gpunn_("train", "digits", *QUICK, "--json")[1])
+    result = json.loads(out)
+    assert result["settings"]["rotate"] == 10
+    assert result["train_loss"] > plain["train_loss"]  # what it is shown is harder
+    code, _, err = gpunn_("train", "digits", *QUICK, "--scale", 1)
+    assert (code, err) == (2, "gpunn: error: augmentation: scale must be in [0, 1), not 1.0\n")
+
+
+def test_tensorboard_finds_the_run(gpunn_):
+    pytest.importorskip("tensorboardX")
+    assert gpunn_("train", "digits", *QUICK, "--tensorboard", "--output", "run")[0] == 0
+    assert sum("tfevents" in name for name in os.listdir("run")) == 1
 
 
 def test_json_is_one_object(gpunn_):
@@ -159,6 +177,10 @@ def test_every_setting_arrives(gpunn_):
         "clip-norm": 2.0,
         "class-weight": "balanced",
         "label-smoothing": 0.1,
+        "shift": 1.0,
+        "rotate": 5.0,
+        "scale": 0.05,
+        "elastic": 2.0,
         "epochs": 1,
         "batch-size": 50,
         "patience": 3,
@@ -173,6 +195,7 @@ def test_every_setting_arrives(gpunn_):
     assert result["settings"] == {
         "hidden": [9],
         "batch_norm": True,
+        "tensorboard": False,
         **{k.replace("-", "_"): v for k, v in given.items()},
     }
     net = Network.load(result["model"])
@@ -539,7 +562,7 @@ def test_ctrl_c_saves_what_was_learnt(request):
     assert "interrupted after" in out
     assert "gpunn evaluate run/model.safetensors digits" in out
     assert Network.load("run").meta["test_accuracy"] > 0.5
-    assert json.loads(Path("run/history.json").read_text())["interrupted"] is True
+    assert Network.load("run").meta["stopped"] == "interrupted"
 
 
 def test_json_on_stdout_and_nothing_else():

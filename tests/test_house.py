@@ -23,13 +23,14 @@ PACKAGE = Path(gpunn.__file__).parent
 # from the bottom up: a module may import from the rows before its own
 ROWS = [
     {"names", "history", "parameters", "rates", "randoms", "initializers", "py.typed"},
-    {"activations", "reference", "schedules"},
+    {"activations", "augmentation", "reference", "schedules"},
     {"costs", "modelfile", "progress"},
+    {"callbacks"},
     {"backends.base", "inputs"},
-    {"backends.device", "backends.kernels"},
-    {"backends.cublaslt", "backends.cuda_storage"},
+    {"backends.device", "backends.kernels", "backends.host_images", "backends.host_vectors"},
+    {"backends.host", "backends.cublaslt", "backends.cuda_storage", "optimizers", "stopping"},
     {"backends.cuda_vectors"},
-    {"backends.host", "backends.cuda", "optimizers", "stopping"},
+    {"backends.cuda"},
     {"backends.cupy_device"},
     {"backends", "workspace", "checkpoint"},
     {"backprop"},

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpunn.activations import Activation, Calls
+from gpunn.augmentation import Augmentation
 from gpunn.costs import Cost
 from gpunn.parameters import Layout, Parameters
 from gpunn.rates import Rates, Scalar
@@ -136,6 +137,9 @@ class Backend(Protocol):
         self, examples: Examples, p: Pass, *, x: Any, y: Any, labels: Any, weights: Any = None
     ) -> Calls:
         """The next columns of X, their targets, and their weights if they have any."""
+
+    def distort(self, augmentation: Augmentation, x: Any, p: Pass) -> Calls:
+        """x (n_0, m) ← what the pass shows of these images, in place."""
 
     def feed(self, theta: Parameters, layer: int, f: Activation, a: Any, *, z: Any, out: Any) -> Calls:
         """z = w a + b, and the next layer's a = f(z), which may overwrite it."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from gpunn import randoms
 from gpunn.activations import ACTIVATIONS, Activation, Call, Calls
+from gpunn.augmentation import Augmentation
 from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, Examples, Pass
 from gpunn.backends.cuda_storage import Norm
 from gpunn.backends.cuda_vectors import Vectors
@@ -63,6 +64,22 @@ class Cuda(Vectors):
         n, m = out.shape
         kernel, scale = ("gather_bytes", UINT8_SCALE) if source.dtype == "uint8" else ("gather_values", 1.0)
         return self._columns(kernel, m, n, source, p.order, p.position, scale, out)
+
+    def distort(self, augmentation: Augmentation, x: Buffer, p: Pass) -> Calls:
+        (height, width), (n, m) = augmentation.shape, x.shape
+        images, drawn = self.matrix(n, m), (p.key, p.position)
+        calls = self._each("copy", x.size, x, images)
+        down, aside = self.zero, self.zero
+        if augmentation.elastic:
+            along_row, along_column = (self._put(augmentation.smoothing(k)) for k in (width, height))
+            fields = self.matrix(n, m), self.matrix(n, m)
+            down, aside = self.matrix(n, m), self.matrix(n, m)
+            sides = height, width
+            calls += self._each("noise_along_rows", x.size, *sides, along_row, *drawn, *fields)
+            calls += self._each("along_columns", x.size, *sides, along_column, *fields, down, aside)
+        most = [float(v) for v in (np.radians(augmentation.rotate), augmentation.scale, augmentation.shift)]
+        bent = float(augmentation.elastic), down, aside
+        return [*calls, *self._each("distort", x.size, height, width, *drawn, *most, *bent, images, x)]
 
     def collect(self, a: Buffer, p: Pass, *, into: Buffer) -> Calls:
         return self._each("collect", a.size, a.shape[0], a, p.position, into)

@@ -2,12 +2,11 @@
 
 A row of ones lies under every a[l] that a layer multiplies, so b rides in the product as one more column
 of w, and its gradient falls out of BP4. Elementwise work runs on a contiguous copy: NumPy is several
-times slower on the (n + 1)-strided one.
+times slower on the (n + 1)-strided one. What treats θ as vectors is in host_vectors.py.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,12 +16,15 @@ from scipy.linalg import blas
 
 from gpunn import randoms
 from gpunn.activations import Activation, Array, Calls, constant
+from gpunn.augmentation import Augmentation
 from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, Examples, Pass
+from gpunn.backends.host_images import distort
+from gpunn.backends.host_vectors import Vectors
 from gpunn.costs import Cost
 from gpunn.parameters import Layout, Parameters
-from gpunn.rates import CAPACITY, Rates, Scalar
+from gpunn.rates import Scalar
 
-BLOCK = 8192  # elements of θ at a time, so that an optimizer's many passes stay in the cache
+BLOCK = 8192  # random numbers of 32 bits at a time, so that their many passes stay in the cache
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Norm:
     by_batch: bool
 
 
-class Host:
+class Host(Vectors):
     """NumPy and SciPy on the CPU, in float32 or float64. why: the reason that it is the CPU, if any."""
 
     name = "cpu"
@@ -55,13 +57,9 @@ class Host:
     chunk_steps = 64  # more would take longer to bind and save nothing
 
     def __init__(self, dtype: str = "float32", why: str = "") -> None:
+        super().__init__(dtype)
         self.description = f"cpu ({why})" if why else "cpu"
-        self.dtype = np.dtype(dtype)
-        single = self.dtype == np.float32
-        self._gemm = blas.sgemm if single else blas.dgemm
-        self._gemv = blas.sgemv if single else blas.dgemv
-        self._nrm2 = blas.snrm2 if single else blas.dnrm2
-        self._axpy = blas.saxpy if single else blas.daxpy
+        self._gemm = blas.sgemm if self.dtype == np.float32 else blas.dgemm
         self._scratches: dict[tuple[int, ...], Array] = {}
 
     def plan(self, calls: Calls) -> Calls:
@@ -126,15 +124,6 @@ class Host:
     def begin(self, p: Pass, order: Array, etas: Array | None = None, key: int = 0) -> None:
         p.order, p.position, p.step, p.etas, p.key = order, 0, 0, etas, key
 
-    def rates(self, eta: float) -> Rates:
-        return Rates(eta, np.zeros(CAPACITY, self.dtype))
-
-    def _cell(self, scalar: Scalar) -> Array:
-        """The scalar as a 0-d view, which BLAS and the ufuncs read when they run."""
-        rates, index = scalar.rates, scalar.index
-        rates.values[index] = scalar.p + scalar.q * rates.eta
-        return rates.values[index : index + 1].reshape(())
-
     def results(self, p: Pass) -> tuple[Array, Array]:
         return p.losses, p.hits
 
@@ -186,6 +175,9 @@ class Host:
             of_class = np.full((len(y), len(y)), off, self.dtype)
             np.fill_diagonal(of_class, on)
         return [partial(np.take, of_class, labels, 0, y.T, "clip")]
+
+    def distort(self, augmentation: Augmentation, x: Columns, p: Pass) -> Calls:
+        return distort(augmentation, x.ones[:-1], p, self._gemm)
 
     def feed(
         self, theta: Parameters, layer: int, f: Activation, a: Columns, *, z: Array, out: Columns
@@ -358,96 +350,11 @@ class Host:
 
         return [advance]
 
-    def follow(self, rates: Rates, p: Pass) -> Calls:
-        exact = np.empty(CAPACITY)
-
-        def follow() -> None:
-            np.multiply(rates.q, p.etas[p.step], exact)
-            np.add(exact, rates.p, exact)
-            np.copyto(rates.values, exact, "same_kind")
-
-        return [follow]
-
     def next_step(self, p: Pass) -> Calls:
         def next_step() -> None:
             p.step += 1
 
         return [next_step]
-
-    def add(self, alpha: Scalar, x: Array, *, into: Array) -> Calls:
-        return [partial(self._axpy, x, into, len(x), self._cell(alpha))]
-
-    def scale(self, alpha: Scalar, x: Array) -> Calls:
-        return [partial(np.multiply, x, self._cell(alpha), x)]
-
-    def adam(
-        self,
-        theta: Array,
-        g: Array,
-        m: Array,
-        v: Array,
-        eta: Scalar,
-        beta1: float,
-        beta2: float,
-        epsilon: float,
-        steps: Array,
-    ) -> Calls:
-        rate, small, now = constant(theta, 0), constant(theta, 0), self._cell(eta)
-
-        def begin() -> None:
-            step = steps.item(0) + 1
-            steps[0] = step
-            unbias = math.sqrt(1 - beta2**step)
-            rate[()] = now * unbias / (1 - beta1**step)
-            small[()] = epsilon * unbias
-
-        blocks = (slice(start, start + BLOCK) for start in range(0, len(theta), BLOCK))
-        return [begin, *(call for b in blocks for call in _adam_block(
-            theta[b], g[b], m[b], v[b], beta1, beta2, rate, small
-        ))]  # fmt: skip
-
-    def rms(self, theta: Array, g: Array, v: Array, eta: Scalar, rho: float, epsilon: float) -> Calls:
-        calls: Calls = []
-        for start in range(0, len(theta), BLOCK):
-            b = slice(start, start + BLOCK)
-            calls += _rms_block(theta[b], g[b], v[b], rho, self._cell(eta), epsilon)
-        return calls
-
-    def shrink(self, limit: Scalar, x: Array) -> Calls:
-        now = self._cell(limit)
-        high, low, s = (np.empty(min(BLOCK, len(x)), self.dtype) for _ in range(3))
-        calls: Calls = [partial(np.copyto, high, now), partial(np.negative, high, low)]
-        for start in range(0, len(x), BLOCK):
-            part = x[start : start + BLOCK]
-            n, within = len(part), s[: len(part)]
-            calls += [
-                partial(np.minimum, part, high[:n], out=within),
-                partial(np.maximum, within, low[:n], out=within),
-                partial(np.subtract, part, within, part),
-            ]
-        return calls
-
-    def clip(self, limit: float, x: Array) -> Calls:
-        norm = self._nrm2
-
-        def clip() -> None:
-            length = norm(x)
-            if length > limit:
-                np.multiply(x, constant(x, limit / length), x)
-
-        return [clip]
-
-    def bound_rows(self, limit: float, w: Array) -> Calls:
-        squares, ones, n = np.empty_like(w), np.ones(w.shape[1], self.dtype), w.shape[0]
-        lengths, most = np.empty(n, self.dtype), constant(w, limit)
-        return [
-            partial(np.multiply, w, w, squares),
-            partial(self._gemv, 1.0, squares, ones, 0.0, lengths, 0, 1, 0, 1, 0, 1),  # sums the rows
-            partial(np.sqrt, lengths, lengths),
-            partial(np.maximum, lengths, most, out=lengths),
-            partial(np.divide, most, lengths, lengths),
-            partial(np.multiply, w, lengths[:, None], w),
-        ]
 
     # helpers
 
@@ -489,41 +396,4 @@ def _towards(running: Array, now: Array, forget: float, count: float) -> Calls:
         partial(np.multiply, now, constant(now, count), s),
         partial(np.multiply, running, constant(now, 1 - forget), running),
         partial(np.add, running, s, running),
-    ]
-
-
-def _adam_block(
-    theta: Array, g: Array, m: Array, v: Array, beta1: float, beta2: float, rate: Array, small: Array
-) -> Calls:
-    """m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  θ ← θ − rate · m / (√v + small).  Overwrites g."""
-    s = np.empty_like(g)
-    return [
-        partial(np.multiply, m, constant(m, beta1), m),
-        partial(np.multiply, g, constant(g, 1 - beta1), s),
-        partial(np.add, m, s, m),
-        partial(np.multiply, v, constant(v, beta2), v),
-        partial(np.multiply, g, g, g),
-        partial(np.multiply, g, constant(g, 1 - beta2), g),
-        partial(np.add, v, g, v),
-        partial(np.sqrt, v, s),
-        partial(np.add, s, small, s),
-        partial(np.divide, m, s, s),
-        partial(np.multiply, s, rate, s),
-        partial(np.subtract, theta, s, theta),
-    ]
-
-
-def _rms_block(theta: Array, g: Array, v: Array, rho: float, rate: Array, epsilon: float) -> Calls:
-    """v ← ρ v + (1 − ρ) g²;  θ ← θ − rate · g / (√v + ε)."""
-    s = np.empty_like(g)
-    return [
-        partial(np.multiply, v, constant(v, rho), v),
-        partial(np.multiply, g, g, s),
-        partial(np.multiply, s, constant(g, 1 - rho), s),
-        partial(np.add, v, s, v),
-        partial(np.sqrt, v, s),
-        partial(np.add, s, constant(s, epsilon), s),
-        partial(np.divide, g, s, s),
-        partial(np.multiply, s, rate, s),
-        partial(np.subtract, theta, s, theta),
     ]

@@ -283,6 +283,78 @@ extern "C" __global__ void drop(Index count, Index least, Index layer, const Ind
     a[i] *= kept;
 }
 
+// number k between -1 and 1 of step q's stream in one layer: see randoms.py
+static __device__ T uniform(const Index* key, Index q, Index layer, Index k) {
+    const unsigned bits = mix(mix((unsigned)(k / 2)) ^ mix((unsigned)*key ^ mix((unsigned)(q * 1024 + layer))));
+    return (2 * T(k % 2 ? bits >> 16 : bits & 0xffff) + 1) / 65536 - 1;
+}
+
+// to = from
+extern "C" __global__ void copy(Index count, const T* from, T* to) {
+    FOR_EACH(i, count)
+    to[i] = from[i];
+}
+
+// two fields of noise, each image's own, smoothed along its rows by the symmetric matrix `smooth`
+extern "C" __global__ void noise_along_rows(Index count, Index height, Index width, const T* smooth,
+                                            const Index* key, const Index* position, T* down, T* aside) {
+    FOR_EACH(i, count)
+    const Index n = height * width, j = quotient(i, n), column = rest(i, width), row = i - j * n - column;
+    T y = 0, x = 0;
+    for (Index k = 0; k < width; ++k) {
+        const T by = smooth[column * width + k];
+        y += by * uniform(key, *position + j, 1022, 2 * (row + k));
+        x += by * uniform(key, *position + j, 1022, 2 * (row + k) + 1);
+    }
+    down[i] = y;
+    aside[i] = x;
+}
+
+// both fields smoothed along the columns
+extern "C" __global__ void along_columns(Index count, Index height, Index width, const T* smooth,
+                                         const T* ys, const T* xs, T* down, T* aside) {
+    FOR_EACH(i, count)
+    const Index row = rest(quotient(i, width), height), top = i - row * width;
+    T y = 0, x = 0;
+    for (Index k = 0; k < height; ++k) {
+        const T by = smooth[row * height + k];
+        y += by * ys[top + k * width];
+        x += by * xs[top + k * width];
+    }
+    down[i] = y;
+    aside[i] = x;
+}
+
+// the pixel at (row, column), 0 outside
+static __device__ T pixel(const T* image, Index height, Index width, Index row, Index column) {
+    const bool inside = row >= 0 && row < height && column >= 0 && column < width;
+    return inside ? image[row * width + column] : T(0);
+}
+
+// x = the images, turned by at most `angle`, scaled and shifted, and bent by alpha times the fields:
+// Augmentation.affine says how
+extern "C" __global__ void distort(Index count, Index height, Index width, const Index* key,
+                                   const Index* position, T angle, T scale, T shift, T alpha, const T* down,
+                                   const T* aside, const T* images, T* x) {
+    FOR_EACH(i, count)
+    const Index n = height * width, j = quotient(i, n), q = *position + j;
+    const T turn = angle * uniform(key, q, 1023, 0), cosine = cos(turn), sine = sin(turn);
+    const T middle_row = T(height - 1) / 2, middle_column = T(width - 1) / 2;
+    const T dy = quotient(i - j * n, width) - middle_row - shift * uniform(key, q, 1023, 3);
+    const T dx = rest(i, width) - middle_column - shift * uniform(key, q, 1023, 4);
+    T y = middle_row + (cosine * dy + sine * dx) / (1 + scale * uniform(key, q, 1023, 1));
+    T column = middle_column + (cosine * dx - sine * dy) / (1 + scale * uniform(key, q, 1023, 2));
+    if (alpha > 0) y += alpha * down[i], column += alpha * aside[i];
+    const T floor_y = floor(y), floor_x = floor(column), share_y = y - floor_y, share_x = column - floor_x;
+    const T* image = images + j * n;
+    const Index r = Index(floor_y), c = Index(floor_x);
+    const T above = pixel(image, height, width, r, c) * (1 - share_x) +
+                    pixel(image, height, width, r, c + 1) * share_x;
+    const T below = pixel(image, height, width, r + 1, c) * (1 - share_x) +
+                    pixel(image, height, width, r + 1, c + 1) * share_x;
+    x[i] = above * (1 - share_y) + below * share_y;
+}
+
 // x *= by, elementwise
 extern "C" __global__ void times(Index count, const T* by, T* x) {
     FOR_EACH(i, count)

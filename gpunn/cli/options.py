@@ -63,6 +63,10 @@ ClassWeight = Annotated[
     _of_training("balanced: a class weighs m / (classes · its examples).", "all alike"),
 ]
 LabelSmoothing = Annotated[float, _of_training("ε of the targets (1 − ε) one-hot + ε / classes.")]
+Shift = Annotated[float, _of_training("Augmentation: shift the images by up to so many pixels.")]
+Rotate = Annotated[float, _of_training("Augmentation: turn them by up to so many degrees.")]
+Scale = Annotated[float, _of_training("Augmentation: scale them by up to this; 0.15 is 0.85 to 1.15.")]
+Elastic = Annotated[float, _of_training("Augmentation: bend them; α of elastic distortion, such as 36.")]
 Epochs = Annotated[int | None, _of_training("Passes over the examples.", "10; digits 20", least=1)]
 BatchSize = Annotated[int | None, _of_training("Examples in a mini-batch.", "128; digits 16", least=1)]
 Patience = Annotated[
@@ -76,6 +80,10 @@ Patience = Annotated[
 CheckpointEvery = Annotated[
     int | None, _of_training("Keep a checkpoint after every so many epochs.", "none", least=1)
 ]
+TensorBoard = Annotated[
+    bool,
+    typer.Option("--tensorboard", help="Write each epoch for TensorBoard too.", rich_help_panel=TRAINING),
+]
 Seed = Annotated[int, _of_training("Of the first weights and the shuffling.", least=0)]
 
 Precision = Annotated[str, typer.Option(help="float32, float64, or on CUDA tf32 or bf16.")]
@@ -83,7 +91,7 @@ Output = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="Where model.safetensors and history.json go.",
+        help="Where model.safetensors and history.jsonl go.",
         show_default="gpunn-runs/DATA-1, then -2, …",
     ),
 ]

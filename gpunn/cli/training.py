@@ -9,15 +9,18 @@ import shlex
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gpunn import Dense, EarlyStopping, History, Network, __version__, backends, datasets
+from gpunn import Augmentation, Dense, EarlyStopping, History, Network, __version__, backends, datasets
+from gpunn.callbacks import JsonLines, TensorBoard
 from gpunn.checkpoint import newest
 from gpunn.datasets import Dataset, DataUnavailable
+from gpunn.history import Callback
 from gpunn.inputs import check_smoothing, check_weights, check_y
-from gpunn.modelfile import write_whole
 from gpunn.names import look_up
 from gpunn.optimizers import OPTIMIZERS, Optimizer
 
@@ -49,10 +52,15 @@ class Settings:
     clip_norm: float | None
     class_weight: str | None
     label_smoothing: float
+    shift: float
+    rotate: float
+    scale: float
+    elastic: float
     epochs: int | None
     batch_size: int | None
     patience: int | None
     checkpoint_every: int | None
+    tensorboard: bool
     seed: int
     device: str
     precision: str
@@ -76,33 +84,35 @@ def train(
     be = backends.choose(settings.device, net.dtype, settings.precision)
     if not as_json:
         print(describe(settings, dataset, net, be.description), flush=True)
-    if settings.checkpoint_every and output is None:  # checkpoints need their folder before the end
-        RUNS.mkdir(parents=True, exist_ok=True)
-        output = new_folder(RUNS, Path(dataset.name).resolve().name)
     net.meta = describe_data(settings, dataset)
     where = str(data_dir.absolute()) if data_dir else None
     net.meta["resume"] = {"data_dir": where, "settings": asdict(settings)}
-    history = net.fit(
-        dataset.train.X,
-        dataset.train.y,
-        epochs=settings.epochs or 0,
-        batch_size=settings.batch_size or 0,
-        optimizer=optimizer,
-        schedule=settings.schedule,
-        validation=HELD_OUT if settings.patience else (dataset.test.X, dataset.test.y),
-        stop=EarlyStopping("validation_accuracy", settings.patience) if settings.patience else None,
-        checkpoint=(output or RUNS) / "checkpoints" if settings.checkpoint_every else None,
-        checkpoint_every=settings.checkpoint_every or 1,
-        resume=resume,
-        class_weight=settings.class_weight,
-        label_smoothing=settings.label_smoothing,
-        device=settings.device,
-        precision=settings.precision,
-        verbose=True,
-    )
-    result = {"device": be.name, **summarise(settings, dataset, net, history)}
-    net.meta = describe_for_later(settings, dataset, result)
-    result["model"] = str(keep(net, history, output or RUNS, dataset if output is None else None))
+    with run_folder(output, dataset) as folder:
+        history = net.fit(
+            dataset.train.X,
+            dataset.train.y,
+            epochs=settings.epochs or 0,
+            batch_size=settings.batch_size or 0,
+            optimizer=optimizer,
+            schedule=settings.schedule,
+            augmentation=build_augmentation(settings, dataset),
+            validation=HELD_OUT if settings.patience else (dataset.test.X, dataset.test.y),
+            stop=EarlyStopping("validation_accuracy", settings.patience) if settings.patience else None,
+            checkpoint=folder / "checkpoints" if settings.checkpoint_every else None,
+            checkpoint_every=settings.checkpoint_every or 1,
+            resume=resume,
+            class_weight=settings.class_weight,
+            label_smoothing=settings.label_smoothing,
+            device=settings.device,
+            precision=settings.precision,
+            verbose=True,
+            on_epoch_end=callbacks(settings, folder),
+        )
+        result = {"device": be.name, **summarise(settings, dataset, net, history)}
+        net.meta = describe_for_later(settings, dataset, result)
+        model = folder / "model.safetensors"
+        net.save(model)
+    result["model"] = str(model)
     print(json.dumps(result) if as_json else closing_words(result, data_dir))
     return 130 if history.interrupted else 0
 
@@ -155,6 +165,17 @@ def build_network(settings: Settings, dataset: Dataset) -> Network:
         look_up(DTYPES, settings.precision, "precision"),
         input_dropout=settings.input_dropout,
     )
+
+
+def build_augmentation(settings: Settings, dataset: Dataset) -> Augmentation | None:
+    chosen = settings.shift, settings.rotate, settings.scale, settings.elastic
+    return Augmentation(dataset.image_shape, *chosen) if any(chosen) else None
+
+
+def callbacks(settings: Settings, folder: Path) -> list[Callback]:
+    """What writes down each epoch."""
+    watching: list[Callback] = [JsonLines(folder / "history.jsonl")]
+    return [*watching, TensorBoard(folder)] if settings.tensorboard else watching
 
 
 def check_targets(settings: Settings, dataset: Dataset, net: Network) -> None:
@@ -224,7 +245,8 @@ def summarise(settings: Settings, dataset: Dataset, net: Network, history: Histo
 
 def describe_for_later(settings: Settings, dataset: Dataset, result: dict[str, Any]) -> dict[str, Any]:
     """What `gpunn evaluate` and `gpunn predict` need to know of the model."""
-    return {**describe_data(settings, dataset), "test_accuracy": result["test_accuracy"]}
+    figures = "test_accuracy", "test_loss", "epochs", "stopped", "seconds", "device_description"
+    return {**describe_data(settings, dataset), **{name: result[name] for name in figures}}
 
 
 def describe_data(settings: Settings, dataset: Dataset) -> dict[str, Any]:
@@ -239,18 +261,25 @@ def describe_data(settings: Settings, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def keep(net: Network, history: History, folder: Path, numbered_for: Dataset | None) -> Path:
-    """Write the model and its history into the folder, or a new numbered one in it; the model's path."""
+@contextmanager
+def run_folder(output: Path | None, dataset: Dataset) -> Iterator[Path]:
+    """The folder of a run, made if need be; gone again if nothing came of the run."""
+    folder = output or new_folder(RUNS, Path(dataset.name).resolve().name)
+    made = output is None or not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    if numbered_for:
-        folder = new_folder(folder, Path(numbered_for.name).resolve().name)
-    net.save(folder / "model.safetensors")
-    write_whole(folder / "history.json", history.to_json().encode())
-    return folder / "model.safetensors"
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):  # not empty
+            if made:
+                folder.rmdir()
+            if output is None:
+                RUNS.rmdir()
 
 
 def new_folder(parent: Path, name: str) -> Path:
     """Make NAME-1, or whichever number is free."""
+    parent.mkdir(parents=True, exist_ok=True)
     for n in itertools.count(1):
         try:
             folder = parent / f"{name}-{n}"

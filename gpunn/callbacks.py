@@ -1,0 +1,64 @@
+"""Watching a training: what `Network.fit` may call after every epoch, with the epoch's record."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from gpunn.history import Record
+from gpunn.modelfile import write_whole
+
+
+class JsonLines:
+    """Writes each record as a line of JSON as soon as its epoch is done.
+
+    Lines that the file has of earlier epochs stay and those of later ones go, so a training that goes on
+    after a break goes on with its file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path, self.begun = Path(path), False
+
+    def __call__(self, record: Record) -> None:
+        if not self.begun:
+            kept = [line for line in self._lines() if _epoch(line) < record.epoch]
+            write_whole(self.path, "".join(f"{line}\n" for line in kept).encode())
+            self.begun = True
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(record)) + "\n")
+
+    def _lines(self) -> list[str]:
+        return self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+
+
+def _epoch(line: str) -> float:
+    """Which epoch a line is of; none, for a line that a killed process left half-written."""
+    try:
+        return float(json.loads(line)["epoch"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+class TensorBoard:
+    """Writes each record's figures into a folder for TensorBoard, through tensorboardX.
+
+    Raises ImportError, with what to install, where that is missing.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise ImportError('TensorBoard needs tensorboardX: pip install "gpunn[tensorboard]"') from error
+        self.writer = SummaryWriter(str(folder), flush_secs=1)
+        atexit.register(
+            self.writer.close
+        )  # a thread of its own writes, and a process that ends does not wait
+
+    def __call__(self, record: Record) -> None:
+        for name, value in asdict(record).items():
+            if name != "epoch" and value is not None:
+                self.writer.add_scalar(name, value, record.epoch)
