@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +117,10 @@ def bind(
 
 
 def run(stages: Sequence[Stage], progress: Progress | None = None) -> None:
-    """Run an epoch's plans. Overflow is no warning here: it shows in the losses."""
+    """Run an epoch's plans, or launch them: a device may then be some plans behind what progress hears.
+
+    Overflow is no warning here: it shows in the losses.
+    """
     with np.errstate(all="ignore"):
         for stage in stages:
             for _ in range(stage.times):
@@ -124,6 +128,38 @@ def run(stages: Sequence[Stage], progress: Progress | None = None) -> None:
                     call()
                 if progress:
                     progress(stage.m)
+
+
+class Shuffle:
+    """Each epoch's order of the examples, and the key of its random numbers if it is `keyed`.
+
+    `look_ahead` draws the next epoch's from a copy of the generator, while a device works: the generator
+    itself is never further than the epoch that has begun, so a checkpoint or another fit does not notice.
+    """
+
+    def __init__(self, rng: np.random.Generator, order: np.ndarray, keyed: bool) -> None:
+        self.rng, self.order, self.keyed = rng, order, keyed
+        self.ahead: tuple[bytes, tuple[int, np.ndarray], dict[str, Any]] | None = None
+
+    def next(self) -> tuple[int, np.ndarray]:
+        """(key, order)."""
+        ahead, self.ahead = self.ahead, None
+        if ahead and ahead[0] == self._fingerprint():  # else somebody else has drawn from it
+            self.rng.bit_generator.state = ahead[2]
+            return ahead[1]
+        return self._draw(self.rng)
+
+    def look_ahead(self) -> None:
+        copied = deepcopy(self.rng)
+        self.ahead = self._fingerprint(), self._draw(copied), dict(copied.bit_generator.state)
+
+    def _draw(self, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+        key = int(rng.integers(1 << 32)) if self.keyed else 0
+        return key, rng.permutation(self.order)
+
+    def _fingerprint(self) -> bytes:
+        """Of the generator's state, of whichever kind it is."""
+        return deepcopy(self.rng).bytes(16)
 
 
 class Evaluation:
@@ -177,6 +213,7 @@ def train(
     if keeper:
         keeper.begin(State(be, model.theta.flat, update.state(), rng, history, schedule, watch))
     steps = -(-m // batch_size)
+    shuffle = Shuffle(rng, order, keyed=bool(augmentation) or any(model.dropout))
     try:
         for epoch in range(len(history) + 1, epochs + 1):
             if watch and watch.over:
@@ -185,9 +222,11 @@ def train(
             before = be.copy(model.theta.flat)
             start = time.perf_counter()
             etas = schedule and learning_rates(schedule, optimizer.learning_rate, epoch, epochs, steps)
-            key = int(rng.integers(1 << 32)) if augmentation or any(model.dropout) else 0
-            be.begin(p, rng.permutation(order), etas, key)
+            key, shuffled = shuffle.next()
+            be.begin(p, shuffled, etas, key)
             run(stages, progress)
+            if epoch < epochs:
+                shuffle.look_ahead()
             losses, hits = be.results(p)
             seconds = time.perf_counter() - start
             if not np.isfinite(losses).all():
