@@ -1,4 +1,4 @@
-"""ThreadSanitizer over the kernels whose threads work together: no race, and one where a barrier is taken out.
+"""ThreadSanitizer over the kernels whose threads work together: no race, but one where a barrier is missing.
 
 Each CUDA thread is a thread of the host here, and a program of its own runs them, since the sanitizer must
 be there from the start.

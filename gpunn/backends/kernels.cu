@@ -28,21 +28,21 @@ typedef long long Index;
     const Index first = threadIdx.x / ROWS, strips = blockDim.x / ROWS;
 
 // i / n and i % n; in 32 bits, where they fit, they are several times faster
-static __device__ Index quotient(Index i, Index n) {
+static inline __device__ Index quotient(Index i, Index n) {
     return (i | n) >> 32 ? i / n : (Index)((unsigned)i / (unsigned)n);
 }
 
-static __device__ Index rest(Index i, Index n) {
+static inline __device__ Index rest(Index i, Index n) {
     return i - quotient(i, n) * n;
 }
 
 // the sum over a warp, in each of its threads
-static __device__ T warp_sum(T x) {
+static inline __device__ T warp_sum(T x) {
     for (int apart = LANES / 2; apart; apart /= 2) x += __shfl_xor_sync(0xffffffff, x, apart);
     return x;
 }
 
-static __device__ T warp_max(T x) {
+static inline __device__ T warp_max(T x) {
     for (int apart = LANES / 2; apart; apart /= 2) {
         const T other = __shfl_xor_sync(0xffffffff, x, apart);
         x = other > x ? other : x;
@@ -51,7 +51,7 @@ static __device__ T warp_max(T x) {
 }
 
 // the sum over the block's threads t, t + width, t + 2 width, … in each of them; blockDim / width is a power of 2
-static __device__ T block_sum(T x, unsigned width) {
+static inline __device__ T block_sum(T x, unsigned width) {
     __shared__ T sums[MOST_THREADS];
     const unsigned t = threadIdx.x;
     sums[t] = x;
@@ -68,12 +68,12 @@ static __device__ T block_sum(T x, unsigned width) {
 #if defined(LOSS)  // ---------------------------------------------------------------- one cost after one activation
 
 // a, kept where log(a) is finite
-static __device__ T above_zero(T a) {
+static inline __device__ T above_zero(T a) {
     return a < TINY ? TINY : a;
 }
 
 // a, kept where both log(a) and log1p(-a) are finite
-static __device__ T inside(T a) {
+static inline __device__ T inside(T a) {
     const T most = 1 - EPSNEG;
     return a < TINY ? TINY : a > most ? most : a;
 }
@@ -82,7 +82,7 @@ static __device__ T inside(T a) {
 extern "C" __global__ void output_error(Index count, const T* as, const T* ys, const T* zs, T* delta) {
     FOR_EACH(i, count)
     const T a = as[i], y = ys[i], z = zs[i];
-    (void)z, (void)inside, (void)above_zero;
+    (void)z;
     delta[i] = (COST_GRADIENT(a, y)) * (F_PRIME(a, z));
 }
 
@@ -93,7 +93,7 @@ extern "C" __global__ void column_losses(Index m, Index n, const T* as, const T*
     T sum = 0;
     for (Index i = j * n + lane; i < (j + 1) * n; i += LANES) {
         const T a = as[i], y = ys[i], z = zs[i];
-        (void)a, (void)z, (void)inside, (void)above_zero;
+        (void)a, (void)z;
         sum += LOSS(a, y, z);
     }
     sum = warp_sum(sum);
@@ -141,7 +141,7 @@ template <class From> struct alignas(4 * sizeof(From)) Four {
 };
 
 template <class From>
-static __device__ void gather(Index m, Index n, const From* X, const Index* order, const Index* position, T scale, T* x) {
+static inline __device__ void gather(Index m, Index n, const From* X, const Index* order, const Index* position, T scale, T* x) {
     FOR_COLUMN(j, lane, m)
     const From* from = X + order[*position + j] * n;
     T* to = x + j * n;
@@ -264,7 +264,7 @@ extern "C" __global__ void difference(Index count, const T* a, const T* y, T* de
 }
 
 // lowbias32, and the bits of element i in one layer of one step: see randoms.py
-static __device__ unsigned mix(unsigned x) {
+static inline __device__ unsigned mix(unsigned x) {
     x ^= x >> 16;
     x *= 0x7feb352du;
     x ^= x >> 15;
@@ -284,7 +284,7 @@ extern "C" __global__ void drop(Index count, Index least, Index layer, const Ind
 }
 
 // number k between -1 and 1 of step q's stream in one layer: see randoms.py
-static __device__ T uniform(const Index* key, Index q, Index layer, Index k) {
+static inline __device__ T uniform(const Index* key, Index q, Index layer, Index k) {
     const unsigned bits = mix(mix((unsigned)(k / 2)) ^ mix((unsigned)*key ^ mix((unsigned)(q * 1024 + layer))));
     return (2 * T(k % 2 ? bits >> 16 : bits & 0xffff) + 1) / 65536 - 1;
 }
@@ -326,7 +326,7 @@ extern "C" __global__ void along_columns(Index count, Index height, Index width,
 }
 
 // the pixel at (row, column), 0 outside
-static __device__ T pixel(const T* image, Index height, Index width, Index row, Index column) {
+static inline __device__ T pixel(const T* image, Index height, Index width, Index row, Index column) {
     const bool inside = row >= 0 && row < height && column >= 0 && column < width;
     return inside ? image[row * width + column] : T(0);
 }
@@ -362,14 +362,14 @@ extern "C" __global__ void times(Index count, const T* by, T* x) {
 }
 
 // the output of a column's class, in each of the warp's threads
-static __device__ T right_output(Index n, int lane, const T* a, const T* y) {
+static inline __device__ T right_output(Index n, int lane, const T* a, const T* y) {
     T right = 0;
     for (Index i = lane; i < n; i += LANES) right += a[i] * y[i];
     return warp_sum(right);
 }
 
 // a - right + 1 for another class, 0 for the class itself; a single output: 1 - a, or 1 + a for class 0
-static __device__ T margin(Index n, T a, T y, T right) {
+static inline __device__ T margin(Index n, T a, T y, T right) {
     return n == 1 ? 1 - (2 * y - 1) * a : a - right + 1 - y;
 }
 
