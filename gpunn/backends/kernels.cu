@@ -4,11 +4,12 @@
 // the elementwise modules, the C spellings of one activation and perhaps one cost: F(z), F_PRIME(a, z),
 // LOSS(a, y, z), COST_GRADIENT(a, y). Matrices are column-major, an example a column; m columns of n rows, no
 // padding. A kernel has a thread an element, a warp a column, or a block for ROWS rows.
-// No atomics: every sum is taken in an order that depends on its length alone, so two runs are alike to the bit.
+// No atomics: every sum is taken in an order that depends on its length alone, so two runs are alike to the
+// bit.
 
 typedef long long Index;
 
-#define ROWS 8  // of a matrix that a block has: what 32 bytes, the least that is read at once, hold of a column
+#define ROWS 8  // of a matrix, for a block: 32 bytes of a column, the least that is read at once
 #define LANES 32  // threads in a warp
 #define MOST_THREADS 1024  // in a block
 
@@ -28,21 +29,21 @@ typedef long long Index;
     const Index first = threadIdx.x / ROWS, strips = blockDim.x / ROWS;
 
 // i / n and i % n; in 32 bits, where they fit, they are several times faster
-static inline __device__ Index quotient(Index i, Index n) {
+static __device__ Index quotient(Index i, Index n) {
     return (i | n) >> 32 ? i / n : (Index)((unsigned)i / (unsigned)n);
 }
 
-static inline __device__ Index rest(Index i, Index n) {
+static __device__ Index rest(Index i, Index n) {
     return i - quotient(i, n) * n;
 }
 
 // the sum over a warp, in each of its threads
-static inline __device__ T warp_sum(T x) {
+static __device__ T warp_sum(T x) {
     for (int apart = LANES / 2; apart; apart /= 2) x += __shfl_xor_sync(0xffffffff, x, apart);
     return x;
 }
 
-static inline __device__ T warp_max(T x) {
+static __device__ T warp_max(T x) {
     for (int apart = LANES / 2; apart; apart /= 2) {
         const T other = __shfl_xor_sync(0xffffffff, x, apart);
         x = other > x ? other : x;
@@ -50,8 +51,9 @@ static inline __device__ T warp_max(T x) {
     return x;
 }
 
-// the sum over the block's threads t, t + width, t + 2 width, … in each of them; blockDim / width is a power of 2
-static inline __device__ T block_sum(T x, unsigned width) {
+// the sum over the block's threads t, t + width, t + 2 width, … in each of them; blockDim / width is a power
+// of 2
+static __device__ T block_sum(T x, unsigned width) {
     __shared__ T sums[MOST_THREADS];
     const unsigned t = threadIdx.x;
     sums[t] = x;
@@ -65,15 +67,15 @@ static inline __device__ T block_sum(T x, unsigned width) {
     return sum;
 }
 
-#if defined(LOSS)  // ---------------------------------------------------------------- one cost after one activation
+#if defined(LOSS)  // ---------------------------------------------------------------- one cost, one activation
 
 // a, kept where log(a) is finite
-static inline __device__ T above_zero(T a) {
+static __device__ T above_zero(T a) {
     return a < TINY ? TINY : a;
 }
 
 // a, kept where both log(a) and log1p(-a) are finite
-static inline __device__ T inside(T a) {
+static __device__ T inside(T a) {
     const T most = 1 - EPSNEG;
     return a < TINY ? TINY : a > most ? most : a;
 }
@@ -126,7 +128,8 @@ extern "C" __global__ void times_derivative(Index count, const T* as, const T* z
 }
 
 // delta = delta f'(z) mask
-extern "C" __global__ void times_derivative_and_mask(Index count, const T* as, const T* zs, const T* mask, T* delta) {
+extern "C" __global__ void times_derivative_and_mask(Index count, const T* as, const T* zs, const T* mask,
+                                                     T* delta) {
     FOR_EACH(i, count)
     const T a = as[i], z = zs[i];
     (void)a, (void)z;
@@ -141,7 +144,8 @@ template <class From> struct alignas(4 * sizeof(From)) Four {
 };
 
 template <class From>
-static inline __device__ void gather(Index m, Index n, const From* X, const Index* order, const Index* position, T scale, T* x) {
+static __device__ void gather(Index m, Index n, const From* X, const Index* order, const Index* position, T scale,
+                              T* x) {
     FOR_COLUMN(j, lane, m)
     const From* from = X + order[*position + j] * n;
     T* to = x + j * n;
@@ -162,8 +166,8 @@ extern "C" __global__ void gather_bytes(Index m, Index n, const unsigned char* X
     gather(m, n, X, order, position, scale, x);
 }
 
-extern "C" __global__ void gather_values(Index m, Index n, const T* X, const Index* order, const Index* position,
-                                         T scale, T* x) {
+extern "C" __global__ void gather_values(Index m, Index n, const T* X, const Index* order,
+                                         const Index* position, T scale, T* x) {
     gather(m, n, X, order, position, scale, x);
 }
 
@@ -210,8 +214,8 @@ extern "C" __global__ void normalize(Index n, Index m, Index by_batch, T epsilon
 
 // delta = gain (delta - mean delta - zhat mean(delta zhat)), or gain delta; by row
 // gamma = by sum(delta zhat) + keep gamma, beta = by sum(delta) + keep beta
-extern "C" __global__ void norm_error(Index n, Index m, Index by_batch, const T* by, const T* keep, const T* zhat,
-                                      const T* gain, T* delta, T* gamma, T* beta) {
+extern "C" __global__ void norm_error(Index n, Index m, Index by_batch, const T* by, const T* keep,
+                                      const T* zhat, const T* gain, T* delta, T* gamma, T* beta) {
     FOR_ROW(i, first, strips)
     const bool mine = i < n;
     T sum = 0, slope = 0;
@@ -264,7 +268,7 @@ extern "C" __global__ void difference(Index count, const T* a, const T* y, T* de
 }
 
 // lowbias32, and the bits of element i in one layer of one step: see randoms.py
-static inline __device__ unsigned mix(unsigned x) {
+static __device__ unsigned mix(unsigned x) {
     x ^= x >> 16;
     x *= 0x7feb352du;
     x ^= x >> 15;
@@ -284,7 +288,7 @@ extern "C" __global__ void drop(Index count, Index least, Index layer, const Ind
 }
 
 // number k between -1 and 1 of step q's stream in one layer: see randoms.py
-static inline __device__ T uniform(const Index* key, Index q, Index layer, Index k) {
+static __device__ T uniform(const Index* key, Index q, Index layer, Index k) {
     const unsigned bits = mix(mix((unsigned)(k / 2)) ^ mix((unsigned)*key ^ mix((unsigned)(q * 1024 + layer))));
     return (2 * T(k % 2 ? bits >> 16 : bits & 0xffff) + 1) / 65536 - 1;
 }
@@ -326,7 +330,7 @@ extern "C" __global__ void along_columns(Index count, Index height, Index width,
 }
 
 // the pixel at (row, column), 0 outside
-static inline __device__ T pixel(const T* image, Index height, Index width, Index row, Index column) {
+static __device__ T pixel(const T* image, Index height, Index width, Index row, Index column) {
     const bool inside = row >= 0 && row < height && column >= 0 && column < width;
     return inside ? image[row * width + column] : T(0);
 }
@@ -362,14 +366,14 @@ extern "C" __global__ void times(Index count, const T* by, T* x) {
 }
 
 // the output of a column's class, in each of the warp's threads
-static inline __device__ T right_output(Index n, int lane, const T* a, const T* y) {
+static __device__ T right_output(Index n, int lane, const T* a, const T* y) {
     T right = 0;
     for (Index i = lane; i < n; i += LANES) right += a[i] * y[i];
     return warp_sum(right);
 }
 
 // a - right + 1 for another class, 0 for the class itself; a single output: 1 - a, or 1 + a for class 0
-static inline __device__ T margin(Index n, T a, T y, T right) {
+static __device__ T margin(Index n, T a, T y, T right) {
     return n == 1 ? 1 - (2 * y - 1) * a : a - right + 1 - y;
 }
 
@@ -418,8 +422,8 @@ extern "C" __global__ void bias_gradient(Index n, Index m, const T* delta, const
     if (i < n && first == 0) b[i] = *alpha * sum + (*beta == 0 ? T(0) : *beta * b[i]);
 }
 
-// hits[position + j] = the largest output, the first of several, is the label; of a single output: whether it is
-// above the threshold
+// hits[position + j] = the largest output, the first of several, is the label; of a single output: whether it
+// is above the threshold
 extern "C" __global__ void column_hits(Index m, Index n, const T* a, const Index* labels, T threshold,
                                        unsigned char* hits, const Index* position) {
     FOR_COLUMN(j, lane, m)
