@@ -62,6 +62,11 @@ class Activation:
             keeps_z=True,
         )
 
+    def __reduce__(self) -> Any:
+        """Pickled by name, where it has one of ours."""
+        own = ACTIVATIONS.get(self.name) is not self
+        return super().__reduce_ex__(2) if own else (get, (self.name,))
+
 
 def constant(like: Array, value: float) -> Array:
     """A scalar as a 0-d array of like's type: NumPy converts it once, here, and not in every call."""
@@ -246,6 +251,13 @@ _ALL = [
         lambda a, s: [partial(np.logaddexp, a, constant(a, 0), a)],
         _softplus_backward,
         cuda=("(z > 0 ? z : T(0)) + log1p(exp(-fabs(z)))", "-expm1(-a)"),
+        values=(0, math.inf),
+    ),
+    Activation(
+        "exp",
+        lambda a, s: [partial(np.exp, a, a)],
+        lambda delta, a, z, s: [partial(np.multiply, delta, a, delta)],
+        cuda=("exp(z)", "a"),
         values=(0, math.inf),
     ),
     Activation("identity", _nothing, _nothing, cuda=("z", "T(1)")),

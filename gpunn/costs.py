@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -32,7 +32,8 @@ class Cost:
     cuda_columns: the same as kernels of kernels.cu, of a thread a column, for a cost that couples outputs.
     pairs_with: the activation for which f′ ⊙ ∂C/∂a is just a − y.
     loss_of_z(z, y, out), cuda_of_z: the loss written in z for that activation, where it is safer so.
-    domain: the open interval of outputs that it is defined for; beyond, it is taken to be level.
+    domain: the open interval of outputs that it is defined for, beyond which it is taken to be level; targets
+        may be at its ends too.
     of_labels: it is only defined for class labels.
     threshold: a single output above it means class 1.
     """
@@ -67,6 +68,10 @@ class Cost:
             gradient=lambda a, y, out: [lambda: np.copyto(out, gradient(a, y))],
             cuda=cuda,
         )
+
+    def __reduce__(self) -> Any:
+        """Pickled by name, where it has one of ours."""
+        return (get, (self.name,)) if has_name(self) else super().__reduce_ex__(2)
 
     def defined_after(self, f: Activation) -> bool:
         """Whether all values of this activation are in the domain."""
@@ -345,6 +350,7 @@ _ALL = [
         _poisson,
         _poisson_gradient,
         cuda=("above_zero(a) - y * log(above_zero(a))", "a > TINY ? 1 - y / a : T(0)"),
+        pairs_with="exp",
         domain=(0, math.inf),
     ),
     Cost(

@@ -11,7 +11,8 @@ from typing import TypeAlias
 @dataclass(frozen=True)
 class Record:
     """One epoch. loss and accuracy are means over the epoch's examples, each measured just before its
-    own mini-batch's step; accuracy is None where the targets are not classes."""
+    own mini-batch's step; accuracy is None where the targets are not classes. validation_score is what the
+    user's own function made of the outputs for the validation examples."""
 
     epoch: int
     loss: float
@@ -20,6 +21,7 @@ class Record:
     validation_accuracy: float | None
     seconds: float
     examples_per_second: float
+    validation_score: float | None = None
 
 
 Callback: TypeAlias = Callable[[Record], object]

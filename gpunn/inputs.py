@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpunn.backends.base import Backend, Examples
 from gpunn.costs import Cost
 
 ClassWeight: TypeAlias = str | Mapping[int, float] | ArrayLike
@@ -24,6 +25,33 @@ class Targets:
     labels: np.ndarray | None
     targets: np.ndarray | None
     distributions: bool
+
+
+@dataclass(frozen=True)
+class Given:
+    """Examples as they were handed in, checked: X (n_in, m), what y means, and weights (1, m) if any.
+
+    smoothing: ε, by which labels' targets are smoothed.
+    """
+
+    X: np.ndarray
+    y: Targets
+    weights: np.ndarray | None = None
+    smoothing: float = 0.0
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+        """X, labels, targets, weights."""
+        return self.X, self.y.labels, self.y.targets, self.weights
+
+    def copy(self) -> Given:
+        """The same in memory of its own."""
+        X, labels, targets, weights = (None if a is None else a.copy(order="F") for a in self.arrays())
+        assert X is not None
+        return replace(self, X=X, y=replace(self.y, labels=labels, targets=targets), weights=weights)
+
+    def load(self, be: Backend) -> Examples:
+        """Where the backend wants them."""
+        return be.examples(self.X, self.y.labels, self.y.targets, self.smoothing, self.weights)
 
 
 def check_X(X: ArrayLike, n_in: int) -> np.ndarray:
@@ -68,6 +96,16 @@ def _check_labels(y: np.ndarray, classes: int) -> np.ndarray:
         first = int(np.argmax(outside))
         raise ValueError(f"labels must be in 0…{classes - 1}, but y[{first}] is {labels[first]}")
     return labels
+
+
+def check_range(targets: np.ndarray, least: float, most: float, cost: str) -> None:
+    """ValueError where a target is not in [least, most]."""
+    outside = (targets < least) | (targets > most)
+    if outside.any():
+        first = tuple(int(i) for i in np.argwhere(outside)[0])
+        rule = f"in [{least:g}, {most:g}]" if np.isfinite(most) else f"of {least:g} or more"
+        where = ", ".join(map(str, first))
+        raise ValueError(f"{cost} needs targets {rule}, but y[{where}] is {targets[first]:g}")
 
 
 def check_smoothing(epsilon: float, y: Targets, cost: Cost) -> None:

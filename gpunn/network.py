@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -19,15 +19,27 @@ from gpunn.backends.base import NORM_EPSILON, Backend
 from gpunn.checkpoint import Checkpoints, Keeper, described, fingerprint, sigterm_as_ctrl_c
 from gpunn.costs import Cost
 from gpunn.history import Callback, History, Record
-from gpunn.inputs import ClassWeight, Targets, check_smoothing, check_weights, check_X, check_y
+from gpunn.inputs import (
+    ClassWeight,
+    Given,
+    Targets,
+    check_range,
+    check_smoothing,
+    check_weights,
+    check_X,
+    check_y,
+)
+from gpunn.lessons import Arrange, Blocks, Learner, Lessons, Loaded, Streamed
 from gpunn.names import look_up
 from gpunn.optimizers import Collect, Optimizer
 from gpunn.parameters import Layout, Parameters
+from gpunn.plan import FORWARD_BATCH, Model, Round
 from gpunn.progress import ProgressBar
 from gpunn.schedules import ReduceOnPlateau, Schedule
 from gpunn.stopping import EarlyStopping, hold_out
+from gpunn.trainer import Evaluation, OptimizerState, Score
 
-Share = float | int  # of the examples, held out for validation
+Validation: TypeAlias = "float | np.ndarray | tuple[ArrayLike, ArrayLike] | None"
 
 
 @dataclass(frozen=True)
@@ -128,7 +140,21 @@ class Network:
             if norm := self._theta.norm[l]:
                 norm["gamma"][:] = norm["variance"][:] = 1
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled as it is, θ as the flat vector alone."""
+        return {**vars(self), "_theta": self.theta}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._theta = Parameters(self.layout, state["_theta"], self.dtype.itemsize)
+
     # what it is
+
+    @property
+    def theta(self) -> np.ndarray:
+        """A view of all the parameters as one vector, laid out as `gpunn.parameters` says."""
+        flat: np.ndarray = self._theta.flat
+        return flat
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -176,15 +202,17 @@ class Network:
 
     def fit(
         self,
-        X: ArrayLike,
-        y: ArrayLike,
+        X: ArrayLike | Blocks,
+        y: ArrayLike | None = None,
         *,
         epochs: int = 10,
         batch_size: int = 32,
         optimizer: str | Optimizer = "sgd",
         schedule: str | Schedule | None = None,
         augmentation: Augmentation | None = None,
-        validation: float | tuple[ArrayLike, ArrayLike] | None = None,
+        shuffle: bool | Arrange = True,
+        validation: Validation = None,
+        score: Score | None = None,
         stop: EarlyStopping | None = None,
         sample_weight: ArrayLike | None = None,
         class_weight: ClassWeight | None = None,
@@ -197,16 +225,23 @@ class Network:
         checkpoint_every: int = 1,
         keep: int = 2,
         resume: bool = False,
+        optimizer_state: OptimizerState | None = None,
     ) -> History:
         """Train by mini-batch gradient descent; the network is left with the last epoch's weights.
 
         X (n_in, m): uint8 is taken as pixels and scaled by 1/255. y: class labels (m,) or targets
-        (n_out, m). Column-major X is used where it lies; anything else is copied once.
+        (n_out, m). Column-major X is used where it lies (a `numpy.memmap` on its disk); anything else is
+        copied once. Without y, X is blocks, which are trained on one after another and never all at once:
+        what gives tuples (X, y) or (X, y, sample_weight) whenever it is iterated over, such as a list, or a
+        function that returns such an iterator. Examples are shuffled within their block.
         schedule: a name (`gpunn.schedules.SCHEDULES`) or a function from progress in [0, 1) to the factor of
         the learning rate at that step. augmentation: what the images may be shown as, anew in every epoch.
-        validation: (X, y), measured after every epoch, or the share of the
-        examples to hold out for that, such as 0.1, drawn class by class where y is classes. stop: when to
-        stop before the last epoch. device: auto, cpu, cuda or cuda:N.
+        shuffle: False leaves the examples in their order; a function is given the indices of those to train
+        on before every epoch, and returns them as they are to come.
+        validation: (X, y), measured after every epoch, or which examples to hold out for that: their indices
+        (k,), or the share of them, such as 0.1, drawn class by class where y is classes. score: a function of
+        the outputs (n_out, k) for the validation, recorded as `validation_score`; more is better. stop: when
+        to stop before the last epoch. device: auto, cpu, cuda or cuda:N.
         sample_weight (m,), class_weight ("balanced", {label: weight} or an array): each example's gradient
         and recorded loss are multiplied by both as given, and averaged over the number of examples, not over
         the weights' sum. label_smoothing: ε in [0, 1); labels' targets become (1 − ε) one-hot + ε / n_out.
@@ -214,6 +249,8 @@ class Network:
         precision: the network's dtype, or on CUDA "tf32" or "bf16" products. verbose: a progress bar.
         on_epoch_end: a function, or several, called with each epoch's record while the network has its
         weights; training ends where one of them returns True (`gpunn.callbacks` has some).
+        optimizer_state: a dictionary in which the optimizer leaves its velocity or moments, and from which it
+        goes on in the next `fit` that is given it; an empty one to begin with.
 
         checkpoint: a folder to keep the state of training in, after every `checkpoint_every` epochs and the
         last, the newest `keep` of them. resume: go on from the newest one, or from the start where there is
@@ -224,70 +261,88 @@ class Network:
         Raises ValueError for data that does not fit, `gpunn.Diverged` when the cost is no longer finite,
         `gpunn.BackendError` for a device that cannot be had.
         """
-        X = check_X(X, self.sizes[0])
-        m = X.shape[1]
-        y_ = self._check_y(y, m)
-        weights = check_weights(sample_weight, class_weight, y_, m, self.sizes[-1])
-        check_smoothing(label_smoothing, y_, self.cost)
         _at_least_one("epochs", epochs)
         _at_least_one("batch_size", batch_size)
-        if stop:
-            stop.check(validated=validation is not None, classes=y_.labels is not None)
+        if score and validation is None:
+            raise ValueError("score needs a validation set: give fit validation=…")
         if augmentation:
             augmentation.check(self.sizes[0])
-        keeper = None
+        given = None
+        if y is not None:
+            given = self._check(X, y, sample_weight, class_weight, label_smoothing)
+        elif sample_weight is not None or class_weight == "balanced" or not _is_apart(validation):
+            raise ValueError(
+                "blocks bring their sample weights with them, are not known all at once, as class_weight"
+                "='balanced' needs, and cannot be held out: give fit validation=(X, y)"
+            )
+        if stop:
+            classes = given is None or given.y.labels is not None
+            stop.check(validation is not None, classes=classes, scored=score is not None)
+        chosen, keeper = optimizers.get(optimizer), None
         if checkpoint is not None:
             what = {
                 "network": repr(self),
-                "data set": fingerprint(X, y_.labels, y_.targets),
-                "weights": fingerprint(weights),
+                "data set": fingerprint(given.X, given.y.labels, given.y.targets) if given else "blocks",
+                "weights": fingerprint(given.weights) if given else str(class_weight),
                 "label smoothing": str(label_smoothing),
                 "validation": _described_validation(validation),
                 "batch size": str(batch_size),
-                "optimizer": described(optimizers.get(optimizer)),
+                "optimizer": described(chosen),
                 "augmentation": described(augmentation),
                 "schedule": _described_schedule(schedule, epochs),
+                "order": described(shuffle),
                 "early stopping": described(stop),
                 "precision": precision or str(self.dtype),
             }
-            chosen = Checkpoints(Path(checkpoint), checkpoint_every, keep)
-            keeper = Keeper(chosen, what, self.meta, self.rng, resume=resume)
+            kept = Checkpoints(Path(checkpoint), checkpoint_every, keep)
+            keeper = Keeper(kept, what, self.meta, self.rng, resume=resume)
         elif resume:
             raise ValueError("resume needs the folder of the checkpoints: checkpoint=FOLDER")
         be = backends.choose(device, self.dtype, precision)
-        model = self._on(be, y_)
-        examples = be.examples(X, y_.labels, y_.targets, label_smoothing, weights)
-        order, evaluation = np.arange(m), None
-        if isinstance(validation, Share):
-            order, held_out = hold_out(validation, y_.labels, m, self.rng)
-            plain = replace(examples, smoothing=0.0, weights=None)
-            evaluation = trainer.Evaluation(model, plain, held_out)
-        elif validation is not None:
-            evaluation = self._evaluation(model, *validation)
+        model = self._on(be, given.y if given else None)
+        learner = Learner(
+            model,
+            chosen.bind(be, self.layout, model.theta),
+            batch_size,
+            self.rng,
+            shuffle if callable(shuffle) else None if shuffle else np.asarray,
+            augmentation,
+            scheduled=schedule is not None,
+        )
+        evaluation = self._evaluation(model, *validation, score) if isinstance(validation, tuple) else None
+        if given is None:
+            lessons: Lessons = Streamed(
+                learner,
+                cast("Blocks", X),
+                lambda block: self._check_block(block, class_weight, label_smoothing),
+            )
+        else:
+            examples, order = given.load(be), np.arange(given.X.shape[1])
+            if not (validation is None or isinstance(validation, tuple)):
+                order, held_out = hold_out(validation, given.y.labels, len(order), self.rng)
+                plain = replace(examples, smoothing=0.0, weights=None)
+                evaluation = Evaluation(model, plain, held_out, score)
+            lessons = Loaded(learner, examples, order)
         callbacks = [on_epoch_end] if callable(on_epoch_end) else list(on_epoch_end or [])
         done = keeper.epochs_done if keeper else 0
         with (
-            ProgressBar(len(order), epochs, show=verbose, done=done) as bar,
+            ProgressBar(None if given is None else len(order), epochs, show=verbose, done=done) as bar,
             sigterm_as_ctrl_c(keeper is not None),
         ):
 
             def after(record: Record) -> bool:
                 bar.epoch(record)
                 if callbacks:
-                    self._theta.flat[:] = be.download(model.theta.flat)
+                    self.theta[:] = be.download(model.theta.flat)
                 answers = [callback(record) for callback in callbacks]
                 return any(answer is True for answer in answers)
 
             try:
                 return trainer.train(
-                    model,
-                    examples,
-                    order,
+                    learner,
+                    lessons,
                     epochs=epochs,
-                    batch_size=min(batch_size, len(order)),
-                    optimizer=optimizers.get(optimizer),
-                    rng=self.rng,
-                    augmentation=augmentation,
+                    optimizer_state=optimizer_state,
                     schedule=schedules.get(schedule),
                     evaluation=evaluation,
                     stop=stop,
@@ -296,16 +351,15 @@ class Network:
                     on_epoch_end=after,
                 )
             finally:
-                self._theta.flat[:] = be.download(model.theta.flat)
+                self.theta[:] = be.download(model.theta.flat)
 
     def forward(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
         """The outputs a[L] (n_out, m) for X (n_in, m)."""
         X = check_X(X, self.sizes[0])
         model = self._on(backends.choose(device, self.dtype))
         be, m = model.be, X.shape[1]
-        outputs, p = be.matrix(self.sizes[-1], m), be.new_pass(m)
-        examples = be.examples(X, None, None)
-        trainer.run(trainer.bind(model, examples, p, m, trainer.FORWARD_BATCH, outputs=outputs))
+        outputs = be.matrix(self.sizes[-1], m)
+        Round(model, be.examples(X, None, None), m, FORWARD_BATCH, outputs=outputs)(np.arange(m))
         return be.download(outputs)
 
     def predict(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
@@ -316,30 +370,51 @@ class Network:
     def evaluate(self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu") -> tuple[float, float | None]:
         """(loss, accuracy), means over the examples; accuracy is None where y is not classes."""
         be = backends.choose(device, self.dtype)
-        return self._evaluation(self._on(be), X, y)()
+        loss, accuracy, _ = self._evaluation(self._on(be), X, y)()
+        return loss, accuracy
 
     def gradients(
         self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu"
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """[(dw, db), …] for layers 1…L: the mean of ∂C/∂w and ∂C/∂b over the examples."""
-        X = check_X(X, self.sizes[0])
-        m = X.shape[1]
-        y_ = self._check_y(y, m)
-        model = self._on(backends.choose(device, self.dtype), y_)
-        be, p = model.be, model.be.new_pass(m)
-        collected = Collect().bind(be, self.layout, model.theta)
-        trainer.run(trainer.bind(model, be.examples(X, y_.labels, y_.targets), p, m, m, update=collected))
-        g = Parameters(self.layout, be.download(collected.g.flat), self.dtype.itemsize)
+        given = self._check(X, y)
+        model, m = self._on(backends.choose(device, self.dtype), given.y), given.X.shape[1]
+        collected = Collect().bind(model.be, self.layout, model.theta)
+        Round(model, given.load(model.be), m, m, update=collected)(np.arange(m))
+        g = Parameters(self.layout, model.be.download(collected.g.flat), self.dtype.itemsize)
         return list(zip(g.w[1:], g.b[1:], strict=True))
 
-    def _check_y(self, y: ArrayLike, m: int) -> Targets:
-        """What y means, if that goes with the cost."""
-        targets = check_y(y, m, self.sizes[-1])
-        if self.cost.of_labels and targets.labels is None:
+    def _check(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        class_weight: ClassWeight | None = None,
+        label_smoothing: float = 0.0,
+    ) -> Given:
+        """Examples, if they go with the network and its cost."""
+        X = check_X(X, self.sizes[0])
+        m, n_out = X.shape[1], self.sizes[-1]
+        y_ = check_y(y, m, n_out)
+        if self.cost.of_labels and y_.labels is None:
             raise ValueError(f"{self.cost.name} needs class labels ({m},), not targets")
-        return targets
+        if y_.targets is not None:
+            check_range(y_.targets, *self.cost.domain, self.cost.name)
+        check_smoothing(label_smoothing, y_, self.cost)
+        weights = check_weights(sample_weight, class_weight, y_, m, n_out)
+        return Given(X, y_, weights, label_smoothing)
 
-    def _on(self, be: Backend, y: Targets | None = None) -> trainer.Model:
+    def _check_block(self, block: Any, class_weight: ClassWeight | None, label_smoothing: float) -> Given:
+        """A block of examples, likewise."""
+        if not isinstance(block, tuple) or len(block) not in (2, 3):
+            raise ValueError(f"a block must be a tuple (X, y) or (X, y, sample_weight), not {_kind(block)}")
+        X, y, sample_weight = (*block, None)[:3]
+        given = self._check(X, y, sample_weight, class_weight, label_smoothing)
+        if self.cost.pairs_with == "softmax" and not given.y.distributions:
+            raise ValueError(f"{self.cost.name} needs blocks whose targets sum to 1 for each example")
+        return given
+
+    def _on(self, be: Backend, y: Targets | None = None) -> Model:
         """This network with a θ of its own on the backend, to be trained on y."""
         cost = self.cost
         if y and not y.distributions and cost.pairs_with == "softmax":
@@ -347,13 +422,11 @@ class Network:
         theta = be.parameters(self.layout)
         be.copy(be.upload(self._theta.flat), into=theta.flat)
         f = [activations.ACTIVATIONS["identity"], *(layer.f for layer in self.layers)]
-        return trainer.Model(be, self.layout, f, cost, theta, self.dropout)
+        return Model(be, self.layout, f, cost, theta, self.dropout)
 
-    def _evaluation(self, model: trainer.Model, X: ArrayLike, y: ArrayLike) -> trainer.Evaluation:
-        X = check_X(X, self.sizes[0])
-        y_ = self._check_y(y, X.shape[1])
-        examples = model.be.examples(X, y_.labels, y_.targets)
-        return trainer.Evaluation(model, examples, np.arange(X.shape[1]))
+    def _evaluation(self, model: Model, X: ArrayLike, y: ArrayLike, score: Score | None = None) -> Evaluation:
+        given = self._check(X, y)
+        return Evaluation(model, given.load(model.be), np.arange(given.X.shape[1]), score)
 
     # keeping it
 
@@ -433,10 +506,19 @@ def _check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     return np.dtype(dtype)
 
 
-def _described_validation(validation: float | tuple[ArrayLike, ArrayLike] | None) -> str:
-    if validation is None or isinstance(validation, Share):
+def _is_apart(validation: Validation) -> bool:
+    """Whether no example of the training data is validated on."""
+    return validation is None or isinstance(validation, tuple)
+
+
+def _kind(thing: object) -> str:
+    return f"{type(thing).__name__} of {len(thing)}" if isinstance(thing, tuple) else type(thing).__name__
+
+
+def _described_validation(validation: Validation) -> str:
+    if validation is None or isinstance(validation, float | int):
         return described(validation)
-    return fingerprint(*map(np.asarray, validation))
+    return fingerprint(*map(np.asarray, validation if isinstance(validation, tuple) else [validation]))
 
 
 def _described_schedule(schedule: str | Schedule | None, epochs: int) -> str:

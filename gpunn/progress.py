@@ -11,13 +11,16 @@ from gpunn.history import Record
 
 
 class ProgressBar:
-    """Counts examples over all epochs, some of them done before; `show` False keeps it silent."""
+    """Counts examples over all epochs, some of them done before; `show` False keeps it silent.
 
-    def __init__(self, m: int, epochs: int, show: bool, done: int = 0) -> None:
+    m: how many an epoch has; None where the first one must show it.
+    """
+
+    def __init__(self, m: int | None, epochs: int, show: bool, done: int = 0) -> None:
         self.epochs = epochs
         self.bar = tqdm(
-            total=m * epochs,
-            initial=m * done,
+            total=m and m * epochs,
+            initial=(m or 0) * done,
             unit=" examples",
             unit_scale=True,
             dynamic_ncols=True,
@@ -28,6 +31,8 @@ class ProgressBar:
 
     def epoch(self, record: Record) -> None:
         """Show the epoch that has just ended."""
+        if self.bar.total is None:
+            self.bar.total = self.bar.n * self.epochs
         shown = {"epoch": f"{record.epoch}/{self.epochs}", "loss": f"{record.loss:.4f}"}
         accuracy = record.validation_accuracy if record.validation_accuracy is not None else record.accuracy
         if accuracy is not None:

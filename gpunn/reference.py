@@ -68,6 +68,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[Vector], Vector], Callable[[Vector], np.n
         lambda z: _normal_cdf(z) + z * np.exp(-z * z / 2) / np.sqrt(2 * np.pi),
     ),
     "softplus": (lambda z: np.log(1 + np.exp(z)), _sigmoid),
+    "exp": (np.exp, np.exp),
     "identity": (lambda z: z, np.ones_like),
     "softmax": (_softmax, lambda z: np.diagflat(_softmax(z)) - _softmax(z) @ _softmax(z).T),
 }

@@ -62,7 +62,7 @@ def one_cycle(share: float = 0.3, start: float = 0.04, final: float = 4e-6) -> S
 class ReduceOnPlateau:
     """Times `factor` whenever `patience` epochs in a row brought no better `metric`.
 
-    metric: a field of `gpunn.Record`; the loss and the like are better when less, accuracies when more.
+    metric: a field of `gpunn.Record`; losses and times are better when less, accuracies and scores when more.
     """
 
     factor: float = 0.1
@@ -88,7 +88,7 @@ def score(record: Record, metric: str) -> float:
     value = look_up(vars(record), metric, "metric")
     if value is None:
         raise ValueError(f"there is no {metric}: give fit a validation set, or name another metric")
-    return -value if "accuracy" in metric else value
+    return -value if metric.endswith(("accuracy", "score")) else value
 
 
 def _check_share(share: float) -> None:

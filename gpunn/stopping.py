@@ -18,7 +18,7 @@ from gpunn.schedules import score
 class EarlyStopping:
     """Stop once `patience` epochs in a row brought no better `metric`.
 
-    metric: a field of `gpunn.Record`; accuracies are better when more, everything else when less.
+    metric: a field of `gpunn.Record`; accuracies and scores are better when more, the rest when less.
     min_delta: by how much an epoch must be better than the best so far. restore_best: leave the network
     with the best epoch's weights, however training ends; else it has the last epoch's.
     """
@@ -37,10 +37,12 @@ class EarlyStopping:
         if not self.min_delta >= 0:
             raise ValueError(f"min_delta must be 0 or more, not {self.min_delta}")
 
-    def check(self, *, validated: bool, classes: bool) -> None:
+    def check(self, validated: bool, *, classes: bool, scored: bool) -> None:
         """ValueError where the metric will not be measured."""
         if self.metric.startswith("validation_") and not validated:
             raise ValueError(f"there is no {self.metric}: give fit a validation set, or name another metric")
+        if self.metric == "validation_score" and not scored:
+            raise ValueError("there is no validation_score: give fit a score, or name another metric")
         if self.metric.endswith("accuracy") and not classes:
             raise ValueError(f"there is no {self.metric} where y is not classes: name another metric")
 
@@ -81,12 +83,15 @@ class Watch:
 
 
 def hold_out(
-    share: float, labels: np.ndarray | None, m: int, rng: np.random.Generator
+    share: float | np.ndarray, labels: np.ndarray | None, m: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The indices (ascending) of the examples to train on and of a share of the m to validate on.
+    """The indices (ascending) of the examples to train on and of those of the m to validate on.
 
-    labels (m,): each class keeps its share of both. ValueError where there are too few examples.
+    share: of the examples to validate on, or their very indices. labels (m,): each class keeps its share of
+    both. ValueError where there are too few examples, or no such index.
     """
+    if isinstance(share, np.ndarray):
+        return _all_but(share, m), share
     from sklearn.model_selection import train_test_split
 
     if not 0 < share < 1:
@@ -98,3 +103,13 @@ def hold_out(
         why = " ".join(str(error).split())
         raise ValueError(f"cannot hold out {share} of {m} examples, class by class: {why}") from None
     return np.sort(kept), np.sort(held)
+
+
+def _all_but(held: np.ndarray, m: int) -> np.ndarray:
+    """The rest of 0…m − 1, if there is one."""
+    if held.ndim != 1 or held.dtype.kind not in "iu" or not len(held) or held.min() < 0 or held.max() >= m:
+        raise ValueError(f"the indices to validate on must be whole numbers in 0…{m - 1}, at least one")
+    kept = np.setdiff1d(np.arange(m), held)
+    if not len(kept):
+        raise ValueError(f"all {m} examples are held out: none is left to train on")
+    return kept

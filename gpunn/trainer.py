@@ -1,196 +1,60 @@
-"""Training: an epoch is a permutation, a plan run many times, and a record.
-
-A *plan* is the flat list of bound calls for one chunk of mini-batches: gather, then feedforward,
-back-propagation and update for each, then measure. An epoch of m examples runs one plan as often as it
-fits and a second one for what is left, the short last mini-batch included.
-"""
+"""Training: epoch after epoch of lessons, each with a record, until it is time to stop."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
-from gpunn.activations import Activation, Calls
-from gpunn.augmentation import Augmentation
-from gpunn.backends.base import Backend, Examples, Pass
-from gpunn.backprop import backpropagate, feedforward
+from gpunn.backends.base import Examples
 from gpunn.checkpoint import Keeper, State
-from gpunn.costs import Cost
 from gpunn.history import Callback, History, Record
-from gpunn.optimizers import Optimizer, Update
-from gpunn.parameters import Layout, Parameters
+from gpunn.lessons import Learner, Lessons
+from gpunn.optimizers import Update
+from gpunn.plan import FORWARD_BATCH, Model, Progress, Round
 from gpunn.schedules import ReduceOnPlateau, Schedule
 from gpunn.stopping import EarlyStopping, Watch
-from gpunn.workspace import Chunk
-
-FORWARD_BATCH = 512  # columns at a time where there is nothing to learn
 
 ADVICE = "try a smaller learning rate, or inputs scaled to about ±1"
 
-Progress = Callable[[int], object]
+Score = Callable[[np.ndarray], float]  # of outputs (n_out, m); better when more
+OptimizerState = dict[str, np.ndarray]  # velocity, moments, steps, each flat, by name
 
 
 class Diverged(FloatingPointError):
     """The cost became NaN or infinite."""
 
 
-@dataclass(frozen=True)
-class Model:
-    """A network where a backend wants it."""
-
-    be: Backend
-    layout: Layout
-    f: Sequence[Activation]  # f[l], l = 1…L; f[0] is not used
-    cost: Cost
-    theta: Parameters
-    dropout: Sequence[float]  # of a[l], l = 0…L−1
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A plan, how many examples it handles, and how often an epoch runs it."""
-
-    calls: Calls
-    m: int
-    times: int
-
-
-def chunks(be: Backend, m: int, batch_size: int, n_in: int) -> Iterator[tuple[list[int], int]]:
-    """The mini-batch sizes of each plan of an epoch of m examples, and how often it runs."""
-    steps = min(be.chunk_steps, max(1, be.chunk_bytes // (batch_size * n_in * be.dtype.itemsize)))
-    times, rest = divmod(m, steps * batch_size)
-    if times:
-        yield [batch_size] * steps, times
-    if rest:
-        full, short = divmod(rest, batch_size)
-        yield [batch_size] * full + ([short] if short else []), 1
-
-
-def bind(
-    model: Model,
-    examples: Examples,
-    p: Pass,
-    m: int,
-    batch_size: int,
-    *,
-    update: Update | None = None,
-    scheduled: bool = False,
-    training: bool = False,
-    augmentation: Augmentation | None = None,
-    outputs: Any = None,
-) -> list[Stage]:
-    """One pass over m examples; it learns with an update, and collects the outputs if asked.
-
-    scheduled: every step takes its learning rate from the pass. training: with dropout, and batches
-    normalised by their own mean and variance. augmentation: of the images, before all else.
-    """
-    dropout = model.dropout if training else [0.0] * len(model.dropout)
-    be, f, cost, stages = model.be, model.f, model.cost, []
-    for batches, times in chunks(be, m, batch_size, model.layout.sizes[0]):
-        ws = Chunk(be, examples, model.layout, f[1:], cost, batches, dropout, training)
-        labels = None if examples.labels is None else ws.labels
-        calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels, weights=ws.weights)
-        if augmentation:
-            calls += be.distort(augmentation, ws.x, p)
-        for step in ws.steps():
-            calls += feedforward(be, model.theta, f, step, p)
-            if update and scheduled:
-                calls += be.follow(update.rates, p)
-            if update:
-                calls += backpropagate(be, model.theta, f, cost, update, step)
-            if scheduled or any(dropout):
-                calls += be.next_step(p)
-        if examples.labels is not None or examples.targets is not None:
-            calls += be.measure(cost, f[-1], ws.z, ws.a, ws.y, labels, p)
-        if ws.weights is not None:
-            calls += be.weigh_losses(ws.weights, p)
-        if outputs is not None:
-            calls += be.collect(ws.a, p, into=outputs)
-        calls += be.advance(p, ws.m)
-        stages.append(Stage(be.plan(calls), ws.m, times))
-    return stages
-
-
-def run(stages: Sequence[Stage], progress: Progress | None = None) -> None:
-    """Run an epoch's plans, or launch them: a device may then be some plans behind what progress hears.
-
-    Overflow is no warning here: it shows in the losses.
-    """
-    with np.errstate(all="ignore"):
-        for stage in stages:
-            for _ in range(stage.times):
-                for call in stage.calls:
-                    call()
-                if progress:
-                    progress(stage.m)
-
-
-class Shuffle:
-    """Each epoch's order of the examples, and the key of its random numbers if it is `keyed`.
-
-    `look_ahead` draws the next epoch's from a copy of the generator, while a device works: the generator
-    itself is never further than the epoch that has begun, so a checkpoint or another fit does not notice.
-    """
-
-    def __init__(self, rng: np.random.Generator, order: np.ndarray, keyed: bool) -> None:
-        self.rng, self.order, self.keyed = rng, order, keyed
-        self.ahead: tuple[bytes, tuple[int, np.ndarray], dict[str, Any]] | None = None
-
-    def next(self) -> tuple[int, np.ndarray]:
-        """(key, order)."""
-        ahead, self.ahead = self.ahead, None
-        if ahead and ahead[0] == self._fingerprint():  # else somebody else has drawn from it
-            self.rng.bit_generator.state = ahead[2]
-            return ahead[1]
-        return self._draw(self.rng)
-
-    def look_ahead(self) -> None:
-        copied = deepcopy(self.rng)
-        self.ahead = self._fingerprint(), self._draw(copied), dict(copied.bit_generator.state)
-
-    def _draw(self, rng: np.random.Generator) -> tuple[int, np.ndarray]:
-        key = int(rng.integers(1 << 32)) if self.keyed else 0
-        return key, rng.permutation(self.order)
-
-    def _fingerprint(self) -> bytes:
-        """Of the generator's state, of whichever kind it is."""
-        return deepcopy(self.rng).bytes(16)
-
-
 class Evaluation:
-    """Loss and accuracy of a model over some examples, `order`, bound once, run after every epoch."""
+    """Loss, accuracy and score of a model over some examples, `order`, bound once, run after every epoch."""
 
-    def __init__(self, model: Model, examples: Examples, order: np.ndarray) -> None:
-        self.be, self.p, self.order = model.be, model.be.new_pass(len(order)), order
+    def __init__(
+        self, model: Model, examples: Examples, order: np.ndarray, score: Score | None = None
+    ) -> None:
+        self.be, self.order, self.score = model.be, order, score
         self.has_labels = examples.labels is not None
-        self.stages = bind(model, examples, self.p, len(order), FORWARD_BATCH)
+        self.outputs = self.be.matrix(model.layout.sizes[-1], len(order)) if score else None
+        self.round = Round(model, examples, len(order), FORWARD_BATCH, outputs=self.outputs)
 
-    def __call__(self) -> tuple[float, float | None]:
-        self.be.begin(self.p, self.order)
-        run(self.stages)
-        losses, hits = self.be.results(self.p)
-        return mean(losses), mean(hits) if self.has_labels else None
+    def __call__(self) -> tuple[float, float | None, float | None]:
+        losses, hits = self.round(self.order)
+        score = float(self.score(self.be.download(self.outputs))) if self.score else None
+        return mean(losses), mean(hits) if self.has_labels else None, score
 
 
 def mean(values: np.ndarray) -> float:
-    return float(np.mean(values, dtype=np.float64))
+    """In float64; infinite where even their sum is too large for that."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.mean(values, dtype=np.float64))
 
 
 def train(
-    model: Model,
-    examples: Examples,
-    order: np.ndarray,
+    learner: Learner,
+    lessons: Lessons,
     *,
     epochs: int,
-    batch_size: int,
-    optimizer: Optimizer,
-    rng: np.random.Generator,
-    augmentation: Augmentation | None = None,
+    optimizer_state: OptimizerState | None = None,
     schedule: Schedule | None = None,
     evaluation: Evaluation | None = None,
     stop: EarlyStopping | None = None,
@@ -198,43 +62,25 @@ def train(
     progress: Progress | None = None,
     on_epoch_end: Callback | None = None,
 ) -> History:
-    """Train the model's θ for some epochs on the examples of `order`, indices of any arrangement.
+    """Train the learner's θ for some epochs.
 
-    Ctrl-C ends it and keeps what was learnt, and stop may. keeper: keeps checkpoints, or goes on from one.
-    Raises Diverged when the cost is no longer finite, with θ as it was before that epoch.
+    Ctrl-C ends it and keeps what was learnt; stop may end it, and on_epoch_end by returning True.
+    optimizer_state: to go on from, if it holds one, and to be left in. keeper: keeps checkpoints, or goes on
+    from one. Raises Diverged when the cost is no longer finite, with θ as it was before that epoch.
     """
-    be, m = model.be, len(order)
-    history, p = History(be.description), be.new_pass(m)
-    update = optimizer.bind(be, model.layout, model.theta)
-    scheduled = schedule is not None
-    how: dict[str, Any] = {"update": update, "scheduled": scheduled, "augmentation": augmentation}
-    stages = bind(model, examples, p, m, batch_size, training=True, **how)
-    watch = Watch(stop, be, model.theta.flat) if stop else None
+    be, theta, update = learner.model.be, learner.model.theta.flat, learner.update
+    history = History(be.description)
+    if optimizer_state:
+        take_up(optimizer_state, update)
+    watch = Watch(stop, be, theta) if stop else None
     if keeper:
-        keeper.begin(State(be, model.theta.flat, update.state(), rng, history, schedule, watch))
-    steps = -(-m // batch_size)
-    shuffle = Shuffle(rng, order, keyed=bool(augmentation) or any(model.dropout))
+        keeper.begin(State(be, theta, update.state(), learner.rng, history, schedule, watch))
     try:
         for epoch in range(len(history) + 1, epochs + 1):
             if watch and watch.over:
                 history.stopped = "early"
                 break
-            before = be.copy(model.theta.flat)
-            start = time.perf_counter()
-            etas = schedule and learning_rates(schedule, optimizer.learning_rate, epoch, epochs, steps)
-            key, shuffled = shuffle.next()
-            be.begin(p, shuffled, etas, key)
-            run(stages, progress)
-            if epoch < epochs:
-                shuffle.look_ahead()
-            losses, hits = be.results(p)
-            seconds = time.perf_counter() - start
-            if not np.isfinite(losses).all():
-                be.copy(before, into=model.theta.flat)
-                raise Diverged(_advice(losses, epoch, batch_size))
-            accuracy = mean(hits) if examples.labels is not None else None
-            val_loss, val_accuracy = evaluation() if evaluation else (None, None)
-            record = Record(epoch, mean(losses), accuracy, val_loss, val_accuracy, seconds, m / seconds)
+            record = one_epoch(learner, lessons, epoch, epochs, schedule, evaluation, progress)
             history.records.append(record)
             if isinstance(schedule, ReduceOnPlateau):
                 schedule.observe(record)
@@ -245,7 +91,7 @@ def train(
             if on_epoch_end and on_epoch_end(record) is True:
                 history.stopped = "callback"
                 break
-        if not np.isfinite(be.download(model.theta.flat)).all():
+        if not np.isfinite(be.download(theta)).all():
             raise Diverged(f"the weights overflowed in the last step of epoch {len(history)}: {ADVICE}")
     except KeyboardInterrupt:
         history.stopped = "interrupted"
@@ -253,15 +99,56 @@ def train(
         keeper.flush()
     if watch:
         watch.restore()
+    if optimizer_state is not None:
+        optimizer_state |= {name: be.download(array) for name, array in update.state().items()}
     return history
 
 
-def learning_rates(schedule: Schedule, eta: float, epoch: int, epochs: int, steps: int) -> np.ndarray:
-    """η for each of the epoch's steps."""
-    first, all_steps = (epoch - 1) * steps, epochs * steps
-    return np.array([eta * schedule((first + k) / all_steps) for k in range(steps)])
+def one_epoch(
+    learner: Learner,
+    lessons: Lessons,
+    epoch: int,
+    epochs: int,
+    schedule: Schedule | None,
+    evaluation: Evaluation | None,
+    progress: Progress | None,
+) -> Record:
+    """All the lessons once, and what the model knows then."""
+
+    def rates(begin: float, end: float, steps: int) -> np.ndarray | None:
+        first, last = ((epoch - 1 + part) / epochs for part in (begin, end))
+        return schedule and learner.update.chosen.learning_rate * learning_rates(schedule, first, last, steps)
+
+    be, theta = learner.model.be, learner.model.theta.flat
+    before = be.copy(theta)
+    start = time.perf_counter()
+    losses, hits = lessons.epoch(rates, progress)
+    seconds = time.perf_counter() - start
+    loss = mean(losses)
+    if not np.isfinite(loss):
+        be.copy(before, into=theta)
+        raise Diverged(_advice(losses, epoch, learner.batch_size))
+    accuracy = None if hits is None else mean(hits)
+    val_loss, val_accuracy, val_score = evaluation() if evaluation else (None, None, None)
+    return Record(epoch, loss, accuracy, val_loss, val_accuracy, seconds, len(losses) / seconds, val_score)
+
+
+def take_up(state: OptimizerState, update: Update) -> None:
+    """Go on from what an earlier update of the same kind left. ValueError where it was another kind."""
+    arrays = update.state()
+    if {name: a.shape for name, a in state.items()} != {name: a.shape for name, a in arrays.items()}:
+        raise ValueError(
+            "optimizer_state is of another optimizer or another network: begin with an empty one"
+        )
+    for name, array in arrays.items():
+        update.be.restore(state[name], into=array)
+
+
+def learning_rates(schedule: Schedule, first: float, last: float, steps: int) -> np.ndarray:
+    """The schedule's factor for each of so many steps between two moments of training."""
+    return np.array([schedule(first + (last - first) * k / steps) for k in range(steps)])
 
 
 def _advice(losses: np.ndarray, epoch: int, batch_size: int) -> str:
-    first = int(np.argmax(~np.isfinite(losses)))
+    first = int(np.argmax(np.where(np.isfinite(losses), losses, np.inf)))
     return f"the cost became {losses[first]} in epoch {epoch}, step {first // batch_size + 1}: {ADVICE}"

@@ -11,7 +11,7 @@ import pytest
 from conftest import MakeBackend
 
 import gpunn
-from gpunn import Dense, Network, costs, trainer
+from gpunn import Dense, Network, costs, plan
 from gpunn.backends import Host
 from gpunn.reference import Textbook
 
@@ -71,6 +71,23 @@ def test_poisson_is_level_where_it_is_not_defined(backend: MakeBackend) -> None:
     net.biases[0][:] = -100
     close(net.gradients(X, Y)[0][0], 0)
     assert np.isfinite(net.evaluate(X, Y)[0])
+
+
+@pytest.mark.parametrize(
+    ("cost", "output", "y", "message"),
+    [
+        (
+            "poisson",
+            "softplus",
+            [[1.0, 2.0, -1.0]],
+            r"poisson needs targets of 0 or more, but y\[0, 2\] is -1",
+        ),
+        ("binary-cross-entropy", "sigmoid", [[0.5, 1.5, 0]], r"targets in \[0, 1\], but y\[0, 1\] is 1.5"),
+    ],
+)
+def test_targets_outside_the_domain_are_refused(cost: str, output: str, y: list, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Network(2, [Dense(1, output)], cost).fit(np.zeros((2, 3)), y)
 
 
 def test_poisson_finds_the_rate(backend: MakeBackend) -> None:
@@ -286,7 +303,7 @@ def test_the_plan_is_longer_only_for_weights(smoothing: float) -> None:
 
     def calls(**more: Any) -> int:
         update = gpunn.SGD().bind(be, net.sizes, model.theta)
-        stages = trainer.bind(model, be.examples(X, Y, None, **more), p, 12, 4, update=update)
+        stages = plan.bind(model, be.examples(X, Y, None, **more), p, 12, 4, update=update)
         return sum(len(stage.calls) for stage in stages)
 
     plain = calls()

@@ -142,6 +142,7 @@ class TestTraining:
             network().fit(X, Y, epochs=1, device="cuda")
 
     def test_an_epoch_is_copied_launched_and_waited_for_once(self, machine: Machine) -> None:
+        assert backends.explain_cuda() == ""  # which tries the device, once
         counts = []
         for epochs in (3, 4):
             machine.log.clear()

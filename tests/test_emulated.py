@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import emulated
 import numpy as np
@@ -13,10 +15,11 @@ import pytest
 from emulated import EmulatedDevice
 
 import gpunn
-from gpunn import trainer
+from gpunn import backends
 from gpunn.backends.cuda import AHEAD, STRIDE, Cuda
 from gpunn.backends.device import Buffer
 from gpunn.backends.kernels import preamble
+from gpunn.plan import Round
 
 pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="no C++ compiler for the emulated device")
 
@@ -227,12 +230,9 @@ def test_precisions(device: EmulatedDevice, precision: str, most: float) -> None
     found = []
     for be in (Cuda(device, precision), gpunn.backends.Host("float32")):
         net = gpunn.Network(20, [gpunn.Dense(30, "relu"), gpunn.Dense(4, "softmax")], seed=0)
-        model, p = net._on(be), be.new_pass(12)
-        X = np.random.default_rng(0).standard_normal((20, 12))
-        outputs = be.matrix(4, 12)
-        trainer.run(
-            trainer.bind(model, be.examples(X.astype(np.float32), None, None), p, 12, 12, outputs=outputs)
-        )
+        model, outputs = net._on(be), be.matrix(4, 12)
+        X = np.random.default_rng(0).standard_normal((20, 12)).astype(np.float32)
+        Round(model, be.examples(X, None, None), 12, 12, outputs=outputs)(np.arange(12))
         found.append(np.array(be.download(outputs)))
         assert np.array_equal(be.download(model.theta.flat), net._theta.flat)
     error = np.abs(found[0] - found[1]).max()
@@ -240,28 +240,39 @@ def test_precisions(device: EmulatedDevice, precision: str, most: float) -> None
     assert precision == "float32" or error > most / 1e3
 
 
+@pytest.fixture
+def fit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., gpunn.Network]:
+    """A small network, trained on some device."""
+
+    def fit(device: EmulatedDevice, **how: Any) -> gpunn.Network:
+        monkeypatch.setattr(backends, "choose", lambda *_: Cuda(device))
+        layers = [gpunn.Dense(40, batch_norm=True, dropout=0.1), gpunn.Dense(3, "softmax")]
+        net = gpunn.Network(30, layers, seed=0)
+        X = np.random.default_rng(0).standard_normal((30, 200)).astype(np.float32)
+        net.fit(X, np.arange(200) % 3, batch_size=32, optimizer=gpunn.Adam(clip_norm=1.0), **how)
+        return net
+
+    return fit
+
+
 class TestAnEpoch:
-    def fitted(self, device: EmulatedDevice, epochs: int, m: int = 300) -> Cuda:
-        be = Cuda(device)
-        net = gpunn.Network(4, [gpunn.Dense(5), gpunn.Dense(3, "softmax")], seed=0, input_dropout=0.1)
-        X, y = np.random.default_rng(0).standard_normal((4, m)).astype(np.float32), np.arange(m) % 3
-        model, rng = net._on(be), np.random.default_rng(0)
-        how = {"epochs": epochs, "batch_size": 2, "optimizer": gpunn.Adam(), "rng": rng}
-        trainer.train(model, be.examples(X, y, None), np.arange(m), **how)  # type: ignore[arg-type]
-        return be
-
-    def test_one_copy_there_and_one_back(self, device: EmulatedDevice) -> None:
-        self.fitted(device, 1)
-        uploads, synchronisations = device.uploads, device.synchronisations
-        other = EmulatedDevice(device.folder)
-        self.fitted(other, 6)
-        assert other.uploads == uploads + 5
-        assert other.synchronisations == synchronisations + 5
-
-    def test_the_host_is_never_far_ahead(
-        self, device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch
+    def test_one_copy_there_and_one_back(
+        self, device: EmulatedDevice, fit: Callable[..., gpunn.Network]
     ) -> None:
-        monkeypatch.setattr(Cuda, "chunk_steps", 1)
+        one, six = EmulatedDevice(device.folder), EmulatedDevice(device.folder)
+        fit(one, epochs=1)
+        fit(six, epochs=6)
+        assert six.uploads == one.uploads + 5
+        assert six.synchronisations == one.synchronisations + 5
+
+    def test_two_runs_are_alike_to_the_bit(
+        self, device: EmulatedDevice, fit: Callable[..., gpunn.Network]
+    ) -> None:
+        """The order of all sums is fixed, as it would not be with atomics."""
+        thetas = [fit(EmulatedDevice(device.folder), epochs=2)._theta.flat for _ in range(2)]
+        assert thetas[0].tobytes() == thetas[1].tobytes()
+
+    def test_the_host_is_never_far_ahead(self, device: EmulatedDevice) -> None:
         be, ahead = Cuda(device), []
         calls = be.plan(be._each("times", 1, be.one, be._put(np.ones(1))))
         for _ in range(10 * STRIDE * AHEAD):
@@ -270,21 +281,6 @@ class TestAnEpoch:
             ahead.append(len(device.queue))
         assert STRIDE * AHEAD < max(ahead) <= STRIDE * (AHEAD + 1) + 20
         device.check()
-
-    def test_two_runs_are_alike_to_the_bit(self, device: EmulatedDevice) -> None:
-        """And so the order of all sums is fixed, as it would not be with atomics."""
-        fits = []
-        for _ in range(2):
-            net = gpunn.Network(30, [gpunn.Dense(40, batch_norm=True), gpunn.Dense(3, "softmax")], seed=0)
-            be = Cuda(EmulatedDevice(device.folder))
-            X = np.random.default_rng(0).standard_normal((30, 200)).astype(np.float32)
-            model, examples = net._on(be), be.examples(X, np.arange(200) % 3, None)
-            rng, optimizer = np.random.default_rng(1), gpunn.Adam(clip_norm=1.0)
-            trainer.train(
-                model, examples, np.arange(200), epochs=2, batch_size=64, optimizer=optimizer, rng=rng
-            )
-            fits.append(be.download(model.theta.flat))
-        assert fits[0].tobytes() == fits[1].tobytes()
 
 
 def test_no_kernel_uses_atomics() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import gpunn
-from gpunn import trainer
+from gpunn import plan
 from gpunn.backends import Host
 
 PACKAGE = Path(gpunn.__file__).parent
@@ -26,14 +26,16 @@ ROWS = [
     {"activations", "augmentation", "reference", "schedules"},
     {"costs", "modelfile", "progress"},
     {"callbacks"},
-    {"backends.base", "inputs"},
-    {"backends.device", "backends.kernels", "backends.host_images", "backends.host_vectors"},
+    {"backends.base"},
+    {"inputs", "backends.device", "backends.kernels", "backends.host_images", "backends.host_vectors"},
     {"backends.host", "backends.cublaslt", "backends.cuda_storage", "optimizers", "stopping"},
     {"backends.cuda_vectors"},
     {"backends.cuda"},
     {"backends.cupy_device"},
     {"backends", "workspace", "checkpoint"},
     {"backprop"},
+    {"plan"},
+    {"lessons"},
     {"trainer"},
     {"network"},
     {"checks", "statistics", "datasets"},
@@ -80,11 +82,11 @@ def test_a_step_allocates_nothing(optimizer: gpunn.SGD | gpunn.Adam) -> None:
     model, be = net._on(Host("float32")), Host("float32")
     p = be.new_pass(512)
     update = optimizer.bind(be, net.layout, model.theta)
-    stages = trainer.bind(model, be.examples(X, np.arange(512) % 10, None), p, 512, 256, update=update)
-    trainer.run(stages)
+    stages = plan.bind(model, be.examples(X, np.arange(512) % 10, None), p, 512, 256, update=update)
+    plan.run(stages)
     be.begin(p, np.arange(512))
     tracemalloc.start()
-    trainer.run(stages)
+    plan.run(stages)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     hidden = 512 * 256 * 4  # one matrix of the hidden layer; a reduction of NumPy 2.2 takes some 20 kB

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import pickle
 import signal
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,7 @@ class TestLearning:
         kept = json.loads(history.to_json())
         assert kept["records"][0].keys() == {
             "epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "seconds",
-            "examples_per_second",
+            "examples_per_second", "validation_score",
         }  # fmt: skip
 
     def test_same_seed_same_weights(self, backend: MakeBackend) -> None:
@@ -205,7 +206,7 @@ class TestLearning:
     def test_forward_in_parts(self, backend: MakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
         net = small()
         whole = net.forward(X)
-        monkeypatch.setattr("gpunn.trainer.FORWARD_BATCH", 7)
+        monkeypatch.setattr("gpunn.plan.FORWARD_BATCH", 7)
         np.testing.assert_allclose(net.forward(X), whole, atol=1e-15)
         assert whole.shape == (3, 40)
         np.testing.assert_allclose(whole.sum(0), 1)
@@ -350,6 +351,12 @@ class TestRefusals:
             net.fit(X, Y, epochs=1, batch_size=40, optimizer=gpunn.SGD(1e39))
 
 
+def test_losses_too_large_to_be_added_stop_training_too(backend: MakeBackend) -> None:
+    net = Network(1, [Dense(1, "identity")], dtype="float64", seed=0)
+    with pytest.raises(gpunn.Diverged, match=r"the cost became 7.2\d*e\+307 in epoch 1, step 1"):
+        net.fit(np.ones((1, 4)), np.full((1, 4), 1.2e154), epochs=3, batch_size=4)
+
+
 def test_ctrl_c_keeps_what_was_learnt() -> None:
     """Ctrl-C in the middle of the twelfth epoch, which has five steps."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background may ignore it
@@ -436,3 +443,81 @@ class TestKeeping:
         with pytest.raises(ValueError, match="'custom' is your own"):
             net.save(tmp_path / "m.safetensors")
         assert not list(tmp_path.iterdir())
+
+
+class TestHooks:
+    """What fit leaves to its user."""
+
+    def test_without_shuffling_the_examples_come_as_they_lie(self, backend: MakeBackend) -> None:
+        net, book = small(), small()
+        net.fit(X, Y, epochs=2, batch_size=8, shuffle=False)
+        for _ in range(2):
+            for start in range(0, 40, 8):
+                part = slice(start, start + 8)
+                book.fit(X[:, part], Y[part], epochs=1, batch_size=8)
+        np.testing.assert_allclose(net.theta, book.theta, rtol=0, atol=1e-12)
+
+    def test_a_function_of_ones_own_arranges_them(self) -> None:
+        seen = []
+
+        def backwards(order: np.ndarray) -> np.ndarray:
+            seen.append(order)
+            return order[::-1]
+
+        net, book = small(), small()
+        net.fit(X, Y, epochs=2, shuffle=backwards, device="cpu")
+        book.fit(X[:, ::-1], Y[::-1], epochs=2, shuffle=False, device="cpu")
+        assert np.array_equal(net.theta, book.theta)
+        assert all(np.array_equal(order, np.arange(40)) for order in seen)
+
+    def test_a_score_of_ones_own_is_recorded_and_stops(self) -> None:
+        outputs = []
+        history = small().fit(
+            X, Y, epochs=9, validation=(X[:, :7], Y[:7]), device="cpu",
+            score=lambda a: outputs.append(a.copy()) or -float(len(outputs)),
+            stop=gpunn.EarlyStopping("validation_score", patience=2),
+        )  # fmt: skip
+        assert [record.validation_score for record in history] == [-1, -2, -3]
+        assert history.stopped == "early"
+        assert outputs[0].shape == (3, 7)
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"score": np.mean}, "score needs a validation set"),
+            ({"validation": 0.2, "stop": gpunn.EarlyStopping("validation_score")}, "give fit a score"),
+            ({"validation": np.arange(40)}, "all 40 examples are held out"),
+            ({"validation": np.array([3, 40])}, "whole numbers in 0…39"),
+        ],
+    )
+    def test_what_is_missing_is_named(self, settings: dict, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            small().fit(X, Y, **settings)
+
+    def test_examples_are_held_out_by_index(self) -> None:
+        held = np.array([5, 3, 20])
+        net, book = small(), small()
+        record = net.fit(X, Y, epochs=1, validation=held, device="cpu")[0]
+        kept = np.setdiff1d(np.arange(40), held)
+        book.fit(X[:, kept], Y[kept], epochs=1, device="cpu")
+        assert np.array_equal(net.theta, book.theta)
+        assert record.validation_loss == pytest.approx(net.evaluate(X[:, held], Y[held])[0])
+
+    @pytest.mark.parametrize("optimizer", [gpunn.Momentum(0.1), gpunn.Adam(), gpunn.RMSProp()])
+    def test_an_optimizer_goes_on_from_its_state(self, backend: MakeBackend, optimizer: Any) -> None:
+        net, straight, state = small(), small(), {}
+        for _ in range(3):
+            net.fit(X, Y, epochs=2, optimizer=optimizer, optimizer_state=state)
+        straight.fit(X, Y, epochs=6, optimizer=optimizer)
+        np.testing.assert_allclose(net.theta, straight.theta, rtol=0, atol=1e-12)
+        with pytest.raises(ValueError, match="of another optimizer or another network"):
+            net.fit(X, Y, optimizer="sgd", optimizer_state=state)
+
+    def test_networks_are_pickled(self) -> None:
+        net = small()
+        copy = pickle.loads(pickle.dumps(net))
+        assert repr(copy) == repr(net)
+        assert np.array_equal(copy.theta, net.theta)
+        copy.weights[0][:] = 0  # its own, and still views of its θ
+        assert not copy.theta[: copy.weights[0].size].any()
+        assert net.weights[0].any()

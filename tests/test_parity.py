@@ -23,7 +23,8 @@ DEFINED = [(f, g, c) for f, g, c in PAIRINGS if COSTS[c].defined_after(ACTIVATIO
 def network(sizes: list[int], hidden: str, output: str, cost: str, seed: int = 0) -> gpunn.Network:
     layers = [gpunn.Dense(n, hidden) for n in sizes[1:-1]] + [gpunn.Dense(sizes[-1], output)]
     net = gpunn.Network(sizes[0], layers, cost, seed, "float64")
-    for b in net.biases:
+    for w, b in zip(net.weights, net.biases, strict=True):
+        w *= 1 / 4 if hidden == "exp" else 1  # exp of exp leaves a sigmoid no room
         b[:] = net.rng.standard_normal(b.shape) / 3
     return net
 

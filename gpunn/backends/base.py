@@ -71,6 +71,7 @@ class Backend(Protocol):
     dtype: np.dtype[Any]
     chunk_bytes: int  # of inputs that are best gathered together,
     chunk_steps: int  # in so many mini-batches at most
+    runs_ahead: bool  # a plan that was run may still be at work
 
     def plan(self, calls: Calls) -> Calls:
         """What runs these bound calls, in the way that is quickest to run again and again."""
@@ -114,6 +115,16 @@ class Backend(Protocol):
         smoothing: float = 0.0,
         weights: np.ndarray | None = None,
     ) -> Examples: ...
+    def refill(
+        self,
+        examples: Examples,
+        X: np.ndarray,
+        labels: np.ndarray | None,
+        targets: np.ndarray | None,
+        weights: np.ndarray | None,
+    ) -> None:
+        """Other examples of the same shapes and types in their place."""
+
     def new_pass(self, m: int) -> Pass:
         """A pass over m examples as they lie."""
 

@@ -28,6 +28,7 @@ class Cuda(Vectors):
 
     chunk_bytes = 1 << 22  # gathered together: one graph of many steps where they are small
     chunk_steps = 64
+    runs_ahead = True
 
     def __init__(self, device: Device, precision: str = "float32") -> None:
         super().__init__(device, precision)

@@ -127,6 +127,20 @@ class Storage:
             None if weights is None else self._put(weights),
         )
 
+    def refill(
+        self,
+        examples: Examples,
+        X: np.ndarray,
+        labels: np.ndarray | None,
+        targets: np.ndarray | None,
+        weights: np.ndarray | None,
+    ) -> None:
+        new = X, labels, targets, weights
+        old = examples.X, examples.labels, examples.targets, examples.weights
+        for array, place in zip(new, old, strict=True):
+            if array is not None:
+                self.device.write(place.pointer, np.asfortranarray(array, place.dtype))
+
     # a pass over the examples: one copy to the device when it begins, one back when it is over
 
     def new_pass(self, m: int) -> CudaPass:

@@ -55,6 +55,7 @@ class Host(Vectors):
     name = "cpu"
     chunk_bytes = 1 << 19  # few calls for small batches, and still in the cache
     chunk_steps = 64  # more would take longer to bind and save nothing
+    runs_ahead = False
 
     def __init__(self, dtype: str = "float32", why: str = "") -> None:
         super().__init__(dtype)
@@ -117,6 +118,20 @@ class Host(Vectors):
         weights: Array | None = None,
     ) -> Examples:
         return Examples(np.asfortranarray(X), labels, targets, smoothing, weights)
+
+    def refill(
+        self,
+        examples: Examples,
+        X: Array,
+        labels: Array | None,
+        targets: Array | None,
+        weights: Array | None,
+    ) -> None:
+        new = X, labels, targets, weights
+        old = examples.X, examples.labels, examples.targets, examples.weights
+        for array, place in zip(new, old, strict=True):
+            if array is not None:
+                np.copyto(place, array)
 
     def new_pass(self, m: int) -> Pass:
         return Pass(np.arange(m), np.zeros(m, self.dtype), np.zeros(m, bool), 0, 0, None, 0)

@@ -1,0 +1,141 @@
+"""Plans: what one pass over some examples does, bound once and run as often as it takes.
+
+A *plan* is the flat list of bound calls for one chunk of mini-batches: gather, then feedforward,
+back-propagation and update for each, then measure. An epoch of m examples runs one plan as often as it
+fits and a second one for what is left, the short last mini-batch included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpunn.activations import Activation, Calls
+from gpunn.augmentation import Augmentation
+from gpunn.backends.base import Backend, Examples, Pass
+from gpunn.backprop import backpropagate, feedforward
+from gpunn.costs import Cost
+from gpunn.optimizers import Update
+from gpunn.parameters import Layout, Parameters
+from gpunn.workspace import Chunk
+
+FORWARD_BATCH = 512  # columns at a time where there is nothing to learn
+
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network where a backend wants it."""
+
+    be: Backend
+    layout: Layout
+    f: Sequence[Activation]  # f[l], l = 1…L; f[0] is not used
+    cost: Cost
+    theta: Parameters
+    dropout: Sequence[float]  # of a[l], l = 0…L−1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A plan, how many examples it handles, and how often an epoch runs it."""
+
+    calls: Calls
+    m: int
+    times: int
+
+
+def chunks(be: Backend, m: int, batch_size: int, n_in: int) -> Iterator[tuple[list[int], int]]:
+    """The mini-batch sizes of each plan of an epoch of m examples, and how often it runs."""
+    steps = min(be.chunk_steps, max(1, be.chunk_bytes // (batch_size * n_in * be.dtype.itemsize)))
+    times, rest = divmod(m, steps * batch_size)
+    if times:
+        yield [batch_size] * steps, times
+    if rest:
+        full, short = divmod(rest, batch_size)
+        yield [batch_size] * full + ([short] if short else []), 1
+
+
+def bind(
+    model: Model,
+    examples: Examples,
+    p: Pass,
+    m: int,
+    batch_size: int,
+    *,
+    update: Update | None = None,
+    scheduled: bool = False,
+    training: bool = False,
+    augmentation: Augmentation | None = None,
+    outputs: Any = None,
+) -> list[Stage]:
+    """One pass over m examples; it learns with an update, and collects the outputs if asked.
+
+    scheduled: every step takes its learning rate from the pass. training: with dropout, and batches
+    normalised by their own mean and variance. augmentation: of the images, before all else.
+    """
+    dropout = model.dropout if training else [0.0] * len(model.dropout)
+    be, f, cost, stages = model.be, model.f, model.cost, []
+    for batches, times in chunks(be, m, batch_size, model.layout.sizes[0]):
+        ws = Chunk(be, examples, model.layout, f[1:], cost, batches, dropout, training)
+        labels = None if examples.labels is None else ws.labels
+        calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels, weights=ws.weights)
+        if augmentation:
+            calls += be.distort(augmentation, ws.x, p)
+        for step in ws.steps():
+            calls += feedforward(be, model.theta, f, step, p)
+            if update and scheduled:
+                calls += be.follow(update.rates, p)
+            if update:
+                calls += backpropagate(be, model.theta, f, cost, update, step)
+            if scheduled or any(dropout):
+                calls += be.next_step(p)
+        if examples.labels is not None or examples.targets is not None:
+            calls += be.measure(cost, f[-1], ws.z, ws.a, ws.y, labels, p)
+        if ws.weights is not None:
+            calls += be.weigh_losses(ws.weights, p)
+        if outputs is not None:
+            calls += be.collect(ws.a, p, into=outputs)
+        calls += be.advance(p, ws.m)
+        stages.append(Stage(be.plan(calls), ws.m, times))
+    return stages
+
+
+def run(stages: Sequence[Stage], progress: Progress | None = None) -> None:
+    """Run an epoch's plans, or launch them: a device may then be some plans behind what progress hears.
+
+    Overflow is no warning here: it shows in the losses.
+    """
+    with np.errstate(all="ignore"):
+        for stage in stages:
+            for _ in range(stage.times):
+                for call in stage.calls:
+                    call()
+                if progress:
+                    progress(stage.m)
+
+
+class Round:
+    """A model and some examples, bound: every call goes once over those of an order (m,), indices."""
+
+    def __init__(self, model: Model, examples: Examples, m: int, batch_size: int, **how: Any) -> None:
+        self.be, self.p = model.be, model.be.new_pass(m)
+        self.stages = bind(model, examples, self.p, m, batch_size, **how)
+
+    def __call__(
+        self,
+        order: np.ndarray,
+        etas: np.ndarray | None = None,
+        key: int = 0,
+        progress: Progress | None = None,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Each example's loss (m,) and hit (m,), until the next call; meanwhile(): before they are there."""
+        self.be.begin(self.p, order, etas, key)
+        run(self.stages, progress)
+        if meanwhile:
+            meanwhile()
+        return self.be.results(self.p)
