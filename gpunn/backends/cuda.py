@@ -11,7 +11,8 @@ from gpunn import randoms
 from gpunn.activations import ACTIVATIONS, Activation, Call, Calls
 from gpunn.augmentation import Augmentation
 from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, Examples, Pass
-from gpunn.backends.cuda_storage import Norm
+from gpunn.backends.cuda_storage import Norm, OnHost
+from gpunn.backends.cuda_stream import Feed
 from gpunn.backends.cuda_vectors import Vectors
 from gpunn.backends.device import Buffer, Device
 from gpunn.backends.kernels import activation_source, cost_source
@@ -36,7 +37,9 @@ class Cuda(Vectors):
         self._marks: deque[Call] = deque()
 
     def plan(self, calls: Calls) -> Calls:
-        return [self.device.capture(calls), self._keep_pace]
+        feeds: Calls = [call for call in calls if isinstance(call, Feed)]
+        graph = self.device.capture(call for call in calls if not isinstance(call, Feed))
+        return [*feeds, graph, self._keep_pace]
 
     def _keep_pace(self) -> None:
         """Wait for the replays of some time ago: so the device is busy, and the host not far ahead of it."""
@@ -61,10 +64,13 @@ class Cuda(Vectors):
             calls += self._gather(examples.weights, p, weights)
         return calls
 
-    def _gather(self, source: Buffer, p: Pass, out: Buffer) -> Calls:
+    def _gather(self, source: Buffer | OnHost, p: Any, out: Buffer) -> Calls:
         n, m = out.shape
         kernel, scale = ("gather_bytes", UINT8_SCALE) if source.dtype == "uint8" else ("gather_values", 1.0)
-        return self._columns(kernel, m, n, source, p.order, p.position, scale, out)
+        if isinstance(source, Buffer):
+            return self._columns(kernel, m, n, source, p.order, p.position, scale, out)
+        feed, as_they_lie = Feed(self, source, p, m), self._put(np.arange(m), np.int64)
+        return [feed, *self._columns(kernel, m, n, feed.block, as_they_lie, as_they_lie, scale, out)]
 
     def distort(self, augmentation: Augmentation, x: Buffer, p: Pass) -> Calls:
         (height, width), (n, m) = augmentation.shape, x.shape

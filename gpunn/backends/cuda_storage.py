@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+import warnings
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from gpunn.rates import CAPACITY, Rates, Scalar
 
 THREADS = 256  # in a block, where it is no matter
 MOST_STRIPS = 64  # of columns, for which a block of ROWS rows has threads
+ROOM = 0.7  # of the free memory that examples may take
 COUNTERS = 3  # position, step and key
 
 
@@ -33,12 +35,30 @@ class Norm:
 @dataclass
 class CudaPass(Pass):
     """inbox: position, step, key, order and etas side by side. outbox: losses and hits. on_host: what the
-    inbox is sent from, page-locked; `sent` waits until it may be written again."""
+    inbox is sent from, page-locked; `sent` waits until it may be written again. fed: how many columns of
+    each `OnHost`, by its id, have been sent."""
 
     inbox: Buffer
     outbox: Buffer
     on_host: np.ndarray
     sent: Call
+    fed: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def order_on_host(self) -> np.ndarray:
+        return self.on_host[COUNTERS : COUNTERS + self.order.size]
+
+
+@dataclass
+class OnHost:
+    """A matrix that stays on the host, since the device has no room for it; of `dtype` once it is there."""
+
+    array: np.ndarray
+    dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
 
 
 class Storage:
@@ -120,12 +140,24 @@ class Storage:
         weights: np.ndarray | None = None,
     ) -> Examples:
         return Examples(
-            self._put(X, np.uint8 if X.dtype == np.uint8 else None),
+            self._place(X, np.dtype("uint8") if X.dtype == np.uint8 else self.dtype),
             None if labels is None else self._put(labels, np.int64),
-            None if targets is None else self._put(targets),
+            None if targets is None else self._place(targets, self.dtype),
             smoothing,
             None if weights is None else self._put(weights),
         )
+
+    def _place(self, array: np.ndarray, dtype: np.dtype[Any]) -> Buffer | OnHost:
+        """On the device, if that leaves room for all else; or else on the host, with a line that says so."""
+        needed, free = array.size * dtype.itemsize, self.device.free_bytes()
+        if needed <= ROOM * free:
+            return self._put(array, dtype)
+        warnings.warn(
+            f"{needed / 2**20:,.0f} MiB of examples stay on the host and are streamed to {self.description}, "
+            f"of which {free / 2**20:,.0f} MiB are free: slower than if they had room there",
+            stacklevel=2,
+        )
+        return OnHost(array, dtype)
 
     def refill(
         self,
@@ -138,7 +170,9 @@ class Storage:
         new = X, labels, targets, weights
         old = examples.X, examples.labels, examples.targets, examples.weights
         for array, place in zip(new, old, strict=True):
-            if array is not None:
+            if isinstance(place, OnHost) and array is not None:
+                place.array = array
+            elif array is not None:
                 self.device.write(place.pointer, np.asfortranarray(array, place.dtype))
 
     # a pass over the examples: one copy to the device when it begins, one back when it is over
@@ -164,6 +198,7 @@ class Storage:
 
     def begin(self, p: Any, order: np.ndarray, etas: np.ndarray | None = None, key: int = 0) -> None:
         p.sent()
+        p.fed.clear()
         ends = COUNTERS, COUNTERS + len(order)
         p.on_host[:COUNTERS] = 0, 0, key
         p.on_host[slice(*ends)] = order
