@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import subprocess
+import time
+import tracemalloc
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +18,10 @@ import pytest
 from emulated import EmulatedDevice
 
 import gpunn
-from gpunn import backends
+from gpunn import backends, plan
 from gpunn.backends.cuda import AHEAD, STRIDE, Cuda
 from gpunn.backends.device import Buffer
 from gpunn.backends.kernels import preamble
-from gpunn.plan import Round
 
 pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="no C++ compiler for the emulated device")
 
@@ -232,7 +234,7 @@ def test_precisions(device: EmulatedDevice, precision: str, most: float) -> None
         net = gpunn.Network(20, [gpunn.Dense(30, "relu"), gpunn.Dense(4, "softmax")], seed=0)
         model, outputs = net._on(be), be.matrix(4, 12)
         X = np.random.default_rng(0).standard_normal((20, 12)).astype(np.float32)
-        Round(model, be.examples(X, None, None), 12, 12, outputs=outputs)(np.arange(12))
+        plan.Round(model, be.examples(X, None, None), 12, 12, outputs=outputs)(np.arange(12))
         found.append(np.array(be.download(outputs)))
         assert np.array_equal(be.download(model.theta.flat), net._theta.flat)
     error = np.abs(found[0] - found[1]).max()
@@ -281,6 +283,35 @@ class TestAnEpoch:
             ahead.append(len(device.queue))
         assert STRIDE * AHEAD < max(ahead) <= STRIDE * (AHEAD + 1) + 20
         device.check()
+
+
+def test_what_a_replay_asks_of_the_host(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One call into the device for each, a mark now and then, and no memory. The time is printed, and decides
+    nothing: kernels are left out, so that it is the host's alone."""
+    asked: Counter[str] = Counter()
+
+    def capture(calls: Any) -> Callable[[], None]:
+        return lambda: asked.update(replay=1)
+
+    be = Cuda(device)
+    net = gpunn.Network(10, [gpunn.Dense(5), gpunn.Dense(3)], seed=0)
+    examples = be.examples(np.zeros((10, 2000), np.uint8), np.zeros(2000, int), None)
+    monkeypatch.setattr(device, "capture", capture)
+    monkeypatch.setattr(device, "mark", lambda: lambda: asked.update(mark=1))
+    monkeypatch.setattr(Cuda, "chunk_steps", 1)
+    stages = plan.bind(net._on(be), examples, be.new_pass(2000), 2000, 1)
+    plan.run(stages)  # warms up
+    asked.clear()
+    start = time.perf_counter()
+    plan.run(stages)
+    microseconds = (time.perf_counter() - start) / 2000 * 1e6
+    assert asked == {"replay": 2000, "mark": 2000 // STRIDE}
+    tracemalloc.start()
+    plan.run(stages)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000
+    print(f"the host's part of a replay: {microseconds:.1f} µs, of which a counter takes some")
 
 
 def test_no_kernel_uses_atomics() -> None:
