@@ -16,11 +16,11 @@ failed=()
 
 case $device in
 cuda)
-    tests=(-k "cuda and not emulated") results=benchmarks/results
+    tests=(-k "cuda and not emulated") results=benchmarks/results patience=1
     benchmark=(--gpu)
     ;;
 cpu)
-    tests=(tests/test_parity.py -k "cpu and sigmoid-softmax") results=$(mktemp -d)
+    tests=(tests/test_parity.py -k "cpu and sigmoid-softmax") results=$(mktemp -d) patience=10
     benchmark=(--quick --nets 784-30 --only gpunn floor)
     trap 'rm -rf "$results"' EXIT
     ;;
@@ -31,7 +31,7 @@ cpu)
 esac
 
 part() { # part NAME SECONDS COMMAND…
-    local name=$1 limit=$2
+    local name=$1 limit=$(($2 * patience))
     shift 2
     printf '\n== %s (at most %s s)\n' "$name" "$limit"
     timeout --kill-after=5 "$limit" "$@"
