@@ -38,7 +38,14 @@ ROWS = [
     {"lessons"},
     {"trainer"},
     {"network"},
-    {"checks", "statistics", "datasets"},
+    {"checks", "statistics", "datasets", "fullbatch"},
+    {"estimators.settings", "estimators.course", "estimators.rows"},
+    {"estimators.judging"},
+    {"estimators.solvers"},
+    {"estimators.base"},
+    {"estimators.classifier"},
+    {"estimators.regressor"},
+    {"estimators"},
 ]
 
 

@@ -10,6 +10,7 @@ import emulated
 import numpy as np
 import pytest
 from emulated import EmulatedDevice
+from scipy.sparse import csc_array
 
 from gpunn import Dense, Network, backends
 from gpunn.backends.cuda import AHEAD, STRIDE, Cuda
@@ -42,7 +43,15 @@ def fitted(X: np.ndarray, y: np.ndarray, **how: Any) -> Network:
     return net
 
 
-@pytest.mark.parametrize(("X", "y"), [(PIXELS, LABELS), (VALUES, LABELS), (VALUES.astype("f4"), TARGETS)])
+@pytest.mark.parametrize(
+    ("X", "y"),
+    [
+        (PIXELS, LABELS),
+        (VALUES, LABELS),
+        (VALUES.astype("f4"), TARGETS),
+        (csc_array(VALUES * (VALUES > 1)), LABELS),
+    ],
+)
 def test_the_same_comes_out(
     on: Callable[[int], EmulatedDevice], monkeypatch: pytest.MonkeyPatch, X: np.ndarray, y: np.ndarray
 ) -> None:

@@ -14,6 +14,7 @@ from gpunn.activations import Call, Calls
 from gpunn.backends.base import Examples, Pass
 from gpunn.backends.device import Buffer, Device
 from gpunn.backends.kernels import KERNELS, LANES, ROWS, preamble
+from gpunn.inputs import dense
 from gpunn.parameters import Layout, Parameters
 from gpunn.rates import CAPACITY, Rates, Scalar
 
@@ -51,7 +52,8 @@ class CudaPass(Pass):
 
 @dataclass
 class OnHost:
-    """A matrix that stays on the host, since the device has no room for it; of `dtype` once it is there."""
+    """A matrix that stays on the host, since the device has no room for it; dense and of `dtype` once it is
+    there."""
 
     array: np.ndarray
     dtype: np.dtype[Any]
@@ -149,9 +151,9 @@ class Storage:
 
     def _place(self, array: np.ndarray, dtype: np.dtype[Any]) -> Buffer | OnHost:
         """On the device, if that leaves room for all else; or else on the host, with a line that says so."""
-        needed, free = array.size * dtype.itemsize, self.device.free_bytes()
+        needed, free = math.prod(array.shape) * dtype.itemsize, self.device.free_bytes()
         if needed <= ROOM * free:
-            return self._put(array, dtype)
+            return self._put(dense(array), dtype)
         warnings.warn(
             f"{needed / 2**20:,.0f} MiB of examples stay on the host and are streamed to {self.description}, "
             f"of which {free / 2**20:,.0f} MiB are free: slower than if they had room there",

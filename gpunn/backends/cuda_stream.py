@@ -9,6 +9,7 @@ import numpy as np
 from gpunn.activations import Call
 from gpunn.backends.cuda_storage import CudaPass, OnHost, Storage
 from gpunn.backends.device import Buffer
+from gpunn.inputs import dense
 
 
 @dataclass
@@ -42,6 +43,6 @@ class Feed:
         slot.sent()
         start = self.p.fed.get(id(self.source), 0)
         self.p.fed[id(self.source)] = start + self.c
-        slot.rows[:] = self.source.array.T[self.p.order_on_host[start : start + self.c]]
+        slot.rows[:] = dense(self.source.array.T[self.p.order_on_host[start : start + self.c]])
         self.device.write(self.block.pointer, slot.rows)
         slot.sent = self.device.mark()
