@@ -50,6 +50,7 @@ class Machine:
     recording: list[Any] | None = None
     log: list[str] = field(default_factory=list)
     live: dict[int, int] = field(default_factory=dict)
+    descriptions: int = 0  # of products, that nobody has destroyed
 
     def do(self, what: str, action: Any) -> None:
         """Now, or in the graph that is being captured."""
@@ -164,7 +165,12 @@ class Lt:
 
     def matmul_desc_create(self, compute_type: int, scale_type: int) -> int:
         assert (scale_type == 1) == (PRECISIONS[compute_type] == "float64")
+        self.machine.descriptions += 1
         return self._new({"compute": compute_type})
+
+    def matmul_desc_destroy(self, desc: int) -> None:
+        self.machine.descriptions -= 1
+        self.things[desc] = None
 
     def get_matmul_desc_attribute_dtype(self, attr: int) -> Any:
         return DESC_TYPES[attr]
@@ -215,7 +221,7 @@ class Lt:
         view(count, np.int32, 1)[0] = 0 if PRECISIONS[chosen["compute"]] in self.machine.refused else 3
         results["algo"]["data_"][:, 0] = MAGIC + np.arange(most)
         results["state"][1] = 15  # the library marks what will not do
-        self.things[desc]["alignment"] = tuple(asked[f"MIN_ALIGNMENT_{x}_BYTES"] for x in "ABC")
+        results["algo"]["data_"][:, 1:4] = [asked[f"MIN_ALIGNMENT_{x}_BYTES"] for x in "ABD"]
 
     def matmul(
         self, handle: int, desc: int, alpha: int, a: int, adesc: int, b: int, bdesc: int, beta: int, c: int,
@@ -224,11 +230,12 @@ class Lt:
         chosen = self.things[desc]
         assert (self.things[handle], stream, cdesc) == ("handle", 7, ddesc)
         assert self.machine.live[workspace] == workspace_size
-        kind = view(algo, np.uint64, 8)[0] - MAGIC
+        kind, *alignments = view(algo, np.uint64, 8)[:4].tolist()
+        kind -= MAGIC
         if kind < self.machine.failing_algorithms:
             raise cuBLASLtError("EXECUTION_FAILED")
         assert kind != 1, "an algorithm that the heuristic marked as failing"
-        for pointer, alignment in zip((a, b, d), chosen["alignment"], strict=True):
+        for pointer, alignment in zip((a, b, d), alignments, strict=True):
             assert pointer % alignment == 0
         left, right, old, out = (
             view(pointer, *self.things[x]) for pointer, x in ((a, adesc), (b, bdesc), (c, cdesc), (d, ddesc))

@@ -7,6 +7,7 @@ import gc
 import os
 import subprocess
 import sys
+import threading
 import weakref
 from collections import Counter
 from collections.abc import Iterator
@@ -37,9 +38,12 @@ def machine(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> Ite
     machine = Machine(pytestconfig.cache.mkdir("emulated"))
     fake_cupy.install(monkeypatch, machine)
     monkeypatch.setattr(cupy_device, "find_spec", lambda name: object())
-    cupy_device.explain.cache_clear()
+    cached = cupy_device.explain, cupy_device._backend, cupy_device._device
+    for function in cached:
+        function.cache_clear()
     yield machine
-    cupy_device.explain.cache_clear()
+    for function in cached:
+        function.cache_clear()
 
 
 def network(hidden: str = "relu", dtype: str = "float32") -> gpunn.Network:
@@ -142,7 +146,9 @@ class TestTraining:
             network().fit(X, Y, epochs=1, device="cuda")
 
     def test_an_epoch_is_copied_launched_and_waited_for_once(self, machine: Machine) -> None:
-        assert backends.explain_cuda() == ""  # which tries the device, once
+        network().fit(
+            X, Y, epochs=1, batch_size=7, device="cuda"
+        )  # tries the device, and settles its products
         counts = []
         for epochs in (3, 4):
             machine.log.clear()
@@ -203,6 +209,27 @@ class TestTheDevice:
         assert machine.recording is None
         assert memory is not None
 
+    def test_one_backend_a_thread(self, machine: Machine) -> None:
+        """Whose kernels are compiled and whose products are settled for all fits to come."""
+        be = backends.choose("cuda", "float32")
+        assert backends.choose("cuda", "float32") is be
+        assert backends.choose("cuda", "float32", "bf16") is not be
+        others: list[backends.Backend] = []
+        thread = threading.Thread(target=lambda: others.append(backends.choose("cuda", "float32")))
+        thread.start()
+        thread.join()
+        assert others[0] is not be
+
+    def test_many_fits_leave_nothing_behind(self, machine: Machine) -> None:
+        network().fit(X, Y, epochs=1, device="cuda")
+        memory, descriptions = dict(machine.live), machine.descriptions
+        for dropout in np.linspace(0.1, 0.9, 70):  # more scalars than a step may have
+            net = gpunn.Network(5, [gpunn.Dense(3, "softmax")], seed=0, input_dropout=dropout)
+            net.fit(X, Y, epochs=1, device="cuda")
+        gc.collect()
+        assert len(machine.live) <= len(memory) + 70  # those scalars
+        assert machine.descriptions <= descriptions
+
     def test_alignment(self) -> None:
         buffers = [
             cublaslt.Buffer(pointer, (1,), np.dtype("float32"), None) for pointer in (4, 24, 256, 1 << 20)
@@ -225,8 +252,8 @@ products.lt, products.compute, products.types = lt, cublas.ComputeType, CudaData
 for precision in cublaslt.COMPUTE:
     c = Buffer(4096, (30, 10), np.dtype("float64" if precision == "float64" else "float32"), None)
     shapes, trans = ((30, 784), (784, 10), c.shape), (False, False)
-    problem = cublaslt.Problem(shapes, trans, precision, (256, 4, 8), 4096, True)
-    description, layouts = products._describe(problem, c), products._layouts(problem, c)
+    problem = cublaslt.Problem(shapes, trans, precision, (256, 4, 8), True, True)
+    description, layouts = products._describe(problem, c, c), products._layouts(problem, c)
     for name, value in (("POINTER_MODE", 1), ("TRANSA", 0), ("EPILOGUE", 6), ("BIAS_POINTER", 4096)):
         attribute = lt.MatmulDescAttribute[name]
         kept, size = np.zeros(1, lt.get_matmul_desc_attribute_dtype(attribute)), np.zeros(1, np.uint64)

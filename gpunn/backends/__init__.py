@@ -35,10 +35,9 @@ def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None
         index = int(named[2] or 0)
         reason = explain_cuda(index)
         if not reason:
-            from gpunn.backends.cuda import Cuda
-            from gpunn.backends.cupy_device import CupyDevice
+            from gpunn.backends import cupy_device
 
-            return Cuda(CupyDevice(index), precision)
+            return cupy_device.backend(index, precision)
         if named[1] == "cuda":
             raise BackendError(f"no CUDA device: {reason}")
     if precision in CUDA_PRECISIONS:

@@ -7,6 +7,7 @@ the order of the sums. It runs once before it is needed, so that nothing is load
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -33,26 +34,24 @@ COMPUTE = {
 class Problem:
     """c (n, m) ← op(a) op(b): all that the choice of an algorithm depends on.
 
-    alignment: of a, b, and c and the bias, in bytes. bias: where it lies, if it is added, and with relu
-    through max(0, ·).
+    alignment: of a, b, and c and the bias, in bytes. bias: whether one is added, and with relu through
+    max(0, ·).
     """
 
     shapes: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # of a, b and c as they lie
     trans: tuple[bool, bool]
     precision: str
     alignment: tuple[int, int, int]
-    bias: int = 0
+    bias: bool = False
     relu: bool = False
 
 
 @dataclass(frozen=True)
 class Settled:
-    """The library's description of a problem, its matrices' layouts and the algorithm, by address."""
+    """The layouts of a, b and c, by address, and the algorithm, an array of one."""
 
-    description: int
     layouts: tuple[int, int, int]
-    algorithm: int
-    alive: Any  # the algorithm's memory
+    algorithm: np.ndarray
 
 
 class Products:
@@ -64,7 +63,7 @@ class Products:
 
         self.lt, self.compute, self.types = cublasLt, cublas.ComputeType, CudaDataType
         self.stream, self.allocate, self.wait = stream, allocate, wait
-        self.handle = cublasLt.create()
+        self.handle = cublasLt.create()  # for as long as the process runs
         self.workspace, self._memory = allocate(WORKSPACE)
         pointer, memory = allocate(8)  # zeros
         self.zero = Buffer(pointer, (1,), np.dtype("float64"), memory)
@@ -86,34 +85,49 @@ class Products:
         beta = self.zero if beta is None else beta
         shapes, ends = (a.shape, b.shape, c.shape), [c, bias] if bias else [c]
         alignment = aligned(a), aligned(b), min(map(aligned, ends))
-        problem = Problem(shapes, trans, precision, alignment, bias.pointer if bias else 0, relu)
-        run = partial(self._run, alpha, a, b, beta, c)
+        problem = Problem(shapes, trans, precision, alignment, bias is not None, relu)
+        description = self._describe(problem, c, bias)
+        run = partial(self._run, description, alpha, a, b, beta, c)
         if problem not in self.settled:
-            self.settled[problem] = self._settle(problem, c, run)
+            self.settled[problem] = self._settle(problem, description, c, run)
         if (chosen := self.settled[problem]) is None:
+            self.lt.matmul_desc_destroy(description)
             return None
-        return keeping(run(chosen, c.pointer), chosen, *(x.memory for x in (alpha, a, b, beta, *ends)))
+        call = keeping(run(chosen, c.pointer), chosen, *(x.memory for x in (alpha, a, b, beta, *ends)))
+        weakref.finalize(call, self.lt.matmul_desc_destroy, description).atexit = False
+        return call
 
     def _run(
-        self, alpha: Buffer, a: Buffer, b: Buffer, beta: Buffer, c: Buffer, chosen: Settled, out: int
+        self,
+        description: int,
+        alpha: Buffer,
+        a: Buffer,
+        b: Buffer,
+        beta: Buffer,
+        c: Buffer,
+        chosen: Settled,
+        out: int,
     ) -> Call:
         """The product by that algorithm, which reads c and writes to `out`."""
         la, lb, lc = chosen.layouts
         return partial(
-            self.lt.matmul, self.handle, chosen.description, alpha.pointer, a.pointer, la, b.pointer, lb,
-            beta.pointer, c.pointer, lc, out, lc, chosen.algorithm, self.workspace, WORKSPACE, self.stream,
+            self.lt.matmul, self.handle, description, alpha.pointer, a.pointer, la, b.pointer, lb,
+            beta.pointer, c.pointer, lc, out, lc,
+            chosen.algorithm.ctypes.data, self.workspace, WORKSPACE, self.stream,
         )  # fmt: skip
 
-    def _settle(self, problem: Problem, c: Buffer, run: Callable[[Settled, int], Call]) -> Settled | None:
+    def _settle(
+        self, problem: Problem, description: int, c: Buffer, run: Callable[[Settled, int], Call]
+    ) -> Settled | None:
         """The first algorithm that runs, with its result thrown away."""
-        description, layouts = self._describe(problem, c), self._layouts(problem, c)
+        layouts = self._layouts(problem, c)
         try:
             found = self._heuristic(problem, description, layouts)
         except self.lt.cuBLASLtError:  # it has none
             return None
         out, memory = self.allocate(c.nbytes)
         for algorithm in found:
-            chosen = Settled(description, layouts, algorithm.ctypes.data, (algorithm, found))
+            chosen = Settled(layouts, algorithm)
             try:
                 keeping(run(chosen, out), memory)()
                 self.wait()
@@ -122,7 +136,7 @@ class Products:
             return chosen
         return None
 
-    def _describe(self, problem: Problem, c: Buffer) -> int:
+    def _describe(self, problem: Problem, c: Buffer, bias: Buffer | None) -> int:
         lt, name = self.lt, self.lt.MatmulDescAttribute
         compute = getattr(self.compute, COMPUTE[problem.precision])
         description: int = lt.matmul_desc_create(compute, self._type(c))
@@ -131,9 +145,9 @@ class Products:
             name.TRANSA: int(problem.trans[0]),
             name.TRANSB: int(problem.trans[1]),
         }
-        if problem.bias:
+        if bias:
             chosen[name.EPILOGUE] = lt.Epilogue.RELU_BIAS if problem.relu else lt.Epilogue.BIAS
-            chosen[name.BIAS_POINTER] = problem.bias
+            chosen[name.BIAS_POINTER] = bias.pointer
         for attribute, value in chosen.items():
             held = np.array([value], lt.get_matmul_desc_attribute_dtype(attribute))
             lt.matmul_desc_set_attribute(description, attribute, held.ctypes.data, held.nbytes)
@@ -168,7 +182,7 @@ class Products:
             )  # fmt: skip
         finally:
             lt.matmul_preference_destroy(preference)
-        return [results[i : i + 1]["algo"] for i in range(count[0]) if results[i]["state"] == 0]
+        return [results[i : i + 1]["algo"].copy() for i in range(count[0]) if results[i]["state"] == 0]
 
 
 def aligned(buffer: Buffer) -> int:

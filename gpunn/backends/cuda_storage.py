@@ -72,8 +72,8 @@ class Storage:
         self.device, self.precision = device, precision
         self.description = device.description
         self.dtype = np.dtype("float64" if precision == "float64" else "float32")
-        self._constants = self.rates(0)
-        self.one, self.zero = self._fixed(1), self._fixed(0)
+        self._fixed = cache(lambda value: self._put(np.full(1, value)))
+        self.one, self.zero = self._fixed(1.0), self._fixed(0.0)
         self._compiled = cache(lambda extra: device.compile(preamble(self.dtype) + extra + KERNELS))
 
     def _new(self, shape: tuple[int, ...], dtype: Any = None) -> Buffer:
@@ -218,9 +218,6 @@ class Storage:
     def rates(self, eta: float) -> Rates:
         known = tuple(self._put(np.zeros(CAPACITY), np.float64) for _ in range(2))
         return Rates(eta, self._put(np.zeros(CAPACITY)), known)
-
-    def _fixed(self, value: float) -> Buffer:
-        return self._cell(Scalar(self._constants, value, 0))
 
     def _cell(self, scalar: Scalar) -> Buffer:
         """The scalar's number in device memory, as it is now."""

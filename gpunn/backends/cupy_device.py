@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import cache, partial
 from importlib.util import find_spec
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,21 @@ class CupyDevice:
             raise BackendError(f"a bound call must not {what}: it is part of a graph")
 
 
+def backend(index: int, precision: str) -> Cuda:
+    """This thread's backend on that device: made once, so that all fits share its kernels and products."""
+    return _backend(index, precision, get_ident())
+
+
+@cache
+def _backend(index: int, precision: str, thread: int) -> Cuda:
+    return Cuda(_device(index, thread), precision)
+
+
+@cache
+def _device(index: int, thread: int) -> CupyDevice:
+    return CupyDevice(index)
+
+
 @cache
 def explain(index: int = 0) -> str:
     """Why that CUDA device cannot be used, and what to do; empty if a step really ran on it."""
@@ -155,7 +171,7 @@ def explain(index: int = 0) -> str:
         except Exception as error:
             return f"{name} is missing: pip install 'gpunn[{_extra(cupy.cuda.runtime)}]' ({_one_line(error)})"
     try:
-        _trial(Cuda(CupyDevice(index)))
+        _trial(backend(index, "float32"))
     except Exception as error:
         return f"CUDA device {index} failed its trial: {_one_line(error)}"
     return ""
@@ -205,4 +221,4 @@ def devices() -> list[str]:
         return []
     import cupy
 
-    return [CupyDevice(index).description for index in range(cupy.cuda.runtime.getDeviceCount())]
+    return [backend(k, "float32").description for k in range(cupy.cuda.runtime.getDeviceCount())]
