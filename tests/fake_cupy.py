@@ -47,6 +47,7 @@ class Machine:
     epilogues: bool = True
     failing_algorithms: int = 0  # of the heuristic's candidates, how many do not run
     current: Any = None
+    used: int = -1  # the device
     recording: list[Any] | None = None
     log: list[str] = field(default_factory=list)
     live: dict[int, int] = field(default_factory=dict)
@@ -343,7 +344,7 @@ def install(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
 
     Stream.machine = machine
     cuda = SimpleNamespace(
-        Device=lambda index: SimpleNamespace(use=lambda: None),
+        Device=lambda index: SimpleNamespace(use=lambda: setattr(machine, "used", index)),
         Stream=Stream,
         Event=Event,
         alloc=alloc,
@@ -355,6 +356,7 @@ def install(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
     lt = Lt(machine)
     modules: dict[str, Any] = {
         "cupy": {"cuda": cuda, "RawModule": RawModule, "get_default_memory_pool": lambda: pool},
+        "cupy.cuda": vars(cuda),
         "cupy_backends": {},
         "cupy_backends.cuda": {},
         "cupy_backends.cuda.libs": {"nvrtc": SimpleNamespace(getVersion=version)},

@@ -23,7 +23,7 @@ from fake_cupy import Machine
 
 import gpunn
 from gpunn import backends
-from gpunn.backends import BackendError, cublaslt, cupy_device
+from gpunn.backends import BackendError, cublaslt, cupy_device, diagnosis
 from gpunn.backends.cuda import Cuda
 from gpunn.backends.cupy_device import CupyDevice
 
@@ -37,8 +37,8 @@ Y = np.arange(40) % 3
 def machine(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> Iterator[Machine]:
     machine = Machine(pytestconfig.cache.mkdir("emulated"))
     fake_cupy.install(monkeypatch, machine)
-    monkeypatch.setattr(cupy_device, "find_spec", lambda name: object())
-    cached = cupy_device.explain, cupy_device._backend, cupy_device._device
+    monkeypatch.setattr(diagnosis, "find_spec", lambda name: object())
+    cached = diagnosis.explain, cupy_device._backend, cupy_device._device
     for function in cached:
         function.cache_clear()
     yield machine
@@ -57,13 +57,16 @@ class TestChoosing:
         assert backends.cuda_devices() == ["cuda:0 (Fake)", "cuda:1 (Fake)"]
         assert backends.choose("auto", "float32").description == "cuda:0 (Fake)"
         assert backends.choose("cuda:1", "float32", "tf32").name == "cuda"
+        assert machine.used == 1
+        backends.choose("cuda", "float32")
+        assert machine.used == 0
 
     @pytest.mark.parametrize(
         ("found", "said"),
         [
             ({"driver": 0}, "no NVIDIA driver is installed"),
             ({"driver": 12040}, "knows CUDA 12, and this cupy is for CUDA 13: update it to 580 or later"),
-            ({"driver": 11080, "runtime": 12090}, "for CUDA 12: update it to 525"),
+            ({"driver": 11080, "runtime": 12090}, "for CUDA 12: update it to 525 or later$"),
             ({"devices": 0}, "no CUDA device answers: cudaErrorNoDevice: no CUDA-capable device is detected"),
             ({"nvrtc": False}, r"NVRTC is missing: pip install 'gpunn\[cuda13\]' \(libnvrtc.so.13"),
             ({"broken_products": True}, r"CUDA device 0 failed its trial: I·I ⊙ I came out wrong"),

@@ -32,6 +32,7 @@ ROWS = [
     {"backends.cuda_vectors", "backends.cuda_stream"},
     {"backends.cuda"},
     {"backends.cupy_device"},
+    {"backends.diagnosis"},
     {"backends", "workspace", "checkpoint"},
     {"backprop"},
     {"plan"},
@@ -75,7 +76,7 @@ def test_imports_point_down() -> None:
 def test_only_the_cuda_backend_imports_cupy_and_only_when_asked() -> None:
     for path in PACKAGE.rglob("*.py"):
         if re.search(r"import (cupy|nvmath)\b|from (cupy|nvmath)", path.read_text(encoding="utf-8")):
-            assert path.name in ("cupy_device.py", "cublaslt.py")
+            assert path.name in ("cupy_device.py", "cublaslt.py", "diagnosis.py")
     code = (
         "import sys, gpunn; sys.exit(sum(m in sys.modules for m in ('cupy', 'sklearn', 'matplotlib', 'PIL')))"
     )

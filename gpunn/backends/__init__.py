@@ -47,13 +47,13 @@ def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None
 
 def explain_cuda(index: int = 0) -> str:
     """Why that CUDA device cannot be used, in one line; empty if it works."""
-    from gpunn.backends import cupy_device
+    from gpunn.backends import diagnosis
 
-    return cupy_device.explain(index)
+    return diagnosis.explain(index)
 
 
 def cuda_devices() -> list[str]:
     """The CUDA devices that work, by name."""
-    from gpunn.backends import cupy_device
+    from gpunn.backends import diagnosis
 
-    return cupy_device.devices()
+    return diagnosis.devices()

@@ -1,13 +1,9 @@
-"""The narrow waist on a real GPU, by CuPy; and whether there is one.
-
-Nowhere else in gpunn is cupy imported, and only when a CUDA device is asked for.
-"""
+"""The narrow waist on a real GPU, by CuPy, which is imported only when a CUDA device is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cache, partial
-from importlib.util import find_spec
 from threading import get_ident
 from typing import Any
 
@@ -19,7 +15,6 @@ from gpunn.backends.cublaslt import Products, required
 from gpunn.backends.cuda import Cuda
 from gpunn.backends.device import Buffer, keeping
 
-OLDEST_DRIVER = {12: 525, 13: 580}  # that a CUDA of that major version runs with
 MIB = 2**20
 
 
@@ -29,8 +24,8 @@ class CupyDevice:
     def __init__(self, index: int = 0) -> None:
         import cupy
 
-        cupy.cuda.Device(index).use()
-        self.cupy, self.runtime = cupy, cupy.cuda.runtime
+        self.cupy, self.runtime, self.use = cupy, cupy.cuda.runtime, cupy.cuda.Device(index).use
+        self.use()  # from now on in this thread
         properties = self.runtime.getDeviceProperties(index)
         self.description = f"cuda:{index} ({properties['name'].decode()})"
         self.stream = cupy.cuda.Stream(non_blocking=True)
@@ -134,6 +129,7 @@ class CupyDevice:
 
 def backend(index: int, precision: str) -> Cuda:
     """This thread's backend on that device: made once, so that all fits share its kernels and products."""
+    _device(index, get_ident()).use()
     return _backend(index, precision, get_ident())
 
 
@@ -145,80 +141,3 @@ def _backend(index: int, precision: str, thread: int) -> Cuda:
 @cache
 def _device(index: int, thread: int) -> CupyDevice:
     return CupyDevice(index)
-
-
-@cache
-def explain(index: int = 0) -> str:
-    """Why that CUDA device cannot be used, and what to do; empty if a step really ran on it."""
-    if find_spec("cupy") is None:
-        return "cupy is not installed: pip install 'gpunn[cuda13]', or cuda12 for an older driver"
-    try:
-        import cupy
-        from cupy_backends.cuda.libs import nvrtc
-    except Exception as error:  # cupy raises what its many libraries raise
-        return f"cupy cannot be imported: {_one_line(error)}"
-    if missing := _no_driver(cupy.cuda.runtime):
-        return missing
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except Exception as error:
-        return f"no CUDA device answers: {_one_line(error)}"
-    if index >= count:
-        return f"there is no CUDA device {index}: this machine has {count}"
-    for name, load in {"NVRTC": nvrtc.getVersion, "nvmath-python with cuBLASLt": _load_cublaslt}.items():
-        try:
-            load()
-        except Exception as error:
-            return f"{name} is missing: pip install 'gpunn[{_extra(cupy.cuda.runtime)}]' ({_one_line(error)})"
-    try:
-        _trial(backend(index, "float32"))
-    except Exception as error:
-        return f"CUDA device {index} failed its trial: {_one_line(error)}"
-    return ""
-
-
-def _no_driver(runtime: Any) -> str:
-    """What is wrong with NVIDIA's driver; empty if it is there and new enough."""
-    try:
-        driver, needed = runtime.driverGetVersion() // 1000, runtime.runtimeGetVersion() // 1000
-    except Exception as error:
-        return f"no NVIDIA driver: {_one_line(error)}"
-    if driver == 0:
-        return "no NVIDIA driver is installed"
-    if driver < needed:
-        oldest = OLDEST_DRIVER.get(needed, "newer")
-        advice = f"update it to {oldest} or later, or pip install 'gpunn[cuda{driver}]' instead"
-        return f"the NVIDIA driver knows CUDA {driver}, and this cupy is for CUDA {needed}: {advice}"
-    return ""
-
-
-def _extra(runtime: Any) -> str:
-    return f"cuda{runtime.runtimeGetVersion() // 1000}"
-
-
-def _load_cublaslt() -> None:
-    from nvmath.bindings import cublasLt
-
-    cublasLt.get_version()
-
-
-def _trial(be: Cuda) -> None:
-    """A product and a kernel, as a graph, and their results."""
-    a, c = be.upload(np.eye(8)), be.upload(np.zeros((8, 8)))
-    for call in be.plan([be._product(be.one, a, a, be.zero, c), *be._each("times", a.size, c, c)]):
-        call()
-    if not np.array_equal(be.download(c), np.eye(8)):
-        raise BackendError("I·I ⊙ I came out wrong")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def devices() -> list[str]:
-    """The CUDA devices that work, by name."""
-    if explain():
-        return []
-    import cupy
-
-    return [backend(k, "float32").description for k in range(cupy.cuda.runtime.getDeviceCount())]

@@ -104,7 +104,7 @@ extern "C" __global__ void column_losses(Index m, Index n, const T* as, const T*
 
 #elif defined(F)  // ---------------------------------------------------------------- one activation
 
-// z += b, a = f(z), where z is product w a of the layer before; a may lie where z does
+// z += b, a = f(z), where z is the product w a of the layer before; a may lie where z does
 extern "C" __global__ void feed(Index count, Index n, const T* b, T* zs, T* as) {
     FOR_EACH(i, count)
     const T z = zs[i] + b[rest(i, n)];
