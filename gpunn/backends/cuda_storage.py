@@ -35,8 +35,8 @@ class Norm:
 
 @dataclass
 class CudaPass(Pass):
-    """inbox: position, step, key, order and etas side by side. outbox: losses and hits. on_host, back: what the
-    one is sent from and the other comes back to, page-locked; `sent` waits until it may be written again.
+    """inbox: position, step, key, order and etas side by side. outbox: losses and hits. on_host, back: what
+    the one is sent from and the other comes back to, page-locked; `sent` waits until it may be written again.
     fed: how many columns of each `OnHost`, by its id, have been sent."""
 
     inbox: Buffer
