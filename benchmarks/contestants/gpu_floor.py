@@ -34,9 +34,9 @@ class Ceilings:
     bytes_per_second: float
 
 
-def ceilings(be: Cuda, n: int = LARGE, nbytes: int = COPIED) -> Ceilings:
+def ceilings(be: Cuda) -> Ceilings:
     """Of this device, in this backend's precision."""
-    rng = np.random.default_rng(0)
+    n, nbytes, rng = LARGE, COPIED, np.random.default_rng(0)
     a, b = (be.upload(rng.standard_normal((n, n), np.float32)) for _ in range(2))
     product = be._product(be.one, a, b, be.zero, be.matrix(n, n))
     source, target = (be._new((nbytes,), np.uint8) for _ in range(2))
