@@ -21,7 +21,7 @@ from gpunn.activations import Activation, Call, Calls
 from gpunn.augmentation import Augmentation
 from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, BackendError, Examples, Pass
 from gpunn.costs import Cost
-from gpunn.inputs import dense
+from gpunn.inputs import dense, on_device
 from gpunn.parameters import NORM_COLUMNS, Layout, Parameters
 from gpunn.rates import CAPACITY, Rates, Scalar
 
@@ -124,6 +124,12 @@ class Cuda:
         self.device.write(buffer.pointer, array)
         return buffer
 
+    def _adopt(self, array: Any, dtype: np.dtype[Any]) -> Buffer:
+        """CuPy's array in this device's memory, as it lies there if it is column-major and of that type."""
+        array = array.astype(dtype, order="F", copy=False)
+        array.device.synchronize()  # the stream that fills it is not ours
+        return Buffer(array.__cuda_array_interface__["data"][0], array.shape, dtype, array)
+
     def upload(self, array: np.ndarray) -> Buffer:
         return self._put(array)
 
@@ -178,8 +184,9 @@ class Cuda:
         smoothing: float = 0.0,
         weights: np.ndarray | None = None,
     ) -> Examples:
+        dtype = np.dtype(np.uint8) if X.dtype == np.uint8 else self.dtype
         return Examples(
-            self._put(dense(X), np.uint8 if X.dtype == np.uint8 else None),
+            self._adopt(X, dtype) if on_device(X) else self._put(dense(X), dtype),
             None if labels is None else self._put(labels, np.int64),
             None if targets is None else self._put(targets),
             smoothing,
