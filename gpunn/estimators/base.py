@@ -32,8 +32,8 @@ class BaseMLP(BaseEstimator):
 
     Every parameter and attribute of theirs has its name, meaning and default here, so that changing the
     import is enough, and the same random_state draws the same first weights, the same rows to hold out and
-    the same order of the examples. X is (m, n_features): an array, a frame, sparse, or
-    CuPy's, which is not fetched from the device.
+    the same order of the examples. X is (m, n_features): an array, a frame, sparse, or CuPy's, which is not
+    fetched from its device.
 
     hidden_layer_sizes: neurons of each hidden layer. activation: of the hidden layers: identity, logistic,
     tanh, relu, any of `gpunn.ACTIVATIONS`, an `Activation`, or a list of one for each. solver: adam, sgd or
