@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import MakeBackend
+from emulated import EmulatedDevice
 from numpy.testing import assert_array_equal
 
 import gpunn
@@ -26,9 +27,18 @@ class OnDevice(np.ndarray):
     def device(self) -> Any:  # type: ignore[override]
         return SimpleNamespace(synchronize=lambda: None)
 
+    def astype(self, *args: Any, **how: Any) -> Any:  # type: ignore[override]
+        return lend(super().astype(*args, **how))
+
     def get(self) -> np.ndarray:
         OnDevice.fetched += 1
         return np.array(self)
+
+
+def lend(array: np.ndarray) -> Any:
+    """That array as one in the device's memory."""
+    EmulatedDevice.lent.append(array.view(OnDevice))
+    return EmulatedDevice.lent[-1]
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:
@@ -37,12 +47,13 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture
-def kind(backend: MakeBackend) -> str:
+def kind(backend: MakeBackend, monkeypatch: pytest.MonkeyPatch) -> str:
     """Which backend; a real device has real arrays, which a stand-in is not."""
-    name = backend("float32").name
-    if name == "cuda" and type(backend("float32").device).__name__ == "CupyDevice":  # type: ignore[attr-defined]
+    be = backend("float32")
+    if be.name == "cuda" and not isinstance(be.device, EmulatedDevice):
         pytest.skip("stand-ins for CuPy's arrays are in the host's memory")
-    return name
+    monkeypatch.setattr(EmulatedDevice, "lent", [])
+    return be.name
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -56,21 +67,21 @@ def test_the_estimators_take_them(kind: str, dtype: str) -> None:
     with pytest.warns(UserWarning, match="not enough to converge"):
         here.fit(X, y)
     with pytest.warns(UserWarning, match="not enough to converge"):
-        there.fit(X.view(OnDevice), y.view(OnDevice))
+        there.fit(lend(X), lend(y))
     assert OnDevice.fetched == 1 + (kind == "cpu")  # y, and on the CPU X
     assert_array_equal(here.coefs_[0], there.coefs_[0])
-    assert_array_equal(here.predict_proba(X), there.predict_proba(X.view(OnDevice)))
+    assert_array_equal(here.predict_proba(X), there.predict_proba(lend(X)))
     assert OnDevice.fetched == 1 + 2 * (kind == "cpu")
     with pytest.raises(ValueError, match="X has 4 features, but MLPClassifier is expecting 5"):
-        there.predict(X[:, :4].view(OnDevice))
+        there.predict(lend(X[:, :4]))
 
 
 def test_the_network_takes_them(kind: str) -> None:
     X, y = data()
     nets = [gpunn.Network([5, 4, 3], seed=0) for _ in range(2)]
     nets[0].fit(X.T, y, epochs=2)
-    nets[1].fit(X.view(OnDevice).T, y, epochs=2)
+    nets[1].fit(lend(X).T, y, epochs=2)
     assert_array_equal(nets[0].theta, nets[1].theta)
     X[7, 2] = np.inf
     with pytest.raises(ValueError, match=r"X\[2, 7\] is inf"):
-        nets[1].fit(X.view(OnDevice).T, y)
+        nets[1].fit(lend(X).T, y)
