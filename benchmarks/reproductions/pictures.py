@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.charts import GRID, INK, SOFT, STYLE
-from benchmarks.reproductions.capacity import Fit
+from benchmarks.reproductions.capacity import Fit, Points
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 COLOURS = (ORANGE, GREEN, PURPLE, BLUE)
@@ -74,17 +74,15 @@ def noise(images: np.ndarray, outputs: np.ndarray, path: Path) -> Path:
 
 
 def regions(
-    data: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    data: Mapping[str, Points],
     fits: Mapping[str, Mapping[str, Fit]],
     reach: float,
     path: Path,
 ) -> Path:
     """A row of decision regions for each point set, a column for each network."""
     with mpl.rc_context(STYLE):
-        note = (
-            "2-n-1 networks; below each: training accuracy, and the boundary's length in sides of the square"
-        )
-        drawn = figure(14, 5.6, "More units fit more, more L2 smooths", note)
+        note = "2-n-2 networks; below each: training accuracy, mean length of the output's contours in sides"
+        drawn = figure(14, 5.6, "Decision regions by hidden units and L2", note)
         columns = len(next(iter(fits.values())))
         for axes, (name, found) in zip(drawn.subplots(len(data), columns), fits.items(), strict=True):
             X, second = data[name]
@@ -110,11 +108,12 @@ def region(ax: Any, X: np.ndarray, second: np.ndarray, fit: Fit, reach: float) -
     bare(ax)
 
 
-def deviations(found: Mapping[tuple[str, str], Sequence[float]], path: Path) -> Path:
+def deviations(found: Mapping[tuple[str, str], Sequence[float]], normed: str, path: Path) -> Path:
     """Lines of the activations' standard deviation by layer: a panel for each activation function."""
     with mpl.rc_context(STYLE):
         note = "Ten layers of 500 units, 1,000 inputs of N(0, 1), before any training; logarithmic scale"
-        drawn = figure(10, 4.6, "Standard deviation of the activations by layer", note)
+        title = f"Standard deviation of the activations by layer, {normed} batch normalisation"
+        drawn = figure(10, 4.6, title, note)
         axes = drawn.subplots(1, 2, sharey=True)
         for ax, f in zip(axes, ("tanh", "relu"), strict=True):
             lines = {name: by_depth for (g, name), by_depth in found.items() if g == f}
@@ -130,6 +129,7 @@ def deviations(found: Mapping[tuple[str, str], Sequence[float]], path: Path) -> 
                     label=name,
                 )
             ax.set_yscale("log")
+            ax.set_ylim(1e-9, 3)
             ax.set_xticks(range(1, 11))
             ax.set_xlabel("layer", color=SOFT)
             ax.set_title("ReLU" if f == "relu" else f)
