@@ -11,9 +11,9 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 import gpunn
-from gpunn import trainer
 from gpunn.backends import Host
 from gpunn.datasets import Dataset, DataUnavailable
+from gpunn.plan import Round
 
 Say: TypeAlias = Callable[[str], object]  # is told how far a measurement is
 
@@ -93,11 +93,8 @@ def in_training(net: gpunn.Network, X: np.ndarray, key: int = 0) -> np.ndarray:
     So with dropout, its masks drawn by the key, and normalised by the mini-batch's own mean and variance.
     """
     be, m = Host(net.dtype.name), X.shape[1]
-    model, p, outputs = net._on(be), be.new_pass(m), be.matrix(net.sizes[-1], m)
-    examples = be.examples(np.asarray(X, net.dtype), None, None)
-    stages = trainer.bind(model, examples, p, m, m, training=True, outputs=outputs)
-    be.begin(p, np.arange(m), key=key)
-    trainer.run(stages)
+    examples, outputs = be.examples(np.asarray(X, net.dtype), None, None), be.matrix(net.sizes[-1], m)
+    Round(net._on(be), examples, m, m, training=True, outputs=outputs)(np.arange(m), key=key)
     return outputs
 
 
