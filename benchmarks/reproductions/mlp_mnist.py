@@ -100,7 +100,7 @@ ROWS = (
 )
 
 
-def measure(claim: Claim, row: Row, folder: Path | None = None, say: Say = silent) -> Finding:
+def measure(row: Row, folder: Path | None = None, say: Say = silent) -> Finding:
     """The error after the last epoch: no epoch is chosen by the test images."""
     data = mnist()
     found = 100 * errors(row.recipe, data.train, data.test, row.seeds, say)
@@ -120,7 +120,7 @@ def reproduction(row: Row) -> Reproduction:
     )
     settings = {"recipe": row.recipe.settings(), "seeds": row.seeds, "chosen on a held-out tenth": chosen}
     claim = Claim(row.name, row.text, row.source, rule, settings)
-    return Reproduction(claim, partial(measure, claim, row), row.long)
+    return Reproduction(claim, partial(measure, row), row.long)
 
 
 REPRODUCTIONS = [reproduction(row) for row in ROWS]

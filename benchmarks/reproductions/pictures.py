@@ -28,9 +28,9 @@ def figure(width: float, height: float, title: str, note: str) -> Figure:
     return drawn
 
 
-def save(drawn: Figure, path: Path) -> Path:
+def save(drawn: Figure, path: Path, dpi: int = 120) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    drawn.savefig(path, dpi=140)
+    drawn.savefig(path, dpi=dpi)
     return path
 
 
@@ -55,7 +55,7 @@ def noise(images: np.ndarray, outputs: np.ndarray, path: Path) -> Path:
     """Images of noise (784, k) above the network's ten outputs for each (10, k)."""
     with mpl.rc_context(STYLE):
         note = "Uniform random pixels, and the outputs of 784-16-16-10 trained on MNIST alone"
-        drawn = figure(9, 4.6, "It names a digit where there is none", note)
+        drawn = figure(9, 4.6, "Noise, and what the network answers", note)
         axes = drawn.subplots(2, images.shape[1], height_ratios=(1.5, 1))
         for ax, image in zip(axes[0], images.T, strict=True):
             ax.imshow(image.reshape(28, 28), cmap="gray", vmin=0, vmax=255)
@@ -92,7 +92,7 @@ def regions(
                     ax.set_title(title, loc="center", fontsize=10, pad=4)
                 ax.set_xlabel(f"{fit.accuracy:.1%}, {fit.length:.2f}", fontsize=9, color=SOFT)
             axes[0].set_ylabel(name, fontsize=10, fontweight="bold")
-        return save(drawn, path)
+        return save(drawn, path, dpi=90)
 
 
 def region(ax: Any, X: np.ndarray, second: np.ndarray, fit: Fit, reach: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,40 +60,39 @@ def measure(folder: Path | None = None, say: Say = silent) -> Finding:
     def neuron() -> gpunn.Network:
         return gpunn.Network(30, [gpunn.Dense(1, "identity", "zeros")], "quadratic", 0, "float64")
 
-    best = {}
-    for name, rows in prepared.items():
-        say(name)
-        best[name] = fastest(neuron, rows.T, y, target, EPOCHS)
+    best = by_preparation(neuron, prepared, y, target, EPOCHS, say)
     needed = {name: run.needed for name, run in best.items()}
     off = {name: from_identity(rows) for name, rows in prepared.items()}
-    figures: tuple[Path, ...] = ()
-    if folder:
-        from benchmarks.reproductions import pictures
-
-        costs = {name: run.costs for name, run in best.items()}
-        figures = (pictures.costs(costs, target, folder / "preprocessing.png"),)
     measured = (
         f"whitened, the covariance is within {off['whitened']:.0e} of the identity (normalised "
         f"{off['normalised']:.1g}); epochs to within 5 % of the least squares: {listed(needed, EPOCHS)}"
     )
     passed = off["whitened"] < 1e-9 < off["normalised"] and in_order(needed)
-    return Finding(measured, passed, {"from the identity": off, "best": rates(best)}, figures)
+    runs = {"from the identity": off, "best": rates(best)}
+    return Finding(measured, passed, runs, draw(best, target, folder))
+
+
+def draw(best: Mapping[str, Run], target: float, folder: Path | None) -> tuple[Path, ...]:
+    """The costs by epoch."""
+    if not folder:
+        return ()
+    from benchmarks.reproductions import pictures
+
+    costs = {name: run.costs for name, run in best.items()}
+    return (pictures.costs(costs, target, folder / "preprocessing.png"),)
 
 
 def measure_network(folder: Path | None = None, say: Say = silent) -> Finding:
     """How long a network with a hidden layer learns, from several first weights."""
     y, prepared = preparations()
-    by_seed = []
-    for seed in range(SEEDS):
 
-        def network(seed: int = seed) -> gpunn.Network:
-            return gpunn.Network(30, dense((10, 1), "tanh", "sigmoid"), seed=seed, dtype="float64")
+    def network(seed: int) -> gpunn.Network:
+        return gpunn.Network(30, dense((10, 1), "tanh", "sigmoid"), seed=seed, dtype="float64")
 
-        best = {}
-        for name, rows in prepared.items():
-            say(f"seed {seed}, {name}")
-            best[name] = fastest(network, rows.T, y, COST, NETWORK_EPOCHS)
-        by_seed.append(best)
+    by_seed = [
+        by_preparation(partial(network, seed), prepared, y, COST, NETWORK_EPOCHS, say)
+        for seed in range(SEEDS)
+    ]
     medians = {name: float(np.median([best[name].needed for best in by_seed])) for name in prepared}
     measured = f"epochs to a cross-entropy of {COST}: {listed(medians, NETWORK_EPOCHS)}"
     runs = {f"seed {seed}": rates(best) for seed, best in enumerate(by_seed)}
@@ -142,12 +142,21 @@ def least_squares(rows: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean((ones @ found - y) ** 2) / 2)
 
 
-def fastest(
-    build: Callable[[], gpunn.Network], X: np.ndarray, y: np.ndarray, target: float, epochs: int
-) -> Run:
-    """The run at the learning rate that gets to the target first, or else lowest."""
-    runs = [run for eta in RATES if (run := train(build(), X, y, eta, target, epochs)).costs]
-    return min(runs, key=lambda run: (run.needed, run.costs[-1]))
+def by_preparation(
+    build: Callable[[], gpunn.Network],
+    prepared: Mapping[str, np.ndarray],
+    y: np.ndarray,
+    target: float,
+    epochs: int,
+    say: Say,
+) -> dict[str, Run]:
+    """For each preparation, the run at the learning rate that gets to the target first, or else lowest."""
+    best = {}
+    for name, rows in prepared.items():
+        say(name)
+        runs = [run for eta in RATES if (run := train(build(), rows.T, y, eta, target, epochs)).costs]
+        best[name] = min(runs, key=lambda run: (run.needed, run.costs[-1]))
+    return best
 
 
 def train(net: gpunn.Network, X: np.ndarray, y: np.ndarray, eta: float, target: float, epochs: int) -> Run:
