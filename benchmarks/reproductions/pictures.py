@@ -15,7 +15,7 @@ from benchmarks.reproductions.capacity import Fit, Points
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 COLOURS = (ORANGE, GREEN, PURPLE, BLUE)
-WIDTHS = (1.8, 7, 1.8, 1.8)  # the second line lies under the third
+WIDTHS = {"without": (1.8, 7, 1.8, 1.8), "with": (11, 7.5, 4.5, 1.6)}  # of lines that lie one on another
 DIVERGING = "RdBu"  # red below zero, blue above: told apart without green, too
 TITLES = {"fontsize": 13, "fontweight": "bold", "x": 0.01, "ha": "left"}
 
@@ -117,16 +117,10 @@ def deviations(found: Mapping[tuple[str, str], Sequence[float]], normed: str, pa
         axes = drawn.subplots(1, 2, sharey=True)
         for ax, f in zip(axes, ("tanh", "relu"), strict=True):
             lines = {name: by_depth for (g, name), by_depth in found.items() if g == f}
-            for (name, by_depth), colour, width in zip(lines.items(), COLOURS, WIDTHS, strict=True):
-                depths = range(1, len(by_depth) + 1)
+            for (name, by_depth), colour, width in zip(lines.items(), COLOURS, WIDTHS[normed], strict=True):
+                depths, marker = range(1, len(by_depth) + 1), "o" if width < 2 else ""
                 ax.plot(
-                    depths,
-                    by_depth,
-                    color=colour,
-                    linewidth=width,
-                    marker="o",
-                    markersize=5,
-                    label=name,
+                    depths, by_depth, color=colour, linewidth=width, marker=marker, markersize=5, label=name
                 )
             ax.set_yscale("log")
             ax.set_ylim(1e-9, 3)
