@@ -26,6 +26,7 @@ from benchmarks.reproductions import (
     matrix_form,
     nielsen,
     preprocessing,
+    report,
     rows,
     single_neuron,
     three_blue,
@@ -346,3 +347,21 @@ def test_recipes_are_what_the_held_out_tenth_chose(name: str) -> None:
     trials = json.loads(held_out.RESULTS.read_text(encoding="utf-8"))[name]
     assert [trial["settings"] for trial in trials] == [held_out.plain(one) for one in search.candidates()]
     assert held_out.best(trials).items() <= held_out.plain(recipe.settings()).items()
+
+
+def test_results_are_of_these_claims() -> None:
+    """What is committed was measured by the claims, rules and settings as they stand."""
+    entries = report.read(command.RESULTS)
+    assert list(entries) == list(REPRODUCTIONS)
+    for name, reproduction in REPRODUCTIONS.items():
+        claim, entry = reproduction.claim, entries[name]
+        texts = (entry["claim"], entry["source"], entry["holds if"])
+        assert texts == (claim.text, claim.source, claim.rule), name
+        assert entry["settings"] == held_out.plain(claim.settings), name
+        for figure in entry["figures"]:
+            assert (command.RESULTS / figure).is_file()
+
+
+def test_readme_has_the_table_of_the_results() -> None:
+    readme = Path(__file__).parent.parent / "README.md"
+    assert report.markdown(command.RESULTS) in readme.read_text(encoding="utf-8")

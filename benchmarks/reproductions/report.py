@@ -66,6 +66,7 @@ def table(outcomes: Sequence[Outcome]) -> Table:
 def record(outcome: Outcome, folder: Path) -> dict[str, Any]:
     """One as JSON, with when and on what it was measured."""
     claim, versions = outcome.reproduction.claim, machine.versions()
+    blas = [pool["num_threads"] for pool in machine.threads() if pool.get("internal_api") != "openmp"]
     return {
         "name": claim.name,
         "claim": claim.text,
@@ -80,7 +81,7 @@ def record(outcome: Outcome, folder: Path) -> dict[str, Any]:
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "cpu": machine.cpu_model(),
         "cores": machine.cores(),
-        "BLAS threads": max((pool["num_threads"] for pool in machine.threads()), default=1),
+        "BLAS threads": max(blas, default=1),
         "versions": {name: versions[name] for name in VERSIONS if name in versions},
     }
 
