@@ -121,6 +121,7 @@ Files = Annotated[
         "bytes are taken as pixels and scaled by 1/255.",
     ),
 ]
+OnnxFile = Annotated[Path, typer.Argument(metavar="FILE.onnx", help="Where to write it.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes a GPU that works.")]
 DataDir = Annotated[
     Path | None,
