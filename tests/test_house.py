@@ -35,7 +35,7 @@ ROWS = [
     {"lessons"},
     {"trainer"},
     {"network"},
-    {"checks", "statistics", "datasets", "export"},
+    {"checks", "statistics", "datasets", "convert", "export"},
 ]
 
 
