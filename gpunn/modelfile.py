@@ -4,7 +4,7 @@ Tensors `w1`, `b1`, … `wL`, `bL`: w (n_l, n_{l-1}) and b (n_l, 1), little-endi
 batch-normalised layer also `gamma`, `beta`, `mean` and `variance`, each (n_l, 1).
 Metadata, all strings: `format` "gpunn", `version` "1", `network` {"n_in", "layers": [{"n", "activation",
 "init", "dropout", "batch_norm"}], "cost", "input_dropout"} and `meta` (what its maker wanted kept), both
-JSON.
+JSON. `gpunn/schema/model.json` is the file's JSON schema, with the meaning of `meta`'s names.
 """
 
 from __future__ import annotations

@@ -166,8 +166,8 @@ def test_a_classifier(tmp_path: Path, activation: str, n_classes: int) -> None:
 def test_a_regressor_in_its_dtype(loss: str, cost: str) -> None:
     from sklearn.neural_network import MLPRegressor
 
-    if loss not in str(MLPRegressor._parameter_constraints["loss"]):
-        pytest.skip(f"this scikit-learn has no loss '{loss}'")
+    if "loss" not in MLPRegressor().get_params():
+        pytest.skip("this scikit-learn has no other loss than the squared error")
     X32 = X.astype(np.float32)
     theirs = MLPRegressor(loss=loss, max_iter=3, random_state=0).fit(X32.T, X32[:2].T ** 2)
     net = Network.from_sklearn(theirs, meta={"units": "cm"})
