@@ -1,6 +1,7 @@
 """Fully connected networks, trained by matrix-based back-propagation on NumPy or CUDA."""
 
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
 from gpunn import callbacks, datasets, reference, schedules
 from gpunn.activations import ACTIVATIONS, Activation
@@ -16,6 +17,9 @@ from gpunn.schedules import ReduceOnPlateau
 from gpunn.statistics import layer_statistics
 from gpunn.stopping import EarlyStopping
 from gpunn.trainer import Diverged
+
+if TYPE_CHECKING:
+    from gpunn.estimators import MLPClassifier, MLPRegressor
 
 try:
     __version__ = version("gpunn")
@@ -37,6 +41,8 @@ __all__ = [
     "Diverged",
     "EarlyStopping",
     "History",
+    "MLPClassifier",
+    "MLPRegressor",
     "Momentum",
     "Nesterov",
     "Network",
@@ -50,3 +56,12 @@ __all__ = [
     "reference",
     "schedules",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The estimators, which bring scikit-learn along, are only imported when asked for."""
+    if name in ("MLPClassifier", "MLPRegressor"):
+        from gpunn import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module 'gpunn' has no attribute '{name}'")

@@ -25,6 +25,7 @@ from safetensors.numpy import save
 
 from gpunn.backends.base import Backend
 from gpunn.history import History, Record
+from gpunn.inputs import is_sparse
 from gpunn.modelfile import write_whole
 from gpunn.schedules import ReduceOnPlateau
 from gpunn.stopping import Best, Watch
@@ -267,11 +268,15 @@ def described(choice: Any) -> str:
     return str(choice) if choice is None or isinstance(choice, str | float) else f"a {type(choice).__name__}"
 
 
-def fingerprint(*arrays: np.ndarray | None) -> str:
+def fingerprint(*arrays: Any) -> str:
     """Shape, type and checksum of data, by which other data are told from them."""
     checksum, shapes = hashlib.blake2b(digest_size=8), []
     for array in arrays:
-        if array is not None:
+        if is_sparse(array):
+            parts = fingerprint(array.data, array.indices, array.indptr)
+            checksum.update(parts.encode())
+            shapes.append(f"{array.dtype} {array.shape}")
+        elif array is not None:
             shapes.append(f"{array.dtype} {array.shape}")
             rows = array.T
             step = max(1, HASHED * len(rows) // max(1, rows.nbytes))

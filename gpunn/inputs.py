@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,6 +25,16 @@ class Targets:
     labels: np.ndarray | None
     targets: np.ndarray | None
     distributions: bool
+
+
+def is_sparse(X: Any) -> bool:
+    """Whether it is one of scipy.sparse's."""
+    return hasattr(X, "tocsc")
+
+
+def dense(X: Any) -> np.ndarray:
+    """X, with its zeros written out where it was sparse."""
+    return X.toarray() if is_sparse(X) else np.asarray(X)
 
 
 @dataclass(frozen=True)
@@ -54,9 +64,12 @@ class Given:
         return be.examples(self.X, self.y.labels, self.y.targets, self.smoothing, self.weights)
 
 
-def check_X(X: ArrayLike, n_in: int) -> np.ndarray:
-    """X (n_in, m), an example a column; ValueError where it is not numbers, not that shape, or not finite."""
-    X = np.asarray(X)
+def check_X(X: Any, n_in: int) -> np.ndarray:
+    """X (n_in, m), an example a column; ValueError where it is not numbers, not that shape, or not finite.
+
+    A sparse one stays so, as CSC, and is no array: only `Backend.examples` and `dense` know it.
+    """
+    X = X.tocsc() if is_sparse(X) else np.asarray(X)
     if X.dtype.kind not in "buif":
         raise ValueError(f"X must be numbers, not {X.dtype}")
     if X.ndim != 2 or X.shape[0] != n_in:
@@ -64,7 +77,7 @@ def check_X(X: ArrayLike, n_in: int) -> np.ndarray:
         raise ValueError(f"X must be ({n_in}, m), one example a column, not {X.shape}{hint}")
     if X.shape[1] == 0:
         raise ValueError(f"X has no examples: its shape is {X.shape}")
-    _check_finite(X, "X")
+    _check_finite(*(X.data, "X.data") if is_sparse(X) else (X, "X"))
     return X
 
 

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -28,6 +29,7 @@ from gpunn.inputs import (
     check_weights,
     check_X,
     check_y,
+    dense,
 )
 from gpunn.lessons import Arrange, Blocks, Learner, Lessons, Loaded, Streamed
 from gpunn.names import look_up
@@ -39,7 +41,8 @@ from gpunn.schedules import ReduceOnPlateau, Schedule
 from gpunn.stopping import EarlyStopping, hold_out
 from gpunn.trainer import Evaluation, OptimizerState, Score
 
-Validation: TypeAlias = "float | np.ndarray | tuple[ArrayLike, ArrayLike] | None"
+Pair: TypeAlias = "tuple[ArrayLike, ArrayLike]"  # X (n_in, m) and y
+Validation: TypeAlias = "float | np.ndarray | Pair | None"
 
 
 @dataclass(frozen=True)
@@ -231,9 +234,10 @@ class Network:
 
         X (n_in, m): uint8 is taken as pixels and scaled by 1/255. y: class labels (m,) or targets
         (n_out, m). Column-major X is used where it lies (a `numpy.memmap` on its disk); anything else is
-        copied once. Without y, X is blocks, which are trained on one after another and never all at once:
-        what gives tuples (X, y) or (X, y, sample_weight) whenever it is iterated over, such as a list, or a
-        function that returns such an iterator. Examples are shuffled within their block.
+        copied once; of a scipy.sparse X the CPU writes out the zeros of a few mini-batches at a time. Without
+        y, X is blocks, which are trained on one after another and never all at once: what gives tuples (X, y)
+        or (X, y, sample_weight) whenever it is iterated over, such as a list, or a function that returns such
+        an iterator. Examples are shuffled within their block.
         schedule: a name (`gpunn.schedules.SCHEDULES`) or a function from progress in [0, 1) to the factor of
         the learning rate at that step. augmentation: what the images may be shown as, anew in every epoch.
         shuffle: False leaves the examples in their order; a function is given the indices of those to train
@@ -278,12 +282,13 @@ class Network:
         if stop:
             classes = given is None or given.y.labels is not None
             stop.check(validation is not None, classes=classes, scored=score is not None)
-        chosen, keeper = optimizers.get(optimizer), None
+        chosen = optimizers.get(optimizer)
+        keeper = None
         if checkpoint is not None:
+            kept = Checkpoints(Path(checkpoint), checkpoint_every, keep)
             what = {
                 "network": repr(self),
-                "data set": fingerprint(given.X, given.y.labels, given.y.targets) if given else "blocks",
-                "weights": fingerprint(given.weights) if given else str(class_weight),
+                **_described_data(given, class_weight),
                 "label smoothing": str(label_smoothing),
                 "validation": _described_validation(validation),
                 "batch size": str(batch_size),
@@ -294,7 +299,6 @@ class Network:
                 "early stopping": described(stop),
                 "precision": precision or str(self.dtype),
             }
-            kept = Checkpoints(Path(checkpoint), checkpoint_every, keep)
             keeper = Keeper(kept, what, self.meta, self.rng, resume=resume)
         elif resume:
             raise ValueError("resume needs the folder of the checkpoints: checkpoint=FOLDER")
@@ -309,24 +313,17 @@ class Network:
             augmentation,
             scheduled=schedule is not None,
         )
-        evaluation = self._evaluation(model, *validation, score) if isinstance(validation, tuple) else None
         if given is None:
             lessons: Lessons = Streamed(
-                learner,
-                cast("Blocks", X),
-                lambda block: self._check_block(block, class_weight, label_smoothing),
+                learner, cast("Blocks", X), partial(self._check_block, class_weight, label_smoothing)
             )
+            evaluation, m = self._evaluation(model, cast("Pair | None", validation), score), None
         else:
-            examples, order = given.load(be), np.arange(given.X.shape[1])
-            if not (validation is None or isinstance(validation, tuple)):
-                order, held_out = hold_out(validation, given.y.labels, len(order), self.rng)
-                plain = replace(examples, smoothing=0.0, weights=None)
-                evaluation = Evaluation(model, plain, held_out, score)
-            lessons = Loaded(learner, examples, order)
+            lessons, evaluation, m = self._lessons(learner, given, validation, score)
         callbacks = [on_epoch_end] if callable(on_epoch_end) else list(on_epoch_end or [])
         done = keeper.epochs_done if keeper else 0
         with (
-            ProgressBar(None if given is None else len(order), epochs, show=verbose, done=done) as bar,
+            ProgressBar(m, epochs, show=verbose, done=done) as bar,
             sigterm_as_ctrl_c(keeper is not None),
         ):
 
@@ -370,8 +367,9 @@ class Network:
     def evaluate(self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu") -> tuple[float, float | None]:
         """(loss, accuracy), means over the examples; accuracy is None where y is not classes."""
         be = backends.choose(device, self.dtype)
-        loss, accuracy, _ = self._evaluation(self._on(be), X, y)()
-        return loss, accuracy
+        evaluation = self._evaluation(self._on(be), (X, y))
+        assert evaluation
+        return evaluation()[:2]
 
     def gradients(
         self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu"
@@ -404,12 +402,12 @@ class Network:
         weights = check_weights(sample_weight, class_weight, y_, m, n_out)
         return Given(X, y_, weights, label_smoothing)
 
-    def _check_block(self, block: Any, class_weight: ClassWeight | None, label_smoothing: float) -> Given:
+    def _check_block(self, class_weight: ClassWeight | None, label_smoothing: float, block: Any) -> Given:
         """A block of examples, likewise."""
         if not isinstance(block, tuple) or len(block) not in (2, 3):
             raise ValueError(f"a block must be a tuple (X, y) or (X, y, sample_weight), not {_kind(block)}")
         X, y, sample_weight = (*block, None)[:3]
-        given = self._check(X, y, sample_weight, class_weight, label_smoothing)
+        given = self._check(dense(X), y, sample_weight, class_weight, label_smoothing)
         if self.cost.pairs_with == "softmax" and not given.y.distributions:
             raise ValueError(f"{self.cost.name} needs blocks whose targets sum to 1 for each example")
         return given
@@ -424,8 +422,23 @@ class Network:
         f = [activations.ACTIVATIONS["identity"], *(layer.f for layer in self.layers)]
         return Model(be, self.layout, f, cost, theta, self.dropout)
 
-    def _evaluation(self, model: Model, X: ArrayLike, y: ArrayLike, score: Score | None = None) -> Evaluation:
-        given = self._check(X, y)
+    def _lessons(
+        self, learner: Learner, given: Given, validation: Validation, score: Score | None
+    ) -> tuple[Lessons, Evaluation | None, int]:
+        """What to learn from, where all examples are at hand; what to validate on; how many they are."""
+        examples, order = given.load(learner.model.be), np.arange(given.X.shape[1])
+        if validation is None or isinstance(validation, tuple):
+            evaluation = self._evaluation(learner.model, validation, score)
+        else:
+            order, held_out = hold_out(validation, given.y.labels, len(order), self.rng)
+            plain = replace(examples, smoothing=0.0, weights=None)
+            evaluation = Evaluation(learner.model, plain, held_out, score)
+        return Loaded(learner, examples, order), evaluation, len(order)
+
+    def _evaluation(self, model: Model, pair: Pair | None, score: Score | None = None) -> Evaluation | None:
+        if pair is None:
+            return None
+        given = self._check(*pair)
         return Evaluation(model, given.load(model.be), np.arange(given.X.shape[1]), score)
 
     # keeping it
@@ -540,6 +553,14 @@ def _is_apart(validation: Validation) -> bool:
 
 def _kind(thing: object) -> str:
     return f"{type(thing).__name__} of {len(thing)}" if isinstance(thing, tuple) else type(thing).__name__
+
+
+def _described_data(given: Given | None, class_weight: ClassWeight | None) -> dict[str, str]:
+    """Blocks are not known before they come."""
+    if given is None:
+        return {"data set": "blocks", "weights": str(class_weight)}
+    X, labels, targets, weights = given.arrays()
+    return {"data set": fingerprint(X, labels, targets), "weights": fingerprint(weights)}
 
 
 def _described_validation(validation: Validation) -> str:

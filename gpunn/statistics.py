@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpunn.backends.base import NORM_EPSILON, UINT8_SCALE
-from gpunn.inputs import check_X
+from gpunn.inputs import check_X, dense
 from gpunn.network import Network
 
 LEVEL = 0.01  # a slope below this teaches next to nothing
@@ -36,7 +36,7 @@ def layer_statistics(net: Network, X: ArrayLike, y: ArrayLike) -> list[LayerStat
 
     Holds all activations of the m examples at once: give it some hundred.
     """
-    a = np.asarray(check_X(X, net.sizes[0]))
+    a = dense(check_X(X, net.sizes[0]))
     a = np.asarray(a * UINT8_SCALE if a.dtype == np.uint8 else a, net.dtype, order="F")
     found = []
     for l, (layer, (_, db)) in enumerate(zip(net.layers, net.gradients(X, y), strict=True), start=1):

@@ -35,7 +35,14 @@ ROWS = [
     {"lessons"},
     {"trainer"},
     {"network"},
-    {"checks", "statistics", "datasets", "convert", "export"},
+    {"checks", "statistics", "datasets", "convert", "export", "fullbatch"},
+    {"estimators.settings", "estimators.course", "estimators.rows"},
+    {"estimators.judging"},
+    {"estimators.solvers"},
+    {"estimators.base"},
+    {"estimators.classifier"},
+    {"estimators.regressor"},
+    {"estimators"},
 ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -13,10 +12,6 @@ from benchmarks.machine import explain_cuda
 from benchmarks.nets import Problem
 from gpunn.history import Record
 from gpunn.reference import Textbook
-
-
-class Reached(Exception):
-    """Training is good enough."""
 
 
 class Gpunn:
@@ -41,20 +36,15 @@ class Gpunn:
 
     def until(self, accuracy: float, epochs: int) -> tuple[float, list[float]]:
         """Train until the test accuracy is reached: the seconds it took, the accuracy after each epoch."""
-        seconds = 0.0
-        found: list[float] = []
-
-        def after(record: Record) -> None:
-            nonlocal seconds
-            seconds += record.seconds
-            found.append(record.validation_accuracy or 0.0)
-            if found[-1] >= accuracy:
-                raise Reached
-
         test = (self.data.X_test, self.data.labels_test)
-        with suppress(Reached):
-            self.fit(self.data.X, self.data.labels, epochs=epochs, validation=test, on_epoch_end=after)
-        return seconds, found
+
+        def reached(record: Record) -> bool:
+            return (record.validation_accuracy or 0.0) >= accuracy
+
+        history = self.fit(
+            self.data.X, self.data.labels, epochs=epochs, validation=test, on_epoch_end=reached
+        )
+        return history.seconds, [record.validation_accuracy or 0.0 for record in history]
 
 
 class Loop:

@@ -21,6 +21,7 @@ from gpunn.activations import Activation, Call, Calls
 from gpunn.augmentation import Augmentation
 from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, BackendError, Examples, Pass
 from gpunn.costs import Cost
+from gpunn.inputs import dense
 from gpunn.parameters import NORM_COLUMNS, Layout, Parameters
 from gpunn.rates import CAPACITY, Rates, Scalar
 
@@ -178,7 +179,7 @@ class Cuda:
         weights: np.ndarray | None = None,
     ) -> Examples:
         return Examples(
-            self._put(X, np.uint8 if X.dtype == np.uint8 else None),
+            self._put(dense(X), np.uint8 if X.dtype == np.uint8 else None),
             None if labels is None else self._put(labels, np.int64),
             None if targets is None else self._put(targets),
             smoothing,

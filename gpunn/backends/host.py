@@ -21,6 +21,7 @@ from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, Exampl
 from gpunn.backends.host_images import distort
 from gpunn.backends.host_vectors import Vectors
 from gpunn.costs import Cost
+from gpunn.inputs import is_sparse
 from gpunn.parameters import Layout, Parameters
 from gpunn.rates import Scalar
 
@@ -73,7 +74,7 @@ class Host(Vectors):
 
     def inputs(self, examples: Examples, m: int, dropout: float) -> Columns:
         scale = (UINT8_SCALE if examples.X.dtype == np.uint8 else 1) / (1 - dropout)
-        return Columns(None, self._with_ones(len(examples.X), m, scale), scale)
+        return Columns(None, self._with_ones(examples.X.shape[0], m, scale), scale)
 
     def hidden(self, n: int, m: int, over: Array, dropout: float) -> Columns:
         scale = 1 / (1 - dropout)
@@ -111,7 +112,7 @@ class Host(Vectors):
         smoothing: float = 0.0,
         weights: Array | None = None,
     ) -> Examples:
-        return Examples(np.asfortranarray(X), labels, targets, smoothing, weights)
+        return Examples(X if is_sparse(X) else np.asfortranarray(X), labels, targets, smoothing, weights)
 
     def refill(
         self,
@@ -168,14 +169,17 @@ class Host(Vectors):
         return calls
 
     def _take(self, source: Array, p: Pass, out: Array) -> Calls:
-        """out (n, c) ← the next c columns of source (n, m), converted to out's type."""
+        """out (n, c) ← the next c columns of source (n, m), dense and converted to out's type."""
         rows, c = source.T, out.shape[1]
-        taken = np.empty((c, len(source)), source.dtype)
+        taken = np.empty((c, source.shape[0]), source.dtype)
 
         def take() -> None:
             np.take(rows, p.order[p.position : p.position + c], 0, taken, "clip")
 
-        return [take, partial(np.copyto, out.T, taken, "same_kind")]
+        def take_sparse() -> None:
+            rows[p.order[p.position : p.position + c]].toarray(out=taken)
+
+        return [take_sparse if is_sparse(source) else take, partial(np.copyto, out.T, taken, "same_kind")]
 
     def _targets_of(self, labels: Array, y: Array, on: float, off: float) -> Calls:
         if len(y) == 1:

@@ -1,0 +1,211 @@
+"""`python -m benchmarks.estimators`: gpunn's estimators beside scikit-learn's, on its own data sets.
+
+How good: defaults after a StandardScaler (of diabetes' targets too), ten seeds, of which each draws the split
+and the network; both train on the same rows, and the differences are taken seed by seed. How fast: the whole
+of `fit` for a given number of epochs, and `predict`, at 1,000 rows and more (rows drawn again where a set has
+fewer), the two in turns. Writes estimators.json; exits 1 where a score differs by more than noise or gpunn is
+not faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from sklearn import datasets, neural_network
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import gpunn
+from benchmarks import machine
+
+RESULTS = Path(__file__).parent / "results"
+SETS = ("digits", "iris", "wine", "breast_cancer", "diabetes")
+ROWS = (1_000, 10_000)  # and the set's own, if it has as many
+PAUSE = 0.05  # seconds between turns: BLAS threads spin for some time after their last product
+EPOCHS_AT_1000 = 60
+LEAST = 5e-4  # of a score: less is no difference
+STEERING = ("OPENBLAS_", "OMP_", "MKL_", "GOMP_")
+
+Maker = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured."""
+
+    seeds: int
+    rounds: int
+
+
+def makers(name: str) -> dict[str, Maker]:
+    """The contestants for a set: scikit-learn's, ours, and ours in float32."""
+    kind = "MLPRegressor" if name == "diabetes" else "MLPClassifier"
+    ours = getattr(gpunn, kind)
+    return {
+        "scikit-learn": getattr(neural_network, kind),
+        "gpunn": lambda **given: ours(device="cpu", **given),
+        "gpunn float32": lambda **given: ours(device="cpu", precision="float32", **given),
+    }
+
+
+def load(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """One of scikit-learn's bundled sets."""
+    X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    return X, y
+
+
+def scores(name: str, seeds: int) -> dict[str, list[float]]:
+    """Each contestant's accuracy, or R², on the quarter held out, seed by seed."""
+    X, y = load(name)
+    found: dict[str, list[float]] = {who: [] for who in makers(name)}
+    for seed in range(seeds):
+        strata = None if name == "diabetes" else y
+        X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=seed, stratify=strata)
+        for who, make in makers(name).items():
+            model = make_pipeline(StandardScaler(), make(random_state=seed))
+            if name == "diabetes":
+                model = TransformedTargetRegressor(model, transformer=StandardScaler())
+            found[who].append(float(model.fit(X_train, y_train).score(X_test, y_test)))
+    return found
+
+
+def paired(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
+    """The mean of the differences, its standard error, and whether two of them, or LEAST, reach 0."""
+    differences = np.subtract(ours, theirs)
+    mean, error = float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(len(differences)))
+    return {"mean": mean, "standard_error": error, "within_noise": abs(mean) <= max(2 * error, LEAST)}
+
+
+def speeds(name: str, rows: int, rounds: int) -> dict[str, Any]:
+    """Seconds of `fit` and of `predict`, round by round, and how often ours fits into theirs."""
+    X, y = load(name)
+    drawn = np.random.default_rng(0).integers(0, len(X), rows) if rows != len(X) else np.arange(rows)
+    X, y = StandardScaler().fit_transform(X)[drawn], y[drawn]
+    epochs = max(5, EPOCHS_AT_1000 * 1_000 // rows)
+    found: dict[str, Any] = {"set": name, "rows": rows, "epochs": epochs, "fit": {}, "predict": {}}
+    for i in range(rounds + 1):  # the first only warms up
+        for who, make in list(makers(name).items())[:: -1 if i % 2 else 1]:
+            est = make(random_state=0, max_iter=epochs, n_iter_no_change=np.inf)
+            for what, action in (
+                ("fit", lambda est=est: est.fit(X, y)),
+                ("predict", lambda est=est: est.predict(X)),
+            ):
+                seconds = timed(action)
+                if i:
+                    found[what].setdefault(who, []).append(seconds)
+    for what in ("fit", "predict"):
+        theirs = found[what]["scikit-learn"]
+        for who in ("gpunn", "gpunn float32"):
+            ratios = [a / b for a, b in zip(theirs, found[what][who], strict=True)]
+            found.setdefault("faster", {}).setdefault(what, {})[who] = statistics.median(ratios)
+    return found
+
+
+def timed(action: Callable[[], object]) -> float:
+    time.sleep(PAUSE)
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def measure(effort: Effort, tick: Callable[[str], object]) -> dict[str, Any]:
+    """Everything, with Python's warnings of too few epochs left out."""
+    quality, speed = [], []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for name in SETS:
+            tick(f"{name}: {effort.seeds} seeds")
+            found = scores(name, effort.seeds)
+            differences = {who: paired(found[who], found["scikit-learn"]) for who in list(found)[1:]}
+            quality.append({"set": name, "scores": found, "difference": differences})
+        for name in SETS:
+            own = len(load(name)[0])
+            for rows in sorted({*ROWS, own} if own >= min(ROWS) else ROWS):
+                tick(f"{name}: {rows:,} rows")
+                speed.append(speeds(name, rows, effort.rounds))
+    return {"quality": quality, "speed": speed}
+
+
+def show(results: dict[str, Any], console: Console) -> None:
+    """The two tables."""
+    table = Table("set", "score", "scikit-learn", "gpunn", "difference", "noise", title="How good")
+    for row in results["quality"]:
+        means = {who: statistics.mean(values) for who, values in row["scores"].items()}
+        difference = row["difference"]["gpunn"]
+        table.add_row(
+            row["set"],
+            "R²" if row["set"] == "diabetes" else "accuracy",
+            f"{means['scikit-learn']:.4f}",
+            f"{means['gpunn']:.4f}",
+            f"{difference['mean']:+.4f} ± {difference['standard_error']:.4f}",
+            "within" if difference["within_noise"] else "beyond",
+        )
+    console.print(table)
+    columns = ("set", "rows", "scikit-learn", "gpunn", "faster", "in float32", "predict")
+    table = Table(*columns, title="How fast: ms an epoch of fit, medians; how many times faster")
+    for row in results["speed"]:
+        ms = {who: statistics.median(values) / row["epochs"] * 1e3 for who, values in row["fit"].items()}
+        table.add_row(
+            row["set"],
+            f"{row['rows']:,}",
+            f"{ms['scikit-learn']:.2f}",
+            f"{ms['gpunn']:.2f}",
+            f"{row['faster']['fit']['gpunn']:.1f} ×",
+            f"{row['faster']['fit']['gpunn float32']:.1f} ×",
+            f"{row['faster']['predict']['gpunn']:.1f} ×",
+        )
+    console.print(table)
+
+
+def holds(results: dict[str, Any]) -> bool:
+    """Whether every score is within noise and every `fit` faster."""
+    alike = all(row["difference"]["gpunn"]["within_noise"] for row in results["quality"])
+    return alike and all(row["faster"]["fit"]["gpunn"] > 1 for row in results["speed"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write; 1 where it does not hold."""
+    parser = argparse.ArgumentParser("python -m benchmarks.estimators", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two seeds and two rounds")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON")
+    options = parser.parse_args(arguments)
+    effort = Effort(2, 2) if options.quick else Effort(10, 7)
+    console, start = Console(stderr=True), time.monotonic()
+    with console.status("") as status:
+        measured = measure(effort, status.update)
+    results = {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": "python -m benchmarks.estimators" + " --quick" * options.quick,
+        "seconds": round(time.monotonic() - start),
+        "machine": machine.describe(),
+        "environment": {name: value for name, value in os.environ.items() if name.startswith(STEERING)},
+        "threads": machine.threads(),
+        **measured,
+    }
+    show(results, Console())
+    options.output.mkdir(parents=True, exist_ok=True)
+    path = options.output / "estimators.json"
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(f"wrote {path}")
+    return 0 if holds(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

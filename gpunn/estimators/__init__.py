@@ -1,0 +1,6 @@
+"""scikit-learn's estimators: `MLPClassifier` and `MLPRegressor`, trained by gpunn."""
+
+from gpunn.estimators.classifier import MLPClassifier
+from gpunn.estimators.regressor import MLPRegressor
+
+__all__ = ["MLPClassifier", "MLPRegressor"]
