@@ -176,7 +176,9 @@ def from_sklearn(estimator: Any, meta: dict[str, Any] | None = None) -> Network:
     from sklearn.utils.validation import check_is_fitted
 
     if not isinstance(estimator, MLPClassifier | MLPRegressor):
-        raise ValueError(f"only an MLPClassifier or MLPRegressor can be read, not {type(estimator).__name__}")
+        raise ValueError(
+            f"only scikit-learn's MLPClassifier and MLPRegressor can be read, not {type(estimator).__name__}"
+        )
     check_is_fitted(estimator)
     *hidden, output = (w.shape[1] for w in estimator.coefs_)
     f, f_out = (OF_SKLEARN.get(f, f) for f in (estimator.activation, estimator.out_activation_))
