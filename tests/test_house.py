@@ -35,7 +35,7 @@ ROWS = [
     {"lessons"},
     {"trainer"},
     {"network"},
-    {"checks", "statistics", "datasets", "convert", "export", "fullbatch"},
+    {"checks", "statistics", "datasets", "convert", "demo", "export", "fullbatch"},
     {"estimators.settings", "estimators.course", "estimators.rows"},
     {"estimators.judging"},
     {"estimators.solvers"},

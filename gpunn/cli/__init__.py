@@ -277,6 +277,27 @@ def export(
 
 
 @app.command()
+def demo(
+    model: options.DemoModel = None,
+    port: options.Port = 0,
+    browser: options.Browser = True,
+    debug: options.Debug = False,
+) -> None:
+    """Draw digits for a saved network on a page in the browser, and see what it sees.
+
+    The page is served on 127.0.0.1 alone; the network runs in the browser. Ctrl-C ends it.
+
+    \b
+    Examples:
+      gpunn demo
+      gpunn demo gpunn-runs/mnist-1 --port 8000 --no-browser
+    """
+    from gpunn.cli import deploy
+
+    deploy.demo(model, port, browser)
+
+
+@app.command()
 def info(json: options.Json = False, debug: options.Debug = False) -> None:
     """Show versions, BLAS, CPU, CUDA devices (or why there are none), and where MNIST is looked for."""
     from gpunn.cli import system

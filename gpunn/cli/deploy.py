@@ -1,12 +1,17 @@
-"""`gpunn export`: a saved network for other programs."""
+"""`gpunn export` and `gpunn demo`: a saved network for other programs, and for people."""
 
 from __future__ import annotations
 
 import json
+import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gpunn.cli.models import Model
+from gpunn.cli.training import RUNS
+
+# export
 
 
 def export(path: Path, file: Path, as_json: bool) -> None:
@@ -35,3 +40,32 @@ def signature(values: Any) -> dict[str, str]:
         shape = ", ".join(d.dim_param or str(d.dim_value) for d in tensor.shape.dim)
         found[value.name] = f"{tensor_dtype_to_np_dtype(tensor.elem_type)} ({shape})"
     return found
+
+
+# demo
+
+
+def demo(path: Path | None, port: int, open_browser: bool) -> None:
+    """Serve the page on which a person draws for a model, until Ctrl-C."""
+    from gpunn.demo import Server
+
+    path = path or newest_run()
+    model = Model.load(path)
+    shape = model.image_shape
+    try:
+        server = Server(model.net, shape, model.classes, port)
+    except OSError as error:
+        raise ValueError(f"port {port}: {error.strerror}; choose another with --port") from error
+    with server, suppress(KeyboardInterrupt):
+        print(f"{path}, {model.net.name}: draw on {server.url} (Ctrl-C ends it)", flush=True)
+        if open_browser:
+            webbrowser.open(server.url)
+        server.serve_forever()
+
+
+def newest_run() -> Path:
+    """The folder of the model that was saved last."""
+    models = list(RUNS.glob("*/model.safetensors"))
+    if not models:
+        raise ValueError(f"there is no model under {RUNS}: name one, or run gpunn train first")
+    return max(models, key=lambda model: model.stat().st_mtime).parent
