@@ -54,12 +54,18 @@ class Host(Vectors):
     """NumPy and SciPy on the CPU, in float32 or float64. why: the reason that it is the CPU, if any."""
 
     name = "cpu"
+    chunk_bytes = 1 << 19  # few calls for small batches, and still in the cache
+    chunk_steps = 64  # more would take longer to bind and save nothing
+    runs_ahead = False
 
     def __init__(self, dtype: str = "float32", why: str = "") -> None:
         super().__init__(dtype)
         self.description = f"cpu ({why})" if why else "cpu"
         self._gemm = blas.sgemm if self.dtype == np.float32 else blas.dgemm
         self._scratches: dict[tuple[int, ...], Array] = {}
+
+    def plan(self, calls: Calls) -> Calls:
+        return calls
 
     # storage
 
@@ -191,6 +197,11 @@ class Host(Vectors):
 
     def distort(self, augmentation: Augmentation, x: Columns, p: Pass) -> Calls:
         return distort(augmentation, x.ones[:-1], p, self._gemm)
+
+    def feed(
+        self, theta: Parameters, layer: int, f: Activation, a: Columns, *, z: Array, out: Columns
+    ) -> Calls:
+        return [*self.affine(theta, layer, a, out=z), *self.activate(f, z, out=out)]
 
     def affine(self, theta: Parameters, layer: int, a: Columns, *, out: Array) -> Calls:
         return self._product(float(a.scale), theta.wb[layer], a.ones, 0.0, out)
