@@ -481,6 +481,33 @@ class Network:
                 view[:] = tensors[name]
         return net
 
+    @classmethod
+    def from_torch(
+        cls, module: Any, cost: str | Cost | None = None, meta: dict[str, Any] | None = None
+    ) -> Network:
+        """The same function as a PyTorch `nn.Sequential` of Linear, BatchNorm1d, activations and Dropout.
+
+        Exact, in the module's dtype, on columns. ValueError, with its place, for a layer of another kind.
+        """
+        from gpunn import convert
+
+        return convert.from_torch(module, cost, meta)
+
+    def to_torch(self) -> Any:
+        """The same function as a PyTorch `nn.Sequential`, in evaluation mode; it takes rows, and pixels that
+        are scaled by 1/255. ValueError for an activation that PyTorch has not."""
+        from gpunn import convert
+
+        return convert.to_torch(self)
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any, meta: dict[str, Any] | None = None) -> Network:
+        """The network of scikit-learn's fitted `MLPClassifier` or `MLPRegressor`, exact, in its dtype; its
+        classes are in `meta`."""
+        from gpunn import convert
+
+        return convert.from_sklearn(estimator, meta)
+
     def astype(self, dtype: DTypeLike) -> Network:
         """A copy in float32 or float64."""
         copy = self._like(self.layers, dtype)

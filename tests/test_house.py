@@ -39,7 +39,7 @@ ROWS = [
     {"lessons"},
     {"trainer"},
     {"network"},
-    {"checks", "statistics", "datasets", "fullbatch"},
+    {"checks", "statistics", "datasets", "convert", "demo", "export", "fullbatch"},
     {"estimators.settings", "estimators.course", "estimators.rows"},
     {"estimators.judging"},
     {"estimators.solvers"},
