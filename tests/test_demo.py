@@ -33,7 +33,7 @@ DIGITS = list("0123456789")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 ONE = [[(0.52, 0.15), (0.48, 0.85)]]
-ZERO = [[(0.5 + 0.22 * np.sin(t), 0.5 - 0.33 * np.cos(t)) for t in np.linspace(0, 2 * np.pi, 17)]]
+ZERO = [[(0.5 + 0.22 * np.sin(t), 0.5 - 0.33 * np.cos(t)) for t in np.linspace(0, 2 * np.pi, 13)]]
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def draw(page: Any, strokes: list[list[tuple[float, float]]]) -> None:
         page.mouse.move(*places[0])
         page.mouse.down()
         for place in places[1:]:
-            page.mouse.move(*place, steps=5)
+            page.mouse.move(*place, steps=2)
         page.mouse.up()
 
 
