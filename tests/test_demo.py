@@ -42,9 +42,11 @@ def serving(net: Network, shape: tuple[int, int], classes: list[str]) -> Iterato
     with demo.Server(net, shape, classes) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield server.url
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.url
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def network(*layers: Dense, shape: tuple[int, int] = (8, 8), **options: Any) -> Network:
