@@ -234,10 +234,11 @@ class Network:
 
         X (n_in, m): uint8 is taken as pixels and scaled by 1/255. y: class labels (m,) or targets
         (n_out, m). Column-major X is used where it lies (a `numpy.memmap` on its disk); anything else is
-        copied once; of a scipy.sparse X the CPU writes out the zeros of a few mini-batches at a time. Without
-        y, X is blocks, which are trained on one after another and never all at once: what gives tuples (X, y)
-        or (X, y, sample_weight) whenever it is iterated over, such as a list, or a function that returns such
-        an iterator. Examples are shuffled within their block.
+        copied once; of a scipy.sparse X the CPU writes out the zeros of a few mini-batches at a time, and
+        CuPy's X is used where it lies on the device. Without y, X is blocks, which are trained on one after
+        another and never all at once: what gives tuples (X, y) or (X, y, sample_weight) whenever it is
+        iterated over, such as a list, or a function that returns such an iterator. Examples are shuffled
+        within their block.
         schedule: a name (`gpunn.schedules.SCHEDULES`) or a function from progress in [0, 1) to the factor of
         the learning rate at that step. augmentation: what the images may be shown as, anew in every epoch.
         shuffle: False leaves the examples in their order; a function is given the indices of those to train

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -101,6 +101,7 @@ class EmulatedDevice:
     """`gpunn.backends.device.Device` on the host."""
 
     description = "emulated"
+    lent: ClassVar[list[np.ndarray]] = []  # other libraries' arrays in the device's memory
 
     def __init__(self, folder: Path, nbytes: int = 1 << 40) -> None:
         self.folder, self.nbytes = folder, nbytes
@@ -152,6 +153,9 @@ class EmulatedDevice:
 
     def _memory(self, pointer: int, nbytes: int) -> weakref.ref[Any]:
         """The memory that holds all of these bytes."""
+        for array in self.lent:
+            if 0 <= pointer - array.ctypes.data <= array.nbytes - nbytes:
+                return weakref.ref(array)
         at = bisect_right(self.starts, pointer) - 1
         assert at >= 0, "a pointer that the device never gave"
         allocation = self.allocations[self.starts[at]]

@@ -294,3 +294,20 @@ def test_options_choose() -> None:
     assert effort.taking_part(DEEP) == ["GEMM floor", "gpunn CPU", *expected[1], *expected[2]]
     with pytest.raises(SystemExit):
         command.choose(command.parse(["--only", "abacus"]))
+
+
+def test_estimators_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    estimators = pytest.importorskip("benchmarks.estimators")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(estimators, "SETS", ("iris",))
+        patch.setattr(estimators, "ROWS", (1_000,))
+        results = estimators.measure(estimators.Effort(seeds=2, rounds=1), lambda what: None)
+    (quality,), (speed,) = results["quality"], results["speed"]
+    assert quality["difference"]["gpunn"]["mean"] == pytest.approx(0, abs=0.03)
+    assert speed["rows"] == 1_000 and len(speed["fit"]["gpunn float32"]) == 1
+    estimators.show(results, Console())
+    assert "iris" in capsys.readouterr().out
+    speed["faster"]["fit"]["gpunn"] = 2.0
+    assert estimators.holds(results)
+    quality["difference"]["gpunn"] |= estimators.paired([0.9, 0.91], [0.95, 0.96])
+    assert not quality["difference"]["gpunn"]["within_noise"] and not estimators.holds(results)

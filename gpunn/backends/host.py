@@ -21,7 +21,7 @@ from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, Exampl
 from gpunn.backends.host_images import distort
 from gpunn.backends.host_vectors import Vectors
 from gpunn.costs import Cost
-from gpunn.inputs import is_sparse
+from gpunn.inputs import dense, is_sparse
 from gpunn.parameters import Layout, Parameters
 from gpunn.rates import Scalar
 
@@ -118,7 +118,9 @@ class Host(Vectors):
         smoothing: float = 0.0,
         weights: Array | None = None,
     ) -> Examples:
-        return Examples(X if is_sparse(X) else np.asfortranarray(X), labels, targets, smoothing, weights)
+        return Examples(
+            X if is_sparse(X) else np.asfortranarray(dense(X)), labels, targets, smoothing, weights
+        )
 
     def refill(
         self,
