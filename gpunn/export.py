@@ -77,7 +77,7 @@ def build(net: Network) -> Any:
     from gpunn import __version__
 
     _check(net)
-    graph, of_images = Graph(), "image_shape" in net.meta
+    graph, of_images = Graph(), bool(net.meta.get("image_shape"))
     outputs = _layers(graph, net.folded(), _first_activations(graph, "X", of_images))
     declared = [helper.make_tensor_value_info(outputs, TensorProto.FLOAT, ["N", net.sizes[-1]])]
     if _classifies(net):
@@ -127,7 +127,7 @@ def _layers(graph: Graph, net: Network, a: str) -> str:
 
 def _classifies(net: Network) -> bool:
     """Whether `Network.predict` means something: the network has classes, or outputs or a cost of classes."""
-    return "classes" in net.meta or net.layers[-1].f.values == (0, 1) or net.cost.of_labels
+    return bool(net.meta.get("classes")) or net.layers[-1].f.values == (0, 1) or net.cost.of_labels
 
 
 def _label(graph: Graph, outputs: str, n: int, threshold: float) -> str:

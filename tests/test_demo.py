@@ -33,7 +33,7 @@ DIGITS = list("0123456789")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 ONE = [[(0.52, 0.15), (0.48, 0.85)]]
-ZERO = [[(0.5 + 0.22 * np.sin(t), 0.5 - 0.33 * np.cos(t)) for t in np.linspace(0, 2 * np.pi, 17)]]
+ZERO = [[(0.5 + 0.22 * np.sin(t), 0.5 - 0.33 * np.cos(t)) for t in np.linspace(0, 2 * np.pi, 13)]]
 
 
 @contextmanager
@@ -42,9 +42,11 @@ def serving(net: Network, shape: tuple[int, int], classes: list[str]) -> Iterato
     with demo.Server(net, shape, classes) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield server.url
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.url
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def network(*layers: Dense, shape: tuple[int, int] = (8, 8), **options: Any) -> Network:
@@ -113,7 +115,7 @@ def draw(page: Any, strokes: list[list[tuple[float, float]]]) -> None:
         page.mouse.move(*places[0])
         page.mouse.down()
         for place in places[1:]:
-            page.mouse.move(*place, steps=5)
+            page.mouse.move(*place, steps=2)
         page.mouse.up()
 
 

@@ -51,9 +51,10 @@ def demo(path: Path | None, port: int, open_browser: bool) -> None:
 
     path = path or newest_run()
     model = Model.load(path)
-    shape = model.image_shape
+    if not model.image_shape:
+        raise ValueError(f"{path} does not say what size of picture it takes: name a model of pictures")
     try:
-        server = Server(model.net, shape, model.classes, port)
+        server = Server(model.net, model.image_shape, model.classes, port)
     except OSError as error:
         raise ValueError(f"port {port}: {error.strerror}; choose another with --port") from error
     with server, suppress(KeyboardInterrupt):

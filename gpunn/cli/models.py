@@ -43,11 +43,11 @@ class Model:
         return name
 
     @property
-    def image_shape(self) -> tuple[int, int]:
-        """Height and width of the pictures that it takes."""
-        shape = self.net.meta.get("image_shape")
-        if not (isinstance(shape, list) and len(shape) == 2 and math.prod(shape) == self.net.sizes[0]):
-            raise ValueError(f"{self.path} does not say what size of picture it takes")
+    def image_shape(self) -> tuple[int, int] | None:
+        """Height and width of the pictures that it takes, if its file says so."""
+        shape, n_in = self.net.meta.get("image_shape"), self.net.sizes[0]
+        if not (isinstance(shape, list) and len(shape) == 2 and math.prod(shape) == n_in):
+            return None
         return shape[0], shape[1]
 
     def read(self, file: Path) -> np.ndarray:
@@ -56,6 +56,10 @@ class Model:
 
         if file.suffix == ".npy":
             return read_columns(file, self.net.sizes[0])
+        if not self.image_shape:
+            raise ValueError(
+                f"{file}: {self.path} does not say what size of picture it takes; use .npy files"
+            )
         return read_image(file, self.image_shape, self.net.meta.get("digit", True))[:, None]
 
 

@@ -302,5 +302,6 @@ def closing_words(result: dict[str, Any], data_dir: Path | None) -> str:
         f"{result['examples_per_second']:,.0f} examples/s\n"
         f"saved {result['model']}; now try\n"
         f"  gpunn evaluate {model} {dataset}{where}\n"
-        f"  gpunn predict {model} image.png"
+        f"  gpunn predict {model} image.png\n"
+        f"  gpunn demo {model}"
     )

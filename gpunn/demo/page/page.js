@@ -13,11 +13,12 @@ $("about").textContent = about();
 $("thing").textContent = network.digit ? "digit" : "picture";
 const bars = network.classes.map(bar);
 const grids = [{ n: network.n_in }, ...network.layers.slice(0, -1)].map(grid);
-const pad = new Pad($("pad"), network.image_shape, () => requestAnimationFrame(show));
+const pad = new Pad($("pad"), network.image_shape, showSoon);
+let frame = 0;
 $("clear").addEventListener("click", () => pad.clear());
 addEventListener("keydown", (event) => ["Escape", "Backspace", "Delete"].includes(event.key) && pad.clear());
-addEventListener("resize", show);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
+addEventListener("resize", showSoon);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showSoon);
 show();
 
 /** One line on what the network is. */
@@ -46,7 +47,13 @@ function grid({ n, f }, l) {
   return new Grid(canvas, l === 0 ? [height, width] : gridOf(n));
 }
 
+/** Once a frame at most, however often the pointer moves. */
+function showSoon() {
+  frame ||= requestAnimationFrame(show);
+}
+
 function show() {
+  frame = 0;
   const picture = prepare(pad.drawing, network.image_shape, network.digit);
   const a = picture && forward(network, picture.data);
   $("hint").hidden = Boolean(picture);

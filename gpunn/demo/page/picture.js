@@ -37,12 +37,14 @@ function placeDigit(drawing, [height, width]) {
 function cropToInk({ height, width, data }) {
   const brightest = greatest(data);
   let [top, bottom, left, right] = [height, 0, width, 0];
-  data.forEach((x, i) => {
-    if (x <= FAINT * brightest) return;
-    const [row, column] = [Math.floor(i / width), i % width];
-    [top, bottom] = [Math.min(top, row), Math.max(bottom, row + 1)];
-    [left, right] = [Math.min(left, column), Math.max(right, column + 1)];
-  });
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++)
+      if (data[y * width + x] > FAINT * brightest) {
+        top = Math.min(top, y);
+        bottom = y + 1;
+        left = Math.min(left, x);
+        right = Math.max(right, x + 1);
+      }
   const crop = { height: bottom - top, width: right - left };
   crop.data = new Float32Array(crop.height * crop.width);
   for (let y = 0; y < crop.height; y++)
