@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import contestants, machine, measure, report
-from benchmarks.nets import NETS, RECIPE, SWEEP, Data, Net, load
+from benchmarks.nets import GPU_NETS, NETS, RECIPE, SWEEP, Data, Net, load
 from benchmarks.worker import Workers
 
 RESULTS = Path(__file__).parent / "results"
@@ -41,8 +41,12 @@ class Effort:
         sweep = [name for name in contestants.SWEEP if name in self.names]
         runs = [name for name in contestants.ACCURACY if name in self.names]
         each = self.rounds + 1
-        throughput = len(self.nets) * (len(self.names) + each) + len(self.sweep) * (len(sweep) + each)
-        return throughput + self.seeds * len(runs)
+        by_net = sum(len(self.taking_part(net)) + each for net in self.nets)
+        return by_net + len(self.sweep) * (len(sweep) + each) + self.seeds * len(runs)
+
+    def taking_part(self, net: Net) -> list[str]:
+        """Who of them has something to show on that network."""
+        return contestants.taking_part(self.names, net)
 
 
 FULL = Effort(NETS, SWEEP, list(contestants.CONTESTANTS), rounds=7, target=0.4, seeds=3)
@@ -53,6 +57,14 @@ QUICK = Effort(
     rounds=2,
     target=0.06,
     seeds=0,
+)
+GPU = Effort(
+    GPU_NETS,
+    SWEEP[::2],
+    [contestants.OURS, contestants.LOOP, *(name for name in contestants.CONTESTANTS if "CUDA" in name)],
+    rounds=3,
+    target=0.1,
+    seeds=1,
 )
 
 
@@ -69,7 +81,7 @@ def run(effort: Effort, data: Data, console: Console) -> dict[str, Any]:
             progress.update(task, description=what, advance=1)
 
         args = (effort.rounds, effort.target, tick)
-        by_net = [measure.compare(workers, effort.names, net, *args) for net in effort.nets]
+        by_net = [measure.compare(workers, effort.taking_part(net), net, *args) for net in effort.nets]
         by_batch = [measure.compare(workers, sweep, net, *args) for net in effort.sweep]
         to_accuracy = None
         if effort.seeds and data.name != "random":
@@ -97,6 +109,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "python -m benchmarks", description="Measure gpunn beside other libraries."
     )
     parser.add_argument("--quick", action="store_true", help="two networks and few rounds, in under a minute")
+    parser.add_argument(
+        "--gpu", action="store_true", help="what runs on a GPU, and gpunn on the CPU beside it"
+    )
     parser.add_argument("--nets", help="only networks whose sizes contain this, such as 784-30; no sweep")
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", help="only contestants with one of these in their name"
@@ -107,10 +122,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def choose(options: argparse.Namespace) -> Effort:
     """How much is measured, by the options."""
-    effort = QUICK if options.quick else FULL
+    effort = QUICK if options.quick else GPU if options.gpu else FULL
     fields = dict(vars(effort))
     if options.nets:
-        fields |= {"nets": [net for net in NETS if options.nets in net.name], "sweep": [], "seeds": 0}
+        fields |= {"nets": [net for net in effort.nets if options.nets in net.name], "sweep": [], "seeds": 0}
     if options.only:
         wanted = [part.lower() for part in options.only]
         fields["names"] = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contestants import FLOOR, OURS, Skipped
+from benchmarks.contestants import GPU_FLOOR, OURS, Skipped, floor_of
 from benchmarks.nets import Net
 from benchmarks.worker import Worker, Workers
 
@@ -64,6 +64,11 @@ def compare(
         "title": net.title,
         "batch_size": net.batch_size,
         "contestants": {name: summary(turns, name, net.batch_size) for name in turns},
+        "ceilings": {
+            name: workers[name].facts()
+            for name, turn in turns.items()
+            if name.startswith(GPU_FLOOR) and not turn.skipped
+        },
     }
 
 
@@ -86,7 +91,7 @@ def summary(turns: dict[str, Turn], name: str, batch_size: int) -> dict[str, Any
         "examples_per_second": float(median),
         "quartiles": [float(low), float(high)],
         "microseconds_per_step": 1e6 * batch_size / float(median),
-        "of_floor": ratio(turns, name, FLOOR),
+        "of_floor": ratio(turns, name, floor_of(name)),
         "of_gpunn_cpu": ratio(turns, name, OURS),
         "examples_a_round": turn.m * turn.epochs,
         "rounds": [float(rate) for rate in rates],

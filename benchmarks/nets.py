@@ -52,6 +52,8 @@ MIDDLE = Net((784, 128, 10), 128)
 WIDE = Net((784, 800, 10), 128)
 DEEP = Net((784, 2500, 2000, 1500, 1000, 500, 10), 512)
 NETS = [SMALL, MIDDLE, WIDE, DEEP]
+BROAD = Net((784, 1024, 1024, 10), 1024)
+GPU_NETS = [SMALL, MIDDLE, BROAD, replace(DEEP, batch_size=1024)]
 SWEEP = [replace(MIDDLE, batch_size=4**k) for k in range(7)]  # 1…4096
 RECIPE = Net((784, 256, 10), 128, momentum=0.9)  # for the time to an accuracy
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 THROUGHPUT = ("contestant", "examples/s", "quartiles", "µs/step", "of the floor", "of gpunn CPU")
@@ -101,7 +102,8 @@ def _with_caption(table: Table, skipped: Iterable[tuple[str, Any]]) -> Table:
     reasons: dict[str, list[str]] = {}
     for name, row in skipped:
         reasons.setdefault(row["skipped"], []).append(name)
-    table.caption = "\n".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items()) or None
+    lines = (escape(f"{', '.join(names)}: {reason}") for reason, names in reasons.items())
+    table.caption = "\n".join(lines) or None
     return table
 
 

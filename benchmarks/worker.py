@@ -43,6 +43,10 @@ class Worker:
         seconds, accuracies = self._ask("until", accuracy, epochs)
         return seconds, accuracies
 
+    def facts(self) -> dict[str, Any]:
+        """What a GPU's floor is made of."""
+        return dict(self._ask("facts"))
+
     def threads(self) -> list[dict[str, Any]]:
         """The thread pools in that process."""
         return list(self._ask("threads"))
@@ -109,6 +113,8 @@ def serve(connection: Connection, name: str) -> None:
                 contestant = None  # so that the old one's memory is free
                 contestant = CONTESTANTS[name](Problem(args[0], data, args[1]))
                 answer: Any = contestant.most, contestant.batch_size
+            elif request == "facts":
+                answer = contestant.facts  # type: ignore[union-attr]
             else:
                 answer = threads() if request == "threads" else getattr(contestant, request)(*args)
         except Skipped as error:

@@ -21,10 +21,12 @@ def feedforward(be: Backend, theta: Parameters, f: Sequence[Activation], ws: Ste
     for l in range(1, len(theta.w)):
         if ws.dropout[l - 1]:
             yield from be.drop(ws.a[l - 1], ws.mask[l - 1], ws.dropout[l - 1], l - 1, p)
-        yield from be.affine(theta, l, ws.a[l - 1], out=ws.z[l])
         if ws.norm[l]:
+            yield from be.affine(theta, l, ws.a[l - 1], out=ws.z[l])
             yield from be.normalize(theta, l, ws.norm[l], out=ws.z[l])
-        yield from be.activate(f[l], ws.z[l], out=ws.a[l])
+            yield from be.activate(f[l], ws.z[l], out=ws.a[l])
+        else:
+            yield from be.feed(theta, l, f[l], ws.a[l - 1], z=ws.z[l], out=ws.a[l])
 
 
 def backpropagate(

@@ -25,7 +25,7 @@ from safetensors.numpy import save
 
 from gpunn.backends.base import Backend
 from gpunn.history import History, Record
-from gpunn.inputs import is_sparse
+from gpunn.inputs import dense, is_sparse
 from gpunn.modelfile import write_whole
 from gpunn.schedules import ReduceOnPlateau
 from gpunn.stopping import Best, Watch
@@ -277,6 +277,7 @@ def fingerprint(*arrays: Any) -> str:
             checksum.update(parts.encode())
             shapes.append(f"{array.dtype} {array.shape}")
         elif array is not None:
+            array = dense(array)
             shapes.append(f"{array.dtype} {array.shape}")
             rows = array.T
             step = max(1, HASHED * len(rows) // max(1, rows.nbytes))

@@ -32,9 +32,14 @@ def is_sparse(X: Any) -> bool:
     return hasattr(X, "tocsc")
 
 
+def on_device(X: Any) -> bool:
+    """Whether it is CuPy's, in the memory of a CUDA device."""
+    return hasattr(X, "__cuda_array_interface__")
+
+
 def dense(X: Any) -> np.ndarray:
-    """X, with its zeros written out where it was sparse."""
-    return X.toarray() if is_sparse(X) else np.asarray(X)
+    """X as NumPy's array, with its zeros written out where it was sparse."""
+    return X.toarray() if is_sparse(X) else X.get() if on_device(X) else np.asarray(X)
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,9 @@ class Given:
 def check_X(X: Any, n_in: int) -> np.ndarray:
     """X (n_in, m), an example a column; ValueError where it is not numbers, not that shape, or not finite.
 
-    A sparse one stays so, as CSC, and is no array: only `Backend.examples` and `dense` know it.
+    A sparse one stays so, as CSC, and CuPy's where it is: only `Backend.examples` and `dense` know them.
     """
-    X = X.tocsc() if is_sparse(X) else np.asarray(X)
+    X = X.tocsc() if is_sparse(X) else X if on_device(X) else np.asarray(X)
     if X.dtype.kind not in "buif":
         raise ValueError(f"X must be numbers, not {X.dtype}")
     if X.ndim != 2 or X.shape[0] != n_in:
@@ -83,7 +88,7 @@ def check_X(X: Any, n_in: int) -> np.ndarray:
 
 def check_y(y: ArrayLike, m: int, n_out: int) -> Targets:
     """y as class labels (m,) or targets (n_out, m); one-hot targets become labels."""
-    y = np.asarray(y)
+    y = dense(y)
     if y.dtype.kind not in "buif":
         raise ValueError(f"y must be numbers, not {y.dtype}")
     if y.shape not in ((m,), (n_out, m)):
@@ -175,7 +180,7 @@ def _class_weights(class_weight: ClassWeight, labels: np.ndarray, classes: int) 
 
 def _check_weights(weights: ArrayLike, n: int, name: str) -> np.ndarray:
     """Weights (n,), finite and 0 or more."""
-    weights = np.asarray(weights)
+    weights = dense(weights)
     if weights.dtype.kind not in "buif":
         raise ValueError(f"{name} must be numbers, not {weights.dtype}")
     if weights.shape != (n,):

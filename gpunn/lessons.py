@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sized
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -17,6 +18,7 @@ from gpunn.plan import Model, Progress, Round
 Arrange = Callable[[np.ndarray], np.ndarray]  # the examples' indices before every epoch
 Rates = Callable[[float, float, int], "np.ndarray | None"]  # η of so many steps between two parts of an epoch
 Results: TypeAlias = "tuple[np.ndarray, np.ndarray | None]"  # losses and hits (m,); no hits without classes
+Drawn: TypeAlias = "tuple[int, np.ndarray]"  # a key of random numbers, and an order of the examples
 Block: TypeAlias = "tuple[Any, ...]"  # X (n_0, m), y, and sample weights (m,) if they have any
 Blocks: TypeAlias = "Iterable[Block] | Callable[[], Iterable[Block]]"
 
@@ -48,17 +50,48 @@ class Learner:
             augmentation=self.augmentation,
         )
 
-    def learn(
-        self, over: Round, order: np.ndarray, etas: np.ndarray | None, progress: Progress | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """One round over the examples of `order`, arranged anew."""
-        draws = self.augmentation or any(self.model.dropout)
-        key = int(self.rng.integers(1 << 32)) if draws else 0
-        return over((self.arrange or self.rng.permutation)(order), etas, key, progress)
+    def draw(self, rng: np.random.Generator, order: np.ndarray) -> Drawn:
+        """A key of random numbers, if any are needed, and the examples of `order` arranged anew."""
+        needed = self.augmentation or any(self.model.dropout)
+        key = int(rng.integers(1 << 32)) if needed else 0
+        return key, (self.arrange or rng.permutation)(order)
 
     def steps(self, m: int) -> int:
         """How many mini-batches m examples make."""
         return -(-m // min(self.batch_size, m))
+
+
+class Ahead:
+    """Each epoch's draw, of which the next can be made while a device works on the last.
+
+    It is made from a copy of the generator, which itself is never further than the epoch that has begun: a
+    checkpoint or another fit does not notice.
+    """
+
+    def __init__(self, learner: Learner, order: np.ndarray) -> None:
+        self.learner, self.order = learner, order
+        self.next_one: tuple[bytes, Drawn, Any] | None = None
+        useful = learner.model.be.runs_ahead and not learner.arrange
+        self.look = self._look if useful else None
+
+    def next(self) -> Drawn:
+        """The epoch's that begins."""
+        rng, drawn = self.learner.rng, self.next_one
+        self.next_one = None
+        if drawn is None or drawn[0] != fingerprint(rng):  # somebody else has drawn from it since
+            return self.learner.draw(rng, self.order)
+        rng.bit_generator.state = drawn[2]
+        return drawn[1]
+
+    def _look(self) -> None:
+        rng = deepcopy(self.learner.rng)
+        mark = fingerprint(rng)
+        self.next_one = mark, self.learner.draw(rng, self.order), rng.bit_generator.state
+
+
+def fingerprint(rng: np.random.Generator) -> bytes:
+    """Of a generator's state, of whichever kind it is."""
+    return deepcopy(rng).bytes(16)
 
 
 class Lessons(Protocol):
@@ -72,13 +105,14 @@ class Loaded:
     """Those of `order`, of examples that are all at hand."""
 
     def __init__(self, learner: Learner, examples: Examples, order: np.ndarray) -> None:
-        self.learner, self.order = learner, order
+        self.learner, self.order, self.ahead = learner, order, Ahead(learner, order)
         self.round = learner.round(examples, len(order))
         self.has_labels = examples.labels is not None
 
     def epoch(self, rates: Rates, progress: Progress | None) -> Results:
         etas = rates(0, 1, self.learner.steps(len(self.order)))
-        losses, hits = self.learner.learn(self.round, self.order, etas, progress)
+        key, order = self.ahead.next()
+        losses, hits = self.round(order, etas, key, progress, self.ahead.look)
         return losses, hits if self.has_labels else None
 
 
@@ -117,7 +151,8 @@ class Streamed:
         m = given.X.shape[1]
         over = self._round(given)
         etas = rates(begin, end, self.learner.steps(m))
-        losses, hits = self.learner.learn(over, np.arange(m), etas, progress)
+        key, order = self.learner.draw(self.learner.rng, np.arange(m))
+        losses, hits = over(order, etas, key, progress)
         return losses.copy(), None if given.y.labels is None else hits.copy()
 
     def _round(self, given: Given) -> Round:

@@ -4,7 +4,7 @@ Tensors `w1`, `b1`, … `wL`, `bL`: w (n_l, n_{l-1}) and b (n_l, 1), little-endi
 batch-normalised layer also `gamma`, `beta`, `mean` and `variance`, each (n_l, 1).
 Metadata, all strings: `format` "gpunn", `version` "1", `network` {"n_in", "layers": [{"n", "activation",
 "init", "dropout", "batch_norm"}], "cost", "input_dropout"} and `meta` (what its maker wanted kept), both
-JSON.
+JSON. `gpunn/schema/model.json` is the file's JSON schema, with the meaning of `meta`'s names.
 """
 
 from __future__ import annotations
@@ -38,18 +38,21 @@ def write(
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file by a whole one, or leave it as it was."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Replace a file by a whole one, or leave it as it was. OSError, with its name, where that cannot be."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(beside, 0o666 & ~_umask())
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)  # Ctrl-C may come when it is already in place
-        raise
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(beside, 0o666 & ~_umask())
+            os.replace(beside, path)
+        except BaseException:
+            Path(beside).unlink(missing_ok=True)  # Ctrl-C may come when it is already in place
+            raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _umask() -> int:

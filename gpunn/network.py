@@ -234,10 +234,11 @@ class Network:
 
         X (n_in, m): uint8 is taken as pixels and scaled by 1/255. y: class labels (m,) or targets
         (n_out, m). Column-major X is used where it lies (a `numpy.memmap` on its disk); anything else is
-        copied once; of a scipy.sparse X the CPU writes out the zeros of a few mini-batches at a time. Without
-        y, X is blocks, which are trained on one after another and never all at once: what gives tuples (X, y)
-        or (X, y, sample_weight) whenever it is iterated over, such as a list, or a function that returns such
-        an iterator. Examples are shuffled within their block.
+        copied once; of a scipy.sparse X the CPU writes out the zeros of a few mini-batches at a time, and
+        CuPy's X is used where it lies on the device. Without y, X is blocks, which are trained on one after
+        another and never all at once: what gives tuples (X, y) or (X, y, sample_weight) whenever it is
+        iterated over, such as a list, or a function that returns such an iterator. Examples are shuffled
+        within their block.
         schedule: a name (`gpunn.schedules.SCHEDULES`) or a function from progress in [0, 1) to the factor of
         the learning rate at that step. augmentation: what the images may be shown as, anew in every epoch.
         shuffle: False leaves the examples in their order; a function is given the indices of those to train
@@ -479,6 +480,33 @@ class Network:
             for name, view in net._tensors().items():
                 view[:] = tensors[name]
         return net
+
+    @classmethod
+    def from_torch(
+        cls, module: Any, cost: str | Cost | None = None, meta: dict[str, Any] | None = None
+    ) -> Network:
+        """The same function as a PyTorch `nn.Sequential` of Linear, BatchNorm1d, activations and Dropout.
+
+        Exact, in the module's dtype, on columns. ValueError, with its place, for a layer of another kind.
+        """
+        from gpunn import convert
+
+        return convert.from_torch(module, cost, meta)
+
+    def to_torch(self) -> Any:
+        """The same function as a PyTorch `nn.Sequential`, in evaluation mode; it takes rows, and pixels that
+        are scaled by 1/255. ValueError for an activation that PyTorch has not."""
+        from gpunn import convert
+
+        return convert.to_torch(self)
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any, meta: dict[str, Any] | None = None) -> Network:
+        """The network of scikit-learn's fitted `MLPClassifier` or `MLPRegressor`, exact, in its dtype; its
+        classes are in `meta`."""
+        from gpunn import convert
+
+        return convert.from_sklearn(estimator, meta)
 
     def astype(self, dtype: DTypeLike) -> Network:
         """A copy in float32 or float64."""

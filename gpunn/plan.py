@@ -22,8 +22,6 @@ from gpunn.optimizers import Update
 from gpunn.parameters import Layout, Parameters
 from gpunn.workspace import Chunk
 
-CHUNK_BYTES = 1 << 19  # gathered together: few calls for small batches, and still in the cache
-CHUNK_STEPS = 64  # at most: more would take longer to bind and save nothing
 FORWARD_BATCH = 512  # columns at a time where there is nothing to learn
 
 Progress = Callable[[int], object]
@@ -50,9 +48,9 @@ class Stage:
     times: int
 
 
-def chunks(m: int, batch_size: int, n_in: int, itemsize: int) -> Iterator[tuple[list[int], int]]:
+def chunks(be: Backend, m: int, batch_size: int, n_in: int) -> Iterator[tuple[list[int], int]]:
     """The mini-batch sizes of each plan of an epoch of m examples, and how often it runs."""
-    steps = min(CHUNK_STEPS, max(1, CHUNK_BYTES // (batch_size * n_in * itemsize)))
+    steps = min(be.chunk_steps, max(1, be.chunk_bytes // (batch_size * n_in * be.dtype.itemsize)))
     times, rest = divmod(m, steps * batch_size)
     if times:
         yield [batch_size] * steps, times
@@ -81,7 +79,7 @@ def bind(
     """
     dropout = model.dropout if training else [0.0] * len(model.dropout)
     be, f, cost, stages = model.be, model.f, model.cost, []
-    for batches, times in chunks(m, batch_size, model.layout.sizes[0], be.dtype.itemsize):
+    for batches, times in chunks(be, m, batch_size, model.layout.sizes[0]):
         ws = Chunk(be, examples, model.layout, f[1:], cost, batches, dropout, training)
         labels = None if examples.labels is None else ws.labels
         calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels, weights=ws.weights)
@@ -102,12 +100,15 @@ def bind(
         if outputs is not None:
             calls += be.collect(ws.a, p, into=outputs)
         calls += be.advance(p, ws.m)
-        stages.append(Stage(calls, ws.m, times))
+        stages.append(Stage(be.plan(calls), ws.m, times))
     return stages
 
 
 def run(stages: Sequence[Stage], progress: Progress | None = None) -> None:
-    """Run an epoch's plans. Overflow is no warning here: it shows in the losses."""
+    """Run an epoch's plans, or launch them: a device may then be some plans behind what progress hears.
+
+    Overflow is no warning here: it shows in the losses.
+    """
     with np.errstate(all="ignore"):
         for stage in stages:
             for _ in range(stage.times):
@@ -130,8 +131,11 @@ class Round:
         etas: np.ndarray | None = None,
         key: int = 0,
         progress: Progress | None = None,
+        meanwhile: Callable[[], object] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Each example's loss (m,) and hit (m,), until the next call."""
+        """Each example's loss (m,) and hit (m,), until the next call; meanwhile(): before they are there."""
         self.be.begin(self.p, order, etas, key)
         run(self.stages, progress)
+        if meanwhile:
+            meanwhile()
         return self.be.results(self.p)

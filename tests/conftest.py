@@ -44,7 +44,7 @@ def backend(
     monkeypatch.setattr(backends, "choose", lambda device, dtype, precision=None: make(np.dtype(dtype).name))
     yield make
     for device in devices:
-        device.check_guards()
+        device.check()
 
 
 @pytest.fixture(scope="session")

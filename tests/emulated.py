@@ -1,126 +1,267 @@
 """A CUDA device without a GPU: the very same kernels.cu, compiled by the host's C++ compiler.
 
-Every thread of a launch runs, one after another (no kernel has a barrier yet). Products are NumPy's.
-New memory is poisoned with NaNs and fenced with guard words, so a read of what nobody wrote and a write
-past an end are seen. A test instrument: no device that a user can choose.
+Products are NumPy's. It punishes what a GPU would punish, or would let pass in silence: nothing that was
+launched is done before somebody waits for it; new memory is poisoned with NaNs and fenced with guard words;
+a graph is what was recorded, and names pointers, not objects. A test instrument: no device that a user can
+choose.
 """
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import re
 import shutil
 import subprocess
+import weakref
+from bisect import bisect_right, insort
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from gpunn.activations import Call
-from gpunn.backends.cuda import THREADS, Buffer
+from gpunn.backends.device import Buffer, keeping
+from gpunn.backends.kernels import KERNELS
 
 COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
-WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
-FLAGS = ["-std=c++20", "-O2", *WARNINGS, "-shared", "-fPIC", "-Wl,-Bsymbolic"]  # libc has an `advance` too
+WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-clobbered"]
+FLAGS = ["-std=c++20", "-O1", "-U_FORTIFY_SOURCE", *WARNINGS]  # which forbids a jump to another stack
+LIBRARY = ["-shared", "-fPIC", "-Wl,-Bsymbolic"]  # libc has an `advance` too
+COVERAGE = os.environ.get("GPUNN_KERNEL_COVERAGE")  # a folder: count there which lines of kernels.cu run
+HEADER = Path(__file__).with_name("emulated.hpp").read_text(encoding="utf-8")
 GUARD = 256
 GUARD_BYTE, POISON_BYTE = 0xA5, 0xFF  # the latter makes every float a NaN
+MOST_THREADS, MOST_BLOCKS, MOST_SHARED = 1024, 2**31 - 1, 48 << 10
+STUCK = 1
 
-SHIM = """
-#include <cmath>
-using namespace std;
-#define __global__
-#define __device__
-struct Dim { unsigned x; };
-static thread_local Dim blockIdx, blockDim, threadIdx;
-"""
 KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
 RUNNER = """
-extern "C" void run_{name}(unsigned grid, unsigned block, {parameters}) {{
-    blockDim.x = block;
-    for (blockIdx.x = 0; blockIdx.x < grid; ++blockIdx.x)
-        for (threadIdx.x = 0; threadIdx.x < block; ++threadIdx.x) {name}({arguments});
+extern "C" int run_{name}(unsigned grid, unsigned block, {parameters}) {{
+    return launch(grid, block, [=] {{ {name}({arguments}); }});
 }}
 """
 
 
-def runners(source: str) -> str:
-    """For every kernel, a function that runs all its threads."""
-    made = []
-    for name, parameters in KERNEL.findall(source):
+def compilable(source: str, kernels: Iterable[tuple[str, str]]) -> str:
+    """Kernels as C++, and for each a function that runs all its threads."""
+    made = [HEADER, source.replace(KERNELS, f'#line 1 "kernels.cu"\n{KERNELS}#line 1 "runners"\n')]
+    for name, parameters in kernels:
         arguments = ", ".join(re.findall(r"(\w+)\s*(?:,|$)", parameters))
         made.append(RUNNER.format(name=name, parameters=parameters, arguments=arguments))
-    return "".join(made)
+    return "\n".join(made)
+
+
+def left_in(source: str) -> list[tuple[str, str]]:
+    """(name, parameters) of the kernels that the preamble leaves in."""
+    assert COMPILER
+    command = [COMPILER, "-E", "-P", "-x", "c++", "-"]
+    done = subprocess.run(command, input=source, capture_output=True, text=True, check=True)
+    return KERNEL.findall(" ".join(done.stdout.split()))
 
 
 def _types(parameters: str, real: np.dtype[Any]) -> list[np.dtype[Any]]:
     """The NumPy types of a kernel's parameters; a buffer's is that of what it points to."""
     known = {"Index": "int64", "T": real, "double": "float64", "unsigned char": "uint8"}
-    names = (re.sub(r"const |\*|\w+\s*$", "", p).strip() for p in parameters.split(","))
+    names = (re.sub(r"const |\*|__restrict__|\w+\s*$", "", p).strip() for p in parameters.split(","))
     return [np.dtype(known[name]) for name in names]
 
 
+@dataclass(frozen=True)
+class Operation:
+    """What a launch, a copy or a product does, and which memories it names: by weak references, as the
+    GPU's pointers keep nothing alive."""
+
+    run: Callable[[], None]
+    names: tuple[weakref.ref[Any], ...]
+
+    def held(self) -> list[Any]:
+        memories = [name() for name in self.names]
+        assert all(memory is not None for memory in memories), "a pointer whose memory was freed"
+        return memories
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Memory that the device gave away, weakly; what lies around it should stay as it is."""
+
+    memory: weakref.ref[Any]
+    nbytes: int
+    fences: tuple[np.ndarray, ...]
+
+    def check(self) -> None:
+        assert all((fence == GUARD_BYTE).all() for fence in self.fences), "a write before or past a buffer"
+
+
 class EmulatedDevice:
-    """`gpunn.backends.cuda.Device` on the host."""
+    """`gpunn.backends.device.Device` on the host."""
 
     description = "emulated"
+    lent: ClassVar[list[np.ndarray]] = []  # other libraries' arrays in the device's memory
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.memories: list[np.ndarray] = []
+    def __init__(self, folder: Path, nbytes: int = 1 << 40) -> None:
+        self.folder, self.nbytes = folder, nbytes
+        self.allocations: dict[int, Allocation] = {}
+        self.starts: list[int] = []  # of them, in order
+        self.pinned_memory: list[np.ndarray] = []
+        self.recording: list[Operation] | None = None
+        self.queue: list[tuple[Operation, list[Any]]] = []  # what the stream has still to do
         self.launches: dict[str, int] = {}
+        self.complaints: list[str] = []
+        self.uploads = self.synchronisations = 0
+
+    # memory
 
     def allocate(self, nbytes: int) -> tuple[int, Any]:
-        memory = np.full(nbytes + 2 * GUARD, GUARD_BYTE, np.uint8)
-        memory[GUARD:-GUARD] = POISON_BYTE
-        self.memories.append(memory)
-        return memory.ctypes.data + GUARD, memory
+        self._refuse_capture("an allocation")
+        block = np.full(nbytes + 3 * GUARD, GUARD_BYTE, np.uint8)
+        start = 2 * GUARD - block.ctypes.data % GUARD  # aligned as cudaMalloc does
+        memory = block[start : start + nbytes]
+        memory[:] = POISON_BYTE
+        pointer = block.ctypes.data + start
+        fences = block[start - GUARD : start], block[start + nbytes :]
+        self.allocations[pointer] = Allocation(weakref.ref(memory), nbytes, fences)
+        insort(self.starts, pointer)
+        weakref.finalize(memory, self._freed, pointer)
+        return pointer, memory
 
-    def check_guards(self) -> None:
-        for memory in self.memories:
-            assert (memory[:GUARD] == GUARD_BYTE).all(), "a kernel wrote before a buffer"
-            assert (memory[-GUARD:] == GUARD_BYTE).all(), "a kernel wrote past a buffer"
+    def _freed(self, pointer: int) -> None:
+        self.starts.remove(pointer)
+        try:
+            self.allocations.pop(pointer).check()
+        except AssertionError as error:  # a finalizer's own would be lost
+            self.complaints.append(str(error))
+
+    def free_bytes(self) -> int:
+        return self.nbytes - sum(allocation.nbytes for allocation in self.allocations.values())
+
+    def pinned(self, nbytes: int) -> np.ndarray:
+        self._refuse_capture("an allocation")
+        self.pinned_memory.append(np.empty(nbytes, np.uint8))
+        return self.pinned_memory[-1]
+
+    def check(self) -> None:
+        """All that was launched, and every fence."""
+        self._synchronize()
+        for allocation in self.allocations.values():
+            allocation.check()
+        assert not self.complaints, self.complaints
+
+    def _memory(self, pointer: int, nbytes: int) -> weakref.ref[Any]:
+        """The memory that holds all of these bytes."""
+        for array in self.lent:
+            if 0 <= pointer - array.ctypes.data <= array.nbytes - nbytes:
+                return weakref.ref(array)
+        at = bisect_right(self.starts, pointer) - 1
+        assert at >= 0, "a pointer that the device never gave"
+        allocation = self.allocations[self.starts[at]]
+        assert pointer + nbytes <= self.starts[at] + allocation.nbytes, "a view past the end of its memory"
+        return allocation.memory
 
     def write(self, pointer: int, array: np.ndarray) -> None:
-        ctypes.memmove(pointer, array.ctypes.data, array.nbytes)
+        self._refuse_capture("a copy from the host")
+        assert array.flags.c_contiguous or array.flags.f_contiguous
+        self.uploads += 1
+        pinned = any(np.may_share_memory(array, memory) for memory in self.pinned_memory)
+        source = array if pinned else array.copy(order="K")  # as CUDA does with what may be paged out
+        copy = partial(ctypes.memmove, pointer, source.ctypes.data, source.nbytes)
+        self._do(Operation(keeping(copy, source), (self._memory(pointer, array.nbytes),)))
 
     def read(self, pointer: int, array: np.ndarray) -> None:
+        self._refuse_capture("a copy to the host")
+        self._memory(pointer, array.nbytes)
+        self._synchronize()
         ctypes.memmove(array.ctypes.data, pointer, array.nbytes)
 
     def copy(self, pointer: int, source: int, nbytes: int) -> None:
-        ctypes.memmove(pointer, source, nbytes)
+        names = (self._memory(pointer, nbytes), self._memory(source, nbytes))
+        self._do(Operation(partial(ctypes.memmove, pointer, source, nbytes), names))
 
-    def compile(self, source: str) -> Any:
+    # the stream
+
+    def _do(self, operation: Operation) -> None:
+        if self.recording is not None:
+            self.recording.append(operation)
+        else:  # the pool of a stream may take memory back at once, for whoever comes later in it
+            self.queue.append((operation, operation.held()))
+
+    def _synchronize(self, until: int | None = None) -> None:
+        self.synchronisations += 1
+        done, self.queue = self.queue[:until], self.queue[until:] if until is not None else []
+        with np.errstate(all="ignore"):
+            for operation, _ in done:
+                operation.run()
+
+    def mark(self) -> Call:
+        self._refuse_capture("an event")
+        reached = Operation(lambda: None, ())
+        self._do(reached)
+
+        def wait() -> None:
+            for at, (operation, _) in enumerate(self.queue):
+                if operation is reached:
+                    self._synchronize(at + 1)
+                    return
+
+        return wait
+
+    def capture(self, calls: Iterable[Call]) -> Call:
+        self._refuse_capture("a capture")
+        kept = list(calls)
+        self.recording = graph = []
+        try:
+            for call in kept:
+                call()
+        finally:
+            self.recording = None
+
+        def replay() -> None:
+            self.queue.extend([(operation, operation.held()) for operation in graph])
+
+        return keeping(replay, kept)
+
+    def _refuse_capture(self, what: str) -> None:
+        assert self.recording is None, f"{what} during capture"
+
+    # kernels and products
+
+    def compile(self, source: str) -> Callable[[str], Any]:
+        self._refuse_capture("a compilation")
         assert COMPILER
-        # only the kernels that this preamble leaves in are compiled, so only they can be run
-        left_in = subprocess.run(
-            [COMPILER, "-E", "-P", "-x", "c++", "-"],
-            input=re.sub(r"#include.*", "", source), capture_output=True, text=True, check=True,
-        ).stdout  # fmt: skip
-        code = SHIM + source + runners(" ".join(left_in.split()))
-        library = self.folder / f"{hashlib.sha256((code + str(FLAGS)).encode()).hexdigest()[:16]}.so"
+        kernels = left_in(source)
+        code = compilable(source, kernels)
+        flags = [*FLAGS, *LIBRARY, *(["--coverage"] if COVERAGE else [])]
+        name = hashlib.sha256((code + str(flags)).encode()).hexdigest()[:16]
+        library = (Path(COVERAGE) if COVERAGE else self.folder) / f"{name}.so"
         if not library.exists():
+            library.with_suffix(".cpp").write_text(code, encoding="utf-8")
             fresh = library.with_suffix(".new")
-            subprocess.run(
-                [COMPILER, *FLAGS, "-x", "c++", "-", "-o", str(fresh)], input=code, text=True, check=True
-            )
+            command = [COMPILER, *flags, str(library.with_suffix(".cpp")), "-o", str(fresh)]
+            subprocess.run(command, check=True, cwd=library.parent)
             fresh.rename(library)
         loaded = ctypes.CDLL(str(library))
+        assert loaded.shared_bytes() <= MOST_SHARED, "more shared memory than a block has"
         real = np.dtype("float64" if "typedef double T;" in source else "float32")
-        types = {name: _types(parameters, real) for name, parameters in KERNEL.findall(code)}
+        types = {name: _types(parameters, real) for name, parameters in kernels}
         return lambda name: (name, getattr(loaded, f"run_{name}"), types[name])
 
-    def launch(self, kernel: Any, threads: int, arguments: tuple[Any, ...]) -> Call:
+    def launch(self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...]) -> Call:
         name, run, types = kernel
+        assert 1 <= threads <= MOST_THREADS, f"{name}: {threads} threads in a block"
+        assert 1 <= blocks <= MOST_BLOCKS, f"{name}: {blocks} blocks"
         assert [x.dtype for x in arguments] == types, f"{name}: {[x.dtype for x in arguments]} for {types}"
-        grid = ctypes.c_uint(-(-threads // THREADS))
-        passed = [grid, ctypes.c_uint(THREADS), *(_c_argument(x) for x in arguments)]
+        passed = [ctypes.c_uint(blocks), ctypes.c_uint(threads), *(_c_argument(x) for x in arguments)]
 
-        def call(alive: tuple[Any, ...] = arguments) -> None:
+        def on_the_device() -> None:
             self.launches[name] = self.launches.get(name, 0) + 1
-            run(*passed)
+            outcome = run(*passed)
+            assert outcome != STUCK, f"{name}: a thread has left, and others wait for it at a barrier"
 
-        return call
+        return self._bound(on_the_device, [x for x in arguments if isinstance(x, Buffer)])
 
     def product(
         self,
@@ -138,13 +279,42 @@ class EmulatedDevice:
         assert left.shape[1] == right.shape[0]
         assert out.shape == (left.shape[0], right.shape[1])
 
-        def call(alive: tuple[Buffer, ...] = (alpha, a, b, beta, c)) -> None:
-            out[:] = by * (left @ right) + (keep * out if keep else 0)
+        def on_the_device() -> None:
+            out[:] = by * (rounded(left, precision) @ rounded(right, precision)) + (keep * out if keep else 0)
 
-        return call
+        return self._bound(on_the_device, [alpha, a, b, beta, c])
+
+    def layer(
+        self, alpha: Buffer, w: Buffer, a: Buffer, b: Buffer, out: Buffer, relu: bool, precision: str
+    ) -> Call | None:
+        if out.dtype == np.float64:  # kernels of our own must do it there
+            return None
+        w_, a_, b_, out_, by = (_view(x) for x in (w, a, b, out, alpha))
+
+        def on_the_device() -> None:
+            z = by * (rounded(w_, precision) @ rounded(a_, precision)) + b_.reshape(-1, 1)
+            out_[:] = np.maximum(z, 0) if relu else z
+
+        return self._bound(on_the_device, [alpha, w, a, b, out])
+
+    def _bound(self, run: Callable[[], None], buffers: list[Buffer]) -> Call:
+        names = [self._memory(x.pointer, x.size * x.dtype.itemsize) for x in buffers]
+        operation = Operation(run, tuple(names))
+        return keeping(lambda: self._do(operation), *(x.memory for x in buffers))
+
+
+def rounded(x: np.ndarray, precision: str) -> np.ndarray:
+    """float32 as a tensor core reads it: with 10 or 7 bits of its significand."""
+    if precision not in ("tf32", "bf16"):
+        return x
+    lost = {"tf32": 13, "bf16": 16}[precision]
+    bits = np.ascontiguousarray(x).view(np.uint32)
+    half = np.uint32(1 << (lost - 1))
+    return ((bits + half) >> np.uint32(lost) << np.uint32(lost)).view(np.float32).reshape(x.shape)
 
 
 def _view(buffer: Buffer) -> np.ndarray:
+    """The buffer's elements, which it does not keep alive."""
     kind = ctypes.c_double if buffer.dtype == np.float64 else ctypes.c_float
     flat = np.ctypeslib.as_array(ctypes.cast(buffer.pointer, ctypes.POINTER(kind)), (buffer.size,))
     return flat.reshape(buffer.shape, order="F")

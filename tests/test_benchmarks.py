@@ -5,19 +5,23 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import emulated
 import numpy as np
 import pytest
 from rich.console import Console
 
 from benchmarks import __main__ as command
-from benchmarks import charts, contestants, machine, measure, report, worker
+from benchmarks import charts, contestants, gpu_check, machine, measure, report, worker
+from benchmarks.contestants import gpu_floor
 from benchmarks.contestants.base import Contestant, Skipped, library
 from benchmarks.contestants.floor import Floor, products
 from benchmarks.nets import DEEP, MIDDLE, NETS, SMALL, Data, Net, Problem, load, noise
+from gpunn.backends.cuda import Cuda
 from gpunn.datasets import DataUnavailable
 
 DATA = noise(300, 50)
@@ -98,12 +102,95 @@ def test_floor_multiplies_in_place() -> None:
     assert len(products(DEEP.sizes, 1)) == 3 * 6 - 1
 
 
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> Iterator[Cuda]:
+    """An emulated one, where the contestants look for it."""
+    if not emulated.COMPILER:
+        pytest.skip("no C++ compiler for the emulated device")
+    be = Cuda(emulated.EmulatedDevice(pytestconfig.cache.mkdir("emulated")))
+    monkeypatch.setattr("gpunn.backends.choose", lambda *_: be)
+    for place in ("gpu_floor", "ours"):
+        monkeypatch.setattr(f"benchmarks.contestants.{place}.explain_cuda", str)
+    monkeypatch.setattr(gpu_floor, "LARGE", 64)
+    monkeypatch.setattr(gpu_floor, "COPIED", 1 << 16)
+    yield be
+    be.device.check()  # type: ignore[attr-defined]
+
+
+def test_kernels_of_a_step(gpu: Cuda) -> None:
+    """784-30-10: five products; two activations, f′ of one, the output error, and two bias gradients."""
+    assert gpu_floor.kernels(gpu, SMALL) == 5 + 2 + 1 + 1 + 2
+    assert (
+        gpu_floor.kernels(gpu, replace(MIDDLE, batch_size=8)) == 5 + 1 + 1 + 1 + 2
+    )  # ReLU is in the product
+
+
+def test_gpu_floor_is_the_highest_of_three(gpu: Cuda) -> None:
+    floor: Any = build("CUDA floor tf32", replace(MIDDLE, batch_size=10))
+    facts = floor.facts
+    assert facts["flop"] == sum(product.flops for product in products(MIDDLE.sizes, 10))
+    assert facts["flop_per_second"] > 0 < facts["bytes_per_second"]
+    assert facts["seconds"]["kernels"] == facts["kernels"] * 1.3e-6
+    assert floor.seconds(300, 2) == pytest.approx(60 * max(facts["seconds"].values()))
+    assert json.dumps(facts)
+
+
+def test_gpunn_on_a_gpu_learns_the_same(gpu: Cuda) -> None:
+    net = replace(SMALL, batch_size=32)
+    ours, theirs = build("gpunn CUDA", net), build("textbook loop", net)
+    for contestant in (ours, theirs):
+        contestant.seconds(32, 1)
+    np.testing.assert_allclose(ours.weights()[0][0], theirs.weights()[0][0], rtol=0, atol=1e-5)
+
+
+def test_every_contestant_stands_on_a_floor() -> None:
+    for name in contestants.CONTESTANTS:
+        assert contestants.floor_of(name) in contestants.CONTESTANTS
+    assert (
+        contestants.floor_of("CUDA floor bf16")
+        == contestants.floor_of("gpunn CUDA bf16")
+        == "CUDA floor bf16"
+    )
+    assert contestants.floor_of("torch.compile CUDA") == "CUDA floor"
+
+
+# what a GPU is held to
+
+
+def test_trajectories_are_compared(gpu: Cuda, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nets = [replace(SMALL, sizes=(784, 8, 10)), replace(MIDDLE, sizes=(784, 8, 10), batch_size=50)]
+    dots = Data("dots", DATA.X[:, :100], DATA.labels[:100], DATA.X_test, DATA.labels_test)
+    assert gpu_check.compare("cuda", tmp_path, nets, dots)
+    (path,) = tmp_path.glob("*-trajectories.json")
+    kept = json.loads(path.read_text("utf-8"))
+    assert [row["net"] for row in kept["nets"]] == [net.title for net in nets]
+    assert all(row["holds"] and row["theta_apart_after_an_epoch"] < 1e-3 for row in kept["nets"])
+    assert {"date", "machine", "at_most", "data", "device"} <= set(kept)
+    assert str(path) in capsys.readouterr().out
+
+
+def test_trajectories_that_part_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(net: Net, data: Data, device: str) -> tuple[np.ndarray, float]:
+        return np.full(3, 1.0 if device == "cpu" else 1.002), 0.9
+
+    monkeypatch.setattr(gpu_check, "trained", trained)
+    row = gpu_check.compared(SMALL, DATA, "cuda")
+    assert row["theta_apart_after_an_epoch"] == pytest.approx(2e-3)
+    assert not row["holds"]
+
+
+def test_the_fit_that_a_sanitizer_watches(capsys: pytest.CaptureFixture[str]) -> None:
+    gpu_check.main(["fit", "--device", "cpu"])
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
 # who cannot take part
 
 
-@pytest.mark.parametrize("name", ["gpunn CUDA", "gpunn CUDA tf32"])
+@pytest.mark.parametrize("name", ["gpunn CUDA", "gpunn CUDA tf32", "CUDA floor"])
 def test_missing_cuda_is_said_and_not_numbered(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.contestants.ours.explain_cuda", lambda: "the driver is asleep")
+    for place in ("gpu_floor", "ours"):
+        monkeypatch.setattr(f"benchmarks.contestants.{place}.explain_cuda", lambda: "the driver is asleep")
     with pytest.raises(Skipped, match="no CUDA device: the driver is asleep"):
         contestants.CONTESTANTS[name](Problem(SMALL, DATA))
 
@@ -201,6 +288,26 @@ def test_ratios_are_taken_round_by_round() -> None:
 def test_options_choose() -> None:
     effort = command.choose(command.parse(["--quick", "--nets", "784-30", "--only", "gpunn", "floor"]))
     assert [net.name for net in effort.nets] == ["784-30-10"]
-    assert effort.names == ["GEMM floor", "gpunn CPU", "gpunn CUDA", "gpunn CUDA tf32"]
+    expected = [["CUDA floor" + suffix, "gpunn CUDA" + suffix] for suffix in ("", " tf32", " bf16")]
+    assert effort.names == ["GEMM floor", "gpunn CPU", *(name for names in expected for name in names)]
+    assert effort.taking_part(SMALL) == ["GEMM floor", "gpunn CPU", *expected[0]]
+    assert effort.taking_part(DEEP) == ["GEMM floor", "gpunn CPU", *expected[1], *expected[2]]
     with pytest.raises(SystemExit):
         command.choose(command.parse(["--only", "abacus"]))
+
+
+def test_estimators_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    estimators = pytest.importorskip("benchmarks.estimators")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(estimators, "SETS", ("iris",))
+        patch.setattr(estimators, "ROWS", (1_000,))
+        results = estimators.measure(estimators.Effort(seeds=2, rounds=1), lambda what: None)
+    (quality,), (speed,) = results["quality"], results["speed"]
+    assert quality["difference"]["gpunn"]["mean"] == pytest.approx(0, abs=0.03)
+    assert speed["rows"] == 1_000 and len(speed["fit"]["gpunn float32"]) == 1
+    estimators.show(results, Console())
+    assert "iris" in capsys.readouterr().out
+    speed["faster"]["fit"]["gpunn"] = 2.0
+    assert estimators.holds(results)
+    quality["difference"]["gpunn"] |= estimators.paired([0.9, 0.91], [0.95, 0.96])
+    assert not quality["difference"]["gpunn"]["within_noise"] and not estimators.holds(results)

@@ -508,7 +508,7 @@ def test_version(gpunn_):
 
 def test_help_at_every_level(gpunn_):
     assert gpunn_() == gpunn_("--help")
-    for command in ([], ["train"], ["evaluate"], ["predict"], ["info"]):
+    for command in ([], ["train"], ["evaluate"], ["predict"], ["export"], ["demo"], ["info"]):
         code, out, err = gpunn_(*command, "--help")
         assert (code, err) == (0, "")
         assert "Usage: gpunn" in out

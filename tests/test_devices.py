@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,7 +12,7 @@ import pytest
 
 import gpunn
 from gpunn import backends
-from gpunn.backends import BackendError, Host, cuda
+from gpunn.backends import BackendError, Host
 
 NO_CUDA = pytest.mark.skipif(not backends.explain_cuda(), reason="this machine has a CUDA device")
 
@@ -53,38 +54,16 @@ def test_without_cupy() -> None:
         "print(backends.explain_cuda(), backends.cuda_devices())"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout == "cupy is not installed []\n"
+    assert done.stdout.startswith("cupy is not installed: pip install")
+    assert done.stdout.endswith(" []\n")
 
 
 @pytest.mark.skipif(find_spec("cupy") is None, reason="cupy is not installed")
 @NO_CUDA
 def test_cupy_on_a_machine_without_a_driver() -> None:
     """The real wheel, and the reason that it gives."""
-    assert "cuda" in backends.explain_cuda().lower()
+    assert re.match(
+        "no NVIDIA driver|no CUDA device answers|the NVIDIA driver knows", backends.explain_cuda()
+    )
     assert "\n" not in backends.explain_cuda()
     assert backends.cuda_devices() == []
-
-
-def test_a_failing_trial_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Runtime:
-        @staticmethod
-        def getDeviceCount() -> int:
-            return 1
-
-    class Fake:
-        class cuda:
-            runtime = Runtime
-
-    def broken(index: int) -> None:
-        raise RuntimeError("CUDA_ERROR_UNKNOWN:\n  something\n  long")
-
-    monkeypatch.setitem(sys.modules, "cupy", Fake)
-    monkeypatch.setattr(cuda, "find_spec", lambda name: object())
-    monkeypatch.setattr(cuda, "CupyDevice", broken)
-    cuda.explain.cache_clear()
-    try:
-        failed = "CUDA device 0 failed its trial: CUDA_ERROR_UNKNOWN: something long"
-        assert cuda.explain(0) == failed
-        assert cuda.explain(1) == "there is no CUDA device 1: this machine has 1"
-    finally:
-        cuda.explain.cache_clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import time
@@ -26,16 +27,19 @@ ROWS = [
     {"costs", "modelfile", "progress"},
     {"callbacks"},
     {"backends.base"},
-    {"inputs"},
-    {"backends.host_images", "backends.host_vectors", "backends.cuda", "optimizers", "stopping"},
-    {"backends.host"},
+    {"inputs", "backends.device", "backends.kernels", "backends.host_images", "backends.host_vectors"},
+    {"backends.host", "backends.cublaslt", "backends.cuda_storage", "optimizers", "stopping"},
+    {"backends.cuda_vectors", "backends.cuda_stream"},
+    {"backends.cuda"},
+    {"backends.cupy_device"},
+    {"backends.diagnosis"},
     {"backends", "workspace", "checkpoint"},
     {"backprop"},
     {"plan"},
     {"lessons"},
     {"trainer"},
     {"network"},
-    {"checks", "statistics", "datasets", "fullbatch"},
+    {"checks", "statistics", "datasets", "convert", "demo", "export", "fullbatch"},
     {"estimators.settings", "estimators.course", "estimators.rows"},
     {"estimators.judging"},
     {"estimators.solvers"},
@@ -71,8 +75,8 @@ def test_imports_point_down() -> None:
 
 def test_only_the_cuda_backend_imports_cupy_and_only_when_asked() -> None:
     for path in PACKAGE.rglob("*.py"):
-        if "import cupy" in path.read_text(encoding="utf-8"):
-            assert path.name == "cuda.py"
+        if re.search(r"import (cupy|nvmath)\b|from (cupy|nvmath)", path.read_text(encoding="utf-8")):
+            assert path.name in ("cupy_device.py", "cublaslt.py", "diagnosis.py")
     code = (
         "import sys, gpunn; sys.exit(sum(m in sys.modules for m in ('cupy', 'sklearn', 'matplotlib', 'PIL')))"
     )

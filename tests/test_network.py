@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 import gpunn
 from gpunn import Dense, Network
 from gpunn.backends import Host
+from gpunn.backends.cuda import Cuda
 from gpunn.inputs import check_X
 
 RNG = np.random.default_rng(0)
@@ -197,7 +198,8 @@ class TestLearning:
     def test_many_chunks_and_a_tail(self, backend: MakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
         whole, parts = small(), small()
         whole.fit(X, Y, epochs=2, batch_size=3)
-        monkeypatch.setattr("gpunn.plan.CHUNK_BYTES", 300)
+        for kind in (Host, Cuda):
+            monkeypatch.setattr(kind, "chunk_bytes", 300)
         parts.fit(X, Y, epochs=2, batch_size=3)
         assert np.array_equal(whole.weights[0], parts.weights[0])
 

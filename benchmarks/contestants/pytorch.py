@@ -53,7 +53,8 @@ class PyTorch:
         torch = self.torch = library("torch")
         if device == "cuda" and not torch.cuda.is_available():
             raise Skipped("no CUDA device: torch.cuda.is_available() is False")
-        torch.set_float32_matmul_precision(precision)
+        autocast = precision == "bfloat16"  # float32 weights, and products in bf16
+        torch.set_float32_matmul_precision("highest" if autocast else precision)
         torch.manual_seed(problem.seed)
         net, self.data, self.device = problem.net, problem.data, device
         self.batch_size = net.batch_size
@@ -69,7 +70,8 @@ class PyTorch:
         of_outputs = cost(torch, net)
 
         def loss(x: Any, labels: Any) -> Any:
-            return of_outputs(self.model(x), labels)
+            with torch.autocast(device, torch.bfloat16, enabled=autocast):
+                return of_outputs(self.model(x), labels)
 
         mode = "reduce-overhead" if device == "cuda" else "default"
         self.loss = torch.compile(loss, mode=mode) if compiled else loss

@@ -4,149 +4,107 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import machine
-from benchmarks.reproductions.catalogue import REPRODUCTIONS
-from benchmarks.reproductions.common import Reproduction
+from benchmarks.reproductions import report
+from benchmarks.reproductions.catalogue import REPRODUCTIONS, named
+from benchmarks.reproductions.common import Reproduction, Say, silent
+from benchmarks.reproductions.report import Outcome
 from gpunn.datasets import DataUnavailable
-from gpunn.names import look_up
 
 RESULTS = Path(__file__).parent.parent / "results"
-COLOURS = {"passes": "green", "fails": "bold red", "skipped": "yellow"}
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What running a reproduction came to; `measured` says why where it is skipped or broke."""
-
-    reproduction: Reproduction
-    result: str  # passes, fails or skipped
-    measured: str
-    seconds: float
-    figures: tuple[Path, ...] = ()
-
-
-def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Reproduction]]:
-    """The command line, and what it chooses; exit 2 for a name that is none."""
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         "python -m benchmarks.reproductions", description="Measure published claims with gpunn."
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"only these, long or not: {', '.join(REPRODUCTIONS)}"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"only these, or all whose names begin so: {', '.join(REPRODUCTIONS)}",
     )
-    parser.add_argument("--full", action="store_true", help="without names: the long ones too")
+    parser.add_argument(
+        "--full", action="store_true", help="the long ones too; one that is named in full runs anyhow"
+    )
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON and the pictures")
-    options = parser.parse_args(arguments)
-    try:
-        chosen = [look_up(REPRODUCTIONS, name, "reproduction") for name in dict.fromkeys(options.names)]
-    except ValueError as error:
-        parser.error(str(error))
-    short = [one for one in REPRODUCTIONS.values() if options.full or not one.long]
-    return options, chosen or short
+    parser.add_argument("--table", action="store_true", help="only print the README's table of what is there")
+    return parser.parse_args(arguments)
 
 
-def run(reproduction: Reproduction, folder: Path | None) -> Outcome:
+def choose(names: Sequence[str], full: bool) -> list[Reproduction]:
+    """What the names stand for, all for none. ValueError for a name that is none."""
+    found = [one for name in names for one in named(name, REPRODUCTIONS)] or list(REPRODUCTIONS.values())
+    chosen = {one.claim.name: one for one in found if full or not one.long or one.claim.name in names}
+    return list(chosen.values())
+
+
+def run(reproduction: Reproduction, folder: Path | None, say: Say = silent) -> Outcome:
     """Measure one; what it lacks or how it broke is told, and the others go on."""
     start = time.perf_counter()
     try:
-        found = reproduction.measure(folder)
-        result, measured, figures = "passes" if found.passed else "fails", found.measured, found.figures
+        found = reproduction.measure(folder, say)
     except DataUnavailable as reason:
-        result, measured, figures = "skipped", str(reason), ()
+        return Outcome(reproduction, "skipped", str(reason), time.perf_counter() - start, {})
     except Exception as error:
-        result, measured, figures = "fails", f"{type(error).__name__}: {error}", ()
-    return Outcome(reproduction, result, measured, time.perf_counter() - start, figures)
+        broken = f"{type(error).__name__}: {error}"
+        return Outcome(reproduction, "FAILS", broken, time.perf_counter() - start, {})
+    seconds, result = time.perf_counter() - start, "passes" if found.passed else "FAILS"
+    return Outcome(reproduction, result, found.measured, seconds, found.runs, found.figures)
 
 
-def tell(outcome: Outcome, console: Console) -> None:
-    """Print one in full."""
-    claim, colour = outcome.reproduction.claim, COLOURS[outcome.result]
-    console.print(
-        f"[bold]{claim.name}[/] [{colour}]{outcome.result}[/] in {outcome.seconds:.1f} s\n"
-        f"  claim     {escape(claim.text)}\n  source    {escape(claim.source)}\n"
-        f"  measured  {escape(outcome.measured)}\n",
-        soft_wrap=True,
-    )
-
-
-def table(outcomes: Sequence[Outcome]) -> Table:
-    """All of them, a line each."""
-    rows = Table(title="Published claims, measured", title_justify="left")
-    for column in ("reproduction", "result", "seconds", "measured"):
-        rows.add_column(
-            column, justify="right" if column == "seconds" else "left", no_wrap=column != "measured"
-        )
-    for outcome in outcomes:
-        result = f"[{COLOURS[outcome.result]}]{outcome.result}[/]"
-        rows.add_row(
-            outcome.reproduction.claim.name, result, f"{outcome.seconds:.1f}", escape(outcome.measured)
-        )
-    counts = [sum(outcome.result == result for outcome in outcomes) for result in COLOURS]
-    rows.caption = ", ".join(f"{n} {result}" for n, result in zip(counts, COLOURS, strict=True))
-    return rows
-
-
-def record(outcome: Outcome, folder: Path) -> dict[str, Any]:
-    """One as JSON, with when and on what it was measured."""
-    claim = outcome.reproduction.claim
-    return {
-        "name": claim.name,
-        "claim": claim.text,
-        "source": claim.source,
-        "measured": outcome.measured,
-        "result": outcome.result,
-        "seconds": round(outcome.seconds, 1),
-        "figures": [path.relative_to(folder).as_posix() for path in outcome.figures],
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "cpu": machine.cpu_model(),
-        "cores": machine.cores(),
-    }
-
-
-def write(outcomes: Sequence[Outcome], folder: Path) -> Path:
-    """Write them as JSON; what the file knows of others that were not run now stays in it."""
-    path = folder / "reproductions.json"
-    known = json.loads(path.read_text(encoding="utf-8"))["reproductions"] if path.is_file() else []
-    entries = {entry["name"]: entry for entry in known}
-    entries |= {outcome.reproduction.claim.name: record(outcome, folder) for outcome in outcomes}
-    results = {
-        "versions": machine.versions(),
-        "reproductions": [entries[name] for name in REPRODUCTIONS if name in entries],
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return path
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write; 1 if any claim fails."""
-    options, chosen = parse(arguments)
-    pictures: Path | None = options.output / "reproductions"
+def run_all(chosen: Sequence[Reproduction], output: Path, console: Console) -> list[Outcome]:
+    """Measure, print and write one after the other, so that what is measured is kept whatever comes."""
+    pictures: Path | None = output / "reproductions"
     if not importlib.util.find_spec("matplotlib"):
         print("no pictures: matplotlib is not installed", file=sys.stderr)
         pictures = None
-    console = Console(highlight=False)
-    outcomes = []
-    for reproduction in chosen:
-        with console.status(f"{reproduction.claim.name} …"):
-            outcomes.append(run(reproduction, pictures))
-        tell(outcomes[-1], console)
-    console.print(table(outcomes))
+    outcomes: list[Outcome] = []
+    columns = TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=len(chosen))
+        for one in chosen:
+            name = one.claim.name
+
+            def say(what: str, name: str = name) -> None:
+                progress.update(task, description=f"{name}: {what}")
+
+            progress.update(task, description=name)
+            outcomes.append(run(one, pictures, say))
+            report.tell(outcomes[-1], console)
+            report.write(outcomes[-1:], list(REPRODUCTIONS), output)
+            progress.advance(task)
+    return outcomes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write; 1 if any claim fails, 2 for a name that is none."""
+    options, console = parse(arguments), Console(highlight=False)
+    if options.table:
+        print(report.markdown(options.output))
+        return 0
+    try:
+        chosen = choose(options.names, options.full)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if not chosen:
+        print(f"{', '.join(options.names)}: these are long, and run with --full", file=sys.stderr)
+        return 2
+    outcomes = run_all(chosen, options.output, console)
+    console.print(report.table(outcomes))
     drawn = [str(path) for outcome in outcomes for path in outcome.figures]
-    console.print("wrote " + ", ".join([str(write(outcomes, options.output)), *drawn]), soft_wrap=True)
-    return int(any(outcome.result == "fails" for outcome in outcomes))
+    written = [str(options.output / "reproductions.json"), *drawn]
+    console.print("wrote " + ", ".join(written), soft_wrap=True)
+    return int(any(outcome.result == "FAILS" for outcome in outcomes))
 
 
 if __name__ == "__main__":

@@ -9,25 +9,38 @@ from pathlib import Path
 import numpy as np
 
 import gpunn
-from benchmarks.reproductions.common import Claim, Finding, Reproduction, dense, farthest, mnist, parameters
+from benchmarks.reproductions.common import (
+    Claim,
+    Finding,
+    Reproduction,
+    Say,
+    dense,
+    farthest,
+    mnist,
+    parameters,
+    silent,
+)
 from gpunn.reference import Textbook
 
-CLAIM = Claim(
-    "matrix-form",
-    "Back-propagation over a whole mini-batch as matrices gives the same weights as the loop over its "
-    "examples, and is about a factor of two faster on MNIST.",
-    "Nielsen, Neural Networks and Deep Learning, chapter 2, 'Fully matrix-based approach'",
-)
 SUBSET, BATCH, ETA, REPEATS = 2_000, 10, 3.0, 3
+CLAIM = Claim(
+    "nielsen-matrix-form",
+    "Back-propagation over a whole mini-batch as matrices gives the same weights as the loop over its "
+    "examples, about a factor of two faster.",
+    "Nielsen, Neural Networks and Deep Learning, chapter 2, the fully matrix-based approach",
+    "the weights agree to 1e-10 after an epoch, and the factor is at least 2",
+    {"sizes": [784, 30, 10], "examples": SUBSET, "batch": BATCH, "eta": ETA, "repeats": REPEATS},
+)
 
 
-def measure(folder: Path | None = None) -> Finding:
+def measure(folder: Path | None = None, say: Say = silent) -> Finding:
     """An epoch of 784-30-10 in float64 over a subset of MNIST, both ways, from the same first weights."""
     data = mnist()
     X, labels = data.train.X[:, :SUBSET] / 255, data.train.y[:SUBSET]
     seconds: list[tuple[float, float]] = []
     difference = 0.0
     for seed in range(REPEATS):
+        say(f"epoch {seed + 1} of {REPEATS}")
         apart, book, ours = epoch(X, labels, seed)
         difference = max(difference, apart)
         seconds.append((book, ours))
@@ -36,7 +49,8 @@ def measure(folder: Path | None = None) -> Finding:
         f"weights differ by at most {difference:.0e} after an epoch of {SUBSET:,} examples; "
         f"{book:.2f} s by example, {ours:.3f} s as matrices: a factor of {book / ours:.0f}"
     )
-    return CLAIM.finding(measured, difference < 1e-10 and book / ours >= 2)
+    runs = {"seconds by example, as matrices": [[round(s, 4) for s in pair] for pair in seconds]}
+    return Finding(measured, difference < 1e-10 and book / ours >= 2, runs)
 
 
 def epoch(X: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, float, float]:

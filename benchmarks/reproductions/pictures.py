@@ -11,11 +11,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.charts import GRID, INK, SOFT, STYLE
-from benchmarks.reproductions.capacity import Fit
+from benchmarks.reproductions.capacity import Fit, Points
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 COLOURS = (ORANGE, GREEN, PURPLE, BLUE)
-WIDTHS = (1.8, 7, 1.8, 1.8)  # the second line lies under the third
+WIDTHS = {"without": (1.8, 7, 1.8, 1.8), "with": (11, 7.5, 4.5, 1.6)}  # of lines that lie one on another
 DIVERGING = "RdBu"  # red below zero, blue above: told apart without green, too
 TITLES = {"fontsize": 13, "fontweight": "bold", "x": 0.01, "ha": "left"}
 
@@ -28,9 +28,9 @@ def figure(width: float, height: float, title: str, note: str) -> Figure:
     return drawn
 
 
-def save(drawn: Figure, path: Path) -> Path:
+def save(drawn: Figure, path: Path, dpi: int = 120) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    drawn.savefig(path, dpi=140)
+    drawn.savefig(path, dpi=dpi)
     return path
 
 
@@ -55,7 +55,7 @@ def noise(images: np.ndarray, outputs: np.ndarray, path: Path) -> Path:
     """Images of noise (784, k) above the network's ten outputs for each (10, k)."""
     with mpl.rc_context(STYLE):
         note = "Uniform random pixels, and the outputs of 784-16-16-10 trained on MNIST alone"
-        drawn = figure(9, 4.6, "It names a digit where there is none", note)
+        drawn = figure(9, 4.6, "Noise, and what the network answers", note)
         axes = drawn.subplots(2, images.shape[1], height_ratios=(1.5, 1))
         for ax, image in zip(axes[0], images.T, strict=True):
             ax.imshow(image.reshape(28, 28), cmap="gray", vmin=0, vmax=255)
@@ -74,17 +74,15 @@ def noise(images: np.ndarray, outputs: np.ndarray, path: Path) -> Path:
 
 
 def regions(
-    data: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    data: Mapping[str, Points],
     fits: Mapping[str, Mapping[str, Fit]],
     reach: float,
     path: Path,
 ) -> Path:
     """A row of decision regions for each point set, a column for each network."""
     with mpl.rc_context(STYLE):
-        note = (
-            "2-n-1 networks; below each: training accuracy, and the boundary's length in sides of the square"
-        )
-        drawn = figure(14, 5.6, "More units fit more, more L2 smooths", note)
+        note = "2-n-2 networks; below each: training accuracy, mean length of the output's contours in sides"
+        drawn = figure(14, 5.6, "Decision regions by hidden units and L2", note)
         columns = len(next(iter(fits.values())))
         for axes, (name, found) in zip(drawn.subplots(len(data), columns), fits.items(), strict=True):
             X, second = data[name]
@@ -94,7 +92,7 @@ def regions(
                     ax.set_title(title, loc="center", fontsize=10, pad=4)
                 ax.set_xlabel(f"{fit.accuracy:.1%}, {fit.length:.2f}", fontsize=9, color=SOFT)
             axes[0].set_ylabel(name, fontsize=10, fontweight="bold")
-        return save(drawn, path)
+        return save(drawn, path, dpi=90)
 
 
 def region(ax: Any, X: np.ndarray, second: np.ndarray, fit: Fit, reach: float) -> None:
@@ -110,26 +108,22 @@ def region(ax: Any, X: np.ndarray, second: np.ndarray, fit: Fit, reach: float) -
     bare(ax)
 
 
-def deviations(found: Mapping[tuple[str, str], Sequence[float]], path: Path) -> Path:
+def deviations(found: Mapping[tuple[str, str], Sequence[float]], normed: str, path: Path) -> Path:
     """Lines of the activations' standard deviation by layer: a panel for each activation function."""
     with mpl.rc_context(STYLE):
         note = "Ten layers of 500 units, 1,000 inputs of N(0, 1), before any training; logarithmic scale"
-        drawn = figure(10, 4.6, "Standard deviation of the activations by layer", note)
+        title = f"Standard deviation of the activations by layer, {normed} batch normalisation"
+        drawn = figure(10, 4.6, title, note)
         axes = drawn.subplots(1, 2, sharey=True)
         for ax, f in zip(axes, ("tanh", "relu"), strict=True):
             lines = {name: by_depth for (g, name), by_depth in found.items() if g == f}
-            for (name, by_depth), colour, width in zip(lines.items(), COLOURS, WIDTHS, strict=True):
-                depths = range(1, len(by_depth) + 1)
+            for (name, by_depth), colour, width in zip(lines.items(), COLOURS, WIDTHS[normed], strict=True):
+                depths, marker = range(1, len(by_depth) + 1), "o" if width < 2 else ""
                 ax.plot(
-                    depths,
-                    by_depth,
-                    color=colour,
-                    linewidth=width,
-                    marker="o",
-                    markersize=5,
-                    label=name,
+                    depths, by_depth, color=colour, linewidth=width, marker=marker, markersize=5, label=name
                 )
             ax.set_yscale("log")
+            ax.set_ylim(1e-9, 3)
             ax.set_xticks(range(1, 11))
             ax.set_xlabel("layer", color=SOFT)
             ax.set_title("ReLU" if f == "relu" else f)

@@ -35,9 +35,9 @@ def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None
         index = int(named[2] or 0)
         reason = explain_cuda(index)
         if not reason:
-            from gpunn.backends.cuda import Cuda, CupyDevice
+            from gpunn.backends import cupy_device
 
-            return Cuda(CupyDevice(index), precision)
+            return cupy_device.backend(index, precision)
         if named[1] == "cuda":
             raise BackendError(f"no CUDA device: {reason}")
     if precision in CUDA_PRECISIONS:
@@ -47,13 +47,13 @@ def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None
 
 def explain_cuda(index: int = 0) -> str:
     """Why that CUDA device cannot be used, in one line; empty if it works."""
-    from gpunn.backends import cuda
+    from gpunn.backends import diagnosis
 
-    return cuda.explain(index)
+    return diagnosis.explain(index)
 
 
 def cuda_devices() -> list[str]:
     """The CUDA devices that work, by name."""
-    from gpunn.backends import cuda
+    from gpunn.backends import diagnosis
 
-    return cuda.devices()
+    return diagnosis.devices()

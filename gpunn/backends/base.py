@@ -69,6 +69,12 @@ class Backend(Protocol):
     name: str
     description: str
     dtype: np.dtype[Any]
+    chunk_bytes: int  # of inputs that are best gathered together,
+    chunk_steps: int  # in so many mini-batches at most
+    runs_ahead: bool  # a plan that was run may still be at work
+
+    def plan(self, calls: Calls) -> Calls:
+        """What runs these bound calls, in the way that is quickest to run again and again."""
 
     # storage
     def upload(self, array: np.ndarray) -> Any: ...
@@ -145,6 +151,9 @@ class Backend(Protocol):
 
     def distort(self, augmentation: Augmentation, x: Any, p: Pass) -> Calls:
         """x (n_0, m) ← what the pass shows of these images, in place."""
+
+    def feed(self, theta: Parameters, layer: int, f: Activation, a: Any, *, z: Any, out: Any) -> Calls:
+        """z = w a + b, and the next layer's a = f(z), which may overwrite it."""
 
     def affine(self, theta: Parameters, layer: int, a: Any, *, out: Any) -> Calls:
         """z = w a + b."""

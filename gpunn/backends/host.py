@@ -21,7 +21,7 @@ from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, Exampl
 from gpunn.backends.host_images import distort
 from gpunn.backends.host_vectors import Vectors
 from gpunn.costs import Cost
-from gpunn.inputs import is_sparse
+from gpunn.inputs import dense, is_sparse
 from gpunn.parameters import Layout, Parameters
 from gpunn.rates import Scalar
 
@@ -54,12 +54,18 @@ class Host(Vectors):
     """NumPy and SciPy on the CPU, in float32 or float64. why: the reason that it is the CPU, if any."""
 
     name = "cpu"
+    chunk_bytes = 1 << 19  # few calls for small batches, and still in the cache
+    chunk_steps = 64  # more would take longer to bind and save nothing
+    runs_ahead = False
 
     def __init__(self, dtype: str = "float32", why: str = "") -> None:
         super().__init__(dtype)
         self.description = f"cpu ({why})" if why else "cpu"
         self._gemm = blas.sgemm if self.dtype == np.float32 else blas.dgemm
         self._scratches: dict[tuple[int, ...], Array] = {}
+
+    def plan(self, calls: Calls) -> Calls:
+        return calls
 
     # storage
 
@@ -112,7 +118,9 @@ class Host(Vectors):
         smoothing: float = 0.0,
         weights: Array | None = None,
     ) -> Examples:
-        return Examples(X if is_sparse(X) else np.asfortranarray(X), labels, targets, smoothing, weights)
+        return Examples(
+            X if is_sparse(X) else np.asfortranarray(dense(X)), labels, targets, smoothing, weights
+        )
 
     def refill(
         self,
@@ -191,6 +199,11 @@ class Host(Vectors):
 
     def distort(self, augmentation: Augmentation, x: Columns, p: Pass) -> Calls:
         return distort(augmentation, x.ones[:-1], p, self._gemm)
+
+    def feed(
+        self, theta: Parameters, layer: int, f: Activation, a: Columns, *, z: Array, out: Columns
+    ) -> Calls:
+        return [*self.affine(theta, layer, a, out=z), *self.activate(f, z, out=out)]
 
     def affine(self, theta: Parameters, layer: int, a: Columns, *, out: Array) -> Calls:
         return self._product(float(a.scale), theta.wb[layer], a.ones, 0.0, out)

@@ -1,35 +1,73 @@
-// The CUDA backend's kernels: one small kernel a verb, one thread an element or a column.
+// The CUDA backend's kernels: one small kernel a verb.
 //
 // Compiled with a preamble that defines T (float or double), TINY (its smallest normal number) and, for
-// the elementwise modules, the C spellings of one activation or cost: F(z), F_PRIME(a, z), LOSS(a, y, z),
-// COST_GRADIENT(a, y). Matrices are column-major, an example a column; m columns of n rows, no padding.
-// Every kernel takes its number of threads' worth of work first and ignores the threads beyond it.
-// No atomics: what a kernel computes does not depend on the order of its threads.
+// the elementwise modules, the C spellings of one activation and perhaps one cost: F(z), F_PRIME(a, z),
+// LOSS(a, y, z), COST_GRADIENT(a, y). Matrices are column-major, an example a column; m columns of n rows, no
+// padding. A kernel has a thread an element, a warp a column, or a block for ROWS rows.
+// No atomics: every sum is taken in an order that depends on its length alone, so two runs are alike to the
+// bit.
 
 typedef long long Index;
+
+#define ROWS 8  // of a matrix, for a block: 32 bytes of a column, the least that is read at once
+#define LANES 32  // threads in a warp
+#define MOST_THREADS 1024  // in a block
 
 #define FOR_EACH(i, count)                                                \
     const Index i = (Index)blockIdx.x * blockDim.x + threadIdx.x;         \
     if (i >= count) return;
 
-#if defined(F)  // ---------------------------------------------------------------- one activation
+#define FOR_COLUMN(j, lane, m)                                                      \
+    const Index j = ((Index)blockIdx.x * blockDim.x + threadIdx.x) / LANES;         \
+    const int lane = threadIdx.x % LANES;                                           \
+    if (j >= m) return;
 
-// a = f(z)
-extern "C" __global__ void activate(Index count, const T* zs, T* as) {
-    FOR_EACH(i, count)
-    const T z = zs[i];
-    as[i] = F(z);
+// the thread's row i, and its share of the columns: first, first + strips, …; no thread leaves early, since
+// block_sum needs them all
+#define FOR_ROW(i, first, strips)                                           \
+    const Index i = (Index)blockIdx.x * ROWS + threadIdx.x % ROWS;          \
+    const Index first = threadIdx.x / ROWS, strips = blockDim.x / ROWS;
+
+// i / n and i % n; in 32 bits, where they fit, they are several times faster
+static __device__ Index quotient(Index i, Index n) {
+    return (i | n) >> 32 ? i / n : (Index)((unsigned)i / (unsigned)n);
 }
 
-// delta = delta f'(z)
-extern "C" __global__ void times_derivative(Index count, T* delta, const T* as, const T* zs) {
-    FOR_EACH(i, count)
-    const T a = as[i], z = zs[i];
-    (void)a, (void)z;
-    delta[i] *= F_PRIME(a, z);
+static __device__ Index rest(Index i, Index n) {
+    return i - quotient(i, n) * n;
 }
 
-#elif defined(LOSS)  // ---------------------------------------------------------------- one cost
+// the sum over a warp, in each of its threads
+static __device__ T warp_sum(T x) {
+    for (int apart = LANES / 2; apart; apart /= 2) x += __shfl_xor_sync(0xffffffff, x, apart);
+    return x;
+}
+
+static __device__ T warp_max(T x) {
+    for (int apart = LANES / 2; apart; apart /= 2) {
+        const T other = __shfl_xor_sync(0xffffffff, x, apart);
+        x = other > x ? other : x;
+    }
+    return x;
+}
+
+// the sum over the block's threads t, t + width, t + 2 width, … in each of them; blockDim / width is a power
+// of 2
+static __device__ T block_sum(T x, unsigned width) {
+    __shared__ T sums[MOST_THREADS];
+    const unsigned t = threadIdx.x;
+    sums[t] = x;
+    for (unsigned half = blockDim.x / 2; half >= width; half /= 2) {
+        __syncthreads();
+        if (t < half) sums[t] += sums[t + half];
+    }
+    __syncthreads();
+    const T sum = sums[t % width];
+    __syncthreads();  // before whoever is next overwrites it
+    return sum;
+}
+
+#if defined(LOSS)  // ---------------------------------------------------------------- one cost, one activation
 
 // a, kept where log(a) is finite
 static __device__ T above_zero(T a) {
@@ -42,82 +80,132 @@ static __device__ T inside(T a) {
     return a < TINY ? TINY : a > most ? most : a;
 }
 
-// delta = dC/da
-extern "C" __global__ void cost_gradient(Index count, const T* as, const T* ys, T* delta) {
+// delta = dC/da f'(z)
+extern "C" __global__ void output_error(Index count, const T* as, const T* ys, const T* zs, T* delta) {
     FOR_EACH(i, count)
-    const T a = as[i], y = ys[i];
-    (void)inside, (void)above_zero;
-    delta[i] = COST_GRADIENT(a, y);
+    const T a = as[i], y = ys[i], z = zs[i];
+    (void)z;
+    delta[i] = (COST_GRADIENT(a, y)) * (F_PRIME(a, z));
 }
 
 // losses[position + j] = C of column j
 extern "C" __global__ void column_losses(Index m, Index n, const T* as, const T* ys, const T* zs, T* losses,
                                          const Index* position) {
-    FOR_EACH(j, m)
+    FOR_COLUMN(j, lane, m)
     T sum = 0;
-    for (Index i = j * n; i < (j + 1) * n; ++i) {
+    for (Index i = j * n + lane; i < (j + 1) * n; i += LANES) {
         const T a = as[i], y = ys[i], z = zs[i];
-        (void)a, (void)z, (void)inside, (void)above_zero;
+        (void)a, (void)z;
         sum += LOSS(a, y, z);
     }
-    losses[*position + j] = sum;
+    sum = warp_sum(sum);
+    if (lane == 0) losses[*position + j] = sum;
+}
+
+#elif defined(F)  // ---------------------------------------------------------------- one activation
+
+// z += b, a = f(z), where z is the product w a of the layer before; a may lie where z does
+extern "C" __global__ void feed(Index count, Index n, const T* b, T* zs, T* as) {
+    FOR_EACH(i, count)
+    const T z = zs[i] + b[rest(i, n)];
+    zs[i] = z;
+    as[i] = F(z);
+}
+
+// a = f(z)
+extern "C" __global__ void activate(Index count, const T* zs, T* as) {
+    FOR_EACH(i, count)
+    const T z = zs[i];
+    as[i] = F(z);
+}
+
+// delta = delta f'(z)
+extern "C" __global__ void times_derivative(Index count, const T* as, const T* zs, T* delta) {
+    FOR_EACH(i, count)
+    const T a = as[i], z = zs[i];
+    (void)a, (void)z;
+    delta[i] *= F_PRIME(a, z);
+}
+
+// delta = delta f'(z) mask
+extern "C" __global__ void times_derivative_and_mask(Index count, const T* as, const T* zs, const T* mask,
+                                                     T* delta) {
+    FOR_EACH(i, count)
+    const T a = as[i], z = zs[i];
+    (void)a, (void)z;
+    delta[i] *= (F_PRIME(a, z)) * mask[i];
 }
 
 #else  // ---------------------------------------------------------------- everything else
 
-// x[:, j] = scale * X[:, order[position + j]]; the bytes are pixels
-static __device__ Index source(const Index* order, const Index* position, Index i, Index n) {
-    return order[*position + i / n] * n + i % n;
+// x[:, j] = scale X[:, order[position + j]], four elements at a time where that is possible
+template <class From> struct alignas(4 * sizeof(From)) Four {
+    From of[4];
+};
+
+template <class From>
+static __device__ void gather(Index m, Index n, const From* X, const Index* order, const Index* position, T scale,
+                              T* x) {
+    FOR_COLUMN(j, lane, m)
+    const From* from = X + order[*position + j] * n;
+    T* to = x + j * n;
+    if (n % 4) {
+        for (Index i = lane; i < n; i += LANES) to[i] = from[i] * scale;
+        return;
+    }
+    for (Index i = lane; i < n / 4; i += LANES) {
+        const Four<From> four = ((const Four<From>*)from)[i];
+        Four<T> scaled;
+        for (int k = 0; k < 4; ++k) scaled.of[k] = four.of[k] * scale;
+        ((Four<T>*)to)[i] = scaled;
+    }
 }
 
-extern "C" __global__ void gather_bytes(Index count, Index n, const unsigned char* X, const Index* order,
+extern "C" __global__ void gather_bytes(Index m, Index n, const unsigned char* X, const Index* order,
                                         const Index* position, T scale, T* x) {
-    FOR_EACH(i, count)
-    x[i] = X[source(order, position, i, n)] * scale;
+    gather(m, n, X, order, position, scale, x);
 }
 
-extern "C" __global__ void gather_values(Index count, Index n, const T* X, const Index* order,
-                                         const Index* position, T* x) {
-    FOR_EACH(i, count)
-    x[i] = X[source(order, position, i, n)];
+extern "C" __global__ void gather_values(Index m, Index n, const T* X, const Index* order,
+                                         const Index* position, T scale, T* x) {
+    gather(m, n, X, order, position, scale, x);
 }
 
-extern "C" __global__ void gather_labels(Index m, const Index* all, const Index* order, const Index* position,
-                                         Index* labels) {
-    FOR_EACH(j, m)
-    labels[j] = all[order[*position + j]];
-}
-
-// y[i, j] = on where i is the label of column j, else off; a single output is on where the label is 1
-extern "C" __global__ void targets_of(Index count, Index n, const Index* labels, T on, T off, T* y) {
-    FOR_EACH(i, count)
-    y[i] = labels[i / n] == (n == 1 ? 1 : i % n) ? on : off;
-}
-
-// z[:, j] += b
-extern "C" __global__ void add_bias(Index count, Index n, const T* b, T* z) {
-    FOR_EACH(i, count)
-    z[i] += b[i % n];
+// labels[j] = all[order[position + j]]; y[i, j] = on where i is the label of column j, else off; a single
+// output is on where the label is 1
+extern "C" __global__ void gather_labels(Index m, Index n, const Index* all, const Index* order,
+                                         const Index* position, T on, T off, Index* labels, T* y) {
+    FOR_COLUMN(j, lane, m)
+    const Index label = all[order[*position + j]];
+    if (lane == 0) labels[j] = label;
+    for (Index i = lane; i < n; i += LANES) y[i + j * n] = label == (n == 1 ? 1 : i) ? on : off;
 }
 
 // zhat = (z - mean) / sqrt(variance + epsilon), gain = gamma / that root, z = gamma zhat + beta, by row:
 // with mean and variance of the row, towards which the running ones move, or with the running ones
 extern "C" __global__ void normalize(Index n, Index m, Index by_batch, T epsilon, T momentum, const T* gamma,
                                      const T* beta, T* mean, T* variance, T* z, T* zhat, T* gain) {
-    FOR_EACH(i, n)
-    T mu = mean[i], var = variance[i];
+    FOR_ROW(i, first, strips)
+    const bool mine = i < n;
+    T mu = 0, var = 0;
     if (by_batch) {
-        mu = 0, var = 0;
-        for (Index j = 0; j < m; ++j) mu += z[i + j * n];
-        mu /= m;
-        for (Index j = 0; j < m; ++j) var += (z[i + j * n] - mu) * (z[i + j * n] - mu);
-        var /= m;
-        mean[i] = (1 - momentum) * mean[i] + momentum * mu;
-        variance[i] = (1 - momentum) * variance[i] + momentum * var * m / (m > 1 ? m - 1 : 1);
+        for (Index j = first; mine && j < m; j += strips) mu += z[i + j * n];
+        mu = block_sum(mu, ROWS) / m;
+        for (Index j = first; mine && j < m; j += strips) var += (z[i + j * n] - mu) * (z[i + j * n] - mu);
+        var = block_sum(var, ROWS) / m;
+    } else if (mine) {
+        mu = mean[i], var = variance[i];
     }
+    if (!mine) return;
     const T root = sqrt(var + epsilon);
-    gain[i] = gamma[i] / root;
-    for (Index j = 0; j < m; ++j) {
+    if (first == 0) {
+        gain[i] = gamma[i] / root;
+        if (by_batch) {
+            mean[i] = (1 - momentum) * mean[i] + momentum * mu;
+            variance[i] = (1 - momentum) * variance[i] + momentum * var * m / (m > 1 ? m - 1 : 1);
+        }
+    }
+    for (Index j = first; j < m; j += strips) {
         const T hat = (z[i + j * n] - mu) / root;
         zhat[i + j * n] = hat;
         z[i + j * n] = gamma[i] * hat + beta[i];
@@ -126,39 +214,51 @@ extern "C" __global__ void normalize(Index n, Index m, Index by_batch, T epsilon
 
 // delta = gain (delta - mean delta - zhat mean(delta zhat)), or gain delta; by row
 // gamma = by sum(delta zhat) + keep gamma, beta = by sum(delta) + keep beta
-extern "C" __global__ void norm_error(Index n, Index m, Index by_batch, const T* by, const T* keep, const T* zhat,
-                                      const T* gain, T* delta, T* gamma, T* beta) {
-    FOR_EACH(i, n)
+extern "C" __global__ void norm_error(Index n, Index m, Index by_batch, const T* by, const T* keep,
+                                      const T* zhat, const T* gain, T* delta, T* gamma, T* beta) {
+    FOR_ROW(i, first, strips)
+    const bool mine = i < n;
     T sum = 0, slope = 0;
-    for (Index j = 0; j < m; ++j) {
+    for (Index j = first; mine && j < m; j += strips) {
         sum += delta[i + j * n];
         slope += delta[i + j * n] * zhat[i + j * n];
     }
-    gamma[i] = *by * slope + *keep * gamma[i];
-    beta[i] = *by * sum + *keep * beta[i];
-    for (Index j = 0; j < m; ++j) {
+    sum = block_sum(sum, ROWS), slope = block_sum(slope, ROWS);
+    if (!mine) return;
+    if (first == 0) {
+        gamma[i] = *by * slope + *keep * gamma[i];
+        beta[i] = *by * sum + *keep * beta[i];
+    }
+    for (Index j = first; j < m; j += strips) {
         const T means = by_batch ? (sum + zhat[i + j * n] * slope) / m : T(0);
         delta[i + j * n] = gain[i] * (delta[i + j * n] - means);
     }
 }
 
-// a[:, j] = softmax(z[:, j])
-extern "C" __global__ void softmax(Index m, Index n, const T* z, T* a) {
-    FOR_EACH(j, m)
-    const T* in = z + j * n;
+// z[:, j] += b, a[:, j] = softmax(z[:, j]), where z is the product w a of the layer before
+extern "C" __global__ void feed_softmax(Index m, Index n, const T* b, T* z, T* a) {
+    FOR_COLUMN(j, lane, m)
+    T* in = z + j * n;
     T* out = a + j * n;
-    T most = in[0], sum = 0;
-    for (Index i = 1; i < n; ++i) most = in[i] > most ? in[i] : most;
-    for (Index i = 0; i < n; ++i) sum += out[i] = exp(in[i] - most);
-    for (Index i = 0; i < n; ++i) out[i] /= sum;
+    T most = in[0] + b[0], sum = 0;
+    __syncwarp();  // before in[0] changes
+    for (Index i = lane; i < n; i += LANES) {
+        in[i] += b[i];
+        most = in[i] > most ? in[i] : most;
+    }
+    most = warp_max(most);
+    for (Index i = lane; i < n; i += LANES) sum += out[i] = exp(in[i] - most);
+    sum = warp_sum(sum);
+    for (Index i = lane; i < n; i += LANES) out[i] /= sum;
 }
 
 // delta[:, j] = a (delta - sum delta a): the product with the softmax's Jacobian
-extern "C" __global__ void times_softmax_jacobian(Index m, Index n, T* delta, const T* a) {
-    FOR_EACH(j, m)
+extern "C" __global__ void times_softmax_jacobian(Index m, Index n, const T* a, T* delta) {
+    FOR_COLUMN(j, lane, m)
     T sum = 0;
-    for (Index i = j * n; i < (j + 1) * n; ++i) sum += delta[i] * a[i];
-    for (Index i = j * n; i < (j + 1) * n; ++i) delta[i] = a[i] * (delta[i] - sum);
+    for (Index i = j * n + lane; i < (j + 1) * n; i += LANES) sum += delta[i] * a[i];
+    sum = warp_sum(sum);
+    for (Index i = j * n + lane; i < (j + 1) * n; i += LANES) delta[i] = a[i] * (delta[i] - sum);
 }
 
 // delta = a - y
@@ -203,7 +303,7 @@ extern "C" __global__ void copy(Index count, const T* from, T* to) {
 extern "C" __global__ void noise_along_rows(Index count, Index height, Index width, const T* smooth,
                                             const Index* key, const Index* position, T* down, T* aside) {
     FOR_EACH(i, count)
-    const Index n = height * width, j = i / n, column = i % width, row = i % n - column;
+    const Index n = height * width, j = quotient(i, n), column = rest(i, width), row = i - j * n - column;
     T y = 0, x = 0;
     for (Index k = 0; k < width; ++k) {
         const T by = smooth[column * width + k];
@@ -218,7 +318,7 @@ extern "C" __global__ void noise_along_rows(Index count, Index height, Index wid
 extern "C" __global__ void along_columns(Index count, Index height, Index width, const T* smooth,
                                          const T* ys, const T* xs, T* down, T* aside) {
     FOR_EACH(i, count)
-    const Index n = height * width, row = i % n / width, top = i - row * width;
+    const Index row = rest(quotient(i, width), height), top = i - row * width;
     T y = 0, x = 0;
     for (Index k = 0; k < height; ++k) {
         const T by = smooth[row * height + k];
@@ -241,11 +341,11 @@ extern "C" __global__ void distort(Index count, Index height, Index width, const
                                    const Index* position, T angle, T scale, T shift, T alpha, const T* down,
                                    const T* aside, const T* images, T* x) {
     FOR_EACH(i, count)
-    const Index n = height * width, j = i / n, q = *position + j;
+    const Index n = height * width, j = quotient(i, n), q = *position + j;
     const T turn = angle * uniform(key, q, 1023, 0), cosine = cos(turn), sine = sin(turn);
     const T middle_row = T(height - 1) / 2, middle_column = T(width - 1) / 2;
-    const T dy = i % n / width - middle_row - shift * uniform(key, q, 1023, 3);
-    const T dx = i % width - middle_column - shift * uniform(key, q, 1023, 4);
+    const T dy = quotient(i - j * n, width) - middle_row - shift * uniform(key, q, 1023, 3);
+    const T dx = rest(i, width) - middle_column - shift * uniform(key, q, 1023, 4);
     T y = middle_row + (cosine * dy + sine * dx) / (1 + scale * uniform(key, q, 1023, 1));
     T column = middle_column + (cosine * dx - sine * dy) / (1 + scale * uniform(key, q, 1023, 2));
     if (alpha > 0) y += alpha * down[i], column += alpha * aside[i];
@@ -265,11 +365,11 @@ extern "C" __global__ void times(Index count, const T* by, T* x) {
     x[i] *= by[i];
 }
 
-// the output of a column's class
-static __device__ T right_output(Index n, const T* a, const T* y) {
+// the output of a column's class, in each of the warp's threads
+static __device__ T right_output(Index n, int lane, const T* a, const T* y) {
     T right = 0;
-    for (Index i = 0; i < n; ++i) right += a[i] * y[i];
-    return right;
+    for (Index i = lane; i < n; i += LANES) right += a[i] * y[i];
+    return warp_sum(right);
 }
 
 // a - right + 1 for another class, 0 for the class itself; a single output: 1 - a, or 1 + a for class 0
@@ -280,28 +380,31 @@ static __device__ T margin(Index n, T a, T y, T right) {
 // losses[position + j] = the sum of column j's margins above 0
 extern "C" __global__ void hinge_losses(Index m, Index n, const T* a, const T* y, T* losses,
                                         const Index* position) {
-    FOR_EACH(j, m)
-    T sum = 0, right = right_output(n, a + j * n, y + j * n);
-    for (Index i = j * n; i < (j + 1) * n; ++i) {
+    FOR_COLUMN(j, lane, m)
+    T sum = 0, right = right_output(n, lane, a + j * n, y + j * n);
+    for (Index i = j * n + lane; i < (j + 1) * n; i += LANES) {
         const T above = margin(n, a[i], y[i], right);
         sum += above <= 0 ? T(0) : above;
     }
-    losses[*position + j] = sum;
+    sum = warp_sum(sum);
+    if (lane == 0) losses[*position + j] = sum;
 }
 
 // delta[:, j] = 1 where column j's margin is above 0, and for the class y minus how many there are
 extern "C" __global__ void hinge_gradient(Index m, Index n, const T* a, const T* y, T* delta) {
-    FOR_EACH(j, m)
-    T count = 0, right = right_output(n, a + j * n, y + j * n);
-    for (Index i = j * n; i < (j + 1) * n; ++i) count += delta[i] = T(margin(n, a[i], y[i], right) > 0);
-    if (n == 1) delta[j] = -(2 * y[j] - 1) * count;
-    else for (Index i = j * n; i < (j + 1) * n; ++i) delta[i] -= y[i] * count;
+    FOR_COLUMN(j, lane, m)
+    T count = 0, right = right_output(n, lane, a + j * n, y + j * n);
+    for (Index i = j * n + lane; i < (j + 1) * n; i += LANES)
+        count += delta[i] = T(margin(n, a[i], y[i], right) > 0);
+    count = warp_sum(count);
+    for (Index i = j * n + lane; i < (j + 1) * n; i += LANES)
+        delta[i] = n == 1 ? -(2 * y[i] - 1) * count : delta[i] - y[i] * count;
 }
 
 // delta[:, j] *= weights[j]
 extern "C" __global__ void weigh(Index count, Index n, const T* weights, T* delta) {
     FOR_EACH(i, count)
-    delta[i] *= weights[i / n];
+    delta[i] *= weights[quotient(i, n)];
 }
 
 // losses[position + j] *= weights[j]
@@ -312,20 +415,27 @@ extern "C" __global__ void weigh_losses(Index m, const T* weights, T* losses, co
 
 // b = alpha sum_j delta[:, j] + beta b
 extern "C" __global__ void bias_gradient(Index n, Index m, const T* delta, const T* alpha, const T* beta, T* b) {
-    FOR_EACH(i, n)
+    FOR_ROW(i, first, strips)
     T sum = 0;
-    for (Index j = 0; j < m; ++j) sum += delta[i + j * n];
-    b[i] = *alpha * sum + (*beta == 0 ? T(0) : *beta * b[i]);
+    for (Index j = first; i < n && j < m; j += strips) sum += delta[i + j * n];
+    sum = block_sum(sum, ROWS);
+    if (i < n && first == 0) b[i] = *alpha * sum + (*beta == 0 ? T(0) : *beta * b[i]);
 }
 
-// hits[position + j] = the largest output (of a single one: whether it is above the threshold) is the label
+// hits[position + j] = the largest output, the first of several, is the label; of a single output: whether it
+// is above the threshold
 extern "C" __global__ void column_hits(Index m, Index n, const T* a, const Index* labels, T threshold,
                                        unsigned char* hits, const Index* position) {
-    FOR_EACH(j, m)
-    Index best = 0;
-    for (Index i = 1; i < n; ++i) best = a[j * n + i] > a[j * n + best] ? i : best;
-    if (n == 1) best = a[j] > threshold;
-    hits[*position + j] = best == labels[j];
+    FOR_COLUMN(j, lane, m)
+    const T* out = a + j * n;
+    Index best = lane < n ? lane : 0;
+    for (Index i = lane; i < n; i += LANES) best = out[i] > out[best] ? i : best;
+    for (int apart = LANES / 2; apart; apart /= 2) {
+        const Index other = __shfl_xor_sync(0xffffffff, best, apart);
+        best = out[other] > out[best] || (out[other] == out[best] && other < best) ? other : best;
+    }
+    if (n == 1) best = out[0] > threshold;
+    if (lane == 0) hits[*position + j] = best == labels[j];
 }
 
 // into[:, position + j] = a[:, j]
@@ -365,30 +475,29 @@ extern "C" __global__ void shrink(Index count, const T* limit, T* x) {
     x[i] -= by;
 }
 
-// partial[t] = the sum of the squares of every `threads`th element from t on
-extern "C" __global__ void sum_squares(Index threads, Index count, const T* x, T* partial) {
-    FOR_EACH(t, threads)
+// sums[block] = the sum of the squares of what is the block's share
+extern "C" __global__ void sum_squares(Index count, const T* x, T* sums) {
     T sum = 0;
-    for (Index i = t; i < count; i += threads) sum += x[i] * x[i];
-    partial[t] = sum;
+    const Index all = (Index)gridDim.x * blockDim.x;
+    for (Index i = (Index)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += all) sum += x[i] * x[i];
+    sum = block_sum(sum, 1);
+    if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
-// factor = min(1, limit / the root of their sum)
-extern "C" __global__ void clip_factor(Index one, Index threads, T limit, const T* partial, T* factor) {
-    FOR_EACH(i, one)
-    T sum = 0;
-    for (Index t = 0; t < threads; ++t) sum += partial[t];
-    const T norm = sqrt(sum);
-    *factor = norm > limit ? limit / norm : T(1);
+// x *= min(1, limit / the root of the sums' sum), of which there are as many as a block has threads
+extern "C" __global__ void clip(Index count, T limit, const T* sums, T* x) {
+    const T norm = sqrt(block_sum(sums[threadIdx.x], 1));
+    FOR_EACH(i, count)
+    if (norm > limit) x[i] *= limit / norm;
 }
 
 // each row of w (n, k) to a length of at most limit
 extern "C" __global__ void bound_rows(Index n, Index k, T limit, T* w) {
-    FOR_EACH(i, n)
+    FOR_ROW(i, first, strips)
     T sum = 0;
-    for (Index j = 0; j < k; ++j) sum += w[i + j * n] * w[i + j * n];
-    const T norm = sqrt(sum), factor = norm > limit ? limit / norm : T(1);
-    for (Index j = 0; j < k; ++j) w[i + j * n] *= factor;
+    for (Index j = first; i < n && j < k; j += strips) sum += w[i + j * n] * w[i + j * n];
+    const T norm = sqrt(block_sum(sum, ROWS)), factor = norm > limit ? limit / norm : T(1);
+    for (Index j = first; i < n && j < k; j += strips) w[i + j * n] *= factor;
 }
 
 // Adam's step number and its corrections: state = {t, rate, small}

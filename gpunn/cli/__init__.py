@@ -1,7 +1,7 @@
 """The command line: its commands, and what an error looks like.
 
-What the options mean is in `options`, what the commands do in `training`, `models` and `system`,
-which are imported only when they run, so that `gpunn --help` is quick.
+What the options mean is in `options`, what the commands do in `training`, `models`, `deploy` and
+`system`, which are imported only when they run, so that `gpunn --help` is quick.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _explain(error: Exception) -> tuple[int, str]:
         return BAD_INPUT, error.format_message()
     if isinstance(error, OSError) and error.strerror:
         return BAD_INPUT, f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    if isinstance(error, ValueError | OSError | BackendError):
+    if isinstance(error, ValueError | OSError | BackendError | ImportError):
         return BAD_INPUT, str(error)
     if isinstance(error, FloatingPointError | MemoryError):  # Diverged is one of the first
         return FAILED, str(error) or "out of memory"
@@ -289,6 +289,45 @@ def predict(
     from gpunn.tables.reading import Format
 
     raise typer.Exit(models.predict(model, files, Format(delimiter, header), device, json, output))
+
+
+@app.command()
+def export(
+    model: options.Model,
+    file: options.OnnxFile,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Write a saved network as an ONNX file: rows of pixels or numbers in, outputs and labels out.
+
+    \b
+    Examples:
+      gpunn export gpunn-runs/mnist-1 digits.onnx
+    """
+    from gpunn.cli import deploy
+
+    deploy.export(model, file, json)
+
+
+@app.command()
+def demo(
+    model: options.DemoModel = None,
+    port: options.Port = 0,
+    browser: options.Browser = True,
+    debug: options.Debug = False,
+) -> None:
+    """Draw digits for a saved network on a page in the browser, and see what it sees.
+
+    The page is served on 127.0.0.1 alone; the network runs in the browser. Ctrl-C ends it.
+
+    \b
+    Examples:
+      gpunn demo
+      gpunn demo gpunn-runs/mnist-1 --port 8000 --no-browser
+    """
+    from gpunn.cli import deploy
+
+    deploy.demo(model, port, browser)
 
 
 @app.command()

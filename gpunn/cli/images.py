@@ -90,6 +90,7 @@ class ImageJob:
         return [
             f"gpunn evaluate {model} {shlex.quote(self.name)}{where}",
             f"gpunn predict {model} image.png",
+            f"gpunn demo {model}",
         ]
 
 

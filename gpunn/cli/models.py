@@ -45,18 +45,25 @@ class Model:
             raise ValueError(f"{self.path} does not say what it was trained on: name a data set")
         return name
 
+    @property
+    def image_shape(self) -> tuple[int, int] | None:
+        """Height and width of the pictures that it takes, if its file says so."""
+        shape, n_in = self.net.meta.get("image_shape"), self.net.sizes[0]
+        if not (isinstance(shape, list) and len(shape) == 2 and math.prod(shape) == n_in):
+            return None
+        return shape[0], shape[1]
+
     def read(self, file: Path) -> np.ndarray:
         """The examples in a file, X (n_in, m)."""
         from gpunn.datasets.images import read_columns, read_image
 
         if file.suffix == ".npy":
             return read_columns(file, self.net.sizes[0])
-        shape = self.net.meta.get("image_shape")
-        if not (isinstance(shape, list) and len(shape) == 2 and math.prod(shape) == self.net.sizes[0]):
+        if not self.image_shape:
             raise ValueError(
                 f"{file}: {self.path} does not say what size of picture it takes; use .npy files"
             )
-        return read_image(file, (shape[0], shape[1]), self.net.meta.get("digit", True))[:, None]
+        return read_image(file, self.image_shape, self.net.meta.get("digit", True))[:, None]
 
 
 # evaluate

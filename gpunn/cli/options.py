@@ -181,6 +181,19 @@ Predictions = Annotated[
         "-o", "--output", metavar="FILE", help="Where a table's predictions go.", show_default="here"
     ),
 ]
+OnnxFile = Annotated[Path, typer.Argument(metavar="FILE.onnx", help="Where to write it.")]
+DemoModel = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="MODEL",
+        help="A model.safetensors, or the folder of the run that holds it.",
+        show_default="the newest run under gpunn-runs",
+    ),
+]
+Port = Annotated[
+    int, typer.Option(help="Where the page is served.", show_default="a free one", min=0, max=65535)
+]
+Browser = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes a GPU that works.")]
 DataDir = Annotated[
     Path | None,

@@ -138,6 +138,8 @@ def _place_digit(pixels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[n
 
 
 def _centre_of_mass(ink: NDArray[np.float32]) -> tuple[float, float]:
+    """(row, column), to a thousandth of a pixel: symmetric ink lies at a half exactly."""
     rows, columns = ink.sum(axis=1), ink.sum(axis=0)
     mass = rows.sum()
-    return float(rows @ np.arange(len(rows)) / mass), float(columns @ np.arange(len(columns)) / mass)
+    centres = rows @ np.arange(len(rows)) / mass, columns @ np.arange(len(columns)) / mass
+    return round(float(centres[0]), 3), round(float(centres[1]), 3)

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.base import BaseEstimator, is_regressor
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gpunn.costs import Cost
-from gpunn.estimators.rows import Rows, combined_weights
+from gpunn.estimators.rows import Rows, combined_weights, on_device_X
 from gpunn.estimators.settings import THEIRS, check, first_weights, hidden_layers, hidden_sizes
 from gpunn.estimators.solvers import by_batches, not_converged, whole
 from gpunn.history import Callback
+from gpunn.inputs import is_sparse, on_device
 from gpunn.network import Dense, Network
 from gpunn.trainer import OptimizerState
 
@@ -31,7 +32,8 @@ class BaseMLP(BaseEstimator):
 
     Every parameter and attribute of theirs has its name, meaning and default here, so that changing the
     import is enough, and the same random_state draws the same first weights, the same rows to hold out and
-    the same order of the examples. X is (m, n_features): an array, a frame, or sparse.
+    the same order of the examples. X is (m, n_features): an array, a frame, sparse, or CuPy's, which is not
+    fetched from its device.
 
     hidden_layer_sizes: neurons of each hidden layer. activation: of the hidden layers: identity, logistic,
     tanh, relu, any of `gpunn.ACTIVATIONS`, an `Activation`, or a list of one for each. solver: adam, sgd or
@@ -107,14 +109,13 @@ class BaseMLP(BaseEstimator):
     def _outputs(self, X: Any) -> np.ndarray:
         """a[L] for the rows of X, (m, n_outputs)."""
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=self._dtypes(), reset=False)
+        if on_device(X):
+            X = on_device_X(self, X, self._dtypes(), reset=False)
+        else:
+            X = validate_data(self, X, accept_sparse="csr", dtype=self._dtypes(), reset=False)
         return self.network_.forward(X.T, device=self.device).T
 
-    # what goes in: the first four are each estimator's own
-
-    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
-        """X and y as numbers and labels, as scikit-learn checks them."""
-        raise NotImplementedError
+    # what goes in: the first three are each estimator's own
 
     def _targets(self, y: np.ndarray, classes: Classes) -> np.ndarray:
         """y as `Network.fit` takes it. classes: those of y are new, the same as before, or among them."""
@@ -142,6 +143,18 @@ class BaseMLP(BaseEstimator):
 
     def _dtypes(self) -> Any:
         return np.float32 if self.precision in SINGLE else (np.float64, np.float32)
+
+    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
+        """X and y as numbers and labels, as scikit-learn checks them; CuPy's X stays where it lies."""
+        how = {"multi_output": True, "y_numeric": is_regressor(self)}
+        y = y.get() if on_device(y) else y
+        if on_device(X):
+            X, y = on_device_X(self, X, self._dtypes(), reset), validate_data(self, y=y, **how)
+        else:
+            how |= {"accept_sparse": "csr", "dtype": self._dtypes()}
+            X, y = validate_data(self, X, y, reset=reset, **how)
+        y = y.toarray() if is_sparse(y) else y
+        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _rows(
         self, X: Any, y: Any, sample_weight: Any = None, *, reset: bool = False, classes: Classes = "among"

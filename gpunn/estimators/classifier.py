@@ -6,12 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import ClassifierMixin
-from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
-from sklearn.utils.validation import validate_data
 
 from gpunn.costs import Cost
 from gpunn.estimators.base import BaseMLP, Classes
@@ -124,13 +122,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags.classifier_tags.multi_label = _gives_probabilities(self)
         tags.input_tags.sparse = True
         return tags
-
-    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
-        X, y = validate_data(
-            self, X, y, accept_sparse="csr", multi_output=True, dtype=self._dtypes(), reset=reset
-        )
-        y = y.toarray() if sparse.issparse(y) else y
-        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _targets(self, y: np.ndarray, classes: Classes) -> np.ndarray:
         check_classification_targets(y)

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import xlogy
 from sklearn.base import RegressorMixin
-from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 
 from gpunn.costs import Cost
 from gpunn.estimators.base import BaseMLP, Classes
@@ -67,19 +65,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         tags.target_tags.positive_only = self.loss == "poisson"
         tags.input_tags.sparse = True
         return tags
-
-    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            multi_output=True,
-            y_numeric=True,
-            dtype=self._dtypes(),
-            reset=reset,
-        )
-        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _targets(self, y: np.ndarray, classes: Classes) -> np.ndarray:
         return y if y.ndim == 1 else np.ascontiguousarray(y.T)

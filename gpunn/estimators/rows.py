@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array
 
+from gpunn.inputs import dense, on_device
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -42,11 +44,29 @@ class Rows:
         return self.X[rows], self.y[rows], None if self.sample_weight is None else self.sample_weight[rows]
 
 
+def on_device_X(est: Any, X: Any, dtypes: Any, reset: bool) -> Any:
+    """CuPy's X (m, n) as one of those floats, checked where it lies as far as `Network` does not check it."""
+    if X.ndim != 2:
+        raise ValueError(f"X must be (m, n_features), not {X.shape}")
+    if reset:
+        est.n_features_in_ = X.shape[1]
+    elif X.shape[1] != est.n_features_in_:
+        expected = f"{type(est).__name__} is expecting {est.n_features_in_} features as input"
+        raise ValueError(f"X has {X.shape[1]} features, but {expected}")
+    dtypes = np.atleast_1d(dtypes)
+    return X if X.dtype in dtypes else X.astype(dtypes[0])
+
+
 def combined_weights(given: Any, by_class: np.ndarray | None, m: int) -> tuple[Any, Any]:
     """sample_weight (m,), checked, and its product with the weights of the classes; None for none."""
     if given is None:
         return None, by_class
-    given = check_array(given, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+    given = check_array(
+        dense(given) if on_device(given) else given,
+        ensure_2d=False,
+        dtype=np.float64,
+        input_name="sample_weight",
+    )
     if given.shape != (m,):
         raise ValueError(f"sample_weight must be ({m},), not {given.shape}")
     return given, given if by_class is None else given * by_class

@@ -126,7 +126,7 @@ def whole(est: BaseMLP, rows: Rows) -> None:
         raise ValueError(NOT_FINITE)
     arrived(found)
     est.n_iter_ = min(found.nit, est.max_iter)
-    if found.status == 1:
+    if found.status in (1, 2):  # max_iter or max_fun reached, or no way further down found
         not_converged(f"lbfgs failed to converge after {found.nit} iterations: {found.message}")
 
 

@@ -1,0 +1,98 @@
+"""What a training step takes at least on a GPU, by two ceilings that are measured in the same run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.contestants.base import Skipped, Weights
+from benchmarks.contestants.floor import products
+from benchmarks.machine import explain_cuda
+from benchmarks.nets import Net, Problem
+from gpunn import backends
+from gpunn.backends.cuda import Cuda
+from gpunn.backprop import backpropagate, feedforward
+from gpunn.optimizers import SGD
+from gpunn.plan import Model
+from gpunn.workspace import Chunk
+
+LARGE = 8192  # rows and columns of the products that show the arithmetic's ceiling
+COPIED = 1 << 30  # bytes of the copy that shows the memory's
+TIMES = 10
+SECONDS_A_KERNEL = 1.3e-6  # that even an empty kernel takes within a graph
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """FLOP/s of a large product, and bytes/s, read and written, of a large copy."""
+
+    flop_per_second: float
+    bytes_per_second: float
+
+
+def ceilings(be: Cuda) -> Ceilings:
+    """Of this device, in this backend's precision."""
+    n, nbytes, rng = LARGE, COPIED, np.random.default_rng(0)
+    a, b = (be.upload(rng.standard_normal((n, n), np.float32)) for _ in range(2))
+    product = be._product(be.one, a, b, be.zero, be.matrix(n, n))
+    source, target = (be._new((nbytes,), np.uint8) for _ in range(2))
+    return Ceilings(
+        2 * n**3 / seconds(be, product),
+        2 * nbytes / seconds(be, lambda: be.device.copy(target.pointer, source.pointer, nbytes)),
+    )
+
+
+def seconds(be: Cuda, call: Callable[[], object]) -> float:
+    """How long one of many calls takes on the device."""
+    for times in (1, TIMES):  # the first warms up
+        be.device.mark()()
+        start = time.perf_counter()
+        for _ in range(times):
+            call()
+        be.device.mark()()
+    return (time.perf_counter() - start) / TIMES
+
+
+def kernels(be: Cuda, net: Net) -> int:
+    """How many kernels gpunn launches for a step; what a chunk of steps has together is not counted."""
+    network, m = net.build(), net.batch_size
+    model: Model = network._on(be)
+    examples = be.examples(np.zeros((net.sizes[0], m), np.uint8), np.zeros(m, int), None)
+    update = SGD(net.learning_rate).bind(be, network.layout, model.theta)
+    ws = Chunk(be, examples, model.layout, model.f[1:], model.cost, [m], model.dropout, True)
+    step = next(ws.steps())
+    forth = feedforward(be, model.theta, model.f, step, be.new_pass(m))
+    back = backpropagate(be, model.theta, model.f, model.cost, update, step)
+    return len([*forth, *back])
+
+
+class GpuFloor:
+    """The largest of: the products' FLOP at the one ceiling, their operands' bytes at the other, and an empty
+    kernel's time for each of gpunn's kernels. Nothing is trained; `seconds` is that, for so many steps."""
+
+    def __init__(self, problem: Problem, precision: str = "float32") -> None:
+        if reason := explain_cuda():
+            raise Skipped(f"no CUDA device: {reason}")
+        net, self.most = problem.net, problem.data.X.shape[1]
+        self.batch_size = net.batch_size
+        be: Any = backends.choose("cuda", "float32", precision)
+        found, step = ceilings(be), products(net.sizes, net.batch_size)
+        flop, launched = sum(product.flops for product in step), kernels(be, net)
+        moved = sum(4 * (p.rows * p.inner + p.inner * p.columns + p.rows * p.columns) for p in step)
+        bounds = {
+            "arithmetic": flop / found.flop_per_second,
+            "memory": moved / found.bytes_per_second,
+            "kernels": launched * SECONDS_A_KERNEL,
+        }
+        self.step = max(bounds.values())
+        self.facts = {**vars(found), "flop": flop, "bytes": moved, "kernels": launched, "seconds": bounds}
+
+    def seconds(self, m: int, epochs: int) -> float:
+        return m // self.batch_size * epochs * self.step
+
+    def weights(self) -> Weights:
+        raise NotImplementedError("the floor learns nothing")

@@ -1,0 +1,116 @@
+"""Two parts of benchmarks/gpu_check.sh: `fit`, a little of everything for compute-sanitizer to watch, and
+`compare`, which trains the same network on the CPU and on a device and holds their trajectories together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import gpunn
+from benchmarks import machine, report
+from benchmarks.nets import MIDDLE, SMALL, Data, Net, load
+
+THETA = 1e-3  # ‖θ − θ of the CPU‖ / ‖θ of the CPU‖ after an epoch, in float32, at most
+ACCURACY = 0.003  # between the test accuracies after ten epochs, at most
+EPOCHS = 10
+
+
+def fit(device: str) -> None:
+    """Every kind of kernel, a few times."""
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 256, (36, 70), np.uint8), np.arange(70) % 5
+    layers = [
+        gpunn.Dense(33, "relu", batch_norm=True, dropout=0.3),
+        gpunn.Dense(20, "tanh"),
+        gpunn.Dense(17, "softmax"),
+        gpunn.Dense(5, "softmax"),
+    ]
+    for cost in ("cross-entropy", "quadratic", "hinge"):
+        net = gpunn.Network(36, layers, cost, seed=0)
+        optimizer = gpunn.Adam(l1=1e-4, l2=1e-4, max_norm=2.0, clip_norm=1.0)
+        net.fit(X, y, epochs=2, batch_size=32, optimizer=optimizer, schedule="cosine", device=device)
+        print(cost, net.evaluate(X, y, device=device))
+
+
+def theta(net: gpunn.Network) -> np.ndarray:
+    """All weights and biases, one after another."""
+    return np.concatenate([x.ravel() for x in [*net.weights, *net.biases]])
+
+
+def trained(net: Net, data: Data, device: str) -> tuple[np.ndarray, float]:
+    """θ after one epoch, and the test accuracy after ten."""
+    network, first = net.build(), []
+
+    def after(record: gpunn.Record) -> None:
+        if record.epoch == 1:
+            first.append(theta(network))
+
+    network.fit(
+        data.X,
+        data.labels,
+        epochs=EPOCHS,
+        batch_size=net.batch_size,
+        optimizer=gpunn.SGD(net.learning_rate),
+        device=device,
+        on_epoch_end=after,
+    )
+    return first[0], network.evaluate(data.X_test, data.labels_test)[1] or 0.0
+
+
+def compared(net: Net, data: Data, device: str) -> dict[str, Any]:
+    """How far apart the device and the CPU are."""
+    (ours, accuracy), (theirs, expected) = (trained(net, data, name) for name in (device, "cpu"))
+    apart = float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
+    learnable = data.name != "random"  # noise has no accuracy worth comparing
+    return {
+        "net": net.title,
+        "theta_apart_after_an_epoch": apart,
+        "accuracies": [accuracy, expected] if learnable else None,
+        "holds": apart <= THETA and (not learnable or abs(accuracy - expected) <= ACCURACY),
+    }
+
+
+def compare(
+    device: str, folder: Path, nets: Sequence[Net] = (SMALL, MIDDLE), data: Data | None = None
+) -> bool:
+    """Compare, print, and write it beside the benchmark's results; whether all holds."""
+    data = load() if data is None else data
+    found = [compared(net, data, device) for net in nets]
+    results = {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "device": device,
+        "data": data.name,
+        "machine": machine.describe(),
+        "at_most": {"theta": THETA, "accuracy": ACCURACY},
+        "nets": found,
+    }
+    path = folder / f"{report.slug(results)}-trajectories.json"
+    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for row in found:
+        print(json.dumps(row, ensure_ascii=False))
+    print(f"wrote {path}")
+    return all(row["holds"] for row in found)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser("python -m benchmarks.gpu_check")
+    parser.add_argument("part", choices=["fit", "compare"])
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    options = parser.parse_args(arguments)
+    if options.part == "fit":
+        fit(options.device)
+    elif not compare(options.device, options.output):
+        raise SystemExit("the trajectories part")
+
+
+if __name__ == "__main__":
+    main()

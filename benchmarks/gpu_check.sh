@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# All that only a machine with a GPU can show, in one command of at most eight minutes:
+#
+#     benchmarks/gpu_check.sh
+#
+# the test suite on CUDA, compute-sanitizer's memcheck and racecheck over a short fit, the GPU's trajectory
+# beside the CPU's, and the benchmark with its peers. Each part has a limit; one that fails or runs out of time
+# is said so at the end, and the others run all the same. What was measured goes to benchmarks/results, under
+# the GPU's name. With `cpu` as its argument it goes through the same parts on the CPU, in small: a rehearsal,
+# which writes to a folder that it throws away.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 2
+device=${1:-cuda}
+python=${PYTHON:-python3}
+failed=()
+
+case $device in
+cuda)
+    tests=(-k "cuda and not emulated") results=benchmarks/results patience=1
+    benchmark=(--gpu)
+    ;;
+cpu)
+    tests=(tests/test_parity.py -k "cpu and sigmoid-softmax") results=$(mktemp -d) patience=10
+    benchmark=(--quick --nets 784-30 --only gpunn floor)
+    trap 'rm -rf "$results"' EXIT
+    ;;
+*)
+    echo "usage: $0 [cuda|cpu]" >&2
+    exit 2
+    ;;
+esac
+
+part() { # part NAME SECONDS COMMAND…
+    local name=$1 limit=$(($2 * patience))
+    shift 2
+    printf '\n== %s (at most %s s)\n' "$name" "$limit"
+    timeout --kill-after=5 "$limit" "$@"
+    local status=$?
+    if [ $status -eq 124 ]; then
+        failed+=("$name: no end within $limit s")
+    elif [ $status -ne 0 ]; then
+        failed+=("$name: exit $status")
+    fi
+}
+
+sanitized() { # sanitized TOOL: a short fit under compute-sanitizer
+    local tool=$1
+    if [ "$device" = cpu ]; then
+        part "$tool's fit, without it" 30 "$python" -m benchmarks.gpu_check fit --device cpu
+    elif command -v compute-sanitizer >/dev/null; then
+        part "$tool" 45 compute-sanitizer --tool "$tool" --error-exitcode 9 \
+            "$python" -m benchmarks.gpu_check fit --device "$device"
+    else
+        failed+=("$tool: there is no compute-sanitizer on this machine")
+    fi
+}
+
+if [ "$device" = cuda ]; then
+    "$python" -c 'from gpunn.backends import explain_cuda; import sys; sys.exit(explain_cuda())' || exit 1
+fi
+part "tests" 90 "$python" -m pytest -q "${tests[@]}"
+sanitized memcheck
+sanitized racecheck
+part "trajectories" 45 "$python" -m benchmarks.gpu_check compare --device "$device" --output "$results"
+part "benchmark" 255 "$python" -m benchmarks "${benchmark[@]}" --output "$results"
+
+printf '\n== after %s s\n' "$SECONDS"
+if [ ${#failed[@]} -gt 0 ]; then
+    printf '%s\n' "${failed[@]}"
+    exit 1
+fi
+echo "all is well"

@@ -1,0 +1,143 @@
+"""The narrow waist on a real GPU, by CuPy, which is imported only when a CUDA device is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cache, partial
+from threading import get_ident
+from typing import Any
+
+import numpy as np
+
+from gpunn.activations import Call
+from gpunn.backends.base import BackendError
+from gpunn.backends.cublaslt import Products, required
+from gpunn.backends.cuda import Cuda
+from gpunn.backends.device import Buffer, keeping
+
+MIB = 2**20
+
+
+class CupyDevice:
+    """A CUDA device driven by CuPy, on one stream of its own."""
+
+    def __init__(self, index: int = 0) -> None:
+        import cupy
+
+        self.cupy, self.runtime, self.use = cupy, cupy.cuda.runtime, cupy.cuda.Device(index).use
+        self.use()  # from now on in this thread
+        properties = self.runtime.getDeviceProperties(index)
+        self.description = f"cuda:{index} ({properties['name'].decode()})"
+        self.stream = cupy.cuda.Stream(non_blocking=True)
+        self._capturing = False
+        self._products = Products(self.stream.ptr, self.allocate, self.stream.synchronize)
+
+    def allocate(self, nbytes: int) -> tuple[int, Any]:
+        """Zeros: a product whose beta is 0 may yet read what nobody wrote, and 0 · NaN is NaN."""
+        self._refuse_capture("allocate")
+        try:
+            with self.stream:  # whose pool it belongs to: freed, it goes to who comes later in this stream
+                memory = self.cupy.cuda.alloc(nbytes)
+        except self.cupy.cuda.memory.OutOfMemoryError:
+            total = self.runtime.memGetInfo()[1]
+            raise BackendError(
+                f"{self.description} is out of memory: {nbytes / MIB:.0f} MiB were needed, "
+                f"{self.free_bytes() / MIB:.0f} of {total / MIB:.0f} MiB are free"
+            ) from None
+        self.runtime.memsetAsync(memory.ptr, 0, nbytes, self.stream.ptr)
+        return memory.ptr, memory
+
+    def free_bytes(self) -> int:
+        free: int = self.runtime.memGetInfo()[0] + self.cupy.get_default_memory_pool().free_bytes()
+        return free
+
+    def pinned(self, nbytes: int) -> np.ndarray:
+        self._refuse_capture("allocate")
+        return np.frombuffer(self.cupy.cuda.alloc_pinned_memory(nbytes), np.uint8, nbytes)
+
+    def write(self, pointer: int, array: np.ndarray) -> None:
+        self._copy(pointer, array.ctypes.data, array.nbytes, self.runtime.memcpyHostToDevice)
+
+    def read(self, pointer: int, array: np.ndarray) -> None:
+        self._copy(array.ctypes.data, pointer, array.nbytes, self.runtime.memcpyDeviceToHost)
+        self.stream.synchronize()
+
+    def copy(self, pointer: int, source: int, nbytes: int) -> None:
+        self._copy(pointer, source, nbytes, self.runtime.memcpyDeviceToDevice)
+
+    def _copy(self, to: int, source: int, nbytes: int, kind: int) -> None:
+        self._refuse_capture("copy")
+        self.runtime.memcpyAsync(to, source, nbytes, kind, self.stream.ptr)
+
+    def mark(self) -> Call:
+        event = self.cupy.cuda.Event(disable_timing=True)
+        event.record(self.stream)
+        return partial(event.synchronize)
+
+    def compile(self, source: str) -> Callable[[str], Any]:
+        find: Callable[[str], Any] = self.cupy.RawModule(code=source, options=("--std=c++17",)).get_function
+        return find
+
+    def launch(self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...]) -> Call:
+        passed = tuple(np.uintp(x.pointer) if isinstance(x, Buffer) else x for x in arguments)
+        alive = [x.memory for x in arguments if isinstance(x, Buffer)]
+        return keeping(partial(self._launch, kernel, (blocks,), (threads,), passed), alive)
+
+    def _launch(self, kernel: Any, *how: Any) -> None:
+        with self.stream:
+            kernel(*how)
+
+    def product(
+        self,
+        alpha: Buffer,
+        a: Buffer,
+        b: Buffer,
+        beta: Buffer,
+        c: Buffer,
+        trans_a: bool,
+        trans_b: bool,
+        precision: str,
+    ) -> Call:
+        return required(self._products.bind(alpha, a, b, beta, c, (trans_a, trans_b), precision))
+
+    def layer(
+        self, alpha: Buffer, w: Buffer, a: Buffer, b: Buffer, out: Buffer, relu: bool, precision: str
+    ) -> Call | None:
+        return self._products.bind(alpha, w, a, None, out, (False, False), precision, b, relu)
+
+    def capture(self, calls: Iterable[Call]) -> Call:
+        kept = list(calls)
+        self._refuse_capture("capture")
+        self._capturing = True
+        try:
+            with self.stream:
+                self.stream.begin_capture()
+                try:
+                    for call in kept:
+                        call()
+                finally:
+                    graph = self.stream.end_capture()
+        finally:
+            self._capturing = False
+        return keeping(partial(graph.launch, self.stream), kept)
+
+    def _refuse_capture(self, what: str) -> None:
+        """CUDA would let some of this pass, and do it again at each replay."""
+        if self._capturing:
+            raise BackendError(f"a bound call must not {what}: it is part of a graph")
+
+
+def backend(index: int, precision: str) -> Cuda:
+    """This thread's backend on that device: made once, so that all fits share its kernels and products."""
+    _device(index, get_ident()).use()
+    return _backend(index, precision, get_ident())
+
+
+@cache
+def _backend(index: int, precision: str, thread: int) -> Cuda:
+    return Cuda(_device(index, thread), precision)
+
+
+@cache
+def _device(index: int, thread: int) -> CupyDevice:
+    return CupyDevice(index)

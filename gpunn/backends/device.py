@@ -1,0 +1,106 @@
+"""The narrow waist: the few operations by which the CUDA backend drives a GPU, and arrays in its memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpunn.activations import Call
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A column-major array in device memory; `memory` keeps what it points into alive.
+
+    scale: by what the products that read it multiply it.
+    """
+
+    pointer: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    memory: Any
+    scale: float = 1.0
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    def part(self, offset: int, shape: tuple[int, ...], dtype: Any = None) -> Buffer:
+        """A view of that shape, beginning at that element, and as another type if one is given."""
+        start = self.pointer + offset * self.dtype.itemsize
+        return replace(self, pointer=start, shape=shape, dtype=np.dtype(dtype or self.dtype))
+
+
+class Device(Protocol):
+    """The narrow waist: all that the verbs need of a GPU.
+
+    One stream: what is launched or copied is done in that order, and later. A bound call keeps the memory of
+    its buffers alive.
+    """
+
+    description: str
+
+    def allocate(self, nbytes: int) -> tuple[int, Any]:
+        """(pointer, what keeps it alive), with unspecified contents."""
+
+    def free_bytes(self) -> int:
+        """How much could still be allocated."""
+
+    def pinned(self, nbytes: int) -> np.ndarray:
+        """Page-locked host memory, as bytes."""
+
+    def write(self, pointer: int, array: np.ndarray) -> None:
+        """Copy contiguous host memory to the device. What is page-locked is read only when its turn has come
+        (see `mark`), other memory before this returns."""
+
+    def read(self, pointer: int, array: np.ndarray) -> None:
+        """Copy device memory into a contiguous host array, once all that was launched is done."""
+
+    def copy(self, pointer: int, source: int, nbytes: int) -> None:
+        """Copy from device memory to device memory."""
+
+    def mark(self) -> Call:
+        """A call that waits until all that has been launched so far is done."""
+
+    def compile(self, source: str) -> Callable[[str], Any]:
+        """Compile CUDA C++; what comes back finds a kernel by name."""
+
+    def launch(self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...]) -> Call:
+        """A bound launch of blocks of so many threads. Buffers go as pointers, the rest as NumPy scalars."""
+
+    def product(
+        self,
+        alpha: Buffer,
+        a: Buffer,
+        b: Buffer,
+        beta: Buffer,
+        c: Buffer,
+        trans_a: bool,
+        trans_b: bool,
+        precision: str,
+    ) -> Call:
+        """A bound c ← alpha op(a) op(b) + beta c; where beta is zero, c is not read."""
+
+    def layer(
+        self, alpha: Buffer, w: Buffer, a: Buffer, b: Buffer, out: Buffer, relu: bool, precision: str
+    ) -> Call | None:
+        """A bound out ← alpha w a + b in one go, at will through max(0, ·); None where that cannot be had."""
+
+    def capture(self, calls: Iterable[Call]) -> Call:
+        """The calls' launches and products as one graph, recorded and not run: the call that replays it."""
+
+
+def keeping(call: Call, *alive: Any) -> Call:
+    """The call, which keeps these alive as long as it lives."""
+    bound = partial(call)
+    bound.__dict__["alive"] = alive
+    return bound

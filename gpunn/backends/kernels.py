@@ -1,0 +1,39 @@
+"""The source of the CUDA kernels: kernels.cu, and what it is compiled with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpunn.activations import Activation
+from gpunn.backends.base import BackendError
+from gpunn.costs import Cost
+
+KERNELS = Path(__file__).with_name("kernels.cu").read_text(encoding="utf-8")
+ROWS, LANES = 8, 32  # of kernels.cu
+
+
+def preamble(dtype: np.dtype[Any]) -> str:
+    """The scalar type T of kernels.cu, and its limits."""
+    name, suffix, limits = (
+        ("double", "", np.finfo(dtype)) if dtype == np.float64 else ("float", "f", np.finfo(dtype))
+    )
+    return f"typedef {name} T;\n#define TINY {limits.tiny}{suffix}\n#define EPSNEG {limits.epsneg}{suffix}\n"
+
+
+def activation_source(f: Activation) -> str:
+    """The C spelling of an activation, for kernels.cu."""
+    if f.cuda is None:
+        raise BackendError(f"the activation '{f.name}' has no CUDA spelling: give Activation its `cuda` pair")
+    return f"#define F(z) ({f.cuda[0]})\n#define F_PRIME(a, z) ({f.cuda[1]})\n"
+
+
+def cost_source(cost: Cost, f: Activation) -> str:
+    """The C spelling of a cost after an activation, for kernels.cu; softmax's derivative is not in it."""
+    if cost.cuda is None:
+        raise BackendError(f"the cost '{cost.name}' has no CUDA spelling: give Cost its `cuda` pair")
+    loss = cost.cuda_of_z if cost.reads_z(f.name) else cost.cuda[0]
+    before = "#define F_PRIME(a, z) T(1)\n" if f.name == "softmax" else activation_source(f)
+    return f"{before}#define LOSS(a, y, z) ({loss})\n#define COST_GRADIENT(a, y) ({cost.cuda[1]})\n"

@@ -1,0 +1,147 @@
+"""A network as an ONNX file: rows of raw examples in, outputs and class labels out.
+
+X (N, n_0) is uint8 where the network was trained on images (its meta has an `image_shape`), and float32
+otherwise. Each layer is a Gemm on the book's w[l] and b[l], batch normalisation folded in, and one operator
+for f. Importing this module needs the extra `onnx`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpunn.activations import ACTIVATIONS, LEAK
+from gpunn.backends.base import UINT8_SCALE
+from gpunn.modelfile import write_whole
+from gpunn.network import Network
+
+try:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+except ImportError as error:
+    raise ImportError('ONNX files need onnx: pip install "gpunn[onnx]"') from error
+
+OPSET = 20  # the first in which gelu is an operator
+MOST_BYTES = 2**31 - 2**20  # a protobuf message ends at 2 GiB, and the graph needs a little itself
+OPERATORS: dict[str, tuple[str, dict[str, float]]] = {
+    "sigmoid": ("Sigmoid", {}),
+    "tanh": ("Tanh", {}),
+    "relu": ("Relu", {}),
+    "leaky relu": ("LeakyRelu", {"alpha": LEAK}),
+    "elu": ("Elu", {}),
+    "gelu": ("Gelu", {}),
+    "softplus": ("Softplus", {}),
+    "exp": ("Exp", {}),
+    "identity": ("Identity", {}),
+    "softmax": ("Softmax", {"axis": 1}),
+}
+
+
+@dataclass
+class Graph:
+    """What is being built: operators in the order in which they run, and the constants that they read."""
+
+    nodes: list[Any] = field(default_factory=list)
+    constants: list[Any] = field(default_factory=list)
+
+    def add(self, operator: str, *inputs: str, out: str, **attributes: Any) -> str:
+        """One operator with one output, whose name is returned."""
+        self.nodes.append(helper.make_node(operator, inputs, [out], name=f"{out}:{operator}", **attributes))
+        return out
+
+    def constant(self, name: str, value: Any, dtype: Any = np.float32) -> str:
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value, dtype), name))
+        return name
+
+
+def to_onnx(net: Network, path: str | os.PathLike[str]) -> Any:
+    """Write the network as an ONNX file, and return what was written (`onnx.ModelProto`).
+
+    Inputs: X (N, n_0), uint8 pixels or float32. Outputs: the network's, float32 (N, n_L), named
+    `probabilities` where they lie in (0, 1) and else `outputs`; and, of a classifier, `label` int64 (N),
+    an index into the metadata's `classes`. A good file is replaced only by a whole one. ValueError for
+    functions of your own and for networks beyond a file's 2 GiB, OSError for a path that cannot be written.
+    """
+    model = build(net)
+    write_whole(Path(path), model.SerializeToString())
+    return model
+
+
+def build(net: Network) -> Any:
+    """The network as an `onnx.ModelProto`."""
+    from gpunn import __version__
+
+    _check(net)
+    graph, of_images = Graph(), bool(net.meta.get("image_shape"))
+    outputs = _layers(graph, net.folded(), _first_activations(graph, "X", of_images))
+    declared = [helper.make_tensor_value_info(outputs, TensorProto.FLOAT, ["N", net.sizes[-1]])]
+    if _classifies(net):
+        label = _label(graph, outputs, net.sizes[-1], net.cost.threshold)
+        declared.append(helper.make_tensor_value_info(label, TensorProto.INT64, ["N"]))
+    kind = TensorProto.UINT8 if of_images else TensorProto.FLOAT
+    X = helper.make_tensor_value_info("X", kind, ["N", net.sizes[0]])
+    opsets = [helper.make_opsetid("", OPSET)]
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, net.name, [X], declared, graph.constants),
+        opset_imports=opsets,
+        ir_version=helper.find_min_ir_version_for(opsets),
+        producer_name="gpunn",
+        producer_version=__version__,
+    )
+    helper.set_model_props(model, _metadata(net, __version__))
+    onnx.checker.check_model(model)
+    return model
+
+
+def _check(net: Network) -> None:
+    own = [layer.f.name for layer in net.layers if layer.f not in ACTIVATIONS.values()]
+    if own:
+        raise ValueError(f"'{own[0]}' is your own, and ONNX has only functions with a name of gpunn's")
+    if 4 * net.parameters > MOST_BYTES:
+        raise ValueError(f"{net.name} has {net.parameters:,} parameters, more than an ONNX file's 2 GiB hold")
+
+
+def _first_activations(graph: Graph, X: str, of_images: bool) -> str:
+    """a[0] of raw examples."""
+    if not of_images:
+        return X
+    bytes_ = graph.add("Cast", X, out="bytes", to=TensorProto.FLOAT)
+    return graph.add("Mul", bytes_, graph.constant("scale", UINT8_SCALE), out="a0")
+
+
+def _layers(graph: Graph, net: Network, a: str) -> str:
+    """a[L] of a[0]; examples are rows here, so z = a wᵀ + bᵀ."""
+    name = "probabilities" if net.layers[-1].f.values == (0, 1) else "outputs"
+    for l, (layer, w, b) in enumerate(zip(net.layers, net.weights, net.biases, strict=True), start=1):
+        w_, b_ = graph.constant(f"w{l}", w), graph.constant(f"b{l}", b.ravel())
+        z = graph.add("Gemm", a, w_, b_, out=f"z{l}", transB=1)
+        operator, attributes = OPERATORS[layer.f.name]
+        a = graph.add(operator, z, out=name if l == len(net.layers) else f"a{l}", **attributes)
+    return a
+
+
+def _classifies(net: Network) -> bool:
+    """Whether `Network.predict` means something: the network has classes, or outputs or a cost of classes."""
+    return bool(net.meta.get("classes")) or net.layers[-1].f.values == (0, 1) or net.cost.of_labels
+
+
+def _label(graph: Graph, outputs: str, n: int, threshold: float) -> str:
+    """What `gpunn.network.classify` does."""
+    if n > 1:
+        return graph.add("ArgMax", outputs, out="label", axis=1, keepdims=0)
+    above = graph.add("Greater", outputs, graph.constant("threshold", threshold), out="above")
+    column = graph.add("Cast", above, out="column", to=TensorProto.INT64)
+    return graph.add("Reshape", column, graph.constant("vector", [-1], np.int64), out="label")
+
+
+def _metadata(net: Network, version: str) -> dict[str, str]:
+    """Strings; `classes` and `image_shape` as JSON."""
+    known: dict[str, str] = {
+        name: json.dumps(net.meta[name]) for name in ("classes", "image_shape") if name in net.meta
+    }
+    return {"gpunn": version, "network": net.name, **known}

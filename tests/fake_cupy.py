@@ -1,0 +1,369 @@
+"""Stand-ins for cupy and nvmath, so that CupyDevice runs without a GPU and every call of it is checked.
+
+Device memory is the host's, kernels are the emulated device's, cuBLASLt's products are NumPy's. Only what
+gpunn calls is here, with the signatures of CuPy 14 and nvmath-python 1.0.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from emulated import EmulatedDevice, _c_argument, rounded
+
+MAGIC = 0x600DA160
+
+
+class CUDARuntimeError(RuntimeError):
+    pass
+
+
+class OutOfMemoryError(MemoryError):
+    pass
+
+
+class cuBLASLtError(RuntimeError):
+    pass
+
+
+@dataclass
+class Machine:
+    """What the fake modules find, and what was asked of them."""
+
+    folder: Path
+    driver: int = 13000
+    runtime: int = 13020
+    devices: int = 1
+    nbytes: int = 1 << 30
+    nvrtc: bool = True
+    broken_products: bool = False  # all come out as zeros
+    refused: set[str] = field(default_factory=set)  # precisions that the heuristic knows nothing for
+    epilogues: bool = True
+    failing_algorithms: int = 0  # of the heuristic's candidates, how many do not run
+    current: Any = None
+    used: int = -1  # the device
+    recording: list[Any] | None = None
+    log: list[str] = field(default_factory=list)
+    live: dict[int, int] = field(default_factory=dict)
+    descriptions: int = 0  # of products, that nobody has destroyed
+
+    def do(self, what: str, action: Any) -> None:
+        """Now, or in the graph that is being captured."""
+        self.log.append(what)
+        if self.recording is None:
+            action()
+        else:
+            self.recording.append(action)
+
+
+class Enum(enum.IntEnum):
+    pass
+
+
+MatmulDescAttribute = Enum(
+    "MatmulDescAttribute", {"POINTER_MODE": 2, "TRANSA": 3, "TRANSB": 4, "EPILOGUE": 7, "BIAS_POINTER": 8}
+)
+MatmulPreferenceAttribute = Enum(
+    "MatmulPreferenceAttribute",
+    {
+        "MAX_WORKSPACE_BYTES": 1,
+        "MIN_ALIGNMENT_A_BYTES": 5,
+        "MIN_ALIGNMENT_B_BYTES": 6,
+        "MIN_ALIGNMENT_C_BYTES": 7,
+        "MIN_ALIGNMENT_D_BYTES": 8,
+    },
+)
+Epilogue = Enum("Epilogue", {"DEFAULT": 1, "BIAS": 4, "RELU_BIAS": 6})
+PointerMode = Enum("PointerMode", {"HOST": 0, "DEVICE": 1})
+ComputeType = Enum(
+    "ComputeType",
+    {"COMPUTE_32F": 68, "COMPUTE_64F": 70, "COMPUTE_32F_FAST_16BF": 75, "COMPUTE_32F_FAST_TF32": 77},
+)
+CudaDataType = Enum("CudaDataType", {"CUDA_R_32F": 0, "CUDA_R_64F": 1})
+PRECISIONS = {68: "float32", 70: "float64", 75: "bf16", 77: "tf32"}
+DESC_TYPES = {2: np.int32, 3: np.int32, 4: np.int32, 7: np.uint32, 8: np.int64}
+PREFERENCE_TYPES = {1: np.uint64, 5: np.uint32, 6: np.uint32, 7: np.uint32, 8: np.uint32}
+RESULT = np.dtype(
+    [
+        ("algo", [("data_", "<u8", (8,))]),
+        ("workspace_size", "<u8"),
+        ("state", "<i4"),
+        ("waves_count", "<f4"),
+        ("reserved", "<i4", (4,)),
+    ]
+)
+
+
+def view(pointer: int, dtype: Any, *shape: int) -> np.ndarray:
+    """Column-major memory at a pointer."""
+    count = int(np.prod(shape))
+    raw = (ctypes.c_char * (count * np.dtype(dtype).itemsize)).from_address(pointer)
+    return np.frombuffer(raw, dtype, count).reshape(shape, order="F")
+
+
+class Stream:
+    machine: Machine
+
+    def __init__(self, non_blocking: bool = False) -> None:
+        assert non_blocking
+        self.ptr = 7
+
+    def __enter__(self) -> Stream:
+        self.before, self.machine.current = self.machine.current, self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.machine.current = self.before
+
+    def begin_capture(self) -> None:
+        assert self.machine.current is self
+        assert self.machine.recording is None
+        self.machine.recording = []
+
+    def end_capture(self) -> Any:
+        recorded, self.machine.recording = self.machine.recording, None
+        assert recorded is not None
+
+        def launch(stream: Stream) -> None:
+            assert stream is self
+            self.machine.log.append("graph")
+            for action in recorded:
+                action()
+
+        return SimpleNamespace(launch=launch)
+
+    def synchronize(self) -> None:
+        assert self.machine.recording is None
+        self.machine.log.append("synchronize")
+
+
+class Lt:
+    """nvmath.bindings.cublasLt."""
+
+    MatmulDescAttribute, MatmulPreferenceAttribute = MatmulDescAttribute, MatmulPreferenceAttribute
+    Epilogue, PointerMode, cuBLASLtError = Epilogue, PointerMode, cuBLASLtError
+    matmul_heuristic_result_dtype = RESULT
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.things: dict[int, Any] = {}
+
+    def _new(self, thing: Any) -> int:
+        self.things[len(self.things) + 100] = thing
+        return len(self.things) + 99
+
+    def get_version(self) -> int:
+        return 130800
+
+    def create(self) -> int:
+        return self._new("handle")
+
+    def matmul_desc_create(self, compute_type: int, scale_type: int) -> int:
+        assert (scale_type == 1) == (PRECISIONS[compute_type] == "float64")
+        self.machine.descriptions += 1
+        return self._new({"compute": compute_type})
+
+    def matmul_desc_destroy(self, desc: int) -> None:
+        self.machine.descriptions -= 1
+        self.things[desc] = None
+
+    def get_matmul_desc_attribute_dtype(self, attr: int) -> Any:
+        return DESC_TYPES[attr]
+
+    def get_matmul_preference_attribute_dtype(self, attr: int) -> Any:
+        return PREFERENCE_TYPES[attr]
+
+    def matmul_desc_set_attribute(self, desc: int, attr: int, buf: int, size: int) -> None:
+        assert size == np.dtype(DESC_TYPES[attr]).itemsize
+        self.things[desc][MatmulDescAttribute(attr).name] = int(view(buf, DESC_TYPES[attr], 1)[0])
+
+    def matrix_layout_create(self, type: int, rows: int, cols: int, ld: int) -> int:
+        assert rows == ld > 0 < cols
+        return self._new(("float64" if type == 1 else "float32", rows, cols))
+
+    def matmul_preference_create(self) -> int:
+        return self._new({})
+
+    def matmul_preference_set_attribute(self, pref: int, attr: int, buf: int, size: int) -> None:
+        assert size == np.dtype(PREFERENCE_TYPES[attr]).itemsize
+        self.things[pref][MatmulPreferenceAttribute(attr).name] = int(view(buf, PREFERENCE_TYPES[attr], 1)[0])
+
+    def matmul_preference_destroy(self, pref: int) -> None:
+        self.things[pref] = None
+
+    def matmul_algo_get_heuristic(
+        self,
+        handle: int,
+        desc: int,
+        a: int,
+        b: int,
+        c: int,
+        d: int,
+        pref: int,
+        most: int,
+        out: int,
+        count: int,
+    ) -> None:
+        assert self.machine.recording is None, "a heuristic during capture"
+        assert self.things[handle] == "handle"
+        chosen, asked = self.things[desc], self.things[pref]
+        assert all(asked[f"MIN_ALIGNMENT_{x}_BYTES"] in (4, 8, 16, 32, 64, 128, 256) for x in "ABCD")
+        assert asked["MAX_WORKSPACE_BYTES"] == 32 << 20
+        assert chosen["POINTER_MODE"] == PointerMode.DEVICE
+        if "EPILOGUE" in chosen and (not self.machine.epilogues or chosen["compute"] == 70):
+            raise cuBLASLtError("NOT_SUPPORTED")
+        results = view(out, RESULT, most)
+        view(count, np.int32, 1)[0] = 0 if PRECISIONS[chosen["compute"]] in self.machine.refused else 3
+        results["algo"]["data_"][:, 0] = MAGIC + np.arange(most)
+        results["state"][1] = 15  # the library marks what will not do
+        results["algo"]["data_"][:, 1:4] = [asked[f"MIN_ALIGNMENT_{x}_BYTES"] for x in "ABD"]
+
+    def matmul(
+        self, handle: int, desc: int, alpha: int, a: int, adesc: int, b: int, bdesc: int, beta: int, c: int,
+        cdesc: int, d: int, ddesc: int, algo: int, workspace: int, workspace_size: int, stream: int,
+    ) -> None:  # fmt: skip
+        chosen = self.things[desc]
+        assert (self.things[handle], stream, cdesc) == ("handle", 7, ddesc)
+        assert self.machine.live[workspace] == workspace_size
+        kind, *alignments = view(algo, np.uint64, 8)[:4].tolist()
+        kind -= MAGIC
+        if kind < self.machine.failing_algorithms:
+            raise cuBLASLtError("EXECUTION_FAILED")
+        assert kind != 1, "an algorithm that the heuristic marked as failing"
+        for pointer, alignment in zip((a, b, d), alignments, strict=True):
+            assert pointer % alignment == 0
+        left, right, old, out = (
+            view(pointer, *self.things[x]) for pointer, x in ((a, adesc), (b, bdesc), (c, cdesc), (d, ddesc))
+        )
+        by, keep, precision = (
+            view(alpha, out.dtype, 1),
+            view(beta, out.dtype, 1),
+            PRECISIONS[chosen["compute"]],
+        )
+        epilogue, bias = chosen.get("EPILOGUE", Epilogue.DEFAULT), chosen.get("BIAS_POINTER")
+
+        def run() -> None:
+            x = rounded(left.T if chosen["TRANSA"] else left, precision)
+            x = by * (x @ rounded(right.T if chosen["TRANSB"] else right, precision)) + keep * old
+            x = x + view(bias, out.dtype, len(out), 1) if bias else x
+            out[:] = 0 if self.machine.broken_products else np.maximum(x, 0) if epilogue == 6 else x
+
+        self.machine.do("product", run)
+
+
+def runtime(machine: Machine) -> SimpleNamespace:
+    def count() -> int:
+        if not machine.devices:
+            raise CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable\n device is detected")
+        return machine.devices
+
+    def memcpyAsync(to: int, source: int, nbytes: int, kind: int, stream: int) -> None:
+        assert machine.recording is None, "a copy during capture"
+        assert (stream, kind in (1, 2, 3)) == (7, True)
+        machine.do(f"copy {kind}", lambda: ctypes.memmove(to, source, nbytes))
+
+    def memsetAsync(pointer: int, value: int, nbytes: int, stream: int) -> None:
+        assert machine.live[pointer] >= nbytes
+        machine.do("set", lambda: ctypes.memset(pointer, value, nbytes))
+
+    return SimpleNamespace(
+        getDeviceCount=count,
+        driverGetVersion=lambda: machine.driver,
+        runtimeGetVersion=lambda: machine.runtime,
+        getDeviceProperties=lambda index: {"name": b"Fake"},
+        memGetInfo=lambda: (machine.nbytes - sum(machine.live.values()), machine.nbytes),
+        memcpyAsync=memcpyAsync,
+        memsetAsync=memsetAsync,
+        memcpyHostToDevice=1,
+        memcpyDeviceToHost=2,
+        memcpyDeviceToDevice=3,
+    )
+
+
+class Memory:
+    """What cupy.cuda.alloc gives: it is freed with its last reference."""
+
+    def __init__(self, machine: Machine, nbytes: int) -> None:
+        self.machine, self.block = machine, np.full(nbytes + 256, 0xFF, np.uint8)
+        self.ptr = -(-self.block.ctypes.data // 256) * 256
+        machine.live[self.ptr] = nbytes
+
+    def __del__(self) -> None:
+        del self.machine.live[self.ptr]
+
+
+def install(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
+    """Put the fakes where `import cupy` and `import nvmath` find them."""
+    emulator = EmulatedDevice(machine.folder)
+
+    def alloc(nbytes: int) -> Memory:
+        assert machine.current is not None, "an allocation from another stream's pool"
+        assert machine.recording is None, "an allocation during capture"
+        if nbytes > machine.nbytes - sum(machine.live.values()):
+            raise OutOfMemoryError
+        return Memory(machine, nbytes)
+
+    class Event:
+        def __init__(self, disable_timing: bool = False) -> None:
+            assert disable_timing
+
+        def record(self, stream: Stream) -> None:
+            assert machine.recording is None
+
+        def synchronize(self) -> None:
+            machine.log.append("wait")
+
+    class RawModule:
+        def __init__(self, code: str, options: tuple[str, ...]) -> None:
+            assert options == ("--std=c++17",)
+            self.find = emulator.compile(code)
+
+        def get_function(self, name: str) -> Any:
+            _, run, types = self.find(name)
+
+            def kernel(grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...]) -> None:
+                assert machine.current is not None, "a launch on the default stream"
+                assert len(arguments) == len(types)
+                passed = [
+                    ctypes.c_void_p(int(x)) if x.dtype == np.uintp else _c_argument(x) for x in arguments
+                ]
+                machine.do(name, lambda: run(ctypes.c_uint(*grid), ctypes.c_uint(*block), *passed))
+
+            return kernel
+
+    def version() -> tuple[int, int]:
+        if not machine.nvrtc:
+            raise RuntimeError("libnvrtc.so.13: cannot open")
+        return 13, 2
+
+    Stream.machine = machine
+    cuda = SimpleNamespace(
+        Device=lambda index: SimpleNamespace(use=lambda: setattr(machine, "used", index)),
+        Stream=Stream,
+        Event=Event,
+        alloc=alloc,
+        alloc_pinned_memory=bytearray,
+        memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        runtime=runtime(machine),
+    )
+    pool = SimpleNamespace(free_bytes=lambda: 0)
+    lt = Lt(machine)
+    modules: dict[str, Any] = {
+        "cupy": {"cuda": cuda, "RawModule": RawModule, "get_default_memory_pool": lambda: pool},
+        "cupy.cuda": vars(cuda),
+        "cupy_backends": {},
+        "cupy_backends.cuda": {},
+        "cupy_backends.cuda.libs": {"nvrtc": SimpleNamespace(getVersion=version)},
+        "nvmath": {"CudaDataType": CudaDataType},
+        "nvmath.bindings": {"cublas": SimpleNamespace(ComputeType=ComputeType), "cublasLt": lt},
+    }
+    for name, content in modules.items():
+        module = ModuleType(name)
+        module.__dict__.update(content, __path__=[])
+        monkeypatch.setitem(__import__("sys").modules, name, module)

@@ -1,0 +1,112 @@
+"""What `Network.save` writes is what the shipped JSON schema says."""
+
+from __future__ import annotations
+
+import copy
+import json
+import warnings
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from gpunn import ACTIVATIONS, COSTS, INITIALIZERS, Dense, Network, cli
+
+SCHEMA = json.loads(files("gpunn").joinpath("schema/model.json").read_text(encoding="utf-8"))
+IMAGES = {"image_shape": (2, 2), "classes": ["a", "b"], "digit": False, "dataset": "here", "more": None}
+
+
+def header(path: Path) -> dict[str, Any]:
+    """A safetensors file's header, read as the schema describes it."""
+    content = path.read_bytes()
+    return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+
+
+def check(head: dict[str, Any]) -> None:
+    """The header against the schema, and the JSON in its strings against theirs."""
+    jsonschema.Draft202012Validator(SCHEMA).validate(head)
+    strings = SCHEMA["properties"]["__metadata__"]["properties"]
+    for name in ("network", "meta"):
+        content = json.loads(head["__metadata__"][name])
+        within = {"$defs": SCHEMA["$defs"], **strings[name]["contentSchema"]}
+        jsonschema.Draft202012Validator(within).validate(content)
+
+
+def test_the_schema_is_one() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+NAMES = [*((f, "quadratic") for f in ACTIVATIONS), *(("sigmoid", cost) for cost in COSTS)]
+
+
+@pytest.mark.parametrize(("f", "cost"), [*NAMES, ("tanh", "huber(0.25)"), ("exp", "quantile(0.9)")])
+def test_every_activation_and_cost(tmp_path: Path, f: str, cost: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Network(4, [Dense(3, f), Dense(2, f)], cost, 0, meta=IMAGES).save(tmp_path / "m")
+    check(header(tmp_path / "m"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("init", INITIALIZERS)
+@pytest.mark.filterwarnings("ignore:.*begin with zeros")
+def test_everything_that_a_layer_can_have(tmp_path: Path, dtype: str, init: str) -> None:
+    layers = [Dense(3, "relu", init, 0.5, batch_norm=True), Dense(1, init=init)]
+    Network(4, layers, seed=0, dtype=dtype, input_dropout=0.25).save(tmp_path / "m")
+    check(header(tmp_path / "m"))
+
+
+def test_what_the_command_line_trains(tmp_path: Path) -> None:
+    assert cli.main(["train", "digits", "--epochs", "1", "--json", "--output", str(tmp_path / "run")]) == 0
+    check(header(tmp_path / "run" / "model.safetensors"))
+
+
+def test_the_file_can_be_read_by_what_the_schema_says(tmp_path: Path) -> None:
+    layers = [Dense(3, "tanh", batch_norm=True), Dense(2, "identity")]
+    net = Network(4, layers, seed=0, dtype="float64")
+    X = np.random.default_rng(0).standard_normal((4, 9))
+    net.fit(X, X[:2], epochs=2)
+    net.save(tmp_path / "m")
+    head, content = header(tmp_path / "m"), (tmp_path / "m").read_bytes()
+    data = content[8 + int.from_bytes(content[:8], "little") :]
+    t = {
+        name: np.frombuffer(data[slice(*of["data_offsets"])], "<f8").reshape(of["shape"])
+        for name, of in head.items()
+        if name != "__metadata__"
+    }
+    z = t["gamma1"] * (t["w1"] @ X + t["b1"] - t["mean1"]) / np.sqrt(t["variance1"] + 1e-5) + t["beta1"]
+    np.testing.assert_allclose(t["w2"] @ np.tanh(z) + t["b2"], net.forward(X), rtol=1e-12)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    Network(4, [Dense(3), Dense(2)], seed=0).save(tmp_path / "m")
+    head = header(tmp_path / "m")
+    check(head)
+
+    def changed(**changes: Any) -> dict[str, Any]:
+        other = copy.deepcopy(head)
+        network = json.loads(other["__metadata__"]["network"])
+        other["__metadata__"]["network"] = json.dumps(network | changes)
+        return other
+
+    layer = {"n": 3, "activation": "sigmoid", "init": "glorot", "dropout": 0.0, "batch_norm": False}
+    wrong = [
+        {**head, "__metadata__": {**head["__metadata__"], "version": "2"}},
+        {**head, "w1": {**head["w1"], "dtype": "I8"}},
+        {**head, "b1": {**head["b1"], "shape": [3, 2]}},
+        {**head, "velocity1": head["w1"]},
+        {name: tensor for name, tensor in head.items() if name != "b1"},
+        changed(cost="cubic"),
+        changed(n_in=0),
+        changed(layers=[]),
+        changed(layers=[{**layer, "activation": "leaky-relu"}]),
+        changed(layers=[{**layer, "dropout": 1}]),
+        changed(layers=[{"n": 3}]),
+        changed(momentum=0.9),
+    ]
+    for other in wrong:
+        with pytest.raises(jsonschema.ValidationError):
+            check(other)
