@@ -247,6 +247,7 @@ def evaluate(
     model: options.Model,
     data: options.TestData = None,
     device: options.Device = "auto",
+    target: options.Targets = None,
     delimiter: options.Delimiter = None,
     header: options.Header = None,
     data_dir: options.DataDir = None,
@@ -263,7 +264,7 @@ def evaluate(
     from gpunn.cli import models
     from gpunn.tables.reading import Format
 
-    models.evaluate(model, data, data_dir, Format(delimiter, header), device, json)
+    models.evaluate(model, data, data_dir, Format(delimiter, header, target), device, json)
 
 
 @app.command()

@@ -120,6 +120,10 @@ Folds = Annotated[
         rich_help_panel=TABLES,
     ),
 ]
+Targets = Annotated[
+    Path | None,
+    _of_tables("Of a .npy file: the .npy file with what is to be predicted.", metavar="FILE"),
+]
 Category = Annotated[
     list[str] | None,
     _of_tables("Take this column as categories, though it looks like numbers.", metavar="NAME"),

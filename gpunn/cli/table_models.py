@@ -7,7 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ class TableModel:
 
     def read(self, data: Path, format: Format, with_target: bool) -> Table:
         """The columns of a table that the network needs; says which others there are."""
-        format = Format(format.delimiter, self.options.header if format.header is None else format.header)
+        if format.header is None:
+            format = replace(format, header=self.options.header)
         target = self.target if with_target else None
         table, extra = read_known(self.preprocessing, target, data, format, self.net.dtype)
         known = {self.target.name, *self.preprocessing.dropped, *self.options.ignore}
@@ -62,7 +63,7 @@ class TableModel:
         if self.options.cv:
             raise ValueError(f"{self.path} was trained on all the rows of its table: name another to test on")
         path = Path(self.net.meta["dataset"])
-        table = self.read(path, Format(self.options.delimiter, self.options.header), True)
+        table = self.read(path, self.options.format, True)
         found = examples_for(self.preprocessing, self.target, table)
         if len(found.y) != self.net.meta["table"]["rows"]:
             raise ValueError(f"{path} has changed since it was trained on: name a table to test on")

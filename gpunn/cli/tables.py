@@ -172,14 +172,14 @@ def told(table: Table, problem: Problem, missing: int) -> Iterator[str]:
     """What was found in a table, and what is made of it."""
     target, fitted = problem.target, problem.preprocessing
     categories = len(fitted.columns) - len(fitted.numbers)
-    parts = [
-        f"{len(table.rows):,} rows",
-        f"{len(fitted.numbers)} columns of numbers",
-        f"{categories} of categories",
-    ]
+    parts = [f"{len(table.rows):,} rows", f"{len(fitted.numbers)} columns of numbers"]
+    if categories:
+        parts.append(f"{categories} of categories")
     if missing:
         parts.append(f"{missing:,} missing values")
     yield f"{table.path}: {', '.join(parts)}"
+    if table.source.header is False:
+        yield f"{table.path} has no header: its columns are called 1 to {len(table.source.kinds)}"
     if isinstance(target, Classes):
         yield f"target '{target.name}': classification, {len(target.classes)} classes"
     else:

@@ -46,7 +46,9 @@ class TableOptions:
 
     @property
     def format(self) -> Format:
-        return Format(self.delimiter, self.header)
+        """How the file is to be read."""
+        apart = self.target is not None and self.target.endswith(".npy")
+        return Format(self.delimiter, self.header, Path(self.target) if apart else None)
 
     def check(self) -> None:
         """ValueError for what is unknown, out of range, or does not go together."""
@@ -64,9 +66,8 @@ class TableOptions:
 def load(path: Path, options: TableOptions, dtype: DTypeLike) -> tuple[Table, Classes | Quantity]:
     """A table with its target, and what that is. ValueError where the file and the options do not agree."""
     options.check()
-    y = Path(options.target) if options.target and path.suffix.lower() == ".npy" else None
-    source = open_table(path, options.format, y)
-    target = _target(source, "y" if y else options.target)
+    source = open_table(path, options.format)
+    target = _target(source, "y" if options.format.targets else options.target)
     kinds = _kinds(source, options, target)
     table = read(source, kinds, target, dtype)
     inferred = [column for column in table.columns if column.name not in options.category]
@@ -121,7 +122,8 @@ def pose(
     if options.test:
         problem = prepare(table, target, table.rows, y, m, impute, standardise=standardise, reuse=True)
         fitted, target = problem.preprocessing, problem.target
-        tested, _ = read_known(fitted, target, Path(options.test), options.format, table.rows.dtype)
+        format = replace(options.format, targets=None)
+        tested, _ = read_known(fitted, target, Path(options.test), format, table.rows.dtype)
         return replace(problem, test=examples_for(fitted, target, tested))
     _check_parts(table, target, y, 2, "holding some out")
     held = held_out(y, target, options, seed)
@@ -141,9 +143,9 @@ def _check_parts(table: Table, target: Classes | Quantity, y: np.ndarray, least:
     if len(y) < least + 1:
         raise ValueError(f"{table.path} has {len(y)} rows, too few for {what}")
     if isinstance(target, Classes):
-        counts = np.bincount(y, minlength=len(target.classes))
-        if counts.min() < least:
-            k = int(counts.argmin())
+        counts = np.bincount(y, minlength=len(target.classes)).tolist()
+        if min(counts) < least:
+            k = counts.index(min(counts))
             where = table.place(int(np.argmax(y == k)))
             raise ValueError(
                 f"{table.path}, {where}: class '{target.classes[k]}' has {counts[k]} "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -14,32 +14,20 @@ from gpunn.names import near_match
 from gpunn.tables.arrays import read_npy, read_npz
 from gpunn.tables.csvfile import CsvFile, is_number
 from gpunn.tables.parquetfile import ParquetFile
-from gpunn.tables.table import TEXT, Column, Growing, Table, Texts
+from gpunn.tables.table import TEXT, Column, Growing, Source, Table, Texts
 
 CSV, PARQUET = (".csv", ".tsv", ".csv.gz", ".tsv.gz"), (".parquet", ".pq")
 SUFFIXES = (*CSV, *PARQUET, ".npz", ".npy")
 MANY_NUMBERS, MOSTLY = 20, 0.9  # among a column's different texts: more is a column of numbers, mistaken
 
 
-class Source(Protocol):
-    """A file with a table, opened: its columns and what each holds, its rows, and where a row is."""
-
-    path: Path
-    kinds: dict[str, str]
-
-    @property
-    def header(self) -> bool | None: ...
-    def batches(self, kinds: Mapping[str, str]) -> Any: ...
-    def place(self, row: int) -> str: ...
-    def not_a_number(self, name: str) -> ValueError | None: ...
-
-
 @dataclass(frozen=True)
 class Format:
-    """How a CSV file is to be read: see `CsvFile`."""
+    """How a CSV file is to be read: see `CsvFile`. targets: of a .npy file, the .npy file with its targets."""
 
     delimiter: str | None = None
     header: bool | None = None
+    targets: Path | None = None
 
     def __post_init__(self) -> None:
         if self.delimiter is not None and len(self.delimiter.encode()) != 1:
@@ -51,16 +39,18 @@ def is_table(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not Path(name).is_dir()
 
 
-def open_table(path: Path, format: Format, y: Path | None = None) -> Source:
-    """The file, opened; y: the .npy file with the targets of a .npy file."""
+def open_table(path: Path, format: Format) -> Source:
+    """The file, opened."""
     name = path.name.lower()
+    if not name.endswith(SUFFIXES):
+        raise ValueError(f"{path} is no table: its name should end in one of {', '.join(SUFFIXES)}")
     if not path.exists():
         raise ValueError(f"{path} does not exist")
     if name.endswith(CSV):
         return CsvFile(path, format.delimiter, format.header)
     if name.endswith(PARQUET):
         return ParquetFile(path)
-    return read_npz(path) if name.endswith(".npz") else read_npy(path, y)
+    return read_npz(path) if name.endswith(".npz") else read_npy(path, format.targets)
 
 
 def read(source: Source, kinds: Mapping[str, str], target: str | None, dtype: DTypeLike) -> Table:
@@ -84,8 +74,8 @@ def read(source: Source, kinds: Mapping[str, str], target: str | None, dtype: DT
             _check_finite(source, [target], y.array[y.m - m : y.m], y.m - m)
     found = tuple(columns[name] for name in names)
     if target is None:
-        return Table(str(source.path), found, rows.done(), source.place)
-    return Table(str(source.path), found, rows.done(), source.place, columns[target], y.done()[:, 0])
+        return Table(source, found, rows.done())
+    return Table(source, found, rows.done(), columns[target], y.done()[:, 0])
 
 
 def _numbers(column: Column, values: Any) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -46,21 +48,40 @@ class Column:
         return TEXT if self.texts else NUMBER
 
 
+class Source(Protocol):
+    """A file with a table, opened: its columns and what each holds, its rows, and where a row is."""
+
+    path: Path
+    kinds: dict[str, str]
+
+    @property
+    def header(self) -> bool | None: ...
+    def batches(self, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]: ...
+    def place(self, row: int) -> str: ...
+    def not_a_number(self, name: str) -> ValueError | None: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """rows (m, n_columns), row-major: numbers, the codes of texts, and NaN where there is nothing.
 
-    target: its column and its m values in float64, if it was read. place: where in the file a row is, such as
-    "line 7". dropped: the columns that are not to be learnt from, and why.
+    target: its column and its m values in float64, if it was read. dropped: the columns that are not to be learnt from, and why.
     """
 
-    path: str
+    source: Source
     columns: tuple[Column, ...]
     rows: np.ndarray
-    place: Callable[[int], str]
     target: Column | None = None
     y: np.ndarray | None = None
     dropped: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        return self.source.path
+
+    def place(self, row: int) -> str:
+        """Where in the file a row is, such as "line 7"."""
+        return self.source.place(row)
 
 
 class Growing:
