@@ -12,9 +12,9 @@ from numpy.typing import DTypeLike
 from gpunn.names import look_up, unknown
 from gpunn.tables.preprocessing import mark_row_numbers
 from gpunn.tables.problem import Problem, examples_for, prepare, read_known
-from gpunn.tables.reading import Format, Source, open_table, read, refuse_mistaken
+from gpunn.tables.reading import Format, open_table, read, refuse_mistaken
 from gpunn.tables.splitting import hold_out, move_to_end
-from gpunn.tables.table import TEXT, Table
+from gpunn.tables.table import TEXT, Source, Table
 from gpunn.tables.target import CLASSIFICATION, REGRESSION, Classes, Quantity, choose
 
 HELD_OUT = 0.2
@@ -47,8 +47,8 @@ class TableOptions:
     @property
     def format(self) -> Format:
         """How the file is to be read."""
-        apart = self.target is not None and self.target.endswith(".npy")
-        return Format(self.delimiter, self.header, Path(self.target) if apart else None)
+        apart = Path(self.target) if self.target and self.target.endswith(".npy") else None
+        return Format(self.delimiter, self.header, apart)
 
     def check(self) -> None:
         """ValueError for what is unknown, out of range, or does not go together."""

@@ -23,7 +23,7 @@ MANY_NUMBERS, MOSTLY = 20, 0.9  # among a column's different texts: more is a co
 
 @dataclass(frozen=True)
 class Format:
-    """How a CSV file is to be read: see `CsvFile`. targets: of a .npy file, the .npy file with its targets."""
+    """How a CSV file is to be read: see `CsvFile`; targets: of a .npy file, the .npy file with them."""
 
     delimiter: str | None = None
     header: bool | None = None

@@ -65,7 +65,8 @@ class Source(Protocol):
 class Table:
     """rows (m, n_columns), row-major: numbers, the codes of texts, and NaN where there is nothing.
 
-    target: its column and its m values in float64, if it was read. dropped: the columns that are not to be learnt from, and why.
+    target: its column and its m values in float64, if it was read. dropped: the columns that are
+    not to be learnt from, and why.
     """
 
     source: Source
