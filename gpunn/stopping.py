@@ -109,7 +109,8 @@ def _all_but(held: np.ndarray, m: int) -> np.ndarray:
     """The rest of 0…m − 1, if there is one."""
     if held.ndim != 1 or held.dtype.kind not in "iu" or not len(held) or held.min() < 0 or held.max() >= m:
         raise ValueError(f"the indices to validate on must be whole numbers in 0…{m - 1}, at least one")
-    kept = np.setdiff1d(np.arange(m), held)
-    if not len(kept):
+    free = np.ones(m, bool)
+    free[held] = False
+    if not free.any():
         raise ValueError(f"all {m} examples are held out: none is left to train on")
-    return kept
+    return np.flatnonzero(free)

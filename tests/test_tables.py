@@ -120,8 +120,8 @@ def test_classification_is_found_told_and_learnt(gpunn_):
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0] == "fruits.csv: 120 rows, 2 columns of numbers, 1 of categories, 12 missing values"
-    assert lines[1] == "target 'kind': classification, 2 classes"
-    assert lines[2] == "fruits.csv, 96 examples: 6-64-64-2, 4,738 parameters, adam, on cpu"
+    assert lines[1] == "target 'kind': classification, 2 classes: apple, banana"
+    assert lines[2] == "fruits.csv, 96 examples: 6-128-2, 1,154 parameters, adam, on cpu"
     assert re.match(r"test accuracy [\d.]+% \(baseline accuracy 50.00%\), (stopped early after )?", lines[3])
     assert lines[4] == "saved gpunn-runs/fruits-1/model.safetensors; now try"
     for line in lines[5:]:

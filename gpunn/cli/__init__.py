@@ -136,7 +136,7 @@ def train(
     output_activation: options.OutputActivation = None,
     cost: options.Cost = None,
     init: options.Init = None,
-    dropout: options.Dropout = 0.0,
+    dropout: options.Dropout = None,
     input_dropout: options.InputDropout = 0.0,
     batch_norm: options.BatchNorm = False,
     optimizer: options.Optimizer = None,

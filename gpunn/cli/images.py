@@ -19,7 +19,7 @@ from gpunn.datasets import Dataset, DataUnavailable
 HELD_OUT = 0.1  # of the training examples, where they decide when to stop: the test examples must not
 USUAL = {"epochs": 10, "batch_size": 128}
 USUAL_FOR = {"digits": {"epochs": 20, "batch_size": 16}}  # 1,437 examples: few steps in an epoch
-USUAL_NETWORK = {"hidden": [512], "output_activation": "softmax", "optimizer": "nesterov"}
+USUAL_NETWORK = {"hidden": [512], "output_activation": "softmax", "optimizer": "nesterov", "dropout": 0.0}
 
 
 @dataclass(frozen=True, eq=False)

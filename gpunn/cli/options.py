@@ -23,7 +23,7 @@ def _of_training(help: str, default: str | bool = True, least: int | None = None
 
 Hidden = Annotated[
     list[int] | None,
-    _of_network("Neurons of each hidden layer; 0 for no hidden layer.", "512; tables 64 64", "N …"),
+    _of_network("Neurons of each hidden layer; 0 for no hidden layer.", "512; tables 128", "N …"),
 ]
 Activation = Annotated[
     str, _of_network("Of the hidden layers: sigmoid, tanh, relu, leaky-relu, elu, gelu, softplus, identity.")
@@ -43,7 +43,9 @@ Init = Annotated[
     str | None,
     _of_network("First weights: normal, scaled, glorot, he, zeros.", "what suits each activation"),
 ]
-Dropout = Annotated[float, _of_network("Share of each hidden layer's outputs dropped in training.")]
+Dropout = Annotated[
+    float | None, _of_network("Share of each hidden layer's outputs dropped in training.", "0; tables 0.1")
+]
 InputDropout = Annotated[float, _of_network("Share of the inputs dropped in training.")]
 BatchNorm = Annotated[
     bool, typer.Option("--batch-norm", help="Normalise the hidden layers' batches.", rich_help_panel=NETWORK)
@@ -73,7 +75,7 @@ Rotate = Annotated[float, _of_training("Augmentation: turn them by up to so many
 Scale = Annotated[float, _of_training("Augmentation: scale them by up to this; 0.15 is 0.85 to 1.15.")]
 Elastic = Annotated[float, _of_training("Augmentation: bend them; α of elastic distortion, such as 36.")]
 Epochs = Annotated[
-    int | None, _of_training("Passes over the examples.", "10; digits 20; tables 200", least=1)
+    int | None, _of_training("Passes over the examples.", "10; digits 20; tables up to 200", least=1)
 ]
 BatchSize = Annotated[
     int | None, _of_training("Examples in a mini-batch.", "128; digits 16; tables by their rows", least=1)

@@ -22,7 +22,7 @@ class Settings:
     output_activation: str | None
     cost: str | None
     init: str | None
-    dropout: float
+    dropout: float | None
     input_dropout: float
     batch_norm: bool
     optimizer: str | None
@@ -70,7 +70,7 @@ def build_optimizer(settings: Settings) -> Optimizer:
 
 
 def build_network(settings: Settings, n_in: int, n_out: int) -> Network:
-    chosen = settings.activation, settings.init, settings.dropout, settings.batch_norm
+    chosen = settings.activation, settings.init, settings.dropout or 0.0, settings.batch_norm
     layers = [Dense(n, *chosen) for n in settings.hidden or []]
     layers.append(Dense(n_out, settings.output_activation or "softmax", settings.init))
     return Network(

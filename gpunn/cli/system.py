@@ -13,6 +13,7 @@ PACKAGES = {
     "NumPy": ["numpy"],
     "SciPy": ["scipy"],
     "scikit-learn": ["scikit-learn"],
+    "pyarrow": ["pyarrow"],
     "CuPy": ["cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x", "cupy"],
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunn import Augmentation, Network, costs
+from gpunn import Augmentation, Network
 from gpunn.cli.job import fit
 from gpunn.cli.settings import Settings, build_network
 from gpunn.tables import target as targets
@@ -21,6 +21,7 @@ from gpunn.tables.table import Table
 from gpunn.tables.target import Classes
 
 VALIDATED = 0.1  # of the rows to train on, where they decide when to stop
+FEW = 5  # classes, that are named
 UNITS = {"accuracy": "accuracy", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 
 
@@ -63,12 +64,16 @@ class TableJob:
 
     @property
     def usual(self) -> dict[str, Any]:
+        # Settled on held-out rows of iris, wine, breast cancer, diabetes, digits, wheat seeds and Friedman 1,
+        # five or ten seeds each: of some twenty choices of layers, mini-batch, dropout, decay and patience it
+        # is among the best on every one.
         m = self.X.shape[1]
         return {
-            "hidden": [64, 64],
+            "hidden": [128],
             "output_activation": "softmax" if self.classes else "identity",
+            "dropout": 0.1,
             "optimizer": "adam",
-            "epochs": 200,
+            "epochs": int(np.clip(2_000_000 // m, 10, 200)),
             "batch_size": int(np.clip(m // 40, 8, 256)),
             "patience": 20 if len(self._validated(0)) else 0,
         }
@@ -90,20 +95,13 @@ class TableJob:
         """Cross-validation: train on all parts but one, test on that one."""
         if not self.options.cv or self.folds:
             return
-        target, table = self.problem.target, self.table
-        y = target.encode(table)
-        impute, standardise = self.options.impute or "median", standardises(settings)
-        for k, (train, test) in enumerate(folds(self.options.cv, y, self.classes, settings.seed), start=1):
+        rows, y, seed = self.table.rows, self.problem.train.y, settings.seed
+        target, how = self.problem.target, self.options.how(settings.cost)
+        for k, (train, test) in enumerate(folds(self.options.cv, y, self.classes, seed), start=1):
             order = np.concatenate([train, test])
+            part = replace(self.table, rows=rows[order], y=y[order])
             problem = prepare(
-                table,
-                target,
-                table.rows[order],
-                y[order],
-                len(train),
-                impute,
-                standardise=standardise,
-                reuse=True,
+                part, self.problem.target, len(train), self.options.how(settings.cost), reuse=True
             )
             job = replace(self, problem=problem)
             net = build_network(settings, len(job.X), job.n_out)
@@ -124,7 +122,8 @@ class TableJob:
             "rows": len(self.table.rows),
         }
         classes = {"classes": target.classes} if isinstance(target, Classes) else {}
-        return {"dataset": str(self.path.absolute()), **classes, "table": kept, "folds": self.folds}
+        rehearsed = {"folds": self.folds} if self.folds else {}
+        return {"dataset": str(self.path.absolute()), **classes, "table": kept, **rehearsed}
 
     def test(self, net: Network) -> dict[str, Any]:
         """How good the weights are that are saved, and what no network at all would reach."""
@@ -154,15 +153,10 @@ def open_job(
 ) -> TableJob:
     """Read a table; resumed: what is known of the run that is gone on with."""
     table, target = load(path, options, settings.dtype)
-    missing = int(np.isnan(table.rows).sum())
-    problem = pose(table, target, options, settings.seed, standardises(settings))
+    missing = sum(int(np.isnan(column).sum()) for column in table.rows.T)  # all at once take much room
+    problem = pose(table, target, options, settings.seed, settings.cost)
     words = tuple(told(table, problem, missing))
-    return TableJob(path, options, table, problem, words, list(resumed["folds"]) if resumed else [])
-
-
-def standardises(settings: Settings) -> bool:
-    """Whether the cost is at home on all numbers; else a target of numbers is learnt as it is."""
-    return settings.cost is None or costs.get(settings.cost).domain[0] < 0
+    return TableJob(path, options, table, problem, words, resumed.get("folds", []) if resumed else [])
 
 
 # in words
@@ -181,7 +175,8 @@ def told(table: Table, problem: Problem, missing: int) -> Iterator[str]:
     if table.source.header is False:
         yield f"{table.path} has no header: its columns are called 1 to {len(table.source.kinds)}"
     if isinstance(target, Classes):
-        yield f"target '{target.name}': classification, {len(target.classes)} classes"
+        few = f": {', '.join(target.classes)}" if len(target.classes) <= FEW else ""
+        yield f"target '{target.name}': classification, {len(target.classes)} classes{few}"
     else:
         yield f"target '{target.name}': regression"
     if fitted.dropped:

@@ -81,6 +81,7 @@ class CsvFile:
             for batch in self._reader({name: arrow[kind] for name, kind in kinds.items()}):
                 empty = empty and not batch.num_rows
                 yield {name: decode(batch.column(position[name]), MISSING) for name in kinds}
+        pyarrow.default_memory_pool().release_unused()  # which it would keep for another file
         if empty:
             raise ValueError(f"{self.path} has a header and no rows")
 

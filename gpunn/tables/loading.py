@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
+from gpunn import costs
 from gpunn.names import look_up, unknown
 from gpunn.tables.preprocessing import mark_row_numbers
-from gpunn.tables.problem import Problem, examples_for, prepare, read_known
+from gpunn.tables.problem import Preparation, Problem, examples_for, prepare, read_known
 from gpunn.tables.reading import Format, open_table, read, refuse_mistaken
 from gpunn.tables.splitting import hold_out, move_to_end
 from gpunn.tables.table import TEXT, Source, Table
@@ -50,6 +51,10 @@ class TableOptions:
         apart = Path(self.target) if self.target and self.target.endswith(".npy") else None
         return Format(self.delimiter, self.header, apart)
 
+    def how(self, cost: str | None) -> Preparation:
+        """What becomes of the numbers: a target is standardised where the cost is at home on all numbers."""
+        return Preparation(self.impute or "median", cost is None or costs.get(cost).domain[0] < 0)
+
     def check(self) -> None:
         """ValueError for what is unknown, out of range, or does not go together."""
         if self.task:
@@ -64,7 +69,7 @@ class TableOptions:
 
 
 def load(path: Path, options: TableOptions, dtype: DTypeLike) -> tuple[Table, Classes | Quantity]:
-    """A table with its target, and what that is. ValueError where the file and the options do not agree."""
+    """A table with its target encoded, and what that is. ValueError where file and options do not agree."""
     options.check()
     source = open_table(path, options.format)
     target = _target(source, "y" if options.format.targets else options.target)
@@ -72,7 +77,8 @@ def load(path: Path, options: TableOptions, dtype: DTypeLike) -> tuple[Table, Cl
     table = read(source, kinds, target, dtype)
     inferred = [column for column in table.columns if column.name not in options.category]
     refuse_mistaken(source, [*inferred, *([table.target] if table.target else [])])
-    return mark_row_numbers(table), choose(table, options.task)
+    chosen = choose(table, options.task)
+    return mark_row_numbers(replace(table, y=chosen.encode(table))), chosen
 
 
 def _target(source: Source, name: str | None) -> str:
@@ -108,27 +114,26 @@ def _kinds(source: Source, options: TableOptions, target: str) -> dict[str, str]
 
 
 def pose(
-    table: Table, target: Classes | Quantity, options: TableOptions, seed: int, standardise: bool
+    table: Table, target: Classes | Quantity, options: TableOptions, seed: int, cost: str | None
 ) -> Problem:
     """What to train on and to test on. Reorders and overwrites the rows, unless for cross-validation.
 
-    standardise: a target of numbers too. ValueError for a class or a table too small to be divided.
+    ValueError for a class or a table too small to be divided.
     """
-    y = target.encode(table)
-    m, impute = len(y), options.impute or "median"
+    assert table.y is not None
+    m, how = len(table.y), options.how(cost)
     if options.cv:
-        _check_parts(table, target, y, options.cv, "cross-validation with {least} parts")
-        return prepare(table, target, table.rows, y, m, impute, standardise=standardise)
+        _check_parts(table, target, options.cv, f"cross-validation with {options.cv} parts")
+        return prepare(table, target, m, how)
     if options.test:
-        problem = prepare(table, target, table.rows, y, m, impute, standardise=standardise, reuse=True)
-        fitted, target = problem.preprocessing, problem.target
-        format = replace(options.format, targets=None)
+        problem = prepare(table, target, m, how, reuse=True)
+        fitted, target, format = problem.preprocessing, problem.target, replace(options.format, targets=None)
         tested, _ = read_known(fitted, target, Path(options.test), format, table.rows.dtype)
         return replace(problem, test=examples_for(fitted, target, tested))
-    _check_parts(table, target, y, 2, "holding some out")
-    held = held_out(y, target, options, seed)
-    move_to_end(table.rows, y, held)
-    return prepare(table, target, table.rows, y, m - len(held), impute, standardise=standardise, reuse=True)
+    _check_parts(table, target, 2, "holding some out")
+    held = held_out(table.y, target, options, seed)
+    move_to_end(table.rows, table.y, held)
+    return prepare(table, target, m - len(held), how, reuse=True)
 
 
 def held_out(y: np.ndarray, target: Classes | Quantity, options: TableOptions, seed: int) -> np.ndarray:
@@ -137,17 +142,16 @@ def held_out(y: np.ndarray, target: Classes | Quantity, options: TableOptions, s
     return hold_out(share, y, isinstance(target, Classes), np.random.default_rng(seed))
 
 
-def _check_parts(table: Table, target: Classes | Quantity, y: np.ndarray, least: int, what: str) -> None:
+def _check_parts(table: Table, target: Classes | Quantity, least: int, what: str) -> None:
     """ValueError, with the place, for a class with fewer examples than that."""
-    what = what.format(least=least)
-    if len(y) < least + 1:
-        raise ValueError(f"{table.path} has {len(y)} rows, too few for {what}")
-    if isinstance(target, Classes):
-        counts = np.bincount(y, minlength=len(target.classes)).tolist()
-        if min(counts) < least:
-            k = counts.index(min(counts))
-            where = table.place(int(np.argmax(y == k)))
-            raise ValueError(
-                f"{table.path}, {where}: class '{target.classes[k]}' has {counts[k]} "
-                f"example{'s' * (counts[k] != 1)}, and {what} needs {least}"
-            )
+    assert table.y is not None
+    if len(table.y) < least + 1:
+        raise ValueError(f"{table.path} has {len(table.y)} rows, too few for {what}")
+    if not isinstance(target, Classes):
+        return
+    counts = np.bincount(table.y, minlength=len(target.classes)).tolist()
+    if min(counts) < least:
+        k = counts.index(min(counts))
+        where, some = table.place(int(np.argmax(table.y == k))), "example" + "s" * (counts[k] != 1)
+        which = f"{table.path}, {where}: class '{target.classes[k]}'"
+        raise ValueError(f"{which} has {counts[k]} {some}, and {what} needs {least}")

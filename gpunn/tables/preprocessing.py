@@ -130,6 +130,7 @@ def fit(table: Table, rows: np.ndarray, impute: str = "median") -> Preprocessing
 
 def _fit_column(column: Column, x: np.ndarray, impute: str) -> Number | Category | str:
     """What to do with a column; in words, why to drop it."""
+    x = np.ascontiguousarray(x)
     if np.isnan(x).all() and not (column.texts and column.texts.many):
         return "empty"
     return _fit_category(column, x) if column.texts else _fit_number(column.name, x, impute)
@@ -143,7 +144,7 @@ def _fit_number(name: str, x: np.ndarray, impute: str) -> Number | str:
     if np.nanmin(x) == np.nanmax(x):
         return f"always {np.nanmin(x):g}"
     imputer, scaler = SimpleImputer(strategy=impute), StandardScaler()
-    scaler.fit(imputer.fit_transform(x[:, None].astype(np.float64)))
+    scaler.fit(imputer.fit_transform(x[:, None]))
     return Number(name, float(imputer.statistics_[0]), float(scaler.mean_[0]), float(scaler.scale_[0]))
 
 

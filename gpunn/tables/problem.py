@@ -28,6 +28,14 @@ class Examples:
     unknown: dict[str, int]
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """impute: what missing numbers become. standardise: a target of numbers too."""
+
+    impute: str = "median"
+    standardise: bool = True
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """The rows to train on, those to test on if there are any, and what was made of their columns."""
@@ -105,27 +113,19 @@ def examples_for(fitted: Preprocessing, target: Classes | Quantity, table: Table
 
 
 def prepare(
-    table: Table,
-    target: Classes | Quantity,
-    rows: np.ndarray,
-    y: np.ndarray,
-    m: int,
-    impute: str,
-    *,
-    standardise: bool,
-    reuse: bool = False,
+    table: Table, target: Classes | Quantity, m: int, how: Preparation, *, reuse: bool = False
 ) -> Problem:
-    """What to learn from rows (m + k, n_columns) of a table and their y: train on the first m, test on k.
+    """What to learn from a table, whose y is encoded: train on its first m rows, test on the others.
 
-    Whatever is fitted, is fitted to those m. standardise: a target of numbers too. reuse: the rows may be
-    overwritten.
+    Whatever is fitted, is fitted to those m. reuse: the rows may be overwritten.
     """
-    fitted = preprocessing.fit(table, rows[:m], impute)
+    assert table.y is not None
+    fitted, y = preprocessing.fit(table, table.rows[:m], how.impute), table.y
     if not fitted.columns:
         why = ", ".join(f"{name} ({reason})" for name, reason in fitted.dropped.items())
         raise ValueError(f"{table.path}: no column is left to learn from; dropped {why}")
-    if standardise and isinstance(target, Quantity):
+    if how.standardise and isinstance(target, Quantity):
         target = replace(target, mean=float(y[:m].mean()), scale=float(y[:m].std()) or 1.0)
-    X, unknown = fitted.apply(table, rows, reuse)
+    X, unknown = fitted.apply(table, table.rows, reuse)
     train, test = Examples(X[:, :m], y[:m], {}), Examples(X[:, m:], y[m:], unknown)
     return Problem(target, fitted, train, test if len(test.y) else None)
