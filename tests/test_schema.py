@@ -64,6 +64,17 @@ def test_what_the_command_line_trains(tmp_path: Path) -> None:
     check(header(tmp_path / "run" / "model.safetensors"))
 
 
+@pytest.mark.parametrize("target", ["kind", "size"])
+def test_what_the_command_line_makes_of_tables(tmp_path: Path, target: str) -> None:
+    pytest.importorskip("pyarrow")
+    rows = [f"{i % 7 + 0.5},{'ab'[i % 2] if i % 9 else ''},{'xyz'[i % 3]},5" for i in range(60)]
+    (tmp_path / "t.csv").write_text("size,colour,kind,five\n" + "\n".join(rows))
+    asked = ["--target", target, "--task", "regression"][: 4 if target == "size" else 2]
+    arguments = ["train", str(tmp_path / "t.csv"), *asked, "--epochs", "1", "--json"]
+    assert cli.main([*arguments, "--output", str(tmp_path / "run")]) == 0
+    check(header(tmp_path / "run" / "model.safetensors"))
+
+
 def test_the_file_can_be_read_by_what_the_schema_says(tmp_path: Path) -> None:
     layers = [Dense(3, "tanh", batch_norm=True), Dense(2, "identity")]
     net = Network(4, layers, seed=0, dtype="float64")

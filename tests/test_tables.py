@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from gpunn import Network, cli
-from gpunn.tables import preprocessing, splitting
+from gpunn.tables import splitting
 from gpunn.tables.csvfile import CsvFile
 from gpunn.tables.loading import TableOptions, load
 from gpunn.tables.preprocessing import Preprocessing
@@ -247,6 +248,28 @@ def test_the_held_out_rows_touch_no_statistics(trained):
     assert a.meta["table"]["columns"] == b.meta["table"]["columns"]
     assert a.meta["table"]["target"] == b.meta["table"]["target"]
     assert np.array_equal(a.theta, b.theta)
+
+
+def test_the_readmes_example(gpunn_, tmp_path):
+    folder = Path(os.environ.get("GPUNN_DATA", ""))
+    if not (folder / "wheat-seeds.csv").is_file():
+        pytest.skip("wheat-seeds.csv is not at hand: set GPUNN_DATA to the folder that holds it")
+    (tmp_path / "wheat-seeds.csv").write_bytes((folder / "wheat-seeds.csv").read_bytes())
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Tables\n")[2]
+    _, commands, _, printed, *_ = re.split(r"```\w*\n", readme)
+    said = []
+    for command in commands.splitlines():
+        code, out, err = gpunn_(*shlex.split(command)[1:])
+        assert (code, err) == (0, "")
+        said.append(out.splitlines())
+    assert said[0][:3] == printed.splitlines()[:3]
+    assert said[0][3].startswith(printed.splitlines()[3])
+    assert said[1][9].startswith("5 folds: accuracy 9")
+    assert said[3][1].startswith("accuracy 9") or said[3][1].startswith("accuracy 8")
+    with open("predictions.csv", encoding="utf-8") as file:
+        predicted = [row["prediction"] for row in csv.DictReader(file)]
+    truth = [line.rpartition(",")[2] for line in Path("wheat-seeds.csv").read_text().splitlines()]
+    assert np.mean([a == b for a, b in zip(predicted, truth, strict=True)]) > 0.9
 
 
 # predict and evaluate
@@ -535,6 +558,29 @@ def test_no_header_is_noticed_and_remembered(gpunn_, trained):
     assert gpunn_("evaluate", "gpunn-runs/x-1")[0] == 0
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_reading_takes_less_than_twice_the_memory_of_the_numbers(tmp_path):
+    """By how much the peak grows from one file to another: the libraries' own memory is the same."""
+    code = """
+import sys
+from pathlib import Path
+from gpunn.tables.loading import TableOptions, load, pose
+options = TableOptions(target="y")
+pose(*load(Path(sys.argv[1]), options, "float32"), options, 0, None)
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+"""
+    rng, peaks, sizes = np.random.default_rng(0), [], (400_000, 1_600_000)
+    block = "".join(",".join(map(str, row)) + "\n" for row in rng.integers(0, 10, (1000, 20)))
+    for m in sizes:
+        with open("t.csv", "w", encoding="utf-8") as file:
+            file.write(",".join([*(f"x{j}" for j in range(19)), "y"]) + "\n")
+            file.writelines(itertools.repeat(block, m // 1000))
+        command, environment = [sys.executable, "-c", code, "t.csv"], os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, check=True, capture_output=True, env=environment)
+        peaks.append(1024 * int(done.stdout))
+    assert (peaks[1] - peaks[0]) / (4 * 20 * (sizes[1] - sizes[0])) < 2
+
+
 # preprocessing
 
 
@@ -562,7 +608,7 @@ def test_preprocessing_is_scikit_learns(tmp_path_factory, data):
     kinds = {"n0": NUMBER, "n1": NUMBER, "t0": TEXT, "t1": TEXT}
     impute = data.draw(st.sampled_from(["median", "mean"]))
     table = read(open_table(path, Format()), kinds, None, "float64")
-    fitted = preprocessing.fit(table, table.rows[: m // 2], impute)
+    fitted = Preprocessing.fit(table, table.rows[: m // 2], impute)
     X, unknown = fitted.apply(table, table.rows)
     frame = np.array([*numbers, *texts], object).T
     frame[:, :2] = frame[:, :2].astype(float)
@@ -588,7 +634,7 @@ def test_rows_may_make_way_for_what_becomes_of_them():
     source = CsvFile(Path("t.csv"))
     kinds = dict.fromkeys("abc", NUMBER)
     table = read(source, kinds, None, "float32")
-    fitted = preprocessing.fit(table, table.rows)
+    fitted = Preprocessing.fit(table, table.rows)
     apart, _ = fitted.apply(table, table.rows)
     inside, _ = fitted.apply(table, table.rows, reuse=True)
     assert np.shares_memory(inside, table.rows)

@@ -100,9 +100,7 @@ class TableJob:
         for k, (train, test) in enumerate(folds(self.options.cv, y, self.classes, seed), start=1):
             order = np.concatenate([train, test])
             part = replace(self.table, rows=rows[order], y=y[order])
-            problem = prepare(
-                part, self.problem.target, len(train), self.options.how(settings.cost), reuse=True
-            )
+            problem = prepare(part, target, len(train), how, reuse=True)
             job = replace(self, problem=problem)
             net = build_network(settings, len(job.X), job.n_out)
             if fit(net, job, settings).interrupted:

@@ -7,7 +7,8 @@ import io
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +18,7 @@ from gpunn.tables.table import NUMBER, TEXT
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "<NA>")
 DELIMITERS = ",;\t|"
-BLOCK = 1 << 22  # bytes; the first block's values decide the types
+BLOCK = 1 << 20  # bytes; the first block's values decide the types
 
 
 class CsvFile:
@@ -167,12 +168,14 @@ class CsvFile:
         try:
             yield
         except (pyarrow.ArrowInvalid, pyarrow.ArrowKeyError, UnicodeDecodeError, csv.Error) as error:
-            if found := self._not_utf8() or self._ragged():
-                raise found from None
-            for name, kind in kinds.items():
-                if kind == NUMBER and (found := self.not_a_number(name)):
-                    raise found from None
-            raise ValueError(f"{self.path}: {error}") from None
+            raise self._diagnose(kinds) or ValueError(f"{self.path}: {error}") from None
+
+    def _diagnose(self, kinds: Mapping[str, str]) -> ValueError | None:
+        numbers = (name for name, kind in kinds.items() if kind == NUMBER)
+        looks = [self._not_utf8, self._ragged, *(partial(self.not_a_number, name) for name in numbers)]
+        with suppress(csv.Error):
+            return next((found for look in looks if (found := look())), None)
+        return None
 
 
 def is_number(text: str) -> bool:

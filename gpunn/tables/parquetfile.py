@@ -29,6 +29,9 @@ class ParquetFile:
             self.file = import_.ParquetFile(path)
         except pyarrow.ArrowInvalid as error:
             raise ValueError(f"{path} is not a readable Parquet file: {error}") from None
+        names = self.file.schema_arrow.names
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"{path}: {names.count(twice)} columns are called '{twice}': name them apart")
         self.kinds = {field.name: self._kind(field) for field in self.file.schema_arrow}
         if self.file.metadata.num_rows == 0:
             raise ValueError(f"{path} has no rows")

@@ -65,6 +65,19 @@ class Preprocessing:
     columns: tuple[Number | Category, ...]
     dropped: Mapping[str, str]
 
+    @classmethod
+    def fit(cls, table: Table, rows: np.ndarray, impute: str = "median") -> Preprocessing:
+        """What suits these rows (m, n_columns) of a table: those to train on, and no others.
+
+        impute: "median" or "mean", of a column's numbers where there are none.
+        """
+        steps = {
+            column.name: table.dropped.get(column.name) or _fit_column(column, rows[:, j], impute)
+            for j, column in enumerate(table.columns)
+        }
+        dropped = {name: why for name, why in steps.items() if isinstance(why, str)}
+        return cls(tuple(step for step in steps.values() if not isinstance(step, str)), dropped)
+
     @property
     def features(self) -> int:
         return sum(column.features for column in self.columns)
@@ -111,21 +124,6 @@ class Preprocessing:
 
 
 # fitting
-
-
-def fit(table: Table, rows: np.ndarray, impute: str = "median") -> Preprocessing:
-    """What suits these rows (m, n_columns) of a table: those to train on, and no others.
-
-    impute: "median" or "mean", of a column's numbers where there are none.
-    """
-    steps = [
-        table.dropped.get(column.name) or _fit_column(column, rows[:, j], impute)
-        for j, column in enumerate(table.columns)
-    ]
-    dropped = {
-        column.name: step for column, step in zip(table.columns, steps, strict=True) if isinstance(step, str)
-    }
-    return Preprocessing(tuple(step for step in steps if not isinstance(step, str)), dropped)
 
 
 def _fit_column(column: Column, x: np.ndarray, impute: str) -> Number | Category | str:

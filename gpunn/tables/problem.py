@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpunn.network import Network, classify
-from gpunn.tables import preprocessing
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import Format, check_columns, open_table, read
 from gpunn.tables.table import Table
@@ -120,7 +119,7 @@ def prepare(
     Whatever is fitted, is fitted to those m. reuse: the rows may be overwritten.
     """
     assert table.y is not None
-    fitted, y = preprocessing.fit(table, table.rows[:m], how.impute), table.y
+    fitted, y = Preprocessing.fit(table, table.rows[:m], how.impute), table.y
     if not fitted.columns:
         why = ", ".join(f"{name} ({reason})" for name, reason in fitted.dropped.items())
         raise ValueError(f"{table.path}: no column is left to learn from; dropped {why}")
