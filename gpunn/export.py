@@ -102,6 +102,8 @@ def _check(net: Network) -> None:
     own = [layer.f.name for layer in net.layers if layer.f not in ACTIVATIONS.values()]
     if own:
         raise ValueError(f"'{own[0]}' is your own, and ONNX has only functions with a name of gpunn's")
+    if "table" in net.meta:
+        raise ValueError("a model of tables cannot be exported: ONNX files hold nothing of its columns yet")
     if 4 * net.parameters > MOST_BYTES:
         raise ValueError(f"{net.name} has {net.parameters:,} parameters, more than an ONNX file's 2 GiB hold")
 

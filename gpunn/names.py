@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -21,7 +22,13 @@ def unknown(name: str, what: str, choices: Iterable[str]) -> ValueError:
     choices = list(choices)
     near = near_match(name, choices)
     hint = f"did you mean '{near}'? " if near else ""
-    return ValueError(f"unknown {what} '{name}': {hint}choose from {', '.join(choices)}")
+    return ValueError(f"unknown {what} '{name}': {hint}choose from {listed(choices)}")
+
+
+def listed(names: Collection[str], most: int = 40) -> str:
+    """The names, or the first of very many."""
+    more = f", … ({len(names):,} in all)" if len(names) > most else ""
+    return ", ".join(itertools.islice(names, most)) + more
 
 
 def near_match(name: str, choices: Iterable[str]) -> str | None:

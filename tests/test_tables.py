@@ -311,6 +311,12 @@ def test_missing_columns_are_named(refused, run_of_fruits):
     refused(["evaluate", run_of_fruits, "b.csv"], "b.csv lacks the column 'kind'")
 
 
+def test_a_model_of_tables_is_for_tables_alone(refused, run_of_fruits):
+    refused(["demo", run_of_fruits, "--no-browser"], "picture")
+    pytest.importorskip("onnx")
+    refused(["export", run_of_fruits, "t.onnx"], "tables", "columns")
+
+
 def test_unknown_categories_are_counted(gpunn_, run_of_fruits):
     write("a.csv", "weight,colour,length\n150,red,8\n150,blue,8\n150,grey,8\n")
     code, out, err = gpunn_("predict", run_of_fruits, "a.csv")
@@ -393,6 +399,10 @@ def test_a_text_among_numbers_is_found_far_down(refused, trained):
             f"line {row}, column 'size': 'twelve' is no number",
             "--category",
         )
+    write(
+        "t.csv", "\n".join(["y,size,x", *(f"{i % 2},{line[:-2]},{i * 7 % 9}" for i, line in enumerate(some))])
+    )
+    assert trained("t.csv", "--target", "y", "--ignore", "size", *QUICK)["network"] == "1-8-2"
 
 
 def test_not_utf8(refused):

@@ -16,6 +16,7 @@ import numpy as np
 from gpunn import Network
 from gpunn.cli.tables import in_words, unknown_words
 from gpunn.modelfile import write_whole
+from gpunn.names import listed
 from gpunn.tables import target as targets
 from gpunn.tables.loading import TableOptions, held_out
 from gpunn.tables.preprocessing import Preprocessing
@@ -52,7 +53,7 @@ class TableModel:
         table, extra = read_known(self.preprocessing, target, data, format, self.net.dtype)
         known = {self.target.name, *self.preprocessing.dropped, *self.options.ignore}
         if ignored := [name for name in extra if name not in known]:
-            say(f"{data}: columns that are ignored: {', '.join(ignored)}")
+            say(f"{data}: columns that are ignored: {listed(ignored)}")
         return table
 
     def examples(self, data: str | None, format: Format) -> tuple[str, Examples]:

@@ -13,6 +13,7 @@ import numpy as np
 from gpunn import Augmentation, Network
 from gpunn.cli.job import fit
 from gpunn.cli.settings import Settings, build_network
+from gpunn.names import listed
 from gpunn.tables import target as targets
 from gpunn.tables.loading import TableOptions, load, pose
 from gpunn.tables.problem import Problem, prepare
@@ -178,7 +179,7 @@ def told(table: Table, problem: Problem, missing: int) -> Iterator[str]:
     else:
         yield f"target '{target.name}': regression"
     if fitted.dropped:
-        yield "not used: " + ", ".join(f"{name} ({why})" for name, why in fitted.dropped.items())
+        yield "not used: " + listed([f"{name} ({why})" for name, why in fitted.dropped.items()])
     if problem.test and problem.test.unknown:
         yield unknown_words(problem.test.unknown)
 

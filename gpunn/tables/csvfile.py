@@ -6,7 +6,8 @@ import csv
 import io
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -54,12 +55,10 @@ class CsvFile:
 
     def _check_names(self) -> None:
         hint = " (or has the file no header? then --no-header)" if self.header else ""
-        for name in self.names:
-            if self.names.count(name) > 1:
-                called = f"are called '{name}'" if name else "have no name"
-                raise ValueError(
-                    f"{self.path}: {self.names.count(name)} columns {called}: name them apart{hint}"
-                )
+        name, times = Counter(self.names).most_common(1)[0]
+        if times > 1:
+            called = f"are called '{name}'" if name else "have no name"
+            raise ValueError(f"{self.path}: {times} columns {called}: name them apart{hint}")
 
     def _infer(self) -> dict[str, str]:
         """NUMBER or TEXT by column; dates are texts, and a column with nothing yet is of numbers."""
@@ -75,26 +74,26 @@ class CsvFile:
         """The columns that kinds names, block after block: floats with NaN, or (codes with −1, texts)."""
         import pyarrow
 
-        position = {name: k for k, name in enumerate(self.names)}
         arrow = {NUMBER: pyarrow.float64(), TEXT: encoded()}
         empty = True
         with self._explained(kinds):
             for batch in self._reader({name: arrow[kind] for name, kind in kinds.items()}):
                 empty = empty and not batch.num_rows
-                yield {name: decode(batch.column(position[name]), MISSING) for name in kinds}
+                yield {name: decode(batch.column(k), MISSING) for k, name in enumerate(kinds)}
         pyarrow.default_memory_pool().release_unused()  # which it would keep for another file
         if empty:
             raise ValueError(f"{self.path} has a header and no rows")
 
     def _reader(self, types: Mapping[str, Any]) -> Any:
-        """pyarrow's, which reads a block ahead."""
-        at = [str(k) for k in range(len(self.names))]  # a name of pyarrow's own, whatever theirs are
+        """pyarrow's, of the columns that types names, or of all. It knows them by their numbers."""
+        at = {name: str(k) for k, name in enumerate(self.names)}
         return self.csv.open_csv(
             self._bytes(),
-            self.csv.ReadOptions(block_size=BLOCK, column_names=at, skip_rows=self.begin),
+            self.csv.ReadOptions(block_size=BLOCK, column_names=[*at.values()], skip_rows=self.begin),
             self.csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
             self.csv.ConvertOptions(
-                column_types={at[self.names.index(name)]: type_ for name, type_ in types.items()},
+                column_types={at[name]: type_ for name, type_ in types.items()},
+                include_columns=[at[name] for name in types],
                 null_values=[*MISSING, *(f" {word}" for word in MISSING)],
                 strings_can_be_null=True,
             ),
@@ -134,7 +133,7 @@ class CsvFile:
             if k < len(record) and not is_number(record[k]):
                 return ValueError(
                     f"{self.path}, line {line}, column '{name}': '{record[k]}' is no number; mend it, or "
-                    f"take the column as categories with --category '{name}'"
+                    f"train with --category '{name}', which takes the column as categories"
                 )
         return None
 
@@ -171,8 +170,10 @@ class CsvFile:
             raise self._diagnose(kinds) or ValueError(f"{self.path}: {error}") from None
 
     def _diagnose(self, kinds: Mapping[str, str]) -> ValueError | None:
+        """The first thing that is wrong, if it can be found."""
         numbers = (name for name, kind in kinds.items() if kind == NUMBER)
-        looks = [self._not_utf8, self._ragged, *(partial(self.not_a_number, name) for name in numbers)]
+        looks: list[Callable[[], ValueError | None]] = [self._not_utf8, self._ragged]
+        looks += [partial(self.not_a_number, name) for name in numbers]
         with suppress(csv.Error):
             return next((found for look in looks if (found := look())), None)
         return None

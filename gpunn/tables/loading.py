@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpunn import costs
-from gpunn.names import look_up, unknown
+from gpunn.names import listed, look_up, unknown
 from gpunn.tables.preprocessing import mark_row_numbers
 from gpunn.tables.problem import Preparation, Problem, examples_for, prepare, read_known
 from gpunn.tables.reading import Format, open_table, read, refuse_mistaken
@@ -75,8 +75,8 @@ def load(path: Path, options: TableOptions, dtype: DTypeLike) -> tuple[Table, Cl
     target = _target(source, "y" if options.format.targets else options.target)
     kinds = _kinds(source, options, target)
     table = read(source, kinds, target, dtype)
-    inferred = [column for column in table.columns if column.name not in options.category]
-    refuse_mistaken(source, [*inferred, *([table.target] if table.target else [])])
+    found = [*table.columns, table.target] if table.target else table.columns
+    refuse_mistaken(source, [column for column in found if column.name not in options.category])
     chosen = choose(table, options.task)
     return mark_row_numbers(replace(table, y=chosen.encode(table))), chosen
 
@@ -92,7 +92,7 @@ def _target(source: Source, name: str | None) -> str:
     if name is None:
         ask = "y.npy" if source.path.suffix.lower() == ".npy" else "NAME"
         raise ValueError(
-            f"{source.path}: which is the target? Say --target {ask}; there are {', '.join(source.kinds)}"
+            f"{source.path}: which is the target? Say --target {ask}; there are {listed(source.kinds)}"
         )
     _check_there(source, [name])
     return name

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
+from gpunn.names import listed
 from gpunn.network import Network, classify
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import Format, check_columns, open_table, read
@@ -121,7 +122,7 @@ def prepare(
     assert table.y is not None
     fitted, y = Preprocessing.fit(table, table.rows[:m], how.impute), table.y
     if not fitted.columns:
-        why = ", ".join(f"{name} ({reason})" for name, reason in fitted.dropped.items())
+        why = listed([f"{name} ({reason})" for name, reason in fitted.dropped.items()])
         raise ValueError(f"{table.path}: no column is left to learn from; dropped {why}")
     if how.standardise and isinstance(target, Quantity):
         target = replace(target, mean=float(y[:m].mean()), scale=float(y[:m].std()) or 1.0)

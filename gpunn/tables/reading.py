@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpunn.names import near_match
+from gpunn.names import listed, near_match
 from gpunn.tables.arrays import read_npy, read_npz
 from gpunn.tables.csvfile import CsvFile, is_number
 from gpunn.tables.parquetfile import ParquetFile
@@ -110,7 +110,7 @@ def check_columns(source: Source, wanted: Iterable[str]) -> list[str]:
     missing = [name for name in wanted if name not in source.kinds]
     extra = [name for name in source.kinds if name not in wanted]
     if missing:
-        lacks = ", ".join(f"'{name}'" for name in missing)
+        lacks = listed([f"'{name}'" for name in missing])
         near = near_match(missing[0], extra)
         hint = f"; did you mean '{near}'? rename it" if near else ""
         raise ValueError(f"{source.path} lacks the column{'s' * (len(missing) > 1)} {lacks}{hint}")
