@@ -1,14 +1,16 @@
 """A network as an ONNX file: rows of raw examples in, outputs and class labels out.
 
 X (N, n_0) is uint8 where the network was trained on images (its meta has an `image_shape`), and float32
-otherwise. Each layer is a Gemm on the book's w[l] and b[l], batch normalisation folded in, and one operator
-for f. Importing this module needs the extra `onnx`.
+otherwise; of a table each column is an input of its own (N, 1), float32 or string, as it stands in the
+table. Each layer is a Gemm on the book's w[l] and b[l], batch normalisation folded in, and one operator for
+f. Importing this module needs the extra `onnx`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from gpunn.activations import ACTIVATIONS, LEAK
 from gpunn.backends.base import UINT8_SCALE
 from gpunn.modelfile import write_whole
 from gpunn.network import Network
+from gpunn.tables.preprocessing import Category, Number, Preprocessing
+from gpunn.tables.target import Quantity, from_json
 
 try:
     import onnx
@@ -44,17 +48,27 @@ OPERATORS: dict[str, tuple[str, dict[str, float]]] = {
 
 @dataclass
 class Graph:
-    """What is being built: operators in the order in which they run, and the constants that they read."""
+    """What is being built: operators in the order in which they run, and the constants that they read.
 
+    taken: the names of a table's columns, which are the inputs'.
+    """
+
+    taken: Collection[str] = ()
     nodes: list[Any] = field(default_factory=list)
     constants: list[Any] = field(default_factory=list)
 
+    def name(self, wished: str) -> str:
+        """A name that is not the one of an input."""
+        return self.name(f"{wished}_") if wished in self.taken else wished
+
     def add(self, operator: str, *inputs: str, out: str, **attributes: Any) -> str:
         """One operator with one output, whose name is returned."""
+        out = self.name(out)
         self.nodes.append(helper.make_node(operator, inputs, [out], name=f"{out}:{operator}", **attributes))
         return out
 
     def constant(self, name: str, value: Any, dtype: Any = np.float32) -> str:
+        name = self.name(name)
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value, dtype), name))
         return name
 
@@ -62,10 +76,12 @@ class Graph:
 def to_onnx(net: Network, path: str | os.PathLike[str]) -> Any:
     """Write the network as an ONNX file, and return what was written (`onnx.ModelProto`).
 
-    Inputs: X (N, n_0), uint8 pixels or float32. Outputs: the network's, float32 (N, n_L), named
-    `probabilities` where they lie in (0, 1) and else `outputs`; and, of a classifier, `label` int64 (N),
-    an index into the metadata's `classes`. A good file is replaced only by a whole one. ValueError for
-    functions of your own and for networks beyond a file's 2 GiB, OSError for a path that cannot be written.
+    Inputs: X (N, n_0), uint8 pixels or float32; of a table its columns, NaN or "" where a value is missing.
+    Outputs: the network's, float32 (N, n_L), named `probabilities` where they lie in (0, 1) and else
+    `outputs`, of a number in a table `prediction`, in its units; and, of a classifier, `label` int64 (N), an
+    index into the metadata's `classes`. A column of one of these names keeps it, and the output's gets a _.
+    A good file is replaced only by a whole one. ValueError for functions of your own and for networks beyond
+    a file's 2 GiB, OSError for a path that cannot be written.
     """
     model = build(net)
     write_whole(Path(path), model.SerializeToString())
@@ -77,17 +93,19 @@ def build(net: Network) -> Any:
     from gpunn import __version__
 
     _check(net)
-    graph, of_images = Graph(), bool(net.meta.get("image_shape"))
-    outputs = _layers(graph, net.folded(), _first_activations(graph, "X", of_images))
+    table = net.meta.get("table")
+    graph = Graph([column["name"] for column in table["columns"]] if table else ())
+    inputs, a0 = _columns(graph, Preprocessing.from_json(table)) if table else _features(graph, net)
+    outputs = _layers(graph, net.folded(), a0)
+    if table and isinstance(target := from_json(table["target"]), Quantity):
+        outputs = _in_units(graph, outputs, target)
     declared = [helper.make_tensor_value_info(outputs, TensorProto.FLOAT, ["N", net.sizes[-1]])]
     if _classifies(net):
         label = _label(graph, outputs, net.sizes[-1], net.cost.threshold)
         declared.append(helper.make_tensor_value_info(label, TensorProto.INT64, ["N"]))
-    kind = TensorProto.UINT8 if of_images else TensorProto.FLOAT
-    X = helper.make_tensor_value_info("X", kind, ["N", net.sizes[0]])
     opsets = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(
-        helper.make_graph(graph.nodes, net.name, [X], declared, graph.constants),
+        helper.make_graph(graph.nodes, net.name, inputs, declared, graph.constants),
         opset_imports=opsets,
         ir_version=helper.find_min_ir_version_for(opsets),
         producer_name="gpunn",
@@ -102,18 +120,58 @@ def _check(net: Network) -> None:
     own = [layer.f.name for layer in net.layers if layer.f not in ACTIVATIONS.values()]
     if own:
         raise ValueError(f"'{own[0]}' is your own, and ONNX has only functions with a name of gpunn's")
-    if "table" in net.meta:
-        raise ValueError("a model of tables cannot be exported: ONNX files hold nothing of its columns yet")
     if 4 * net.parameters > MOST_BYTES:
         raise ValueError(f"{net.name} has {net.parameters:,} parameters, more than an ONNX file's 2 GiB hold")
 
 
-def _first_activations(graph: Graph, X: str, of_images: bool) -> str:
-    """a[0] of raw examples."""
+def _features(graph: Graph, net: Network) -> tuple[list[Any], str]:
+    """The input X, pixels or features, and a[0]."""
+    of_images = bool(net.meta.get("image_shape"))
+    kind = TensorProto.UINT8 if of_images else TensorProto.FLOAT
+    X = helper.make_tensor_value_info("X", kind, ["N", net.sizes[0]])
     if not of_images:
-        return X
-    bytes_ = graph.add("Cast", X, out="bytes", to=TensorProto.FLOAT)
-    return graph.add("Mul", bytes_, graph.constant("scale", UINT8_SCALE), out="a0")
+        return [X], "X"
+    bytes_ = graph.add("Cast", "X", out="bytes", to=TensorProto.FLOAT)
+    return [X], graph.add("Mul", bytes_, graph.constant("scale", UINT8_SCALE), out="a0")
+
+
+def _columns(graph: Graph, table: Preprocessing) -> tuple[list[Any], str]:
+    """An input (N, 1) for each column of a table, and a[0]."""
+    inputs, features = [], []
+    for j, column in enumerate(table.columns, start=1):
+        number = isinstance(column, Number)
+        kind = TensorProto.FLOAT if number else TensorProto.STRING
+        inputs.append(helper.make_tensor_value_info(column.name, kind, ["N", 1]))
+        features.append(
+            _number(graph, column, j) if isinstance(column, Number) else _one_hot(graph, column, j)
+        )
+    return inputs, graph.add("Concat", *features, out="a0", axis=1)
+
+
+def _number(graph: Graph, column: Number, j: int) -> str:
+    """In double precision, as `Number.apply` does it: a large mean leaves little of a float32."""
+    fill, mean, scale = (
+        graph.constant(f"{name}{j}", getattr(column, name), np.float64) for name in ("fill", "mean", "scale")
+    )
+    x = graph.add("Cast", column.name, out=f"x{j}", to=TensorProto.DOUBLE)
+    missing = graph.add("IsNaN", x, out=f"missing{j}")
+    filled = graph.add("Where", missing, fill, x, out=f"filled{j}")
+    centred = graph.add("Sub", filled, mean, out=f"centred{j}")
+    scaled = graph.add("Div", centred, scale, out=f"scaled{j}")
+    return graph.add("Cast", scaled, out=f"feature{j}", to=TensorProto.FLOAT)
+
+
+def _one_hot(graph: Graph, column: Category, j: int) -> str:
+    """A text is missing where it is empty."""
+    categories = graph.constant(f"categories{j}", [[text or "" for text in column.categories]], object)
+    is_one = graph.add("Equal", column.name, categories, out=f"is_one{j}")
+    return graph.add("Cast", is_one, out=f"feature{j}", to=TensorProto.FLOAT)
+
+
+def _in_units(graph: Graph, outputs: str, target: Quantity) -> str:
+    """The prediction in the target's units."""
+    scaled = graph.add("Mul", outputs, graph.constant("target_scale", target.scale), out="target_scaled")
+    return graph.add("Add", scaled, graph.constant("target_mean", target.mean), out="prediction")
 
 
 def _layers(graph: Graph, net: Network, a: str) -> str:

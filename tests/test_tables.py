@@ -313,8 +313,45 @@ def test_missing_columns_are_named(refused, run_of_fruits):
 
 def test_a_model_of_tables_is_for_tables_alone(refused, run_of_fruits):
     refused(["demo", run_of_fruits, "--no-browser"], "picture")
+
+
+@pytest.mark.parametrize("target", ["kind", "length"])
+def test_an_onnx_file_takes_the_raw_columns(gpunn_, trained, target):
     pytest.importorskip("onnx")
-    refused(["export", run_of_fruits, "t.onnx"], "tables", "columns")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    write("fruits.csv", fruits())
+    trained("fruits.csv", "--target", target, "--output", "run", "--device", "cpu")
+    assert gpunn_("export", "run", "fruits.onnx")[0] == 0
+    rows = list(csv.DictReader(fruits().splitlines()))
+    columns = {name: [row[name] for row in rows] for name in rows[0] if name != target}
+    given = {
+        name: np.array(values, object)
+        if name in ("colour", "kind")
+        else np.array([value or "nan" for value in values], np.float32)
+        for name, values in columns.items()
+    }
+    session = onnxruntime.InferenceSession("fruits.onnx")
+    found = session.run(None, {name: values[:, None] for name, values in given.items()})
+    expected = json.loads(gpunn_("predict", "run", "fruits.csv", "--json")[1])["predictions"]
+    if target == "length":
+        assert found[0][:, 0] == pytest.approx([row["prediction"] for row in expected], rel=1e-5)
+    else:
+        assert found[0].max(axis=1) == pytest.approx([row["probability"] for row in expected], abs=1e-5)
+        assert [["apple", "banana"][k] for k in found[1]] == [row["prediction"] for row in expected]
+
+
+def test_columns_may_be_called_as_anything_in_the_graph(gpunn_, trained):
+    pytest.importorskip("onnx")
+    write(
+        "t.csv",
+        "a0,x1,w1,label,y\n"
+        + "".join(f"{i * 37 % 11},{i * 5 % 7},{i % 5},{i % 3},{i % 2}\n" for i in range(60)),
+    )
+    trained("t.csv", "--target", "y", *QUICK)
+    code, out, err = gpunn_("export", "gpunn-runs/t-1", "t.onnx", "--json")
+    assert (code, err) == (0, "")
+    assert list(json.loads(out)["inputs"]) == ["a0", "x1", "w1", "label"]
+    assert list(json.loads(out)["outputs"]) == ["probabilities", "label_"]
 
 
 def test_unknown_categories_are_counted(gpunn_, run_of_fruits):

@@ -27,6 +27,7 @@ HELP = """Train fully connected networks by matrix-based back-propagation, on a 
 Examples:
   gpunn train                    MNIST, in seconds
   gpunn train digits             the 8×8 digits that need no download
+  gpunn train flowers.csv --target species
   gpunn evaluate gpunn-runs/digits-1
   gpunn predict gpunn-runs/mnist-1 photo.png
 """
@@ -258,8 +259,9 @@ def evaluate(
 
     \b
     Examples:
-      gpunn evaluate gpunn-runs/digits-1
+    gpunn evaluate gpunn-runs/digits-1
       gpunn evaluate gpunn-runs/mnist-1/model.safetensors mnist --json
+    gpunn evaluate gpunn-runs/flowers-1 others.csv
     """
     from gpunn.cli import models
     from gpunn.tables.reading import Format
