@@ -442,6 +442,17 @@ def test_a_text_among_numbers_is_found_far_down(refused, trained):
     assert trained("t.csv", "--target", "y", "--ignore", "size", *QUICK)["network"] == "1-8-2"
 
 
+def test_tables_of_a_few_rows(trained, refused, gpunn_):
+    write("t.csv", "a,y\n1,0.5\n2,1\n3,0\n4,1\n5,0\n")
+    assert trained("t.csv", "--target", "a")["task"] == "regression"
+    write("t.csv", "a,y\n1,0\n2,1\n3,0\n4,1\n")
+    assert trained("t.csv", "--target", "y")["test_examples"] == 2
+    code, _, err = gpunn_("train", "t.csv", "--target", "y", "--patience", 3)
+    assert (code, "--patience" in err) == (2, True)
+    write("t.csv", "a,y\n1,0\n2,1\n3,0\n4,1\n5,2\n6,1\n")
+    refused(["train", "t.csv", "--target", "y"], "line 6", "1 example", "--task regression")
+
+
 def test_not_utf8(refused):
     write("t.csv", "a,y\n1,x\n2,é\n", "latin-1")
     refused(["train", "t.csv", "--target", "y"], "t.csv, line 3", "0xe9", "UTF-8")

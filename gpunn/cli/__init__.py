@@ -259,9 +259,9 @@ def evaluate(
 
     \b
     Examples:
-    gpunn evaluate gpunn-runs/digits-1
+      gpunn evaluate gpunn-runs/digits-1
       gpunn evaluate gpunn-runs/mnist-1/model.safetensors mnist --json
-    gpunn evaluate gpunn-runs/flowers-1 others.csv
+      gpunn evaluate gpunn-runs/flowers-1 others.csv
     """
     from gpunn.cli import models
     from gpunn.tables.reading import Format

@@ -84,9 +84,11 @@ class TableJob:
         return hold_out(VALIDATED, self.problem.train.y, self.classes, np.random.default_rng(seed))
 
     def validation(self, settings: Settings) -> Any:
-        test = self.problem.test
+        test, validated = self.problem.test, self._validated(settings.seed)
+        if settings.patience and not len(validated):
+            raise ValueError(f"{self.name} has too few rows to hold some out for --patience: leave it out")
         if settings.patience:
-            return self._validated(settings.seed)
+            return validated
         return (test.X, self.problem.targets(test.y)) if test else None
 
     def augmentation(self, settings: Settings) -> Augmentation | None:

@@ -154,4 +154,5 @@ def _check_parts(table: Table, target: Classes | Quantity, least: int, what: str
         k = counts.index(min(counts))
         where, some = table.place(int(np.argmax(table.y == k))), "example" + "s" * (counts[k] != 1)
         which = f"{table.path}, {where}: class '{target.classes[k]}'"
-        raise ValueError(f"{which} has {counts[k]} {some}, and {what} needs {least}")
+        hint = "" if target.kind == TEXT else "; --task regression takes it as a number"
+        raise ValueError(f"{which} has {counts[k]} {some}, and {what} needs {least}{hint}")

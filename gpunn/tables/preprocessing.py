@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.tables.table import TEXT, Column, Table
+from gpunn.tables.table import NUMBER, TEXT, Column, Table
 
 MOST_CATEGORIES = 100
 ROW_NUMBERS = 20  # so many rows in a row are no coincidence
@@ -89,7 +89,7 @@ class Preprocessing:
     @property
     def kinds(self) -> dict[str, str]:
         """NUMBER or TEXT, by column."""
-        return {c.name: "number" if isinstance(c, Number) else TEXT for c in self.columns}
+        return {c.name: NUMBER if isinstance(c, Number) else TEXT for c in self.columns}
 
     def apply(self, table: Table, rows: np.ndarray, reuse: bool = False) -> tuple[np.ndarray, dict[str, int]]:
         """X (n_features, m), column-major, of rows (m, n_columns) and their type; how many values are of no

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,9 +104,8 @@ def refuse_mistaken(source: Source, columns: Iterable[Column]) -> None:
             raise found
 
 
-def check_columns(source: Source, wanted: Iterable[str]) -> list[str]:
+def check_columns(source: Source, wanted: Collection[str]) -> list[str]:
     """Which columns there are besides the wanted. ValueError where one is missing, with its near match."""
-    wanted = list(wanted)
     missing = [name for name in wanted if name not in source.kinds]
     extra = [name for name in source.kinds if name not in wanted]
     if missing:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from gpunn.names import unknown
-from gpunn.tables.table import MOST_TEXTS, Column, Table
+from gpunn.tables.table import MOST_TEXTS, NUMBER, Column, Table
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
-FEW = 20  # different whole numbers are classes
+FEW = 20  # different whole numbers are classes, where each comes twice or more
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Quantity:
     scale: float = 1.0
 
     task = REGRESSION
-    kind = "number"
+    kind = NUMBER
 
     def encode(self, table: Table) -> np.ndarray:
         """The numbers (m,) of a table's target."""
@@ -63,7 +63,7 @@ def choose(table: Table, task: str | None) -> Classes | Quantity:
     assert table.target and table.y is not None
     check_whole(table)
     column, values = table.target, np.unique(table.y)
-    few = len(values) <= FEW and bool((values == np.rint(values)).all())
+    few = len(values) <= min(FEW, max(2, len(table.y) / 2)) and bool((values == np.rint(values)).all())
     if task == REGRESSION and column.texts:
         raise ValueError(f"{table.path}: '{column.name}' holds texts, and regression needs numbers")
     if len(values) == 1:
