@@ -11,7 +11,8 @@ from gpunn.checks import check_gradients
 from gpunn.costs import COSTS, Cost
 from gpunn.history import History, Record
 from gpunn.initializers import INITIALIZERS
-from gpunn.network import Dense, Network
+from gpunn.layers import Dense
+from gpunn.network import Network
 from gpunn.optimizers import SGD, Adam, AdamW, Momentum, Nesterov, RMSProp
 from gpunn.schedules import ReduceOnPlateau
 from gpunn.statistics import layer_statistics

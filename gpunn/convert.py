@@ -13,7 +13,8 @@ import numpy as np
 from gpunn.activations import ACTIVATIONS, LEAK, Activation
 from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM
 from gpunn.costs import Cost
-from gpunn.network import Dense, Network
+from gpunn.layers import Dense
+from gpunn.network import Network
 
 # our activation: its class in torch.nn, and the settings with which that is the same (any of them will do)
 FUNCTIONS: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from gpunn import activations, backends, costs, initializers, modelfile, optimizers, schedules, trainer
-from gpunn.activations import Activation
 from gpunn.augmentation import Augmentation
 from gpunn.backends.base import NORM_EPSILON, Backend
 from gpunn.checkpoint import Checkpoints, Keeper, described, fingerprint, sigterm_as_ctrl_c
@@ -31,8 +30,8 @@ from gpunn.inputs import (
     check_y,
     dense,
 )
+from gpunn.layers import Dense, check_dropout
 from gpunn.lessons import Arrange, Blocks, Learner, Lessons, Loaded, Streamed
-from gpunn.names import look_up
 from gpunn.optimizers import Collect, Optimizer
 from gpunn.parameters import Layout, Parameters
 from gpunn.plan import FORWARD_BATCH, Model, Round
@@ -43,42 +42,6 @@ from gpunn.trainer import Evaluation, OptimizerState, Score
 
 Pair: TypeAlias = "tuple[ArrayLike, ArrayLike]"  # X (n_in, m) and y
 Validation: TypeAlias = "float | np.ndarray | Pair | None"
-
-
-@dataclass(frozen=True)
-class Dense:
-    """A fully connected layer of n neurons.
-
-    activation: a name (`gpunn.ACTIVATIONS`), an `Activation`, or a pair of NumPy functions (f, f′) of z.
-    init: a name (`gpunn.INITIALIZERS`): normal, scaled, glorot, he, zeros; None chooses he for the
-    rectifiers and glorot for the rest. dropout: the share of its outputs that is dropped in training, the
-    others counting 1/(1 − dropout) (Srivastava et al. 2014); not of the last layer. batch_norm: z is
-    normalised over each mini-batch in training, and by the running mean and variance otherwise (Ioffe and
-    Szegedy 2015); not of the last layer.
-    """
-
-    n: int
-    activation: str | Activation | tuple[Callable[..., Any], Callable[..., Any]] = "sigmoid"
-    init: str | None = None
-    dropout: float = 0.0
-    batch_norm: bool = False
-
-    def __post_init__(self) -> None:
-        _check_dropout(self.dropout)
-        if not isinstance(self.n, int | np.integer) or self.n < 1:
-            raise ValueError(f"a layer needs at least one neuron, not {self.n!r}")
-        object.__setattr__(self, "activation", activations.get(self.activation))
-        if self.init is not None:
-            look_up(initializers.INITIALIZERS, self.init, "initializer")
-
-    @property
-    def f(self) -> Activation:
-        assert isinstance(self.activation, Activation)
-        return self.activation
-
-    @property
-    def initializer(self) -> str:
-        return self.init or initializers.usual_for(self.f.name)
 
 
 class Network:
@@ -117,7 +80,7 @@ class Network:
             raise ValueError("the outputs cannot be normalised: give the last layer no batch_norm")
         self.layers, self.dtype = tuple(layers), _check_dtype(dtype)
         self.sizes = (int(n_in), *(int(layer.n) for layer in layers))
-        self.dropout = (_check_dropout(input_dropout), *(layer.dropout for layer in layers[:-1]))
+        self.dropout = (check_dropout(input_dropout), *(layer.dropout for layer in layers[:-1]))
         output = layers[-1].f
         self.cost = costs.get(costs.usual_for(output.name) if cost is None else cost)
         if doubts := self.cost.doubts_about(output):
@@ -533,12 +496,6 @@ def classify(a: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     """Labels (m,) of outputs a (n_out, m)."""
     labels: np.ndarray = (a[0] > threshold).astype(np.intp) if len(a) == 1 else np.argmax(a, axis=0)
     return labels
-
-
-def _check_dropout(rate: float) -> float:
-    if not 0 <= rate < 1:
-        raise ValueError(f"dropout must be in [0, 1), not {rate!r}")
-    return rate
 
 
 def _check_dtype(dtype: DTypeLike) -> np.dtype[Any]:

@@ -24,7 +24,7 @@ PACKAGE = Path(gpunn.__file__).parent
 ROWS = [
     {"names", "history", "parameters", "rates", "randoms", "initializers", "py.typed"},
     {"activations", "augmentation", "reference", "schedules"},
-    {"costs", "modelfile", "progress"},
+    {"costs", "layers", "modelfile", "progress"},
     {"callbacks"},
     {"backends.base"},
     {"inputs", "backends.device", "backends.kernels", "backends.host_images", "backends.host_vectors"},

@@ -42,7 +42,7 @@ def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None
             raise BackendError(f"no CUDA device: {reason}")
     if precision in CUDA_PRECISIONS:
         raise BackendError(f"precision {precision} needs a CUDA device")
-    return Host(own, reason)
+    return Host(own, reason.partition(": pip install")[0])  # `gpunn info` has the advice
 
 
 def explain_cuda(index: int = 0) -> str:

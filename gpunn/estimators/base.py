@@ -19,7 +19,8 @@ from gpunn.estimators.settings import THEIRS, check, first_weights, hidden_layer
 from gpunn.estimators.solvers import by_batches, not_converged, whole
 from gpunn.history import Callback
 from gpunn.inputs import is_sparse, on_device
-from gpunn.network import Dense, Network
+from gpunn.layers import Dense
+from gpunn.network import Network
 from gpunn.trainer import OptimizerState
 
 Classes: TypeAlias = Literal["new", "same", "among"]

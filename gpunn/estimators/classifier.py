@@ -14,7 +14,8 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from gpunn.costs import Cost
 from gpunn.estimators.base import BaseMLP, Classes
 from gpunn.estimators.settings import STOCHASTIC, cost
-from gpunn.network import Dense, classify
+from gpunn.layers import Dense
+from gpunn.network import classify
 
 
 def learns_by_batches(est: BaseMLP) -> bool:

@@ -16,7 +16,7 @@ from gpunn.estimators.base import BaseMLP, Classes
 from gpunn.estimators.classifier import learns_by_batches
 from gpunn.estimators.rows import Rows
 from gpunn.estimators.settings import cost
-from gpunn.network import Dense
+from gpunn.layers import Dense
 
 
 @dataclass(eq=False, repr=False)

@@ -13,7 +13,8 @@ import numpy as np
 from gpunn import costs, optimizers
 from gpunn.activations import Activation
 from gpunn.costs import Cost
-from gpunn.network import Dense, Network
+from gpunn.layers import Dense
+from gpunn.network import Network
 
 if TYPE_CHECKING:
     from gpunn.estimators.base import BaseMLP
