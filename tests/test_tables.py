@@ -442,6 +442,19 @@ def test_a_text_among_numbers_is_found_far_down(refused, trained):
     assert trained("t.csv", "--target", "y", "--ignore", "size", *QUICK)["network"] == "1-8-2"
 
 
+def test_decimal_commas(gpunn_, refused):
+    lines = [f"{i * 37 % 11},{i % 10};a,b;{'xy'[i % 2]}" for i in range(60)]
+    write("t.csv", "\n".join(["size;two;y", *lines]))
+    source = CsvFile(Path("t.csv"))
+    assert source.kinds == {"size": NUMBER, "two": TEXT, "y": TEXT}
+    assert read(source, {"size": NUMBER}, None, "float64").rows[1, 0] == 4.1
+    out = gpunn_("train", "t.csv", "--target", "y", *QUICK)[1]
+    assert out.splitlines()[1] == "t.csv has decimal commas"
+    lines[50] = "3,o;a,b;x"
+    write("t.csv", "\n".join(["size;two;y", *lines]))
+    refused(["train", "t.csv", "--target", "size"], "line 52", "'3,o'")
+
+
 def test_tables_of_a_few_rows(trained, refused, gpunn_):
     write("t.csv", "a,y\n1,0.5\n2,1\n3,0\n4,1\n5,0\n")
     assert trained("t.csv", "--target", "a")["task"] == "regression"

@@ -173,8 +173,7 @@ def told(table: Table, problem: Problem, missing: int) -> Iterator[str]:
     if missing:
         parts.append(f"{missing:,} missing values")
     yield f"{table.path}: {', '.join(parts)}"
-    if table.source.header is False:
-        yield f"{table.path} has no header: its columns are called 1 to {len(table.source.kinds)}"
+    yield from (f"{table.path} {note}" for note in table.source.notes)
     if isinstance(target, Classes):
         few = f": {', '.join(target.classes)}" if len(target.classes) <= FEW else ""
         yield f"target '{target.name}': classification, {len(target.classes)} classes{few}"

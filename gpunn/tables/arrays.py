@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ class Arrays:
     ValueError, naming the file, for an array of anything else and for arrays of different lengths.
     """
 
-    header = None
+    notes = ()
 
     def __init__(self, path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         self.path, self.columns = path, dict[str, np.ndarray]()
@@ -69,9 +69,8 @@ class Arrays:
         """Where a row is, counted from 0."""
         return f"row {row + 1}"
 
-    def not_a_number(self, name: str) -> ValueError | None:
+    def mistaken(self, name: str, texts: Collection[str]) -> None:
         """An array of texts is one on purpose."""
-        return None
 
 
 def read_npz(path: Path) -> Arrays:

@@ -6,8 +6,9 @@ import csv
 import io
 import itertools
 import math
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,8 @@ from gpunn.tables.table import NUMBER, TEXT
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "<NA>")
 DELIMITERS = ",;\t|"
+DECIMAL, SNIFFED = re.compile(r"\s*[-+]?\d+([.,])\d+\s*"), 100  # rows
+MANY, MOSTLY = 20, 0.9  # of a column's texts: more numbers than that are a column of numbers, mistaken
 BLOCK = 1 << 20  # bytes; the first block's values decide the types
 
 
@@ -39,11 +42,13 @@ class CsvFile:
                 raise ValueError(f"{path} is empty")
         self.delimiter = delimiter or self._sniff()
         _, first, self.begin = next(self._records())
-        self.header = not all(map(is_number, first)) if header is None else header
+        points = (name.replace(",", ".") for name in first)
+        self.header = not all(map(is_number, points)) if header is None else header
         self.names = [name.strip() for name in first]
         if not self.header:
             self.names, self.begin = [str(k) for k in range(1, len(first) + 1)], 0
         self._check_names()
+        self.point = self._sniff_point()
         self.kinds = self._infer()
 
     def _sniff(self) -> str:
@@ -52,6 +57,18 @@ class CsvFile:
             line = next(line for line in file if line.strip())
         outside = "".join(line.split('"')[::2])
         return max(DELIMITERS, key=outside.count)
+
+    def _sniff_point(self) -> str:
+        """What stands before a number's decimals: a comma where that is seen, and no point, and it may."""
+        rows = itertools.islice(self._rows(), SNIFFED)
+        found = {match[1] for _, row, _ in rows for value in row if (match := DECIMAL.fullmatch(value))}
+        return "," if found == {","} and self.delimiter != "," else "."
+
+    @property
+    def notes(self) -> list[str]:
+        """What to say of how the file is read."""
+        unnamed = [] if self.header else [f"has no header: its columns are called 1 to {len(self.names)}"]
+        return unnamed + (["has decimal commas"] if self.point == "," else [])
 
     def _check_names(self) -> None:
         hint = " (or has the file no header? then --no-header)" if self.header else ""
@@ -96,6 +113,7 @@ class CsvFile:
                 include_columns=[at[name] for name in types],
                 null_values=[*MISSING, *(f" {word}" for word in MISSING)],
                 strings_can_be_null=True,
+                decimal_point=self.point,
             ),
         )
 
@@ -130,12 +148,20 @@ class CsvFile:
         """The error for the first value of a column that is no number."""
         k = self.names.index(name)
         for line, record, _ in self._rows():
-            if k < len(record) and not is_number(record[k]):
+            if k < len(record) and not self._is_number(record[k]):
                 return ValueError(
                     f"{self.path}, line {line}, column '{name}': '{record[k]}' is no number; mend it, or "
                     f"train with --category '{name}', which takes the column as categories"
                 )
         return None
+
+    def mistaken(self, name: str, texts: Collection[str]) -> ValueError | None:
+        """The same, if the different texts of that column are mostly numbers, and many."""
+        numbers = sum(map(self._is_number, texts))
+        return self.not_a_number(name) if numbers > max(MANY, MOSTLY * len(texts)) else None
+
+    def _is_number(self, text: str) -> bool:
+        return is_number(text.replace(self.point, "."))
 
     def _ragged(self) -> ValueError | None:
         """The error for the first row with more or fewer values than there are columns."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ class ParquetFile:
     ValueError, naming the file, for what is none, has a column of lists or structures, or has no rows.
     """
 
-    header = None
+    notes = ()
 
     def __init__(self, path: Path) -> None:
         import_ = need_pyarrow(path, "parquet")
@@ -65,6 +65,5 @@ class ParquetFile:
         """Where a row is, counted from 0."""
         return f"row {row + 1}"
 
-    def not_a_number(self, name: str) -> ValueError | None:
+    def mistaken(self, name: str, texts: Collection[str]) -> None:
         """A column of texts is declared as such."""
-        return None

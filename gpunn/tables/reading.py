@@ -12,13 +12,12 @@ from numpy.typing import DTypeLike
 
 from gpunn.names import listed, near_match
 from gpunn.tables.arrays import read_npy, read_npz
-from gpunn.tables.csvfile import CsvFile, is_number
+from gpunn.tables.csvfile import CsvFile
 from gpunn.tables.parquetfile import ParquetFile
 from gpunn.tables.table import TEXT, Column, Growing, Source, Table, Texts
 
 CSV, PARQUET = (".csv", ".tsv", ".csv.gz", ".tsv.gz"), (".parquet", ".pq")
 SUFFIXES = (*CSV, *PARQUET, ".npz", ".npy")
-MANY_NUMBERS, MOSTLY = 20, 0.9  # among a column's different texts: more is a column of numbers, mistaken
 
 
 @dataclass(frozen=True)
@@ -97,11 +96,8 @@ def _check_finite(source: Source, names: list[str], block: np.ndarray, start: in
 def refuse_mistaken(source: Source, columns: Iterable[Column]) -> None:
     """ValueError where what was read as texts is a column of numbers that something else came into."""
     for column in columns:
-        texts = list(column.texts.codes) if column.texts else []
-        numbers = sum(map(is_number, texts))
-        mistaken = numbers > MANY_NUMBERS and numbers >= MOSTLY * len(texts)
-        if mistaken and (found := source.not_a_number(column.name)):
-            raise found
+        if column.texts and (error := source.mistaken(column.name, column.texts.codes)):
+            raise error
 
 
 def check_columns(source: Source, wanted: Collection[str]) -> list[str]:

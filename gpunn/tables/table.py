@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,16 +49,19 @@ class Column:
 
 
 class Source(Protocol):
-    """A file with a table, opened: its columns and what each holds, its rows, and where a row is."""
+    """A file with a table, opened: its columns and what each holds, its rows, and where a row is.
+
+    notes: what to say of it.
+    """
 
     path: Path
     kinds: dict[str, str]
 
     @property
-    def header(self) -> bool | None: ...
+    def notes(self) -> Sequence[str]: ...
     def batches(self, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]: ...
     def place(self, row: int) -> str: ...
-    def not_a_number(self, name: str) -> ValueError | None: ...
+    def mistaken(self, name: str, texts: Collection[str]) -> ValueError | None: ...
 
 
 @dataclass(frozen=True, eq=False)
