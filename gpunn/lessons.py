@@ -78,18 +78,18 @@ class Ahead:
         """The epoch's that begins."""
         rng, drawn = self.learner.rng, self.next_one
         self.next_one = None
-        if drawn is None or drawn[0] != fingerprint(rng):  # somebody else has drawn from it since
+        if drawn is None or drawn[0] != mark_of(rng):  # somebody else has drawn from it since
             return self.learner.draw(rng, self.order)
         rng.bit_generator.state = drawn[2]
         return drawn[1]
 
     def _look(self) -> None:
         rng = deepcopy(self.learner.rng)
-        mark = fingerprint(rng)
+        mark = mark_of(rng)
         self.next_one = mark, self.learner.draw(rng, self.order), rng.bit_generator.state
 
 
-def fingerprint(rng: np.random.Generator) -> bytes:
+def mark_of(rng: np.random.Generator) -> bytes:
     """Of a generator's state, of whichever kind it is."""
     return deepcopy(rng).bytes(16)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import gpunn
-from gpunn import backends
+from gpunn import backends, cli
 from gpunn.backends import Host
 from gpunn.backends.base import Backend
 from gpunn.backends.cuda import Cuda
@@ -45,6 +45,18 @@ def backend(
     yield make
     for device in devices:
         device.check()
+
+
+@pytest.fixture
+def gpunn_(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command line in process: (exit code, stdout, stderr)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = cli.main([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -44,18 +44,6 @@ def in_a_folder_of_its_own(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def gpunn_(capsys):
-    """Runs the command line in process: (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        code = cli.main([str(a) for a in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
 def trained(gpunn_):
     """What training says in JSON."""
 

@@ -26,7 +26,8 @@ Hidden = Annotated[
     _of_network("Neurons of each hidden layer; 0 for no hidden layer.", "512; tables 128", "N …"),
 ]
 Activation = Annotated[
-    str, _of_network("Of the hidden layers: sigmoid, tanh, relu, leaky-relu, elu, gelu, softplus, identity.")
+    str,
+    _of_network("Of the hidden layers: sigmoid, tanh, relu, leaky-relu, elu, gelu, softplus, exp, identity."),
 ]
 OutputActivation = Annotated[
     str | None, _of_network("The same, or softmax.", "softmax; identity for regression")
