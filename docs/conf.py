@@ -6,14 +6,13 @@ import functools
 import re
 import subprocess
 import sys
-from pathlib import Path
+import textwrap
 from typing import Any
 
+from docutils.nodes import SkipNode
 from docutils.utils.math.latex2mathml import tex2mathml
 
 import gpunn
-
-HERE = Path(__file__).parent
 
 project, author, version = "gpunn", "The gpunn authors", gpunn.__version__
 copyright = author
@@ -26,6 +25,7 @@ myst_heading_anchors = 3
 copybutton_prompt_text, copybutton_prompt_is_regexp = r">>> |\.\.\. |\$ ", True
 
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints = "description"
@@ -35,6 +35,10 @@ napoleon_numpy_docstring = False
 
 html_title = "gpunn"
 html_theme = "furo"
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#4f3fd6", "color-brand-content": "#4f3fd6"},
+    "dark_css_variables": {"color-brand-primary": "#a99cff", "color-brand-content": "#a99cff"},
+}
 html_static_path = ["_static"]
 html_css_files = ["gpunn.css"]
 html_favicon = "_static/favicon.svg"
@@ -79,28 +83,33 @@ def _is_public(path: str) -> bool:
 
 def inline_math(translator: Any, node: Any) -> None:
     translator.body.append(tex2mathml(node.astext()))
+    raise SkipNode
 
 
 def block_math(translator: Any, node: Any) -> None:
     translator.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
-
-
-def nothing(translator: Any, node: Any) -> None: ...
+    raise SkipNode
 
 
 # the command line, in typer's own words
 
 
-def write_command_line(app: Any) -> None:
+def command_line(app: Any, page_name: str, source: list[str]) -> None:
     """The page of every command and option, made anew with every build."""
+    if page_name != "command-line":
+        return
     tell = [sys.executable, "-m", "typer", "gpunn.cli", "utils", "docs", "--name", "gpunn"]
     page = subprocess.run(tell, check=True, capture_output=True, text=True).stdout
     page = page.replace("# `gpunn`", "# Command line", 1)
-    page = re.sub(r"^Examples:\n((?:  .+\n)+)", r"```text\n\1```\n", page, flags=re.MULTILINE)
-    (HERE / "command-line.md").write_text(page, encoding="utf-8")
+    source[0] = re.sub(r"^Examples:\n((?:  .+\n)+)", _fenced, page, flags=re.MULTILINE)
+
+
+def _fenced(examples: re.Match[str]) -> str:
+    return f"```text\n{textwrap.dedent(examples[1])}```\n"
 
 
 def setup(app: Any) -> None:
-    app.connect("builder-inited", write_command_line)
+    app.connect("source-read", command_line)
+    app.connect("env-get-outdated", lambda *_: ["command-line"])
     app.connect("autodoc-process-docstring", as_rst, priority=400)  # before napoleon
-    app.add_html_math_renderer("mathml", (inline_math, nothing), (block_math, nothing))
+    app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))

@@ -132,7 +132,7 @@ class Network:
 
     @property
     def theta(self) -> np.ndarray:
-        """A view of all the parameters as one vector: by layer w, then b, column-major, and padding."""
+        """A view of all the parameters as one vector, by layer w and then b, column-major, with padding."""
         flat: np.ndarray = self._theta.flat
         return flat
 

@@ -21,7 +21,7 @@ from gpunn import cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
-CODE = re.compile(r"^```(python|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+CODE = re.compile(r"^```(python|pycon|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 MODULES = [m.name for m in pkgutil.walk_packages(gpunn.__path__, "gpunn.") if not m.name.endswith("__main__")]
 SUBMODULES = ["callbacks", "datasets", "estimators", "export", "reference", "schedules"]
 
@@ -34,13 +34,23 @@ def import_or_skip(name: str) -> ModuleType:
         pytest.skip(str(error))
 
 
+def run_examples(test: doctest.DocTest) -> None:
+    """Its names are left with what it made of them."""
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    runner.run(test, clear_globs=False)
+    assert not runner.failures
+
+
 def run_page(page: Path, names: dict[str, Any], request: pytest.FixtureRequest) -> None:
-    """One block after another, in one namespace; of a console, the commands `$ gpunn …`."""
+    """One block after another, in one namespace; a pycon's answers are checked, a console's exit codes."""
     for language, block in CODE.findall(page.read_text(encoding="utf-8")):
         if 'load("mnist")' in block:
             request.getfixturevalue("mnist")  # which is where the environment says, or skips the rest
         if language == "python":
             exec(compile(block, page.name, "exec"), names)
+        elif language == "pycon":
+            examples = doctest.DocTestParser().get_examples(block, page.name)
+            run_examples(doctest.DocTest(examples, names, page.name, str(page), 0, None))
         else:
             for command in re.findall(r"^\$ gpunn (.*)$", block, re.MULTILINE):
                 assert cli.main(shlex.split(command)) == 0, command
@@ -73,10 +83,8 @@ def test_every_docstring_runs(name: str, tmp_path: Path, monkeypatch: pytest.Mon
     """With `gpunn` and `np` at hand, in an empty folder; a module whose extra is missing is skipped."""
     module = import_or_skip(name)
     monkeypatch.chdir(tmp_path)
-    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-    for example in doctest.DocTestFinder().find(module, extraglobs={"gpunn": gpunn, "np": np}):
-        runner.run(example)
-    assert not runner.failures
+    for test in doctest.DocTestFinder().find(module, extraglobs={"gpunn": gpunn, "np": np}):
+        run_examples(test)
 
 
 def test_every_public_name_is_in_the_reference() -> None:
