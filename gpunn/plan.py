@@ -86,9 +86,9 @@ def bind(
         if augmentation:
             calls += be.distort(augmentation, ws.x, p)
         for step in ws.steps():
-            calls += feedforward(be, model.theta, f, step, p)
             if update and scheduled:
                 calls += be.follow(update.rates, p)
+            calls += feedforward(be, model.theta, f, step, p)
             if update:
                 calls += backpropagate(be, model.theta, f, cost, update, step)
             if scheduled or any(dropout):

@@ -29,7 +29,7 @@ ROWS = [
     {"backends.base"},
     {"inputs", "backends.device", "backends.kernels", "backends.host_images", "backends.host_vectors"},
     {"backends.host", "backends.cublaslt", "backends.cuda_storage", "optimizers", "stopping"},
-    {"backends.cuda_vectors", "backends.cuda_stream"},
+    {"backends.cuda_vectors", "backends.cuda_stream", "backends.cuda_joining"},
     {"backends.cuda"},
     {"backends.cupy_device"},
     {"backends.diagnosis"},

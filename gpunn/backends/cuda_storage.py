@@ -64,6 +64,19 @@ class OnHost:
         return self.array.shape
 
 
+@dataclass(frozen=True)
+class Launch:
+    """A bound launch of a kernel, and what it was bound from."""
+
+    kernel: str
+    arguments: tuple[Any, ...]
+    module: str
+    run: Call
+
+    def __call__(self) -> None:
+        self.run()
+
+
 class Storage:
     """Arrays on a device. precision: float32, float64, or tf32 or bf16 products of float32."""
 
@@ -250,14 +263,15 @@ class Storage:
         blocks = -(-m * LANES // THREADS)
         return self._launch(kernel, blocks, THREADS, m, n, *arguments, module=module)
 
-    def _rows(self, kernel: str, n: int, m: int, *arguments: Any) -> Calls:
+    def _rows(self, kernel: str, n: int, m: int, *arguments: Any, module: str = "") -> Calls:
         """A block for every ROWS rows, with so many threads that each has some of the m columns to itself."""
         strips = min(MOST_STRIPS, max(LANES // ROWS, 1 << (max(1, m // 4) - 1).bit_length()))
-        return self._launch(kernel, -(-n // ROWS), ROWS * strips, n, m, *arguments)
+        return self._launch(kernel, -(-n // ROWS), ROWS * strips, n, m, *arguments, module=module)
 
     def _launch(self, kernel: str, blocks: int, threads: int, *arguments: Any, module: str = "") -> Calls:
         bound = tuple(self._argument(x) for x in arguments)
-        return [self.device.launch(self._compiled(module)(kernel), max(1, blocks), threads, bound)]
+        run = self.device.launch(self._compiled(module)(kernel), max(1, blocks), threads, bound)
+        return [Launch(kernel, bound, module, run)]
 
     def _argument(self, x: Any) -> Any:
         """Python's whole numbers are the kernels' Index, its floats their T."""
