@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from gpunn.workspace import Chunk
 FORWARD_BATCH = 512  # columns at a time where there is nothing to learn
 
 Progress = Callable[[int], object]
+Drawn: TypeAlias = "tuple[int, np.ndarray]"  # a key of random numbers, and an order of the examples
 
 
 @dataclass(frozen=True)
@@ -131,11 +132,16 @@ class Round:
         etas: np.ndarray | None = None,
         key: int = 0,
         progress: Progress | None = None,
-        meanwhile: Callable[[], object] | None = None,
+        look_ahead: Callable[[], Drawn] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Each example's loss (m,) and hit (m,), until the next call; meanwhile(): before they are there."""
+        """Each example's loss (m,) and hit (m,), until the next call.
+
+        look_ahead(): the key and the order that the next one will most likely come with, asked for before the
+        losses are there.
+        """
         self.be.begin(self.p, order, etas, key)
         run(self.stages, progress)
-        if meanwhile:
-            meanwhile()
+        if look_ahead:
+            key, order = look_ahead()
+            self.be.expect(self.p, order, key)
         return self.be.results(self.p)

@@ -131,6 +131,9 @@ class Backend(Protocol):
     def begin(self, p: Pass, order: np.ndarray, etas: np.ndarray | None = None, key: int = 0) -> None:
         """Start the pass again: with this order of the examples, learning rate of each step, and key."""
 
+    def expect(self, p: Pass, order: np.ndarray, key: int) -> None:
+        """What the pass will begin with next, most likely: a device can have it before the pass is over."""
+
     def rates(self, eta: float) -> Rates:
         """The scalars that follow the learning rate."""
 
