@@ -49,6 +49,11 @@ class Stage:
     times: int
 
 
+def forward_batch(m: int) -> int:
+    """How many of m columns at a time where there is nothing to learn: alike, so that one plan does."""
+    return -(-m // -(-m // FORWARD_BATCH))
+
+
 def chunks(be: Backend, m: int, batch_size: int, n_in: int) -> Iterator[tuple[list[int], int]]:
     """The mini-batch sizes of each plan of an epoch of m examples, and how often it runs."""
     steps = min(be.chunk_steps, max(1, be.chunk_bytes // (batch_size * n_in * be.dtype.itemsize)))

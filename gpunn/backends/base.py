@@ -101,6 +101,9 @@ class Backend(Protocol):
     def parameters(self, layout: Layout) -> Parameters:
         """Zeros in θ's layout."""
 
+    def borrow(self, theta: Parameters, layout: Layout) -> Parameters:
+        """NumPy's θ of the same dtype, to be read and not written; it may share its memory."""
+
     def norm(self, n: int, m: int, by_batch: bool) -> Any:
         """What a batch normalisation of (n, m) remembers for its way back: by the mini-batch, or as fixed."""
 

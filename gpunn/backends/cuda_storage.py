@@ -143,6 +143,9 @@ class Storage:
     def parameters(self, layout: Layout) -> Parameters:
         return Parameters(layout, self._put(layout.zeros(self.dtype)), self.dtype.itemsize, Buffer.part)
 
+    def borrow(self, theta: Parameters, layout: Layout) -> Parameters:
+        return Parameters(layout, self._put(theta.flat), self.dtype.itemsize, Buffer.part)
+
     def norm(self, n: int, m: int, by_batch: bool) -> Norm:
         return Norm(self.matrix(n, m), self.matrix(n, 1), by_batch)
 

@@ -104,6 +104,9 @@ class Host(Vectors):
     def parameters(self, layout: Layout) -> Parameters:
         return Parameters(layout, layout.zeros(self.dtype), self.dtype.itemsize)
 
+    def borrow(self, theta: Parameters, layout: Layout) -> Parameters:
+        return theta
+
     def norm(self, n: int, m: int, by_batch: bool) -> Norm:
         return Norm(self.matrix(n, m), self.matrix(n, 1), by_batch)
 
