@@ -26,13 +26,16 @@ Calls: TypeAlias = list[Call]
 
 @dataclass(frozen=True)
 class Activation:
-    """One activation function, elementwise (softmax: by column).
+    """One activation function, elementwise (softmax: by column). Your own: `Activation.from_functions`.
 
-    f(a, s): calls that turn z into f(z), in place in a (n, m); s is scratch of the same shape.
-    backward(delta, a, z, s): calls for delta ← delta ⊙ f′(z), all (n, m); they may overwrite z and s.
-    cuda: (f in z, f′ in a and z), as C expressions; None where there is no elementwise spelling.
-    keeps_z: f′ needs z itself, so a must not overwrite it.
-    values: an open interval that holds them all, where one matters.
+    Attributes:
+        name: what it is called, and saved as.
+        f: f(a, s) returns the calls that turn z into f(z), in place in a (n, m); s is scratch of its shape.
+        backward: backward(delta, a, z, s) returns the calls for delta ← delta ⊙ f′(z), all (n, m); they may
+            overwrite z and s.
+        cuda: (f in z, f′ in a and z), as C expressions; None where there is no elementwise spelling.
+        keeps_z: f′ needs z itself, so a must not overwrite it.
+        values: an open interval that holds them all, where one matters.
     """
 
     name: str
@@ -52,7 +55,20 @@ class Activation:
     ) -> Activation:
         """An activation of your own from two NumPy functions of z, f(z) and f′(z), both elementwise.
 
-        cuda: the same two as C expressions, f in `z` and f′ in `a` and `z`, if it is to run on a GPU.
+        Args:
+            f: of z (n, m), returns as much.
+            derivative: f′, likewise of z.
+            name: for error messages; a network with a function of your own cannot be saved.
+            cuda: the same two as C expressions, f in `z` and f′ in `a` and `z`, if it is to run on a GPU.
+
+        >>> softsign = gpunn.Activation.from_functions(
+        ...     lambda z: z / (1 + abs(z)),
+        ...     lambda z: 1 / (1 + abs(z)) ** 2,
+        ...     cuda=("z / (1 + fabs(z))", "1 / ((1 + fabs(z)) * (1 + fabs(z)))"),
+        ... )
+        >>> net = gpunn.Network(4, [gpunn.Dense(3, softsign), gpunn.Dense(2, "softmax")], seed=0)
+        >>> gpunn.check_gradients(net, np.eye(4), [0, 1, 0, 1]) < 1e-6
+        True
         """
         return cls(
             name,

@@ -17,13 +17,26 @@ AFFINE, NOISE = randoms.LAYERS - 1, randoms.LAYERS - 2  # in the place of a laye
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may happen to images of `shape` (height, width), whose pixels run row by row.
+    """What may happen to an image each time it is shown, drawn anew, uniformly between plus and minus.
 
-    Each is drawn anew, uniformly between plus and minus: `shift` (pixels, down and sideways), `rotate`
-    (degrees), `scale` (0.15: by 0.85 to 1.15, in height and width apart). `elastic` is α, by which a
-    field of uniform noise, smoothed by a Gaussian of standard deviation `smoothness` (σ, pixels), becomes
-    each pixel's displacement in pixels: Simard, Steinkraus and Platt 2003 (σ 4, α 34). What comes in from
-    outside is 0. Pixels between pixels are interpolated linearly.
+    What comes in from outside is 0. Pixels between pixels are interpolated linearly.
+
+    Args:
+        shape: (height, width) of the images, whose pixels run row by row.
+        shift: pixels, down and sideways.
+        rotate: degrees.
+        scale: 0.15 is by 0.85 to 1.15, in height and width apart.
+        elastic: α, by which a field of uniform noise, smoothed by a Gaussian, becomes each pixel's
+            displacement in pixels: Simard, Steinkraus and Platt 2003 (σ 4, α 34).
+        smoothness: σ, that Gaussian's standard deviation in pixels.
+
+    Raises:
+        ValueError: a number is out of its range.
+
+    >>> digits = gpunn.datasets.load("digits")
+    >>> net = gpunn.Network(64, [gpunn.Dense(30, "relu"), gpunn.Dense(10, "softmax")], seed=0)
+    >>> shown = gpunn.Augmentation(digits.image_shape, shift=0.5, rotate=10)
+    >>> history = net.fit(digits.train.X, digits.train.y, epochs=3, augmentation=shown)
     """
 
     shape: tuple[int, int]

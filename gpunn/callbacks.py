@@ -1,4 +1,12 @@
-"""Watching a training: what `Network.fit` may call after every epoch, with the epoch's record."""
+"""Watching a training: what `Network.fit` may call after every epoch, with the epoch's record.
+
+Any function of a `Record` will do, and training ends where it returns True:
+
+>>> net = gpunn.Network([2, 3, 1], seed=0)
+>>> history = net.fit(np.eye(2), [0, 1], epochs=50, on_epoch_end=lambda record: record.epoch == 3)
+>>> len(history), history.stopped
+(3, 'callback')
+"""
 
 from __future__ import annotations
 
@@ -11,12 +19,25 @@ from pathlib import Path
 from gpunn.history import Record
 from gpunn.modelfile import write_whole
 
+__all__ = ["JsonLines", "TensorBoard"]
+
 
 class JsonLines:
     """Writes each record as a line of JSON as soon as its epoch is done.
 
     Lines that the file has of earlier epochs stay and those of later ones go, so a training that goes on
     after a break goes on with its file.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        OSError: at the first epoch, where the path cannot be written.
+
+    >>> net, watch = gpunn.Network([2, 3, 1], seed=0), gpunn.callbacks.JsonLines("history.jsonl")
+    >>> history = net.fit(np.eye(2), [0, 1], epochs=2, on_epoch_end=watch)
+    >>> len(watch.path.read_text().splitlines())
+    2
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -45,7 +66,11 @@ def _epoch(line: str) -> float:
 class TensorBoard:
     """Writes each record's figures into a folder for TensorBoard, through tensorboardX.
 
-    Raises ImportError, with what to install, where that is missing.
+    Args:
+        folder: which `tensorboard --logdir` is then given.
+
+    Raises:
+        ImportError: tensorboardX is missing; the message says what to install.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:

@@ -19,10 +19,25 @@ def check_gradients(
 ) -> float:
     """The largest difference between back-propagation and (C(θ + ε) − C(θ − ε)) / 2ε.
 
-    Relative to the larger of 1 and the gradient's largest element; computed in float64 on a copy, so any
-    network can be checked and is left as it was. samples: how many parameters are drawn at random; None
-    takes all. X (n_0, m), y labels (m,) or targets (n_L, m). Nielsen, chapter 3, equation 46's remark; a
-    good value is below 1e-6, where no unit sits on a kink.
+    Relative to the larger of 1 and the gradient's largest element; a good value is below 1e-6, where no
+    unit sits on a kink. Computed in float64 on a copy, so any network can be checked and is left as it was.
+    It is the difference of Nielsen's equation 46 (chapter 2), taken on both sides.
+
+    Args:
+        net: a network, with functions of your own or not.
+        X: (n_0, m); a few examples are enough.
+        y: labels (m,) or targets (n_L, m).
+        samples: how many weights and biases are drawn at random; None takes all.
+        epsilon: ε, by which each is moved.
+        seed: of that draw.
+
+    Raises:
+        ValueError: data that does not fit the network or its cost.
+
+    >>> net = gpunn.Network([4, 3, 2], seed=0)
+    >>> X = np.random.default_rng(0).standard_normal((4, 5))
+    >>> gpunn.check_gradients(net, X, [0, 1, 0, 1, 1]) < 1e-6
+    True
     """
     copy = net.astype("float64")
     gradients = copy.gradients(X, y)
@@ -40,4 +55,4 @@ def check_gradients(
             costs.append(copy.evaluate(X, y)[0])
         theta[index] = kept
         worst = max(worst, abs((costs[0] - costs[1]) / (2 * epsilon) - gradient[index]))
-    return worst / max(1.0, *(float(np.abs(g).max()) for _, g in pairs))
+    return float(worst / max(1.0, *(np.abs(g).max() for _, g in pairs)))

@@ -24,18 +24,21 @@ Spelling: TypeAlias = Callable[[Array, Array, Array], Calls]
 
 @dataclass(frozen=True)
 class Cost:
-    """One cost, elementwise (hinge: by column).
+    """One cost, elementwise (hinge: by column). Your own: `Cost.from_functions`.
 
-    loss(a, y, out): calls that write each output's share of the cost, all (n, m).
-    gradient(a, y, out): calls that write ∂C/∂a.
-    cuda: (loss, gradient) as C expressions in a and y; None where there is no elementwise spelling.
-    cuda_columns: the same as kernels of kernels.cu, of a thread a column, for a cost that couples outputs.
-    pairs_with: the activation for which f′ ⊙ ∂C/∂a is just a − y.
-    loss_of_z(z, y, out), cuda_of_z: the loss written in z for that activation, where it is safer so.
-    domain: the open interval of outputs that it is defined for, beyond which it is taken to be level; targets
-        may be at its ends too.
-    of_labels: it is only defined for class labels.
-    threshold: a single output above it means class 1.
+    Attributes:
+        name: what it is called, and saved as.
+        loss: loss(a, y, out) returns the calls that write each output's share of the cost, all (n, m).
+        gradient: gradient(a, y, out), likewise, ∂C/∂a.
+        cuda: (loss, gradient) as C expressions in a and y; None where there is no elementwise spelling.
+        pairs_with: the activation for which f′ ⊙ ∂C/∂a is just a − y.
+        loss_of_z: loss_of_z(z, y, out), the loss written in z for that activation, where it is safer so.
+        cuda_of_z: the same as a C expression.
+        cuda_columns: both as kernels of kernels.cu, a warp a column, for a cost that couples outputs.
+        domain: the open interval of outputs that it is defined for, beyond which it is taken to be level;
+            targets may be at its ends too.
+        of_labels: it is only defined for class labels.
+        threshold: a single output above it means class 1.
     """
 
     name: str
@@ -60,7 +63,18 @@ class Cost:
     ) -> Cost:
         """A cost of your own from two NumPy functions of (a, y), both elementwise: loss and ∂loss/∂a.
 
-        cuda: the same two as C expressions in `a` and `y`, if it is to run on a GPU.
+        Args:
+            loss: each output's share of the cost, of a and y (n, m).
+            gradient: its derivative by a, likewise.
+            name: for error messages; a network with a function of your own cannot be saved.
+            cuda: the same two as C expressions in `a` and `y`, if it is to run on a GPU.
+
+        >>> log_cosh = gpunn.Cost.from_functions(
+        ...     lambda a, y: np.log(np.cosh(a - y)), lambda a, y: np.tanh(a - y)
+        ... )
+        >>> net = gpunn.Network(4, [gpunn.Dense(3), gpunn.Dense(1, "identity")], cost=log_cosh, seed=0)
+        >>> gpunn.check_gradients(net, np.eye(4), [0.5, 1.5, -2.0, 0.0]) < 1e-6
+        True
         """
         return cls(
             name,

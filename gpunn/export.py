@@ -3,7 +3,7 @@
 X (N, n_0) is uint8 where the network was trained on images (its meta has an `image_shape`), and float32
 otherwise; of a table each column is an input of its own (N, 1), float32 or string, as it stands in the
 table. Each layer is a Gemm on the book's w[l] and b[l], batch normalisation folded in, and one operator for
-f. Importing this module needs the extra `onnx`.
+f. Importing this module needs the extra "onnx"; ImportError says so where it is missing.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ try:
     from onnx import TensorProto, helper, numpy_helper
 except ImportError as error:
     raise ImportError('ONNX files need onnx: pip install "gpunn[onnx]"') from error
+
+__all__ = ["build", "to_onnx"]
 
 OPSET = 20  # the first in which gelu is an operator
 MOST_BYTES = 2**31 - 2**20  # a protobuf message ends at 2 GiB, and the graph needs a little itself
@@ -80,8 +82,16 @@ def to_onnx(net: Network, path: str | os.PathLike[str]) -> Any:
     Outputs: the network's, float32 (N, n_L), named `probabilities` where they lie in (0, 1) and else
     `outputs`, of a number in a table `prediction`, in its units; and, of a classifier, `label` int64 (N), an
     index into the metadata's `classes`. A column of one of these names keeps it, and the output's gets a _.
-    A good file is replaced only by a whole one. ValueError for functions of your own and for networks beyond
-    a file's 2 GiB, OSError for a path that cannot be written.
+    A good file is replaced only by a whole one.
+
+    Raises:
+        ValueError: the network has a function of your own, or goes beyond a file's 2 GiB.
+        OSError: the path cannot be written.
+
+    >>> from gpunn.export import to_onnx
+    >>> net = gpunn.Network(4, [gpunn.Dense(3, "relu"), gpunn.Dense(2, "softmax")], seed=0)
+    >>> [output.name for output in to_onnx(net, "model.onnx").graph.output]
+    ['probabilities', 'label']
     """
     model = build(net)
     write_whole(Path(path), model.SerializeToString())
@@ -89,7 +99,7 @@ def to_onnx(net: Network, path: str | os.PathLike[str]) -> Any:
 
 
 def build(net: Network) -> Any:
-    """The network as an `onnx.ModelProto`."""
+    """The network as an `onnx.ModelProto`, which `to_onnx` writes. ValueError as there."""
     from gpunn import __version__
 
     _check(net)

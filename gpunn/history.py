@@ -10,9 +10,18 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class Record:
-    """One epoch. loss and accuracy are means over the epoch's examples, each measured just before its
-    own mini-batch's step; accuracy is None where the targets are not classes. validation_score is what the
-    user's own function made of the outputs for the validation examples."""
+    """One epoch of a training; what was not measured is None.
+
+    Attributes:
+        epoch: which one, from 1.
+        loss: the cost, a mean over the epoch's examples, each measured just before its own mini-batch's step.
+        accuracy: the share of them that was named rightly, likewise; None where the targets are not classes.
+        validation_loss: the same of the validation examples, after the epoch.
+        validation_accuracy: likewise.
+        seconds: spent training, validation not included.
+        examples_per_second: in them, shuffling and gathering included.
+        validation_score: what the user's own function made of the outputs for the validation examples.
+    """
 
     epoch: int
     loss: float
@@ -29,8 +38,19 @@ Callback: TypeAlias = Callable[[Record], object]
 
 @dataclass
 class History:
-    """The epochs of one training, and what `stopped` it: "" for the last epoch, "early", "callback"
-    (one asked for it) or "interrupted"."""
+    """The epochs of one training: a sequence of `Record`.
+
+    Attributes:
+        device: where it was, in words.
+        records: an epoch each.
+        stopped: what ended it: "" for the last epoch, "early", "callback" (one asked for it) or
+            "interrupted" (Ctrl-C).
+
+    >>> net = gpunn.Network([2, 3, 1], seed=0)
+    >>> history = net.fit(np.eye(2), [0, 1], epochs=3, device="cpu")
+    >>> [record.epoch for record in history], history.stopped, history.device
+    ([1, 2, 3], '', 'cpu')
+    """
 
     device: str
     records: list[Record] = field(default_factory=list)

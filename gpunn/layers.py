@@ -15,14 +15,28 @@ from gpunn.names import look_up
 
 @dataclass(frozen=True)
 class Dense:
-    """A fully connected layer of n neurons.
+    """A fully connected layer of n neurons: a = f(w a_before + b), w (n, n_before), b (n, 1).
 
-    activation: a name (`gpunn.ACTIVATIONS`), an `Activation`, or a pair of NumPy functions (f, f′) of z.
-    init: a name (`gpunn.INITIALIZERS`): normal, scaled, glorot, he, zeros; None chooses he for the
-    rectifiers and glorot for the rest. dropout: the share of its outputs that is dropped in training, the
-    others counting 1/(1 − dropout) (Srivastava et al. 2014); not of the last layer. batch_norm: z is
-    normalised over each mini-batch in training, and by the running mean and variance otherwise (Ioffe and
-    Szegedy 2015); not of the last layer.
+    Args:
+        n: how many neurons.
+        activation: a name (`gpunn.ACTIVATIONS`), an `Activation`, or a pair of NumPy functions (f, f′) of z.
+        init: a name (`gpunn.INITIALIZERS`): normal, scaled, glorot, he, zeros; None chooses he for the
+            rectifiers and glorot for the rest.
+        dropout: the share of its outputs that is dropped in training, the others counting 1/(1 − dropout)
+            (Srivastava et al. 2014); not of the last layer.
+        batch_norm: z is normalised over each mini-batch in training, and by the running mean and variance
+            otherwise (Ioffe and Szegedy 2015); not of the last layer.
+
+    Raises:
+        ValueError: n is below 1, dropout is not in [0, 1), or a name is none of gpunn's.
+
+    >>> gpunn.Dense(30, "tanh", dropout=0.5).f.name
+    'tanh'
+    >>> gpunn.Dense(30, (np.sin, np.cos)).f.name
+    'custom'
+    >>> gpunn.Dense(30, "relo")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: unknown activation 'relo': did you mean 'relu'? choose from sigmoid, tanh, relu, ...
     """
 
     n: int
@@ -41,11 +55,13 @@ class Dense:
 
     @property
     def f(self) -> Activation:
+        """The activation itself."""
         assert isinstance(self.activation, Activation)
         return self.activation
 
     @property
     def initializer(self) -> str:
+        """The name of how its weights begin, chosen or usual."""
         return self.init or initializers.usual_for(self.f.name)
 
 

@@ -45,16 +45,30 @@ Validation: TypeAlias = "float | np.ndarray | Pair | None"
 
 
 class Network:
-    """A fully connected network of layers 1…L.
+    """A fully connected network of layers 1…L: from X (n_0, m), an example a column, to a[L] (n_L, m).
 
-    n_in: n_0, the number of input features. layers: `Dense` layers, the last one the output. In short,
-    `Network([784, 30, 10])` is the book's network: sigmoid neurons, all weights and biases from N(0, 1), the
-    quadratic cost.
-    cost: a name (`gpunn.COSTS`) or a `Cost`; None takes the output activation's usual partner.
-    seed: of the generator that draws the first weights and every epoch's permutation.
-    dtype: "float32" or "float64".
-    input_dropout: the share of the inputs that is dropped in training.
-    meta: anything that should travel with the saved model, as JSON.
+    In short, `Network([784, 30, 10])` is the book's network: sigmoid neurons, all weights and biases from
+    N(0, 1), the quadratic cost (Nielsen, chapter 1).
+
+    Args:
+        n_in: n_0, the number of input features; or, in short, the sizes of all layers.
+        layers: `Dense` layers, the last one the output.
+        cost: a name (`gpunn.COSTS`) or a `Cost`; None takes the output activation's usual partner.
+        seed: of the generator that draws the first weights, every epoch's permutation and what is random
+            in it; None for another one each time.
+        dtype: "float32" or "float64".
+        meta: anything that should travel with the saved model, as JSON.
+        input_dropout: the share of the inputs that is dropped in training.
+
+    Raises:
+        ValueError: there is no input or no layer, the outputs are to be dropped or normalised, or a name
+            is none of gpunn's (the nearest match is in the message).
+
+    >>> net = gpunn.Network(64, [gpunn.Dense(30, "relu"), gpunn.Dense(10, "softmax")], seed=0)
+    >>> net.name, net.parameters, net.cost.name
+    ('64-30-10', 2260, 'cross-entropy')
+    >>> gpunn.Network([784, 30, 10])
+    Network(784, [Dense(30, 'sigmoid'), Dense(10, 'sigmoid')], cost='quadratic', dtype='float32')
     """
 
     def __init__(
@@ -118,7 +132,7 @@ class Network:
 
     @property
     def theta(self) -> np.ndarray:
-        """A view of all the parameters as one vector, laid out as `gpunn.parameters` says."""
+        """A view of all the parameters as one vector: by layer w, then b, column-major, and padding."""
         flat: np.ndarray = self._theta.flat
         return flat
 
@@ -144,7 +158,10 @@ class Network:
         return sum(w.size + b.size for w, b in zip(self.weights, self.biases, strict=True)) + 2 * normed
 
     def folded(self) -> Network:
-        """The same function without batch normalisation: γ (w a + b − μ)/√(σ² + ε) + β is another w a + b."""
+        """A new network, the same function without batch normalisation.
+
+        γ (w a + b − μ)/√(σ² + ε) + β is another w a + b (Ioffe and Szegedy 2015, algorithm 2).
+        """
         layers = [replace(layer, batch_norm=False) for layer in self.layers]
         folded = self._like(layers, self.dtype)
         for l, norm in enumerate(self.norms):
@@ -195,39 +212,63 @@ class Network:
     ) -> History:
         """Train by mini-batch gradient descent; the network is left with the last epoch's weights.
 
-        X (n_in, m): uint8 is taken as pixels and scaled by 1/255. y: class labels (m,) or targets
-        (n_out, m). Column-major X is used where it lies (a `numpy.memmap` on its disk); anything else is
-        copied once; of a scipy.sparse X the CPU writes out the zeros of a few mini-batches at a time, and
-        CuPy's X is used where it lies on the device. Without y, X is blocks, which are trained on one after
-        another and never all at once: what gives tuples (X, y) or (X, y, sample_weight) whenever it is
-        iterated over, such as a list, or a function that returns such an iterator. Examples are shuffled
-        within their block.
-        schedule: a name (`gpunn.schedules.SCHEDULES`) or a function from progress in [0, 1) to the factor of
-        the learning rate at that step. augmentation: what the images may be shown as, anew in every epoch.
-        shuffle: False leaves the examples in their order; a function is given the indices of those to train
-        on before every epoch, and returns them as they are to come.
-        validation: (X, y), measured after every epoch, or which examples to hold out for that: their indices
-        (k,), or the share of them, such as 0.1, drawn class by class where y is classes. score: a function of
-        the outputs (n_out, k) for the validation, recorded as `validation_score`; more is better. stop: when
-        to stop before the last epoch. device: auto, cpu, cuda or cuda:N.
-        sample_weight (m,), class_weight ("balanced", {label: weight} or an array): each example's gradient
-        and recorded loss are multiplied by both as given, and averaged over the number of examples, not over
-        the weights' sum. label_smoothing: ε in [0, 1); labels' targets become (1 − ε) one-hot + ε / n_out.
-        Neither changes the accuracy or the validation.
-        precision: the network's dtype, or on CUDA "tf32" or "bf16" products. verbose: a progress bar.
-        on_epoch_end: a function, or several, called with each epoch's record while the network has its
-        weights; training ends where one of them returns True (`gpunn.callbacks` has some).
-        optimizer_state: a dictionary in which the optimizer leaves its velocity or moments, and from which it
-        goes on in the next `fit` that is given it; an empty one to begin with.
-
-        checkpoint: a folder to keep the state of training in, after every `checkpoint_every` epochs and the
-        last, the newest `keep` of them. resume: go on from the newest one, or from the start where there is
-        none; on the same kind of device, what comes out is the same to the bit as without the break.
-
-        Ctrl-C ends training and keeps what was learnt (`history.interrupted`). With checkpoints, so does
+        Ctrl-C ends training and keeps what was learnt (`History.interrupted`). With checkpoints, so does
         SIGTERM, and the state after the last whole epoch is kept first: resuming does the broken one again.
-        Raises ValueError for data that does not fit, `gpunn.Diverged` when the cost is no longer finite,
-        `gpunn.BackendError` for a device that cannot be had.
+
+        Args:
+            X: (n_0, m), an example a column. uint8 is taken as pixels and scaled by 1/255. Column-major X is
+                used where it lies (a `numpy.memmap` on its disk), anything else is copied once; of a
+                scipy.sparse X the CPU writes out the zeros of a few mini-batches at a time, and CuPy's X is
+                used where it lies on the device. Without y, X is blocks, trained on one after another and
+                never all at once: what gives tuples (X, y) or (X, y, sample_weight) whenever it is iterated
+                over, such as a list, or a function that returns such an iterator. Examples are shuffled
+                within their block.
+            y: class labels (m,), 0…n_L − 1, or targets (n_L, m); of a single output, labels 0 and 1.
+            epochs: passes over the examples.
+            batch_size: examples in a mini-batch; an epoch's last one may be shorter.
+            optimizer: a name (sgd, momentum, nesterov, rmsprop, adam, adamw) or one such as `Adam`.
+            schedule: a name (`gpunn.schedules.SCHEDULES`) or a function from progress in [0, 1) to the factor
+                of the learning rate at that step.
+            augmentation: what the images may be shown as, anew in every epoch.
+            shuffle: False leaves the examples in their order; a function is given the indices of those to
+                train on before every epoch, and returns them as they are to come.
+            validation: (X, y), measured after every epoch; or which examples to hold out for that: their
+                indices (k,), or the share of them, such as 0.1, drawn class by class where y is classes.
+            score: a function of the outputs (n_L, k) for the validation, recorded as `validation_score`; more
+                is better.
+            stop: when to stop before the last epoch.
+            sample_weight: (m,), what each example counts: its gradient and recorded loss are multiplied by
+                it as given, and averaged over the number of examples, not over the weights' sum.
+            class_weight: "balanced", {label: weight} or an array (n_L,): likewise, by class.
+            label_smoothing: ε in [0, 1); labels' targets become (1 − ε) one-hot + ε / n_L (Szegedy et al.
+                2016, section 7). Neither this nor weights change the accuracy or the validation.
+            device: auto, cpu, cuda or cuda:N; auto takes a GPU that works.
+            precision: the network's dtype, or on CUDA "tf32" or "bf16" products.
+            verbose: a progress bar, where stderr is a terminal.
+            on_epoch_end: a function, or several, called with each epoch's `Record` while the network has
+                its weights; training ends where one of them returns True (`gpunn.callbacks` has some).
+            checkpoint: a folder to keep the state of training in.
+            checkpoint_every: after how many epochs; after the last, too.
+            keep: how many of the newest checkpoints stay.
+            resume: go on from the newest checkpoint, or from the start where there is none; on the same kind
+                of device, what comes out is the same to the bit as without the break.
+            optimizer_state: a dictionary in which the optimizer leaves its velocity or moments, and from
+                which it goes on in the next `fit` that is given it; an empty one to begin with.
+
+        Returns:
+            A record for each epoch, what ended training, and on which device it was.
+
+        Raises:
+            ValueError: data that does not fit the network or its cost, with the shapes; a name or a setting
+                that is none; checkpoints of another run.
+            Diverged: the cost is no longer finite; the network has the weights from before that epoch.
+            BackendError: a device that cannot be had.
+
+        >>> digits = gpunn.datasets.load("digits")
+        >>> net = gpunn.Network(64, [gpunn.Dense(30, "relu"), gpunn.Dense(10, "softmax")], seed=0)
+        >>> history = net.fit(digits.train.X, digits.train.y, epochs=20, optimizer="adam", validation=0.1)
+        >>> len(history), history[-1].validation_accuracy > 0.9
+        (20, True)
         """
         _at_least_one("epochs", epochs)
         _at_least_one("batch_size", batch_size)
@@ -315,7 +356,15 @@ class Network:
                 self.theta[:] = be.download(model.theta.flat)
 
     def forward(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
-        """The outputs a[L] (n_out, m) for X (n_in, m)."""
+        """The outputs a[L] (n_L, m), in the network's dtype, for X (n_0, m), as `fit` takes it.
+
+        Raises:
+            ValueError: X is not finite numbers of that shape.
+            BackendError: a device that cannot be had.
+
+        >>> gpunn.Network([2, 3, 1], seed=0).forward(np.zeros((2, 5))).shape
+        (1, 5)
+        """
         X = check_X(X, self.sizes[0])
         be, m = backends.choose(device, self.dtype), X.shape[1]
         outputs = be.matrix(self.sizes[-1], m)
@@ -324,12 +373,15 @@ class Network:
         return be.download(outputs)
 
     def predict(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
-        """The class labels (m,): the largest output's index; for a single output, whether it is above ½
-        (after hinge, 0)."""
+        """The class labels (m,) for X (n_0, m): the largest output's index; for a single output, whether it
+        is above ½ (after hinge, 0). Raises what `forward` does."""
         return classify(self.forward(X, device=device), self.cost.threshold)
 
     def evaluate(self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu") -> tuple[float, float | None]:
-        """(loss, accuracy), means over the examples; accuracy is None where y is not classes."""
+        """(loss, accuracy), means over the examples; accuracy is None where y is not classes.
+
+        X (n_0, m) and y are as `fit` takes them, and what is raised is the same; nothing is dropped.
+        """
         be = backends.choose(device, self.dtype)
         evaluation = self._evaluation(self._reading(be), (X, y))
         assert evaluation
@@ -338,7 +390,14 @@ class Network:
     def gradients(
         self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu"
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """[(dw, db), …] for layers 1…L: the mean of ∂C/∂w and ∂C/∂b over the examples."""
+        """[(dw, db), …] for layers 1…L: the mean over the examples of ∂C/∂w and ∂C/∂b, shaped like these.
+
+        By BP1 to BP4 (Nielsen, chapter 2), without dropout. X (n_0, m) and y are as `fit` takes them.
+
+        >>> net = gpunn.Network([2, 3, 1], seed=0)
+        >>> [(dw.shape, db.shape) for dw, db in net.gradients(np.ones((2, 5)), np.ones(5))]
+        [((3, 2), (3, 1)), ((1, 3), (1, 1))]
+        """
         given = self._check(X, y)
         model, m = self._on(backends.choose(device, self.dtype), given.y), given.X.shape[1]
         collected = Collect().bind(model.be, self.layout, model.theta)
@@ -414,7 +473,14 @@ class Network:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network as a safetensors file; a good file is replaced only by a whole one.
 
-        ValueError for functions of your own, which a file cannot hold.
+        Raises:
+            ValueError: it has a function of your own, which a file cannot hold.
+            OSError: the path cannot be written.
+
+        >>> net = gpunn.Network([2, 3, 1], seed=0)
+        >>> net.save("model.safetensors")
+        >>> np.array_equal(gpunn.Network.load("model.safetensors").theta, net.theta)
+        True
         """
         own = [layer.f.name for layer in self.layers if layer.f not in activations.ACTIVATIONS.values()]
         own += [] if costs.has_name(self.cost) else [self.cost.name]
@@ -436,7 +502,11 @@ class Network:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
-        """Read what `save` wrote, to the bit. ValueError for a file that is damaged or not gpunn's."""
+        """Read what `save` wrote, to the bit; a folder means the `model.safetensors` in it.
+
+        Raises:
+            ValueError: the file is not there, is damaged, or is not gpunn's; the message names it.
+        """
         network, meta, tensors = modelfile.read(Path(path))
         with modelfile.complaining_about(Path(path)):
             layers = [Dense(**layer) for layer in network["layers"]]
@@ -454,7 +524,11 @@ class Network:
     ) -> Network:
         """The same function as a PyTorch `nn.Sequential` of Linear, BatchNorm1d, activations and Dropout.
 
-        Exact, in the module's dtype, on columns. ValueError, with its place, for a layer of another kind.
+        The weights are copied exactly, in the module's dtype; examples are rows there and columns here.
+
+        Raises:
+            ValueError: a layer of another kind, with its place.
+            ImportError: PyTorch is not installed.
         """
         from gpunn import convert
 
@@ -462,15 +536,31 @@ class Network:
 
     def to_torch(self) -> Any:
         """The same function as a PyTorch `nn.Sequential`, in evaluation mode; it takes rows, and pixels that
-        are scaled by 1/255. ValueError for an activation that PyTorch has not."""
+        are scaled by 1/255.
+
+        Raises:
+            ValueError: an activation that PyTorch has not.
+            ImportError: PyTorch is not installed.
+        """
         from gpunn import convert
 
         return convert.to_torch(self)
 
     @classmethod
     def from_sklearn(cls, estimator: Any, meta: dict[str, Any] | None = None) -> Network:
-        """The network of scikit-learn's fitted `MLPClassifier` or `MLPRegressor`, exact, in its dtype; its
-        classes are in `meta`."""
+        """The network of scikit-learn's fitted MLPClassifier or MLPRegressor, exact, in its dtype; its
+        classes are in `meta`.
+
+        Raises:
+            ValueError: it is another estimator, or is not fitted.
+
+        >>> from sklearn.neural_network import MLPClassifier
+        >>> X, y = np.eye(4), [0, 1, 1, 0]
+        >>> theirs = MLPClassifier((5,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> ours = gpunn.Network.from_sklearn(theirs)
+        >>> np.allclose(ours.forward(X.T), theirs.predict_proba(X)[:, 1])
+        True
+        """
         from gpunn import convert
 
         return convert.from_sklearn(estimator, meta)

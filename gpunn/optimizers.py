@@ -22,11 +22,15 @@ from gpunn.rates import Rates, Scalar
 class Regularisation:
     """What every optimizer can be told besides; of weights alone, biases are left as they are.
 
-    l2: λ of the cost's extra term (λ/2) Σ w²; AdamW decays the weights by ηλ instead.
-    l1: λ of the extra term λ Σ |w|, as its proximal step: each weight moves towards 0 by ηλ and stops
-    there, so that weights do become 0 (Duchi and Singer 2009, section 5.1).
-    max_norm: the greatest length of each neuron's incoming weights (Srivastava et al. 2014, section 5.1).
-    clip_norm: the greatest length of the gradient; a longer one is scaled down (Pascanu et al. 2013).
+    Args:
+        l2: λ of the cost's extra term (λ/2) Σ w²; AdamW decays the weights by ηλ instead.
+        l1: λ of the extra term λ Σ |w|, as its proximal step: each weight moves towards 0 by ηλ and stops
+            there, so that weights do become 0 (Duchi and Singer 2009, section 5.1).
+        max_norm: the greatest length of each neuron's incoming weights (Srivastava et al. 2014, section 5.1).
+        clip_norm: the greatest length of the gradient; a longer one is scaled down (Pascanu et al. 2013).
+
+    Raises:
+        ValueError: a number is out of its range; of an optimizer's own, too.
     """
 
     l2: float = 0.0
@@ -62,6 +66,19 @@ class SGD(Regularisation):
     """Stochastic gradient descent, with classical or Nesterov momentum.
 
     v ← μ v + ∇C,  θ ← θ − η v;  with nesterov  θ ← θ − η (∇C + μ v)  (Sutskever et al. 2013).
+
+    Args:
+        learning_rate: η.
+        momentum: μ in [0, 1); 0 is plain gradient descent, θ ← θ − η ∇C (Nielsen, equations 20 and 21).
+        nesterov: look ahead; needs a momentum above 0.
+
+    All of `gpunn.optimizers.Regularisation`'s are taken, too, here and by the other optimizers.
+
+    >>> gpunn.SGD(3.0, l2=1e-4).momentum
+    0.0
+    >>> gpunn.SGD(0.1, momentum=1.5)
+    Traceback (most recent call last):
+    ValueError: momentum must be in [0, 1), not 1.5
     """
 
     learning_rate: float = 0.1
@@ -79,18 +96,38 @@ class SGD(Regularisation):
 
 
 def Momentum(learning_rate: float = 0.1, momentum: float = 0.9, **regularisation: Any) -> SGD:
-    """Gradient descent with classical momentum."""
+    """`SGD` with classical momentum (Rumelhart, Hinton and Williams 1986).
+
+    >>> gpunn.Momentum(0.1) == gpunn.SGD(0.1, momentum=0.9)
+    True
+    """
     return SGD(learning_rate, momentum, **regularisation)
 
 
 def Nesterov(learning_rate: float = 0.1, momentum: float = 0.9, **regularisation: Any) -> SGD:
-    """Gradient descent with Nesterov's momentum."""
+    """`SGD` with Nesterov's momentum: the usual optimizer of `gpunn train` for images.
+
+    >>> gpunn.Nesterov(0.1) == gpunn.SGD(0.1, momentum=0.9, nesterov=True)
+    True
+    """
     return SGD(learning_rate, momentum, nesterov=True, **regularisation)
 
 
 @dataclass(frozen=True)
 class Adam(Regularisation):
-    """Adam, with bias correction: Kingma and Ba 2015, algorithm 1."""
+    """Adam, with bias correction: Kingma and Ba 2015, algorithm 1.
+
+    Args:
+        learning_rate: η (there α).
+        beta1: what is kept of the gradient's moving mean, in [0, 1).
+        beta2: and of its square's.
+        epsilon: ε, above 0.
+
+    >>> net = gpunn.Network([2, 3, 1], seed=0)
+    >>> history = net.fit(np.eye(2), [0, 1], epochs=200, optimizer=gpunn.Adam(0.1))
+    >>> history[-1].loss < history[0].loss
+    True
+    """
 
     learning_rate: float = 0.001
     beta1: float = 0.9
@@ -103,14 +140,20 @@ class Adam(Regularisation):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam, and decoupled weight decay w ← (1 − ηλ) w before it: Loshchilov and Hutter 2019."""
+    """`Adam`, and decoupled weight decay w ← (1 − ηλ) w before it, λ = l2: Loshchilov and Hutter 2019."""
 
     l2: float = field(default=0.01, kw_only=True)
 
 
 @dataclass(frozen=True)
 class RMSProp(Regularisation):
-    """v ← ρ v + (1 − ρ) (∇C)²,  θ ← θ − η ∇C / (√v + ε): Hinton's lecture 6e, 2012."""
+    """v ← ρ v + (1 − ρ) (∇C)²,  θ ← θ − η ∇C / (√v + ε): Hinton's lecture 6e, 2012.
+
+    Args:
+        learning_rate: η.
+        rho: ρ in [0, 1).
+        epsilon: ε, above 0.
+    """
 
     learning_rate: float = 0.001
     rho: float = 0.9

@@ -16,6 +16,8 @@ from scipy.special import erf
 
 from gpunn.names import look_up
 
+__all__ = ["ACTIVATIONS", "COSTS", "Textbook"]
+
 Vector: TypeAlias = np.ndarray
 Gradient: TypeAlias = list[tuple[np.ndarray, np.ndarray]]
 
@@ -56,8 +58,8 @@ def _hinge_gradient(a: Vector, y: Vector) -> Vector:
     return gradient
 
 
+#: (f(z), the Jacobian of f at z) by name; a vector where the Jacobian is diagonal, else a matrix.
 ACTIVATIONS: dict[str, tuple[Callable[[Vector], Vector], Callable[[Vector], np.ndarray]]] = {
-    # name: (f(z), the Jacobian of f at z: a vector where it is diagonal, else a matrix)
     "sigmoid": (_sigmoid, lambda z: _sigmoid(z) * (1 - _sigmoid(z))),
     "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
     "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0).astype(z.dtype)),
@@ -73,8 +75,8 @@ ACTIVATIONS: dict[str, tuple[Callable[[Vector], Vector], Callable[[Vector], np.n
     "softmax": (_softmax, lambda z: np.diagflat(_softmax(z)) - _softmax(z) @ _softmax(z).T),
 }
 
+#: (C(a, y), ∂C/∂a) by name.
 COSTS: dict[str, tuple[Callable[[Vector, Vector], float], Callable[[Vector, Vector], Vector]]] = {
-    # name: (C(a, y), ∂C/∂a)
     "quadratic": (lambda a, y: float(np.sum((y - a) ** 2) / 2), lambda a, y: a - y),
     "cross-entropy": (lambda a, y: float(-np.sum(y * np.log(a))), lambda a, y: -y / a),
     "binary-cross-entropy": (
@@ -97,7 +99,24 @@ COSTS: dict[str, tuple[Callable[[Vector, Vector], float], Callable[[Vector, Vect
 
 @dataclass
 class Textbook:
-    """A network as the book writes it: lists of weights (n_l, n_{l-1}) and biases (n_l, 1)."""
+    """A network as the book writes it, one example at a time, in the dtype of its arrays.
+
+    Args:
+        weights: (n_l, n_{l-1}) for layers 1…L.
+        biases: (n_l, 1), likewise.
+        activations: a name for each layer.
+        cost: a name.
+
+    Raises:
+        ValueError: a name that is none.
+
+    >>> net = gpunn.Network([4, 3, 2], seed=0, dtype="float64")
+    >>> book = gpunn.reference.Textbook(net.weights, net.biases, ["sigmoid", "sigmoid"])
+    >>> X, y = np.eye(4), np.array([0, 1, 1, 0])
+    >>> theirs, ours = book.mean_gradient(X, np.eye(2)[:, y]), net.gradients(X, y)
+    >>> all(np.allclose(dw, dw_) and np.allclose(db, db_) for (dw, db), (dw_, db_) in zip(theirs, ours))
+    True
+    """
 
     weights: list[np.ndarray]
     biases: list[np.ndarray]
@@ -109,17 +128,17 @@ class Textbook:
         self._cost = look_up(COSTS, self.cost, "cost")
 
     def feedforward(self, a: Vector) -> Vector:
-        """The outputs for one example a (n_0, 1)."""
+        """The outputs (n_L, 1) for one example a (n_0, 1)."""
         for w, b, (f, _) in zip(self.weights, self.biases, self._f, strict=True):
             a = f(w @ a + b)
         return a
 
     def loss(self, x: Vector, y: Vector) -> float:
-        """The cost of one example."""
+        """The cost of one example, x (n_0, 1) and y (n_L, 1)."""
         return self._cost[0](self.feedforward(x), y)
 
     def backprop(self, x: Vector, y: Vector) -> Gradient:
-        """[(∂C/∂w, ∂C/∂b), …] of one example, by BP1 to BP4."""
+        """[(∂C/∂w, ∂C/∂b), …] of one example, x (n_0, 1) and y (n_L, 1), by BP1 to BP4."""
         zs, activations = [], [x]
         for w, b, (f, _) in zip(self.weights, self.biases, self._f, strict=True):
             zs.append(w @ activations[-1] + b)

@@ -3,6 +3,10 @@
 A schedule takes how far training is, from 0 up to but not including 1, and returns the factor by which
 the optimizer's learning rate is multiplied for that step. Write your own as `lambda progress: …`, and
 combine these by calling them.
+
+>>> rise_and_fall = gpunn.schedules.warmup(0.1, then=gpunn.schedules.cosine())
+>>> [round(rise_and_fall(progress), 2) for progress in (0, 0.05, 0.1, 0.55, 0.999)]
+[0.0, 0.5, 1.0, 0.5, 0.0]
 """
 
 from __future__ import annotations
@@ -15,6 +19,19 @@ from typing import TypeAlias
 from gpunn.history import Record
 from gpunn.names import look_up
 
+__all__ = [
+    "SCHEDULES",
+    "ReduceOnPlateau",
+    "Schedule",
+    "constant",
+    "cosine",
+    "exponential",
+    "one_cycle",
+    "step",
+    "warmup",
+]
+
+#: What a schedule is: a function from progress in [0, 1) to the factor of the learning rate.
 Schedule: TypeAlias = Callable[[float], float]
 
 
@@ -24,7 +41,12 @@ def constant(progress: float) -> float:
 
 
 def step(drops: int = 3, factor: float = 0.1) -> Schedule:
-    """Times `factor` at each of `drops` moments that part the training evenly."""
+    """Times `factor` at each of `drops` moments that part the training evenly.
+
+    >>> halve = gpunn.schedules.step(drops=1, factor=0.5)
+    >>> halve(0.0), halve(0.49), halve(0.5)
+    (1.0, 1.0, 0.5)
+    """
     return lambda progress: factor ** math.floor(progress * (drops + 1))
 
 
@@ -39,13 +61,21 @@ def cosine(final: float = 0.0) -> Schedule:
 
 
 def warmup(share: float = 0.05, then: Schedule = constant) -> Schedule:
-    """Up from 0 in a line over that share of the training, and then another schedule."""
+    """Up from 0 in a line over that share of the training, and then another schedule.
+
+    Raises:
+        ValueError: the share is not between 0 and 1.
+    """
     _check_share(share)
     return lambda progress: progress / share if progress < share else then((progress - share) / (1 - share))
 
 
 def one_cycle(share: float = 0.3, start: float = 0.04, final: float = 4e-6) -> Schedule:
-    """From `start` up to 1 over that share, and down to `final`, along cosines: Smith and Topin 2019."""
+    """From `start` up to 1 over that share, and down to `final`, along cosines: Smith and Topin 2019.
+
+    Raises:
+        ValueError: the share is not between 0 and 1.
+    """
     _check_share(share)
 
     def between(a: float, b: float, progress: float) -> float:
@@ -62,7 +92,19 @@ def one_cycle(share: float = 0.3, start: float = 0.04, final: float = 4e-6) -> S
 class ReduceOnPlateau:
     """Times `factor` whenever `patience` epochs in a row brought no better `metric`.
 
-    metric: a field of `gpunn.Record`; losses and times are better when less, accuracies and scores when more.
+    A schedule that looks at how training goes, and so belongs to one training alone.
+
+    Args:
+        factor: of the learning rate, each time.
+        patience: epochs.
+        metric: a field of `gpunn.Record`; losses and times are better when less, accuracies and scores when
+            more.
+
+    Raises:
+        ValueError: in training, where there is no such metric or it was not measured.
+
+    >>> net, plateau = gpunn.Network([2, 3, 1], seed=0), gpunn.ReduceOnPlateau(0.5, 2, "loss")
+    >>> history = net.fit(np.eye(2), [0, 1], epochs=5, schedule=plateau)
     """
 
     factor: float = 0.1
@@ -76,7 +118,7 @@ class ReduceOnPlateau:
         return self.current
 
     def observe(self, record: Record) -> None:
-        """Take note of an epoch."""
+        """Take note of an epoch, as `Network.fit` has it do after each."""
         value = score(record, self.metric)
         self.best, self.waited = (value, 0) if value < self.best else (self.best, self.waited + 1)
         if self.waited >= self.patience:
@@ -96,6 +138,7 @@ def _check_share(share: float) -> None:
         raise ValueError(f"share must be between 0 and 1, not {share}")
 
 
+#: The schedules by name, each with its usual settings: what `fit(schedule=NAME)` and --schedule know.
 SCHEDULES: dict[str, Callable[[], Schedule]] = {
     "constant": lambda: constant,
     "step": step,

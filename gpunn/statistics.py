@@ -18,9 +18,14 @@ LEVEL = 0.01  # a slope below this teaches next to nothing
 class LayerStatistics:
     """One layer on a set of examples.
 
-    learning_speed: ‖∂C/∂b[l]‖, Nielsen, chapter 5. mean, deviation: of its activations. saturated: the share
-    of (unit, example) pairs whose |f′(z)| is below 0.01. dead: the share of units for which that holds on
-    every example. Softmax layers have no slope of their own: None.
+    Attributes:
+        layer: l, from 1.
+        learning_speed: ‖∂C/∂b[l]‖, Nielsen, chapter 5.
+        mean: of its activations.
+        deviation: their standard deviation.
+        saturated: the share of (unit, example) pairs whose |f′(z)| is below 0.01; None for softmax, which
+            has no slope of its own.
+        dead: the share of units for which that holds on every example; None likewise.
     """
 
     layer: int
@@ -34,7 +39,14 @@ class LayerStatistics:
 def layer_statistics(net: Network, X: ArrayLike, y: ArrayLike) -> list[LayerStatistics]:
     """A record for each layer, 1…L, without dropout, for X (n_0, m) and y as `Network.fit` takes them.
 
-    Holds all activations of the m examples at once: give it some hundred.
+    Holds all activations of the m examples at once: give it some hundred. Raises ValueError for data that
+    does not fit.
+
+    >>> digits = gpunn.datasets.load("digits").train
+    >>> deep = gpunn.Network([64, 30, 30, 30, 10], seed=0)
+    >>> first, *_, last = gpunn.layer_statistics(deep, digits.X[:, :100], digits.y[:100])
+    >>> first.learning_speed < last.learning_speed  # the gradient vanishes backwards
+    True
     """
     a = dense(check_X(X, net.sizes[0]))
     a = np.asarray(a * UINT8_SCALE if a.dtype == np.uint8 else a, net.dtype, order="F")

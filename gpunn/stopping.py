@@ -16,11 +16,24 @@ from gpunn.schedules import score
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stop once `patience` epochs in a row brought no better `metric`.
+    """Stop once `patience` epochs in a row brought no better `metric` (Nielsen, chapter 3).
 
-    metric: a field of `gpunn.Record`; accuracies and scores are better when more, the rest when less.
-    min_delta: by how much an epoch must be better than the best so far. restore_best: leave the network
-    with the best epoch's weights, however training ends; else it has the last epoch's.
+    Args:
+        metric: a field of `gpunn.Record`; accuracies and scores are better when more, the rest when less.
+        patience: epochs, at least 1.
+        min_delta: by how much an epoch must be better than the best so far.
+        restore_best: leave the network with the best epoch's weights, however training ends; else it has
+            the last epoch's.
+
+    Raises:
+        ValueError: there is no such metric, or a number is out of its range.
+
+    >>> digits = gpunn.datasets.load("digits").train
+    >>> net = gpunn.Network(64, [gpunn.Dense(30, "relu"), gpunn.Dense(10, "softmax")], seed=0)
+    >>> stop = gpunn.EarlyStopping("validation_accuracy", patience=3)
+    >>> history = net.fit(digits.X, digits.y, epochs=500, optimizer="adam", validation=0.2, stop=stop)
+    >>> history.stopped, len(history) < 500
+    ('early', True)
     """
 
     metric: str = "validation_loss"

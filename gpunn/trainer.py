@@ -23,7 +23,7 @@ OptimizerState = dict[str, np.ndarray]  # velocity, moments, steps, each flat, b
 
 
 class Diverged(FloatingPointError):
-    """The cost became NaN or infinite."""
+    """The cost became NaN or infinite; the message has the epoch, the step, and what to try."""
 
 
 class Evaluation:

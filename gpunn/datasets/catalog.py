@@ -24,6 +24,7 @@ FASHION = (
     "Ankle boot",
 )
 CLASSES = {"mnist": DIGITS, "fashion-mnist": FASHION}
+#: What `load` knows by name.
 NAMES = (*CLASSES, "digits")
 
 # The files of both have the same names: their first test labels tell them apart.
@@ -34,7 +35,7 @@ FIRST_TEST_LABELS = {
 
 
 def load(name: str | os.PathLike[str] = "mnist", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
-    """Return a data set by name, or the one in a folder of IDX files.
+    """A data set by name, or the one in a folder of IDX files.
 
     "mnist" (60,000 + 10,000 images of 28×28; LeCun, Cortes, Burges) and "fashion-mnist" (likewise;
     Xiao, Rasul, Vollgraf 2017) are looked for in data_dir or its subfolder of that name, and nowhere
@@ -43,7 +44,13 @@ def load(name: str | os.PathLike[str] = "mnist", data_dir: str | os.PathLike[str
     Alpaydin and Kaynak 1998) comes with scikit-learn. Anything else is a folder with the four files
     of MNIST, plain or gzipped; write "./mnist" for a folder that is called as a data set is.
 
-    Raises ValueError for an unknown name and for damaged files, DataUnavailable for missing ones.
+    Raises:
+        ValueError: an unknown name, or files that are damaged or another data set's.
+        DataUnavailable: files that are missing and cannot be downloaded; the message says from where.
+
+    >>> digits = gpunn.datasets.load("digits")
+    >>> digits.train.X.shape, digits.train.X.dtype.name, digits.train.y.shape
+    ((64, 1437), 'uint8', (1437,))
     """
     if name == "digits":
         return _load_digits()

@@ -22,14 +22,15 @@ CHUNK = 1 << 20
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Return the array in an IDX file, plain or gzipped (its first bytes decide, not its name).
+    """The array in an IDX file, plain or gzipped (its first bytes decide, not its name).
 
     The shape is the header's; the elements are in the machine's byte order. Memory grows with what is
     really in the file, never with what the header announces, and a gzip stream is read no further
     than one byte past the announced size.
 
-    Raises ValueError, in one line that names the file, for a file that cannot be read, is damaged, or
-    holds less or more than its header announces.
+    Raises:
+        ValueError: the file cannot be read, is damaged, or holds less or more than its header announces;
+            one line, which names it.
     """
     path = Path(path)
     try:

@@ -34,24 +34,29 @@ class BaseMLP(BaseEstimator):
     Every parameter and attribute of theirs has its name, meaning and default here, so that changing the
     import is enough, and the same random_state draws the same first weights, the same rows to hold out and
     the same order of the examples. X is (m, n_features): an array, a frame, sparse, or CuPy's, which is not
-    fetched from its device.
+    fetched from its device. The last six parameters are gpunn's own; those that are not described here are
+    scikit-learn's, to the word.
 
-    hidden_layer_sizes: neurons of each hidden layer. activation: of the hidden layers: identity, logistic,
-    tanh, relu, any of `gpunn.ACTIVATIONS`, an `Activation`, or a list of one for each. solver: adam, sgd or
-    lbfgs. alpha: the cost of a mini-batch gains (alpha/2) Σ w² / batch_size. batch_size: "auto" for
-    min(200, m). learning_rate: constant, invscaling or adaptive, of sgd. learning_rate_init, power_t,
-    max_iter (epochs), shuffle, random_state, tol, verbose (a line an epoch), warm_start, momentum,
-    nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change,
-    max_fun: as there.
+    Args:
+        hidden_layer_sizes: neurons of each hidden layer.
+        activation: of the hidden layers: identity, logistic, tanh, relu, any of `gpunn.ACTIVATIONS`, an
+            `Activation`, or a list of one for each.
+        solver: adam, sgd or lbfgs.
+        alpha: the cost of a mini-batch gains (alpha/2) Σ w² / batch_size.
+        batch_size: "auto" for min(200, m).
+        learning_rate: constant, invscaling or adaptive, of sgd.
+        max_iter: epochs; of lbfgs, iterations.
+        verbose: a line an epoch.
+        device: auto, cpu, cuda or cuda:N.
+        precision: float32 or float64, None for that of X; on CUDA also tf32 and bf16.
+        dropout: of the hidden layers, or a list of one for each.
+        batch_norm: of the hidden layers.
+        scoring: what counts on the validation examples, as scikit-learn has it.
+        callbacks: functions called with each epoch's `gpunn.Record`; one that returns True ends training.
 
-    And besides: device: auto, cpu, cuda or cuda:N. precision: float32 or float64, None for that of X; on CUDA
-    also tf32 and bf16. dropout: of the hidden layers, or a list of one for each. batch_norm: of the hidden
-    layers. scoring: what counts on the validation examples, as scikit-learn has it. callbacks: functions
-    called with each epoch's `gpunn.Record`; one that returns True ends training.
-
-    Attributes after `fit`: n_features_in_, feature_names_in_, coefs_ and intercepts_ (views), n_layers_,
+    After `fit` there are n_features_in_, feature_names_in_, coefs_ and intercepts_ (views), n_layers_,
     n_outputs_, out_activation_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_,
-    n_iter_, t_, and `network_`, the `gpunn.Network` itself.
+    n_iter_, t_, and network_, the `gpunn.Network` itself.
 
     Where it differs: a warm start goes on with the optimizer's velocity or moments; partial_fit knows
     early_stopping; sample weights count in multiples of their mean over all of the training, and alpha is

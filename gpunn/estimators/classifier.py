@@ -37,9 +37,20 @@ def _gives_margins(est: MLPClassifier) -> bool:
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """A neural network that classifies rows: scikit-learn's `MLPClassifier`, trained by gpunn.
 
-    loss: log_loss, hinge (which gives a `decision_function`, and no probabilities), squared_error, or a
-    `Cost`. class_weight: "balanced", {label: weight} or None. scoring: None for accuracy. Attributes after
-    `fit`: classes_. All other parameters and attributes are those of `BaseMLP`.
+    All other parameters and attributes are those of `gpunn.estimators.BaseMLP`; after `fit` there is
+    classes_, too.
+
+    Args:
+        loss: log_loss, hinge (which gives a `decision_function`, and no probabilities), squared_error, or a
+            `Cost`.
+        class_weight: "balanced", {label: weight} or None.
+        scoring: None for accuracy.
+
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> est = gpunn.MLPClassifier((16,), solver="lbfgs", random_state=0, max_iter=1000).fit(X, y)
+    >>> est.score(X, y) > 0.9
+    True
     """
 
     hidden_layer_sizes: Any = (100,)
@@ -52,9 +63,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ) -> MLPClassifier:
         """Train on X (m, n_features) and y, labels (m,) or a 0/1 matrix (m, n_labels) of several at once.
 
-        sample_weight (m,): what each example counts. X_val, y_val: measured after every epoch in
-        `validation_scores_`, and what decides with early_stopping, in place of a share held out. ValueError
-        for what does not fit, and where training diverges.
+        Args:
+            X: an array, a frame, sparse, or CuPy's.
+            y: labels of any type.
+            sample_weight: (m,), what each example counts.
+            X_val: measured after every epoch in validation_scores_, and what decides with early_stopping, in
+                place of a share held out.
+            y_val: what goes with it.
+
+        Raises:
+            ValueError: what does not fit, and a training that diverges.
         """
         return self._fit(X, y, sample_weight, X_val, y_val)
 

@@ -23,9 +23,17 @@ from gpunn.layers import Dense
 class MLPRegressor(RegressorMixin, BaseMLP):
     """A neural network for numbers: scikit-learn's `MLPRegressor`, trained by gpunn.
 
-    loss: squared_error, poisson (of y ≥ 0; its outputs are exponentials), absolute_error, huber,
-    "huber(2.0)", "quantile(0.9)", or a `Cost`. scoring: None for R². All other parameters and attributes are
-    those of `BaseMLP`.
+    All other parameters and attributes are those of `gpunn.estimators.BaseMLP`.
+
+    Args:
+        loss: squared_error, poisson (of y ≥ 0; its outputs are exponentials), absolute_error, huber,
+            "huber(2.0)", "quantile(0.9)", or a `Cost`.
+        scoring: None for R².
+
+    >>> X = np.linspace(-1, 1, 100)[:, None]
+    >>> est = gpunn.MLPRegressor(solver="lbfgs", max_iter=2000, random_state=0)
+    >>> est.fit(X, np.sin(3 * X[:, 0])).score(X, np.sin(3 * X[:, 0])) > 0.99
+    True
     """
 
     loss: str | Cost = "squared_error"
@@ -37,9 +45,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ) -> MLPRegressor:
         """Train on X (m, n_features) and y (m,) or (m, n_outputs).
 
-        sample_weight (m,): what each example counts. X_val, y_val: measured after every epoch in
-        `validation_scores_`, and what decides with early_stopping, in place of a share held out. ValueError
-        for what does not fit, and where training diverges.
+        Args:
+            X: an array, a frame, sparse, or CuPy's.
+            y: what is to be predicted.
+            sample_weight: (m,), what each example counts.
+            X_val: measured after every epoch in validation_scores_, and what decides with early_stopping, in
+                place of a share held out.
+            y_val: what goes with it.
+
+        Raises:
+            ValueError: what does not fit, and a training that diverges.
         """
         return self._fit(X, y, sample_weight, X_val, y_val)
 

@@ -1,0 +1,89 @@
+"""What the documentation shows runs as it stands: the README, the pages under docs, and every docstring."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import pydoc
+import re
+import shlex
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.model_selection import train_test_split
+
+import gpunn
+from gpunn import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+CODE = re.compile(r"^```(python|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+MODULES = [m.name for m in pkgutil.walk_packages(gpunn.__path__, "gpunn.") if not m.name.endswith("__main__")]
+SUBMODULES = ["callbacks", "datasets", "estimators", "export", "reference", "schedules"]
+
+
+def import_or_skip(name: str) -> ModuleType:
+    """A module, if all that it needs is installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        pytest.skip(str(error))
+
+
+def run_page(page: Path, names: dict[str, Any], request: pytest.FixtureRequest) -> None:
+    """One block after another, in one namespace; of a console, the commands `$ gpunn …`."""
+    for language, block in CODE.findall(page.read_text(encoding="utf-8")):
+        if 'load("mnist")' in block:
+            request.getfixturevalue("mnist")  # which is where the environment says, or skips the rest
+        if language == "python":
+            exec(compile(block, page.name, "exec"), names)
+        else:
+            for command in re.findall(r"^\$ gpunn (.*)$", block, re.MULTILINE):
+                assert cli.main(shlex.split(command)) == 0, command
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, id=p.stem, marks=[pytest.mark.long] * (p.stem == "README")) for p in PAGES]
+)
+@pytest.mark.filterwarnings("ignore:.*not enough to converge")
+def test_every_page_runs(
+    page: Path,
+    digits: gpunn.datasets.Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = digits.train.X.T / 255.0
+    X, X_val, y, y_val = train_test_split(rows, digits.train.y, random_state=0)
+    names: dict[str, Any] = {"X": X, "y": y, "X_val": X_val, "y_val": y_val}
+    run_page(page, names, request)
+    if page.stem == "README":
+        assert names["history"][-1].validation_accuracy > 0.94
+        assert names["est"].score(X_val, y_val) > 0.9
+        assert (tmp_path / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", ["gpunn", *MODULES])
+def test_every_docstring_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `gpunn` and `np` at hand, in an empty folder; a module whose extra is missing is skipped."""
+    module = import_or_skip(name)
+    monkeypatch.chdir(tmp_path)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for example in doctest.DocTestFinder().find(module, extraglobs={"gpunn": gpunn, "np": np}):
+        runner.run(example)
+    assert not runner.failures
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    modules = "gpunn", *(f"gpunn.{name}" for name in SUBMODULES)
+    public = [f"{name}.{member}" for name in modules for member in import_or_skip(name).__all__]
+    pages = "".join(page.read_text(encoding="utf-8") for page in ROOT.glob("docs/reference/*.md"))
+    directives = re.findall(r"^\.\. (?:auto\w+|py:data):: (\S+)$", pages, re.MULTILINE)
+    documented = [pydoc.locate(name) for name in directives]
+    assert len(public) > 50
+    assert not [name for name in public if not any(pydoc.locate(name) is thing for thing in documented)]
