@@ -393,7 +393,7 @@ _ALL = [
         _hinge,
         _hinge_gradient,
         cuda=None,
-        cuda_columns=("hinge_losses", "hinge_gradient"),
+        cuda_columns=("measure_hinge", "hinge_gradient"),
         of_labels=True,
         threshold=0,
     ),

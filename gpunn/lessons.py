@@ -13,12 +13,11 @@ from gpunn.augmentation import Augmentation
 from gpunn.backends.base import Examples
 from gpunn.inputs import Given
 from gpunn.optimizers import Update
-from gpunn.plan import Model, Progress, Round
+from gpunn.plan import Drawn, Model, Progress, Round
 
 Arrange = Callable[[np.ndarray], np.ndarray]  # the examples' indices before every epoch
 Rates = Callable[[float, float, int], "np.ndarray | None"]  # η of so many steps between two parts of an epoch
 Results: TypeAlias = "tuple[np.ndarray, np.ndarray | None]"  # losses and hits (m,); no hits without classes
-Drawn: TypeAlias = "tuple[int, np.ndarray]"  # a key of random numbers, and an order of the examples
 Block: TypeAlias = "tuple[Any, ...]"  # X (n_0, m), y, and sample weights (m,) if they have any
 Blocks: TypeAlias = "Iterable[Block] | Callable[[], Iterable[Block]]"
 
@@ -83,10 +82,11 @@ class Ahead:
         rng.bit_generator.state = drawn[2]
         return drawn[1]
 
-    def _look(self) -> None:
+    def _look(self) -> Drawn:
         rng = deepcopy(self.learner.rng)
-        mark = mark_of(rng)
-        self.next_one = mark, self.learner.draw(rng, self.order), rng.bit_generator.state
+        mark, drawn = mark_of(rng), self.learner.draw(rng, self.order)
+        self.next_one = mark, drawn, rng.bit_generator.state
+        return drawn
 
 
 def mark_of(rng: np.random.Generator) -> bytes:

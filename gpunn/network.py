@@ -34,7 +34,7 @@ from gpunn.layers import Dense, check_dropout
 from gpunn.lessons import Arrange, Blocks, Learner, Lessons, Loaded, Streamed
 from gpunn.optimizers import Collect, Optimizer
 from gpunn.parameters import Layout, Parameters
-from gpunn.plan import FORWARD_BATCH, Model, Round
+from gpunn.plan import Model, Round, forward_batch
 from gpunn.progress import ProgressBar
 from gpunn.schedules import ReduceOnPlateau, Schedule
 from gpunn.stopping import EarlyStopping, hold_out
@@ -366,10 +366,10 @@ class Network:
         (1, 5)
         """
         X = check_X(X, self.sizes[0])
-        model = self._on(backends.choose(device, self.dtype))
-        be, m = model.be, X.shape[1]
+        be, m = backends.choose(device, self.dtype), X.shape[1]
         outputs = be.matrix(self.sizes[-1], m)
-        Round(model, be.examples(X, None, None), m, FORWARD_BATCH, outputs=outputs)(np.arange(m))
+        look = Round(self._reading(be), be.examples(X, None, None), m, forward_batch(m), outputs=outputs)
+        look(np.arange(m))
         return be.download(outputs)
 
     def predict(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
@@ -383,7 +383,7 @@ class Network:
         X (n_0, m) and y are as `fit` takes them, and what is raised is the same; nothing is dropped.
         """
         be = backends.choose(device, self.dtype)
-        evaluation = self._evaluation(self._on(be), (X, y))
+        evaluation = self._evaluation(self._reading(be), (X, y))
         assert evaluation
         return evaluation()[:2]
 
@@ -435,15 +435,19 @@ class Network:
             raise ValueError(f"{self.cost.name} needs blocks whose targets sum to 1 for each example")
         return given
 
+    def _reading(self, be: Backend) -> Model:
+        """This network on the backend, to look at examples with."""
+        f = [activations.ACTIVATIONS["identity"], *(layer.f for layer in self.layers)]
+        return Model(be, self.layout, f, self.cost, be.borrow(self._theta, self.layout), self.dropout)
+
     def _on(self, be: Backend, y: Targets | None = None) -> Model:
         """This network with a θ of its own on the backend, to be trained on y."""
+        model, theta = self._reading(be), be.parameters(self.layout)
+        be.copy(model.theta.flat, into=theta.flat)
         cost = self.cost
         if y and not y.distributions and cost.pairs_with == "softmax":
             cost = replace(cost, pairs_with=None)  # a − y is only right where y sums to 1
-        theta = be.parameters(self.layout)
-        be.copy(be.upload(self._theta.flat), into=theta.flat)
-        f = [activations.ACTIVATIONS["identity"], *(layer.f for layer in self.layers)]
-        return Model(be, self.layout, f, cost, theta, self.dropout)
+        return replace(model, cost=cost, theta=theta)
 
     def _lessons(
         self, learner: Learner, given: Given, validation: Validation, score: Score | None

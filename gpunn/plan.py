@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from gpunn.workspace import Chunk
 FORWARD_BATCH = 512  # columns at a time where there is nothing to learn
 
 Progress = Callable[[int], object]
+Drawn: TypeAlias = "tuple[int, np.ndarray]"  # a key of random numbers, and an order of the examples
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class Stage:
     calls: Calls
     m: int
     times: int
+
+
+def forward_batch(m: int) -> int:
+    """How many of m columns at a time where there is nothing to learn: alike, so that one plan does."""
+    return -(-m // -(-m // FORWARD_BATCH))
 
 
 def chunks(be: Backend, m: int, batch_size: int, n_in: int) -> Iterator[tuple[list[int], int]]:
@@ -86,9 +92,9 @@ def bind(
         if augmentation:
             calls += be.distort(augmentation, ws.x, p)
         for step in ws.steps():
-            calls += feedforward(be, model.theta, f, step, p)
             if update and scheduled:
                 calls += be.follow(update.rates, p)
+            calls += feedforward(be, model.theta, f, step, p)
             if update:
                 calls += backpropagate(be, model.theta, f, cost, update, step)
             if scheduled or any(dropout):
@@ -131,11 +137,16 @@ class Round:
         etas: np.ndarray | None = None,
         key: int = 0,
         progress: Progress | None = None,
-        meanwhile: Callable[[], object] | None = None,
+        look_ahead: Callable[[], Drawn] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Each example's loss (m,) and hit (m,), until the next call; meanwhile(): before they are there."""
+        """Each example's loss (m,) and hit (m,), until the next call.
+
+        look_ahead(): the key and the order that the next one will most likely come with, asked for before the
+        losses are there.
+        """
         self.be.begin(self.p, order, etas, key)
         run(self.stages, progress)
-        if meanwhile:
-            meanwhile()
+        if look_ahead:
+            key, order = look_ahead()
+            self.be.expect(self.p, order, key)
         return self.be.results(self.p)

@@ -12,7 +12,7 @@ from gpunn.checkpoint import Keeper, State
 from gpunn.history import Callback, History, Record
 from gpunn.lessons import Learner, Lessons
 from gpunn.optimizers import Update
-from gpunn.plan import FORWARD_BATCH, Model, Progress, Round
+from gpunn.plan import Model, Progress, Round, forward_batch
 from gpunn.schedules import ReduceOnPlateau, Schedule
 from gpunn.stopping import EarlyStopping, Watch
 
@@ -35,7 +35,7 @@ class Evaluation:
         self.be, self.order, self.score = model.be, order, score
         self.has_labels = examples.labels is not None
         self.outputs = self.be.matrix(model.layout.sizes[-1], len(order)) if score else None
-        self.round = Round(model, examples, len(order), FORWARD_BATCH, outputs=self.outputs)
+        self.round = Round(model, examples, len(order), forward_batch(len(order)), outputs=self.outputs)
 
     def __call__(self) -> tuple[float, float | None, float | None]:
         losses, hits = self.round(self.order)

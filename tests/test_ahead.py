@@ -5,12 +5,16 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import emulated
 import numpy as np
 import pytest
 from conftest import MakeBackend
+from emulated import EmulatedDevice
 
 import gpunn
+from gpunn.backends.cuda import Cuda
 from gpunn.lessons import Ahead, Learner
+from gpunn.plan import Round
 
 KINDS = [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64]
 ORDER = np.arange(50) * 2
@@ -64,3 +68,29 @@ def test_two_fits_are_one_long_fit(backend: MakeBackend) -> None:
         nets[1].fit(X, y, epochs=2, batch_size=7)
     assert np.array_equal(nets[0].weights[0], nets[1].weights[0])
     assert nets[0].rng.bit_generator.state == nets[1].rng.bit_generator.state
+
+
+def test_the_next_order_is_on_its_way_before_the_losses_are_asked_for(pytestconfig: pytest.Config) -> None:
+    if not emulated.COMPILER:
+        pytest.skip("no C++ compiler for the emulated device")
+    device = EmulatedDevice(pytestconfig.cache.mkdir("emulated"))
+    be = Cuda(device)
+    net = gpunn.Network(3, [gpunn.Dense(2, "softmax")], seed=0)
+    examples = be.examples(np.zeros((3, 20), np.uint8), np.zeros(20, int), None)
+    over = Round(net._on(be), examples, 20, 4)
+    device.check()
+    uploads, synchronised, orders = [], [], [np.arange(20)[::-1].copy(), np.arange(20), np.arange(20) % 7]
+
+    def look_ahead() -> tuple[int, np.ndarray]:
+        synchronised.append(device.synchronisations)
+        return 7, orders[1]
+
+    for order in (orders[0], orders[1], orders[2]):  # the last is another than was expected
+        begun = device.synchronisations
+        over(order, look_ahead=look_ahead)
+        assert synchronised.pop() <= begun + 1  # which asks whether the order before has been sent
+        uploads.append(device.uploads)
+        sent = np.empty(20, np.int64)
+        device.read(over.p.order.pointer, sent)
+        assert np.array_equal(sent, orders[1])
+    assert np.diff(uploads).tolist() == [1, 2]

@@ -118,11 +118,10 @@ def gpu(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> Iterato
 
 
 def test_kernels_of_a_step(gpu: Cuda) -> None:
-    """784-30-10: five products; two activations, f′ of one, the output error, and two bias gradients."""
-    assert gpu_floor.kernels(gpu, SMALL) == 5 + 2 + 1 + 1 + 2
-    assert (
-        gpu_floor.kernels(gpu, replace(MIDDLE, batch_size=8)) == 5 + 1 + 1 + 1 + 2
-    )  # ReLU is in the product
+    """Five products; f, then f and BP1 and BP3, and f′ and BP3. After ReLU, which is in the product: softmax
+    and BP1, BP3, and f′ and BP3."""
+    assert gpu_floor.kernels(gpu, SMALL) == 5 + 3
+    assert gpu_floor.kernels(gpu, replace(MIDDLE, batch_size=8)) == 5 + 3
 
 
 def test_gpu_floor_is_the_highest_of_three(gpu: Cuda) -> None:

@@ -39,9 +39,9 @@ int main() {
     launch(columns, 64, [=] { feed_softmax(m, n, b, z, a); });
     launch(columns, 64, [=] { feed_softmax(m, n, b, a, a); });
     launch(columns, 64, [=] { times_softmax_jacobian(m, n, a, z); });
-    launch(columns, 64, [=] { hinge_losses(m, n, a, y, losses, position); });
+    launch(columns, 64, [=] { measure_hinge(m, n, a, y, position, losses, labels, 0.5, hits); });
     launch(columns, 64, [=] { hinge_gradient(m, n, a, y, z); });
-    launch(columns, 64, [=] { column_hits(m, n, a, labels, 0.5, hits, position); });
+    launch(columns, 64, [=] { feed_softmax_error(m, n, b, y, z, a, x); });
     std::puts("done");
 }
 """

@@ -15,6 +15,7 @@ from benchmarks.machine import explain_cuda
 from benchmarks.nets import Net, Problem
 from gpunn import backends
 from gpunn.backends.cuda import Cuda
+from gpunn.backends.cuda_joining import joined
 from gpunn.backprop import backpropagate, feedforward
 from gpunn.optimizers import SGD
 from gpunn.plan import Model
@@ -67,7 +68,7 @@ def kernels(be: Cuda, net: Net) -> int:
     step = next(ws.steps())
     forth = feedforward(be, model.theta, model.f, step, be.new_pass(m))
     back = backpropagate(be, model.theta, model.f, model.cost, update, step)
-    return len([*forth, *back])
+    return len(joined(be, [*forth, *back]))
 
 
 class GpuFloor:

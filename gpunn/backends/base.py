@@ -101,6 +101,9 @@ class Backend(Protocol):
     def parameters(self, layout: Layout) -> Parameters:
         """Zeros in θ's layout."""
 
+    def borrow(self, theta: Parameters, layout: Layout) -> Parameters:
+        """NumPy's θ of the same dtype, to be read and not written; it may share its memory."""
+
     def norm(self, n: int, m: int, by_batch: bool) -> Any:
         """What a batch normalisation of (n, m) remembers for its way back: by the mini-batch, or as fixed."""
 
@@ -130,6 +133,9 @@ class Backend(Protocol):
 
     def begin(self, p: Pass, order: np.ndarray, etas: np.ndarray | None = None, key: int = 0) -> None:
         """Start the pass again: with this order of the examples, learning rate of each step, and key."""
+
+    def expect(self, p: Pass, order: np.ndarray, key: int) -> None:
+        """What the pass will begin with next, most likely: a device can have it before the pass is over."""
 
     def rates(self, eta: float) -> Rates:
         """The scalars that follow the learning rate."""

@@ -11,6 +11,7 @@ from gpunn import randoms
 from gpunn.activations import ACTIVATIONS, Activation, Call, Calls
 from gpunn.augmentation import Augmentation
 from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, Examples, Pass
+from gpunn.backends.cuda_joining import joined
 from gpunn.backends.cuda_storage import Norm, OnHost
 from gpunn.backends.cuda_stream import Feed
 from gpunn.backends.cuda_vectors import Vectors
@@ -38,7 +39,7 @@ class Cuda(Vectors):
 
     def plan(self, calls: Calls) -> Calls:
         feeds: Calls = [call for call in calls if isinstance(call, Feed)]
-        graph = self.device.capture(call for call in calls if not isinstance(call, Feed))
+        graph = self.device.capture(joined(self, [call for call in calls if not isinstance(call, Feed)]))
         return [*feeds, graph, self._keep_pace]
 
     def _keep_pace(self) -> None:
@@ -137,12 +138,12 @@ class Cuda(Vectors):
         self, cost: Cost, f: Activation, z: Buffer, a: Buffer, y: Buffer, *, out: Buffer
     ) -> Calls:
         n, m = out.shape
-        if cost.pairs_with == f.name:
+        if f.name == "softmax" and cost.pairs_with == f.name:
             return self._each("difference", out.size, a, y, out)
         if cost.cuda_columns:
             gradient = self._columns(cost.cuda_columns[1], m, n, a, y, out)
             return [*gradient, *self._times_derivative(f, z, a, None, out)]
-        calls = self._each("output_error", out.size, a, y, z, out, module=cost_source(cost, f))
+        calls = self._rows("output_error", n, m, a, y, z, out, *self._nowhere, module=cost_source(cost, f))
         return calls + self._times_derivative(f, z, a, None, out) if f.name == "softmax" else calls
 
     def weigh(self, weights: Buffer, delta: Buffer) -> Calls:
@@ -172,8 +173,14 @@ class Cuda(Vectors):
             return [*self._columns("times_softmax_jacobian", m, n, a, delta), *masking]
         module = activation_source(f)
         if mask is None:
-            return self._each("times_derivative", delta.size, a, z, delta, module=module)
-        return self._each("times_derivative_and_mask", delta.size, a, z, mask, delta, module=module)
+            return self._rows("times_derivative", n, m, a, z, delta, *self._nowhere, module=module)
+        places = a, z, mask, delta
+        return self._rows("times_derivative_and_mask", n, m, *places, *self._nowhere, module=module)
+
+    @property
+    def _nowhere(self) -> tuple[Any, ...]:
+        """Where a kernel that makes δ lands the bias's gradient: see `joined`."""
+        return 0, self.zero, self.zero, self.zero
 
     def gradient(
         self, delta: Buffer, a: Buffer, alpha: Scalar, beta: Scalar, *, into: Parameters, layer: int
@@ -199,14 +206,11 @@ class Cuda(Vectors):
         self, cost: Cost, f: Activation, z: Buffer, a: Buffer, y: Buffer, labels: Any, p: Pass
     ) -> Calls:
         n, m = y.shape
+        hits = p.order if labels is None else labels, float(cost.threshold), p.hits
         if cost.cuda_columns:
-            calls = self._columns(cost.cuda_columns[0], m, n, a, y, p.losses, p.position)
-        else:
-            source = cost_source(cost, f)
-            calls = self._columns("column_losses", m, n, a, y, z, p.losses, p.position, module=source)
-        if labels is not None:
-            calls += self._columns("column_hits", m, n, a, labels, float(cost.threshold), p.hits, p.position)
-        return calls
+            return self._columns(cost.cuda_columns[0], m, n, a, y, p.position, p.losses, *hits)
+        loss, labelled = (z, p.position, p.losses), int(labels is not None)
+        return self._columns("measure", m, n, a, y, *loss, labelled, *hits, module=cost_source(cost, f))
 
     def weigh_losses(self, weights: Buffer, p: Pass) -> Calls:
         return self._each("weigh_losses", weights.size, weights, p.losses, p.position)

@@ -36,19 +36,21 @@ class Norm:
 @dataclass
 class CudaPass(Pass):
     """inbox: position, step, key, order and etas side by side. outbox: losses and hits. on_host, back: what
-    the one is sent from and the other comes back to, page-locked; `sent` waits until it may be written again.
+    the one is sent from and the other comes back to, page-locked; of the first there are two, for this time
+    and the next. `sent` waits until the next may be written again. expected: the order that is sent already.
     fed: how many columns of each `OnHost`, by its id, have been sent."""
 
     inbox: Buffer
     outbox: Buffer
-    on_host: np.ndarray
+    on_host: list[np.ndarray]
     back: np.ndarray
     sent: Call
+    expected: np.ndarray | None = None
     fed: dict[int, int] = field(default_factory=dict)
 
     @property
     def order_on_host(self) -> np.ndarray:
-        return self.on_host[COUNTERS : COUNTERS + self.order.size]
+        return self.on_host[0][COUNTERS : COUNTERS + self.order.size]
 
 
 @dataclass
@@ -62,6 +64,19 @@ class OnHost:
     @property
     def shape(self) -> tuple[int, ...]:
         return self.array.shape
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A bound launch of a kernel, and what it was bound from."""
+
+    kernel: str
+    arguments: tuple[Any, ...]
+    module: str
+    run: Call
+
+    def __call__(self) -> None:
+        self.run()
 
 
 class Storage:
@@ -127,6 +142,9 @@ class Storage:
 
     def parameters(self, layout: Layout) -> Parameters:
         return Parameters(layout, self._put(layout.zeros(self.dtype)), self.dtype.itemsize, Buffer.part)
+
+    def borrow(self, theta: Parameters, layout: Layout) -> Parameters:
+        return Parameters(layout, self._put(theta.flat), self.dtype.itemsize, Buffer.part)
 
     def norm(self, n: int, m: int, by_batch: bool) -> Norm:
         return Norm(self.matrix(n, m), self.matrix(n, 1), by_batch)
@@ -200,7 +218,7 @@ class Storage:
             hits=outbox.part(m * self.dtype.itemsize, (m,)),
             inbox=inbox,
             outbox=outbox,
-            on_host=self.device.pinned(inbox.nbytes).view(np.int64),
+            on_host=[self.device.pinned(inbox.nbytes).view(np.int64) for _ in range(2)],
             back=self.device.pinned(outbox.nbytes),
             sent=self.device.mark(),
         )
@@ -208,15 +226,26 @@ class Storage:
         return p
 
     def begin(self, p: Any, order: np.ndarray, etas: np.ndarray | None = None, key: int = 0) -> None:
-        p.sent()
+        if p.expected is not order:
+            self.expect(p, order, key)
+        p.expected = None
+        p.on_host.reverse()
         p.fed.clear()
-        ends = COUNTERS, COUNTERS + len(order)
-        p.on_host[:COUNTERS] = 0, 0, key
-        p.on_host[slice(*ends)] = order
         if etas is not None:
-            p.on_host[ends[1] :].view(np.float64)[: len(etas)] = etas
-        self.device.write(p.inbox.pointer, p.on_host[: ends[1]] if etas is None else p.on_host)
-        p.sent = self.device.mark()
+            at = COUNTERS + len(order)
+            now = p.on_host[0][at : at + len(etas)].view(np.float64)
+            now[:] = etas
+            self.device.write(p.etas.pointer, now)
+            p.sent = self.device.mark()
+
+    def expect(self, p: Any, order: np.ndarray, key: int) -> None:
+        """Sent behind all that the device has still to do, which may read the last one."""
+        p.sent()
+        following = p.on_host[1][: COUNTERS + len(order)]
+        following[:COUNTERS] = 0, 0, key
+        following[COUNTERS:] = order
+        self.device.write(p.inbox.pointer, following)
+        p.expected, p.sent = order, self.device.mark()
 
     def results(self, p: Any) -> tuple[np.ndarray, np.ndarray]:
         self.device.read(p.outbox.pointer, p.back)
@@ -250,14 +279,15 @@ class Storage:
         blocks = -(-m * LANES // THREADS)
         return self._launch(kernel, blocks, THREADS, m, n, *arguments, module=module)
 
-    def _rows(self, kernel: str, n: int, m: int, *arguments: Any) -> Calls:
+    def _rows(self, kernel: str, n: int, m: int, *arguments: Any, module: str = "") -> Calls:
         """A block for every ROWS rows, with so many threads that each has some of the m columns to itself."""
         strips = min(MOST_STRIPS, max(LANES // ROWS, 1 << (max(1, m // 4) - 1).bit_length()))
-        return self._launch(kernel, -(-n // ROWS), ROWS * strips, n, m, *arguments)
+        return self._launch(kernel, -(-n // ROWS), ROWS * strips, n, m, *arguments, module=module)
 
     def _launch(self, kernel: str, blocks: int, threads: int, *arguments: Any, module: str = "") -> Calls:
         bound = tuple(self._argument(x) for x in arguments)
-        return [self.device.launch(self._compiled(module)(kernel), max(1, blocks), threads, bound)]
+        run = self.device.launch(self._compiled(module)(kernel), max(1, blocks), threads, bound)
+        return [Launch(kernel, bound, module, run)]
 
     def _argument(self, x: Any) -> Any:
         """Python's whole numbers are the kernels' Index, its floats their T."""

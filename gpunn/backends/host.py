@@ -7,47 +7,25 @@ times slower on the (n + 1)-strided one. What treats θ as vectors is in host_ve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from scipy.linalg import blas
 
 from gpunn import randoms
-from gpunn.activations import Activation, Array, Calls, constant
+from gpunn.activations import Activation, Array, Calls
 from gpunn.augmentation import Augmentation
-from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, Examples, Pass
+from gpunn.backends.base import Examples, Pass
 from gpunn.backends.host_images import distort
+from gpunn.backends.host_norm import norm_error, normalize
+from gpunn.backends.host_storage import Columns, Norm
 from gpunn.backends.host_vectors import Vectors
 from gpunn.costs import Cost
-from gpunn.inputs import dense, is_sparse
-from gpunn.parameters import Layout, Parameters
+from gpunn.inputs import is_sparse
+from gpunn.parameters import Parameters
 from gpunn.rates import Scalar
 
 BLOCK = 8192  # random numbers of 32 bits at a time, so that their many passes stay in the cache
-
-
-@dataclass
-class Columns:
-    """a[l] twice: `plain` (n, m) contiguous, and `ones` (n + 1, m) with the row of ones beneath.
-
-    The inputs have only the second, the outputs only the first. Bytes, and what dropout keeps, lie here as
-    they are; the products that read them scale them, and the row holds 1/scale.
-    """
-
-    plain: Any
-    ones: Any
-    scale: float = 1
-
-
-@dataclass
-class Norm:
-    """ẑ (n, m) and γ/√(σ² + ε) (n, 1) of a batch normalisation; by the mini-batch, or with fixed μ and σ²."""
-
-    z: Array
-    gain: Array
-    by_batch: bool
 
 
 class Host(Vectors):
@@ -62,97 +40,9 @@ class Host(Vectors):
         super().__init__(dtype)
         self.description = f"cpu ({why})" if why else "cpu"
         self._gemm = blas.sgemm if self.dtype == np.float32 else blas.dgemm
-        self._scratches: dict[tuple[int, ...], Array] = {}
 
     def plan(self, calls: Calls) -> Calls:
         return calls
-
-    # storage
-
-    def upload(self, array: Array) -> Array:
-        return np.array(array, self.dtype, order="F")
-
-    def download(self, array: Array) -> Array:
-        return array
-
-    def matrix(self, n: int, m: int) -> Array:
-        return np.zeros((n, m), self.dtype, order="F")
-
-    def inputs(self, examples: Examples, m: int, dropout: float) -> Columns:
-        scale = (UINT8_SCALE if examples.X.dtype == np.uint8 else 1) / (1 - dropout)
-        return Columns(None, self._with_ones(examples.X.shape[0], m, scale), scale)
-
-    def hidden(self, n: int, m: int, over: Array, dropout: float) -> Columns:
-        scale = 1 / (1 - dropout)
-        return Columns(over, self._with_ones(n, m, scale), scale)
-
-    def _with_ones(self, n: int, m: int, scale: float) -> Array:
-        return np.full((n + 1, m), 1 / scale, self.dtype, order="F")
-
-    def outputs(self, n: int, m: int, over: Array) -> Columns:
-        return Columns(over, None)
-
-    def columns(self, buffer: Any, start: int, stop: int) -> Any:
-        if isinstance(buffer, Columns):
-            plain, ones = (self.columns(part, start, stop) for part in (buffer.plain, buffer.ones))
-            return Columns(plain, ones, buffer.scale)
-        return None if buffer is None else buffer[:, start:stop]
-
-    def label_buffer(self, m: int) -> Array:
-        return np.zeros(m, np.intp)
-
-    def parameters(self, layout: Layout) -> Parameters:
-        return Parameters(layout, layout.zeros(self.dtype), self.dtype.itemsize)
-
-    def norm(self, n: int, m: int, by_batch: bool) -> Norm:
-        return Norm(self.matrix(n, m), self.matrix(n, 1), by_batch)
-
-    def numbers(self, n: int) -> Array:
-        return np.zeros(n)
-
-    def examples(
-        self,
-        X: Array,
-        labels: Array | None,
-        targets: Array | None,
-        smoothing: float = 0.0,
-        weights: Array | None = None,
-    ) -> Examples:
-        return Examples(
-            X if is_sparse(X) else np.asfortranarray(dense(X)), labels, targets, smoothing, weights
-        )
-
-    def refill(
-        self,
-        examples: Examples,
-        X: Array,
-        labels: Array | None,
-        targets: Array | None,
-        weights: Array | None,
-    ) -> None:
-        new = X, labels, targets, weights
-        old = examples.X, examples.labels, examples.targets, examples.weights
-        for array, place in zip(new, old, strict=True):
-            if array is not None:
-                np.copyto(place, array)
-
-    def new_pass(self, m: int) -> Pass:
-        return Pass(np.arange(m), np.zeros(m, self.dtype), np.zeros(m, bool), 0, 0, None, 0)
-
-    def begin(self, p: Pass, order: Array, etas: Array | None = None, key: int = 0) -> None:
-        p.order, p.position, p.step, p.etas, p.key = order, 0, 0, etas, key
-
-    def results(self, p: Pass) -> tuple[Array, Array]:
-        return p.losses, p.hits
-
-    def copy(self, array: Array, *, into: Array | None = None) -> Array:
-        if into is None:
-            return array.copy()
-        np.copyto(into, array)
-        return into
-
-    def restore(self, values: Array, *, into: Array) -> None:
-        np.copyto(into, values, "no")
 
     # verbs
 
@@ -209,57 +99,16 @@ class Host(Vectors):
         return self._product(float(a.scale), theta.wb[layer], a.ones, 0.0, out)
 
     def normalize(self, theta: Parameters, layer: int, norm: Norm, *, out: Array) -> Calls:
-        own, z, scratch = theta.norm[layer], out, self._scratch(out)
+        own = theta.norm[layer]
         assert own
-        calls: Calls = [partial(np.subtract, z, own["mean"], norm.z)]
-        variance = own["variance"]
-        if norm.by_batch:
-            mean, variance = self.matrix(len(z), 1), self.matrix(len(z), 1)
-            m = z.shape[1]
-            calls = [
-                *_row_mean(z, mean),
-                partial(np.subtract, z, mean, norm.z),
-                partial(np.multiply, norm.z, norm.z, scratch),
-                *_row_mean(scratch, variance),
-                *_towards(own["mean"], mean, NORM_MOMENTUM, NORM_MOMENTUM),
-                *_towards(own["variance"], variance, NORM_MOMENTUM, NORM_MOMENTUM * m / max(1, m - 1)),
-            ]
-        return [
-            *calls,
-            partial(np.add, variance, constant(z, NORM_EPSILON), norm.gain),
-            partial(np.sqrt, norm.gain, norm.gain),
-            partial(np.divide, norm.z, norm.gain, norm.z),
-            partial(np.divide, own["gamma"], norm.gain, norm.gain),
-            partial(np.multiply, norm.z, own["gamma"], z),
-            partial(np.add, z, own["beta"], z),
-        ]
+        return normalize(own, norm, out, self._scratch(out))
 
     def norm_error(
         self, norm: Norm, alpha: Scalar, beta: Scalar, *, out: Array, into: Parameters, layer: int
     ) -> Calls:
-        own, scratch, by, keep = into.norm[layer], self._scratch(out), self._cell(alpha), self._cell(beta)
+        own = into.norm[layer]
         assert own
-        mean, slope, s = (self.matrix(len(out), 1) for _ in range(3))
-        m = constant(out, out.shape[1])
-        calls: Calls = [
-            partial(np.multiply, out, norm.z, scratch),
-            *_row_mean(scratch, slope),
-            *_row_mean(out, mean),
-        ]
-        for gradient, place in ((slope, own["gamma"]), (mean, own["beta"])):
-            calls += [
-                partial(np.multiply, gradient, by, s),
-                partial(np.multiply, s, m, s),
-                partial(np.multiply, place, keep, place),
-                partial(np.add, place, s, place),
-            ]
-        if norm.by_batch:
-            calls += [
-                partial(np.multiply, norm.z, slope, scratch),
-                partial(np.subtract, out, scratch, out),
-                partial(np.subtract, out, mean, out),
-            ]
-        return [*calls, partial(np.multiply, out, norm.gain, out)]
+        return norm_error(own, norm, out, self._scratch(out), self._cell(alpha), self._cell(beta))
 
     def activate(self, f: Activation, z: Array, *, out: Columns) -> Calls:
         a = out.plain
@@ -394,27 +243,3 @@ class Host(Vectors):
             if operand.dtype != self.dtype or not operand.flags.f_contiguous:
                 raise ValueError(f"the product needs column-major {self.dtype}, not {operand.dtype}")
         return [partial(self._gemm, alpha, a, b, beta, c, trans_a, trans_b, 1)]
-
-    def _scratch(self, like: Array) -> Array:
-        """One scratch buffer a shape, for all the verbs: no two of them use it at once."""
-        if like.shape not in self._scratches:
-            self._scratches[like.shape] = np.empty_like(like)
-        return self._scratches[like.shape]
-
-
-def _row_mean(x: Array, out: Array) -> Calls:
-    """out (n, 1) ← the mean of each row of x (n, m)."""
-    return [
-        partial(np.add.reduce, x, 1, None, out, True),
-        partial(np.divide, out, constant(x, x.shape[1]), out),
-    ]
-
-
-def _towards(running: Array, now: Array, forget: float, count: float) -> Calls:
-    """running ← (1 − forget) running + count · now."""
-    s = np.empty_like(now)
-    return [
-        partial(np.multiply, now, constant(now, count), s),
-        partial(np.multiply, running, constant(now, 1 - forget), running),
-        partial(np.add, running, s, running),
-    ]

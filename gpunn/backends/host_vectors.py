@@ -16,6 +16,7 @@ from scipy.linalg import blas
 
 from gpunn.activations import Array, Calls, constant
 from gpunn.backends.base import Pass
+from gpunn.backends.host_storage import Storage
 from gpunn.rates import CAPACITY, Rates, Scalar
 
 ALONE = 1 << 13  # elements of an axpy that OpenBLAS leaves to one core: up to 10,000
@@ -23,11 +24,11 @@ BLOCK = 3 * ALONE  # five blocks of float32 take half of a cache of 1 MB
 GROWTH = 1024.0  # by which the numbers of an average may grow
 
 
-class Vectors:
+class Vectors(Storage):
     """The verbs that know vectors only."""
 
     def __init__(self, dtype: str) -> None:
-        self.dtype = np.dtype(dtype)
+        super().__init__(dtype)
         single = self.dtype == np.float32
         self._axpy = blas.saxpy if single else blas.daxpy
         self._nrm2 = blas.snrm2 if single else blas.dnrm2

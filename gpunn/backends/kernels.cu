@@ -67,6 +67,26 @@ static __device__ T block_sum(T x, unsigned width) {
     return sum;
 }
 
+// b[i] = alpha (the sum of the shares of row i) + beta b[i]
+static __device__ void land(Index i, Index n, T share, const T* alpha, const T* beta, T* b) {
+    const T sum = block_sum(share, ROWS);
+    if (i < n && threadIdx.x < ROWS) b[i] = *alpha * sum + (*beta == 0 ? T(0) : *beta * b[i]);
+}
+
+// hits[j] = the largest of a column's outputs, the first of several, is its label; of a single output: whether
+// it is above the threshold
+static __device__ void mark_hit(Index j, int lane, Index n, const T* out, const Index* labels, T threshold,
+                                unsigned char* hits) {
+    Index best = lane < n ? lane : 0;
+    for (Index i = lane; i < n; i += LANES) best = out[i] > out[best] ? i : best;
+    for (int apart = LANES / 2; apart; apart /= 2) {
+        const Index other = __shfl_xor_sync(0xffffffff, best, apart);
+        best = out[other] > out[best] || (out[other] == out[best] && other < best) ? other : best;
+    }
+    if (n == 1) best = out[0] > threshold;
+    if (lane == 0) hits[j] = best == labels[j];
+}
+
 #if defined(LOSS)  // ---------------------------------------------------------------- one cost, one activation
 
 // a, kept where log(a) is finite
@@ -81,16 +101,39 @@ static __device__ T inside(T a) {
 }
 
 // delta = dC/da f'(z)
-extern "C" __global__ void output_error(Index count, const T* as, const T* ys, const T* zs, T* delta) {
-    FOR_EACH(i, count)
-    const T a = as[i], y = ys[i], z = zs[i];
-    (void)z;
-    delta[i] = (COST_GRADIENT(a, y)) * (F_PRIME(a, z));
+extern "C" __global__ void output_error(Index n, Index m, const T* as, const T* ys, const T* zs, T* delta,
+                                        Index lands, const T* alpha, const T* beta, T* b) {
+    FOR_ROW(i, first, strips)
+    T sum = 0;
+    for (Index j = first; i < n && j < m; j += strips) {
+        const T a = as[i + j * n], y = ys[i + j * n], z = zs[i + j * n];
+        (void)z;
+        sum += delta[i + j * n] = OUTPUT_ERROR(a, y, z);
+    }
+    if (lands) land(i, n, sum, alpha, beta, b);
 }
 
-// losses[position + j] = C of column j
-extern "C" __global__ void column_losses(Index m, Index n, const T* as, const T* ys, const T* zs, T* losses,
-                                         const Index* position) {
+#if defined(F)
+// z += bias, a = f(z), delta = dC/da f'(z), where z is the product w a of the layer before
+extern "C" __global__ void feed_output_error(Index n, Index m, const T* bias, const T* ys, T* zs, T* as, T* delta,
+                                             Index lands, const T* alpha, const T* beta, T* b) {
+    FOR_ROW(i, first, strips)
+    const T shift = i < n ? bias[i] : T(0);
+    T sum = 0;
+    for (Index j = first; i < n && j < m; j += strips) {
+        const T z = zs[i + j * n] + shift, y = ys[i + j * n], a = F(z);
+        zs[i + j * n] = z;
+        as[i + j * n] = a;
+        sum += delta[i + j * n] = OUTPUT_ERROR(a, y, z);
+    }
+    if (lands) land(i, n, sum, alpha, beta, b);
+}
+#endif
+
+// losses[position + j] = C of column j, and hits[position + j] where there are labels
+extern "C" __global__ void measure(Index m, Index n, const T* as, const T* ys, const T* zs, const Index* position,
+                                   T* losses, Index labelled, const Index* labels, T threshold,
+                                   unsigned char* hits) {
     FOR_COLUMN(j, lane, m)
     T sum = 0;
     for (Index i = j * n + lane; i < (j + 1) * n; i += LANES) {
@@ -100,6 +143,7 @@ extern "C" __global__ void column_losses(Index m, Index n, const T* as, const T*
     }
     sum = warp_sum(sum);
     if (lane == 0) losses[*position + j] = sum;
+    if (labelled) mark_hit(j, lane, n, as + j * n, labels, threshold, hits + *position);
 }
 
 #elif defined(F)  // ---------------------------------------------------------------- one activation
@@ -120,20 +164,29 @@ extern "C" __global__ void activate(Index count, const T* zs, T* as) {
 }
 
 // delta = delta f'(z)
-extern "C" __global__ void times_derivative(Index count, const T* as, const T* zs, T* delta) {
-    FOR_EACH(i, count)
-    const T a = as[i], z = zs[i];
-    (void)a, (void)z;
-    delta[i] *= F_PRIME(a, z);
+extern "C" __global__ void times_derivative(Index n, Index m, const T* as, const T* zs, T* delta, Index lands,
+                                            const T* alpha, const T* beta, T* b) {
+    FOR_ROW(i, first, strips)
+    T sum = 0;
+    for (Index j = first; i < n && j < m; j += strips) {
+        const T a = as[i + j * n], z = zs[i + j * n];
+        (void)a, (void)z;
+        sum += delta[i + j * n] *= F_PRIME(a, z);
+    }
+    if (lands) land(i, n, sum, alpha, beta, b);
 }
 
 // delta = delta f'(z) mask
-extern "C" __global__ void times_derivative_and_mask(Index count, const T* as, const T* zs, const T* mask,
-                                                     T* delta) {
-    FOR_EACH(i, count)
-    const T a = as[i], z = zs[i];
-    (void)a, (void)z;
-    delta[i] *= (F_PRIME(a, z)) * mask[i];
+extern "C" __global__ void times_derivative_and_mask(Index n, Index m, const T* as, const T* zs, const T* mask,
+                                                     T* delta, Index lands, const T* alpha, const T* beta, T* b) {
+    FOR_ROW(i, first, strips)
+    T sum = 0;
+    for (Index j = first; i < n && j < m; j += strips) {
+        const T a = as[i + j * n], z = zs[i + j * n];
+        (void)a, (void)z;
+        sum += delta[i + j * n] *= (F_PRIME(a, z)) * mask[i + j * n];
+    }
+    if (lands) land(i, n, sum, alpha, beta, b);
 }
 
 #else  // ---------------------------------------------------------------- everything else
@@ -235,11 +288,8 @@ extern "C" __global__ void norm_error(Index n, Index m, Index by_batch, const T*
     }
 }
 
-// z[:, j] += b, a[:, j] = softmax(z[:, j]), where z is the product w a of the layer before
-extern "C" __global__ void feed_softmax(Index m, Index n, const T* b, T* z, T* a) {
-    FOR_COLUMN(j, lane, m)
-    T* in = z + j * n;
-    T* out = a + j * n;
+// in += b, out = softmax(in), for a column of n
+static __device__ void softmax(int lane, Index n, const T* b, T* in, T* out) {
     T most = in[0] + b[0], sum = 0;
     __syncwarp();  // before in[0] changes
     for (Index i = lane; i < n; i += LANES) {
@@ -250,6 +300,19 @@ extern "C" __global__ void feed_softmax(Index m, Index n, const T* b, T* z, T* a
     for (Index i = lane; i < n; i += LANES) sum += out[i] = exp(in[i] - most);
     sum = warp_sum(sum);
     for (Index i = lane; i < n; i += LANES) out[i] /= sum;
+}
+
+// z[:, j] += b, a[:, j] = softmax(z[:, j]), where z is the product w a of the layer before
+extern "C" __global__ void feed_softmax(Index m, Index n, const T* b, T* z, T* a) {
+    FOR_COLUMN(j, lane, m)
+    softmax(lane, n, b, z + j * n, a + j * n);
+}
+
+// delta = a - y, besides
+extern "C" __global__ void feed_softmax_error(Index m, Index n, const T* b, const T* y, T* z, T* a, T* delta) {
+    FOR_COLUMN(j, lane, m)
+    softmax(lane, n, b, z + j * n, a + j * n);
+    for (Index i = j * n + lane; i < (j + 1) * n; i += LANES) delta[i] = a[i] - y[i];
 }
 
 // delta[:, j] = a (delta - sum delta a): the product with the softmax's Jacobian
@@ -377,9 +440,9 @@ static __device__ T margin(Index n, T a, T y, T right) {
     return n == 1 ? 1 - (2 * y - 1) * a : a - right + 1 - y;
 }
 
-// losses[position + j] = the sum of column j's margins above 0
-extern "C" __global__ void hinge_losses(Index m, Index n, const T* a, const T* y, T* losses,
-                                        const Index* position) {
+// losses[position + j] = the sum of column j's margins above 0, and hits[position + j]
+extern "C" __global__ void measure_hinge(Index m, Index n, const T* a, const T* y, const Index* position,
+                                         T* losses, const Index* labels, T threshold, unsigned char* hits) {
     FOR_COLUMN(j, lane, m)
     T sum = 0, right = right_output(n, lane, a + j * n, y + j * n);
     for (Index i = j * n + lane; i < (j + 1) * n; i += LANES) {
@@ -388,6 +451,7 @@ extern "C" __global__ void hinge_losses(Index m, Index n, const T* a, const T* y
     }
     sum = warp_sum(sum);
     if (lane == 0) losses[*position + j] = sum;
+    mark_hit(j, lane, n, a + j * n, labels, threshold, hits + *position);
 }
 
 // delta[:, j] = 1 where column j's margin is above 0, and for the class y minus how many there are
@@ -418,24 +482,7 @@ extern "C" __global__ void bias_gradient(Index n, Index m, const T* delta, const
     FOR_ROW(i, first, strips)
     T sum = 0;
     for (Index j = first; i < n && j < m; j += strips) sum += delta[i + j * n];
-    sum = block_sum(sum, ROWS);
-    if (i < n && first == 0) b[i] = *alpha * sum + (*beta == 0 ? T(0) : *beta * b[i]);
-}
-
-// hits[position + j] = the largest output, the first of several, is the label; of a single output: whether it
-// is above the threshold
-extern "C" __global__ void column_hits(Index m, Index n, const T* a, const Index* labels, T threshold,
-                                       unsigned char* hits, const Index* position) {
-    FOR_COLUMN(j, lane, m)
-    const T* out = a + j * n;
-    Index best = lane < n ? lane : 0;
-    for (Index i = lane; i < n; i += LANES) best = out[i] > out[best] ? i : best;
-    for (int apart = LANES / 2; apart; apart /= 2) {
-        const Index other = __shfl_xor_sync(0xffffffff, best, apart);
-        best = out[other] > out[best] || (out[other] == out[best] && other < best) ? other : best;
-    }
-    if (n == 1) best = out[0] > threshold;
-    if (lane == 0) hits[*position + j] = best == labels[j];
+    land(i, n, sum, alpha, beta, b);
 }
 
 // into[:, position + j] = a[:, j]

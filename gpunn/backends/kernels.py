@@ -36,4 +36,6 @@ def cost_source(cost: Cost, f: Activation) -> str:
         raise BackendError(f"the cost '{cost.name}' has no CUDA spelling: give Cost its `cuda` pair")
     loss = cost.cuda_of_z if cost.reads_z(f.name) else cost.cuda[0]
     before = "#define F_PRIME(a, z) T(1)\n" if f.name == "softmax" else activation_source(f)
-    return f"{before}#define LOSS(a, y, z) ({loss})\n#define COST_GRADIENT(a, y) ({cost.cuda[1]})\n"
+    paired = cost.pairs_with == f.name
+    error = "a - y" if paired else f"({cost.cuda[1]}) * (F_PRIME(a, z))"
+    return f"{before}#define LOSS(a, y, z) ({loss})\n#define OUTPUT_ERROR(a, y, z) ({error})\n"
