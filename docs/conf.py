@@ -31,7 +31,7 @@ autodoc_preserve_defaults = True
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 python_use_unqualified_type_names = True
-napoleon_numpy_docstring = False
+napoleon_numpy_docstring, napoleon_use_ivar = False, True
 
 html_title = "gpunn"
 html_theme = "furo"
@@ -44,7 +44,7 @@ html_css_files = ["gpunn.css"]
 html_favicon = "_static/favicon.svg"
 html_math_renderer = "mathml"
 html_show_sourcelink = html_show_copyright = html_show_sphinx = html_copy_source = False
-pygments_style, pygments_dark_style = "default", "github-dark"
+pygments_style, pygments_dark_style = "xcode", "github-dark"
 
 
 # docstrings, which are plain text with Python's names in backticks
@@ -52,30 +52,32 @@ pygments_style, pygments_dark_style = "default", "github-dark"
 
 def as_rst(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """A docstring as reStructuredText: names that gpunn has become links, and no sign is markup."""
-    lines[:] = [line if line.lstrip().startswith((">>>", "...")) else _as_rst(line) for line in lines]
+    of = name.removeprefix("gpunn.").split(".")[0]
+    lines[:] = [line if line.lstrip().startswith((">>>", "...")) else _as_rst(line, of) for line in lines]
 
 
-def _as_rst(line: str) -> str:
+def _as_rst(line: str, of: str) -> str:
     parts = line.split("`")
     parts[::2] = [re.sub(r"([*|\\]|(?<=\w)_(?!\w|: ))", r"\\\1", text) for text in parts[::2]]
-    parts[1::2] = [_link_or_literal(code) for code in parts[1::2]]
+    parts[1::2] = [_link_or_literal(code, of) for code in parts[1::2]]
     return "".join(parts)
 
 
-def _link_or_literal(code: str) -> str:
-    """`Dense` and `Network.fit` as links, `gpunn.…` too, which must then exist; `x[0]` as it is."""
-    path = code.removeprefix("gpunn.")
-    if path != code or (re.fullmatch(r"\w+(\.\w+)*", path) and _is_public(path)):
-        return f":py:obj:`{code} <gpunn.{path}>`"
+def _link_or_literal(code: str, of: str) -> str:
+    """`Dense`, `Network.fit` and, within `Network`, `fit` as links; `gpunn.…` too, which must then exist."""
+    if code.startswith("gpunn."):
+        return f":py:obj:`{code}`"
+    for path in (code, f"{of}.{code}"):
+        if re.fullmatch(r"\w+(\.\w+)*", path) and _is_public(path):
+            return f":py:obj:`{code} <gpunn.{path}>`"
     return f"``{code}``"
 
 
 def _is_public(path: str) -> bool:
-    try:
-        functools.reduce(getattr, path.split("."), gpunn)
-    except AttributeError:
-        return False
-    return path.split(".")[0] in gpunn.__all__
+    """Whether the reference has it: a public name, or a method or property of a class."""
+    first, *rest = names = path.split(".")
+    thing: Any = functools.reduce(lambda thing, name: getattr(thing, name, None), names, gpunn)
+    return first in gpunn.__all__ and (not rest or callable(thing) or isinstance(thing, property))
 
 
 # mathematics as MathML, which browsers draw themselves

@@ -35,7 +35,7 @@ def _gives_margins(est: MLPClassifier) -> bool:
 
 @dataclass(eq=False, repr=False)
 class MLPClassifier(ClassifierMixin, BaseMLP):
-    """A neural network that classifies rows: scikit-learn's `MLPClassifier`, trained by gpunn.
+    """A neural network that classifies rows: scikit-learn's MLPClassifier, trained by gpunn.
 
     All other parameters and attributes are those of `gpunn.estimators.BaseMLP`; after `fit` there is
     classes_, too.
@@ -89,8 +89,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ) -> MLPClassifier:
         """Train for one epoch on X and y, as `fit` takes them, from where the last call ended.
 
-        classes: all labels that there will ever be; needed in the first call. With early_stopping each call
-        is scored, on X_val and y_val or on a share of its own examples; when to stop is the caller's choice.
+        With early_stopping each call is scored, on X_val and y_val or on a share of its own examples; when
+        to stop is the caller's choice.
+
+        Args:
+            classes: all labels that there will ever be; needed in the first call.
+
+        Raises:
+            ValueError: classes are missing in the first call, or are not the same in a later one.
+            AttributeError: the solver does not learn by mini-batches.
         """
         self._know(classes, y)
         return self._fit(X, y, sample_weight, X_val, y_val, incremental=True)

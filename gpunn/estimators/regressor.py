@@ -21,7 +21,7 @@ from gpunn.layers import Dense
 
 @dataclass(eq=False, repr=False)
 class MLPRegressor(RegressorMixin, BaseMLP):
-    """A neural network for numbers: scikit-learn's `MLPRegressor`, trained by gpunn.
+    """A neural network for numbers: scikit-learn's MLPRegressor, trained by gpunn.
 
     All other parameters and attributes are those of `gpunn.estimators.BaseMLP`.
 
