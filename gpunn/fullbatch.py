@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpunn import backends
+from gpunn.inputs import check_examples
 from gpunn.network import Network
 from gpunn.optimizers import Collect
 from gpunn.parameters import Parameters
@@ -32,7 +33,7 @@ class Objective:
         device: str = "auto",
         precision: str | None = None,
     ) -> None:
-        given = net._check(X, y, sample_weight)
+        given = check_examples(X, y, net.sizes, net.cost, sample_weight)
         be, m = backends.choose(device, net.dtype, precision), given.X.shape[1]
         self.be, self.model, self.l2 = be, net._on(be, given.y), l2
         self.collected = Collect(l2=l2).bind(be, net.layout, self.model.theta)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -67,6 +67,27 @@ class Given:
     def load(self, be: Backend) -> Examples:
         """Where the backend wants them."""
         return be.examples(self.X, self.y.labels, self.y.targets, self.smoothing, self.weights)
+
+
+def check_examples(
+    X: Any,
+    y: ArrayLike,
+    sizes: Sequence[int],
+    cost: Cost,
+    sample_weight: ArrayLike | None = None,
+    class_weight: ClassWeight | None = None,
+    label_smoothing: float = 0.0,
+) -> Given:
+    """Examples, if they go with a network of those sizes and with its cost; ValueError, with the shapes."""
+    X = check_X(X, sizes[0])
+    m, n_out = X.shape[1], sizes[-1]
+    targets = check_y(y, m, n_out)
+    if cost.of_labels and targets.labels is None:
+        raise ValueError(f"{cost.name} needs class labels ({m},), not targets")
+    if targets.targets is not None:
+        check_range(targets.targets, *cost.domain, cost.name)
+    check_smoothing(label_smoothing, targets, cost)
+    return Given(X, targets, check_weights(sample_weight, class_weight, targets, m, n_out), label_smoothing)
 
 
 def check_X(X: Any, n_in: int) -> np.ndarray:

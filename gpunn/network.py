@@ -6,42 +6,27 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from gpunn import activations, backends, costs, initializers, modelfile, optimizers, schedules, trainer
+from gpunn import activations, backends, costs, fitting, initializers, modelfile
 from gpunn.augmentation import Augmentation
 from gpunn.backends.base import NORM_EPSILON, Backend
-from gpunn.checkpoint import Checkpoints, Keeper, described, fingerprint, sigterm_as_ctrl_c
 from gpunn.costs import Cost
-from gpunn.history import Callback, History, Record
-from gpunn.inputs import (
-    ClassWeight,
-    Given,
-    Targets,
-    check_range,
-    check_smoothing,
-    check_weights,
-    check_X,
-    check_y,
-    dense,
-)
+from gpunn.fitting import Asked, Validation
+from gpunn.history import Callback, History
+from gpunn.inputs import ClassWeight, Targets, check_examples, check_X
 from gpunn.layers import Dense, check_dropout
-from gpunn.lessons import Arrange, Blocks, Learner, Lessons, Loaded, Streamed
+from gpunn.lessons import Arrange, Blocks
 from gpunn.optimizers import Collect, Optimizer
 from gpunn.parameters import Layout, Parameters
 from gpunn.plan import Model, Round, forward_batch
-from gpunn.progress import ProgressBar
-from gpunn.schedules import ReduceOnPlateau, Schedule
-from gpunn.stopping import EarlyStopping, hold_out
+from gpunn.schedules import Schedule
+from gpunn.stopping import EarlyStopping
 from gpunn.trainer import Evaluation, OptimizerState, Score
-
-Pair: TypeAlias = "tuple[ArrayLike, ArrayLike]"  # X (n_in, m) and y
-Validation: TypeAlias = "float | np.ndarray | Pair | None"
 
 
 class Network:
@@ -270,90 +255,30 @@ class Network:
         >>> len(history), history[-1].validation_accuracy > 0.9
         (20, True)
         """
-        _at_least_one("epochs", epochs)
-        _at_least_one("batch_size", batch_size)
-        if score and validation is None:
-            raise ValueError("score needs a validation set: give fit validation=…")
-        if augmentation:
-            augmentation.check(self.sizes[0])
-        given = None
-        if y is not None:
-            given = self._check(X, y, sample_weight, class_weight, label_smoothing)
-        elif sample_weight is not None or class_weight == "balanced" or not _is_apart(validation):
-            raise ValueError(
-                "blocks bring their sample weights with them, are not known all at once, as class_weight"
-                "='balanced' needs, and cannot be held out: give fit validation=(X, y)"
-            )
-        if stop:
-            classes = given is None or given.y.labels is not None
-            stop.check(validation is not None, classes=classes, scored=score is not None)
-        chosen = optimizers.get(optimizer)
-        keeper = None
-        if checkpoint is not None:
-            kept = Checkpoints(Path(checkpoint), checkpoint_every, keep)
-            what = {
-                "network": repr(self),
-                **_described_data(given, class_weight),
-                "label smoothing": str(label_smoothing),
-                "validation": _described_validation(validation),
-                "batch size": str(batch_size),
-                "optimizer": described(chosen),
-                "augmentation": described(augmentation),
-                "schedule": _described_schedule(schedule, epochs),
-                "order": described(shuffle),
-                "early stopping": described(stop),
-                "precision": precision or str(self.dtype),
-            }
-            keeper = Keeper(kept, what, self.meta, self.rng, resume=resume)
-        elif resume:
-            raise ValueError("resume needs the folder of the checkpoints: checkpoint=FOLDER")
-        be = backends.choose(device, self.dtype, precision)
-        model = self._on(be, given.y if given else None)
-        learner = Learner(
-            model,
-            chosen.bind(be, self.layout, model.theta),
-            batch_size,
-            self.rng,
-            shuffle if callable(shuffle) else None if shuffle else np.asarray,
-            augmentation,
-            scheduled=schedule is not None,
+        asked = Asked(
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            schedule=schedule,
+            augmentation=augmentation,
+            shuffle=shuffle,
+            validation=validation,
+            score=score,
+            stop=stop,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            label_smoothing=label_smoothing,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            on_epoch_end=on_epoch_end,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            keep=keep,
+            resume=resume,
+            optimizer_state=optimizer_state,
         )
-        if given is None:
-            lessons: Lessons = Streamed(
-                learner, cast("Blocks", X), partial(self._check_block, class_weight, label_smoothing)
-            )
-            evaluation, m = self._evaluation(model, cast("Pair | None", validation), score), None
-        else:
-            lessons, evaluation, m = self._lessons(learner, given, validation, score)
-        callbacks = [on_epoch_end] if callable(on_epoch_end) else list(on_epoch_end or [])
-        done = keeper.epochs_done if keeper else 0
-        with (
-            ProgressBar(m, epochs, show=verbose, done=done) as bar,
-            sigterm_as_ctrl_c(keeper is not None),
-        ):
-
-            def after(record: Record) -> bool:
-                bar.epoch(record)
-                if callbacks:
-                    self.theta[:] = be.download(model.theta.flat)
-                answers = [callback(record) for callback in callbacks]
-                return any(answer is True for answer in answers)
-
-            try:
-                return trainer.train(
-                    learner,
-                    lessons,
-                    epochs=epochs,
-                    optimizer_state=optimizer_state,
-                    schedule=schedules.get(schedule),
-                    evaluation=evaluation,
-                    stop=stop,
-                    keeper=keeper,
-                    progress=bar.update,
-                    on_epoch_end=after,
-                )
-            finally:
-                self.theta[:] = be.download(model.theta.flat)
+        return fitting.fit(self, X, y, asked)
 
     def forward(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
         """The outputs a[L] (n_L, m), in the network's dtype, for X (n_0, m), as `fit` takes it.
@@ -383,9 +308,9 @@ class Network:
         X (n_0, m) and y are as `fit` takes them, and what is raised is the same; nothing is dropped.
         """
         be = backends.choose(device, self.dtype)
-        evaluation = self._evaluation(self._reading(be), (X, y))
-        assert evaluation
-        return evaluation()[:2]
+        given = check_examples(X, y, self.sizes, self.cost)
+        everything = np.arange(given.X.shape[1])
+        return Evaluation(self._reading(be), given.load(be), everything)()[:2]
 
     def gradients(
         self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu"
@@ -398,42 +323,12 @@ class Network:
         >>> [(dw.shape, db.shape) for dw, db in net.gradients(np.ones((2, 5)), np.ones(5))]
         [((3, 2), (3, 1)), ((1, 3), (1, 1))]
         """
-        given = self._check(X, y)
+        given = check_examples(X, y, self.sizes, self.cost)
         model, m = self._on(backends.choose(device, self.dtype), given.y), given.X.shape[1]
         collected = Collect().bind(model.be, self.layout, model.theta)
         Round(model, given.load(model.be), m, m, update=collected)(np.arange(m))
         g = Parameters(self.layout, model.be.download(collected.g.flat), self.dtype.itemsize)
         return list(zip(g.w[1:], g.b[1:], strict=True))
-
-    def _check(
-        self,
-        X: Any,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        class_weight: ClassWeight | None = None,
-        label_smoothing: float = 0.0,
-    ) -> Given:
-        """Examples, if they go with the network and its cost."""
-        X = check_X(X, self.sizes[0])
-        m, n_out = X.shape[1], self.sizes[-1]
-        y_ = check_y(y, m, n_out)
-        if self.cost.of_labels and y_.labels is None:
-            raise ValueError(f"{self.cost.name} needs class labels ({m},), not targets")
-        if y_.targets is not None:
-            check_range(y_.targets, *self.cost.domain, self.cost.name)
-        check_smoothing(label_smoothing, y_, self.cost)
-        weights = check_weights(sample_weight, class_weight, y_, m, n_out)
-        return Given(X, y_, weights, label_smoothing)
-
-    def _check_block(self, class_weight: ClassWeight | None, label_smoothing: float, block: Any) -> Given:
-        """A block of examples, likewise."""
-        if not isinstance(block, tuple) or len(block) not in (2, 3):
-            raise ValueError(f"a block must be a tuple (X, y) or (X, y, sample_weight), not {_kind(block)}")
-        X, y, sample_weight = (*block, None)[:3]
-        given = self._check(dense(X), y, sample_weight, class_weight, label_smoothing)
-        if self.cost.pairs_with == "softmax" and not given.y.distributions:
-            raise ValueError(f"{self.cost.name} needs blocks whose targets sum to 1 for each example")
-        return given
 
     def _reading(self, be: Backend) -> Model:
         """This network on the backend, to look at examples with."""
@@ -448,25 +343,6 @@ class Network:
         if y and not y.distributions and cost.pairs_with == "softmax":
             cost = replace(cost, pairs_with=None)  # a − y is only right where y sums to 1
         return replace(model, cost=cost, theta=theta)
-
-    def _lessons(
-        self, learner: Learner, given: Given, validation: Validation, score: Score | None
-    ) -> tuple[Lessons, Evaluation | None, int]:
-        """What to learn from, where all examples are at hand; what to validate on; how many they are."""
-        examples, order = given.load(learner.model.be), np.arange(given.X.shape[1])
-        if validation is None or isinstance(validation, tuple):
-            evaluation = self._evaluation(learner.model, validation, score)
-        else:
-            order, held_out = hold_out(validation, given.y.labels, len(order), self.rng)
-            plain = replace(examples, smoothing=0.0, weights=None)
-            evaluation = Evaluation(learner.model, plain, held_out, score)
-        return Loaded(learner, examples, order), evaluation, len(order)
-
-    def _evaluation(self, model: Model, pair: Pair | None, score: Score | None = None) -> Evaluation | None:
-        if pair is None:
-            return None
-        given = self._check(*pair)
-        return Evaluation(model, given.load(model.be), np.arange(given.X.shape[1]), score)
 
     # keeping it
 
@@ -596,37 +472,3 @@ def _check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
     return np.dtype(dtype)
-
-
-def _is_apart(validation: Validation) -> bool:
-    """Whether no example of the training data is validated on."""
-    return validation is None or isinstance(validation, tuple)
-
-
-def _kind(thing: object) -> str:
-    return f"{type(thing).__name__} of {len(thing)}" if isinstance(thing, tuple) else type(thing).__name__
-
-
-def _described_data(given: Given | None, class_weight: ClassWeight | None) -> dict[str, str]:
-    """Blocks are not known before they come."""
-    if given is None:
-        return {"data set": "blocks", "weights": str(class_weight)}
-    X, labels, targets, weights = given.arrays()
-    return {"data set": fingerprint(X, labels, targets), "weights": fingerprint(weights)}
-
-
-def _described_validation(validation: Validation) -> str:
-    if validation is None or isinstance(validation, float | int):
-        return described(validation)
-    return fingerprint(*map(np.asarray, validation if isinstance(validation, tuple) else [validation]))
-
-
-def _described_schedule(schedule: str | Schedule | None, epochs: int) -> str:
-    """All but a plateau's depend on how many epochs there are."""
-    follows = schedule is not None and not isinstance(schedules.get(schedule), ReduceOnPlateau)
-    return described(schedule) + (f" over {epochs} epochs" if follows else "")
-
-
-def _at_least_one(name: str, value: int) -> None:
-    if not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")

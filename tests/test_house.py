@@ -40,6 +40,7 @@ ROWS = [
     {"plan"},
     {"lessons"},
     {"trainer"},
+    {"fitting"},
     {"network"},
     {"tables.table", "tables.arrow"},
     {"tables.arrays", "tables.csvfile", "tables.parquetfile"},
