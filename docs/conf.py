@@ -22,6 +22,7 @@ nitpick_ignore_regex = [("py:.*", r"(?!gpunn\b).*")]  # what others document is 
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_inline"]
 myst_heading_anchors = 3
+smartquotes = False  # "float32" is what one types
 copybutton_prompt_text, copybutton_prompt_is_regexp = r">>> |\.\.\. |\$ ", True
 
 add_module_names = False
@@ -43,6 +44,7 @@ html_static_path = ["_static"]
 html_css_files = ["gpunn.css"]
 html_favicon = "_static/favicon.svg"
 html_math_renderer = "mathml"
+html_show_search_summary = False  # which would have to be fetched, and a page opened as a file may not
 html_show_sourcelink = html_show_copyright = html_show_sphinx = html_copy_source = False
 pygments_style, pygments_dark_style = "xcode", "github-dark"
 

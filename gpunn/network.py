@@ -208,7 +208,8 @@ class Network:
                 never all at once: what gives tuples (X, y) or (X, y, sample_weight) whenever it is iterated
                 over, such as a list, or a function that returns such an iterator. Examples are shuffled
                 within their block.
-            y: class labels (m,), 0…n_L − 1, or targets (n_L, m); of a single output, labels 0 and 1.
+            y: class labels (m,), 0…n_L − 1, or targets (n_L, m); of a single output, labels 0 and 1, or
+                targets (m,).
             epochs: passes over the examples.
             batch_size: examples in a mini-batch; an epoch's last one may be shorter.
             optimizer: a name (sgd, momentum, nesterov, rmsprop, adam, adamw) or one such as `Adam`.
@@ -224,9 +225,9 @@ class Network:
             stop: when to stop before the last epoch.
             sample_weight: (m,), what each example counts: its gradient and recorded loss are multiplied by
                 it as given, and averaged over the number of examples, not over the weights' sum.
-            class_weight: "balanced", {label: weight} or an array (n_L,): likewise, by class.
-            label_smoothing: ε in [0, 1); labels' targets become (1 − ε) one-hot + ε / n_L (Szegedy et al.
-                2016, section 7). Neither this nor weights change the accuracy or the validation.
+            class_weight: "balanced", {label: weight} or an array, one for each class: likewise.
+            label_smoothing: ε in [0, 1); labels' targets become (1 − ε) one-hot + ε / classes (Szegedy et
+                al. 2016, section 7). Neither this nor weights change the accuracy or the validation.
             device: auto, cpu, cuda or cuda:N; auto takes a GPU that works.
             precision: the network's dtype, or on CUDA "tf32" or "bf16" products.
             verbose: a progress bar, where stderr is a terminal.

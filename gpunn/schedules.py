@@ -31,7 +31,7 @@ __all__ = [
     "warmup",
 ]
 
-#: What a schedule is: a function from progress in [0, 1) to the factor of the learning rate.
+#: A function from progress in [0, 1) to the factor of the learning rate.
 Schedule: TypeAlias = Callable[[float], float]
 
 
@@ -138,7 +138,7 @@ def _check_share(share: float) -> None:
         raise ValueError(f"share must be between 0 and 1, not {share}")
 
 
-#: The schedules by name, each with its usual settings: what `fit(schedule=NAME)` and --schedule know.
+#: The schedules by name, each with its usual settings; `fit(schedule=NAME)` and --schedule take them.
 SCHEDULES: dict[str, Callable[[], Schedule]] = {
     "constant": lambda: constant,
     "step": step,

@@ -95,3 +95,9 @@ def test_every_public_name_is_in_the_reference() -> None:
     documented = [pydoc.locate(name) for name in directives]
     assert len(public) > 50
     assert not [name for name in public if not any(pydoc.locate(name) is thing for thing in documented)]
+
+
+def test_every_function_is_in_its_table() -> None:
+    page = (ROOT / "docs/reference/functions.md").read_text(encoding="utf-8")
+    for name in (*gpunn.ACTIVATIONS, *gpunn.COSTS, *gpunn.INITIALIZERS):
+        assert f"\n| `{name.replace(' ', '-')}" in page

@@ -24,7 +24,6 @@ FASHION = (
     "Ankle boot",
 )
 CLASSES = {"mnist": DIGITS, "fashion-mnist": FASHION}
-#: What `load` knows by name.
 NAMES = (*CLASSES, "digits")
 
 # The files of both have the same names: their first test labels tell them apart.
