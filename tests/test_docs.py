@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import pkgutil
 import pydoc
 import re
 import shlex
@@ -20,9 +19,15 @@ import gpunn
 from gpunn import cli
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 CODE = re.compile(r"^```(python|pycon|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-MODULES = [m.name for m in pkgutil.walk_packages(gpunn.__path__, "gpunn.") if not m.name.endswith("__main__")]
+
+
+def with_examples(pattern: str, example: re.Pattern[str]) -> list[Path]:
+    return [path for path in sorted(ROOT.glob(pattern)) if example.search(path.read_text(encoding="utf-8"))]
+
+
+PAGES = with_examples("*.md", CODE) + with_examples("docs/**/*.md", CODE)
+MODULES = [path.relative_to(ROOT) for path in with_examples("gpunn/**/*.py", re.compile(">>> "))]
 SUBMODULES = ["callbacks", "datasets", "estimators", "export", "reference", "schedules"]
 
 
@@ -78,7 +83,7 @@ def test_every_page_runs(
         assert (tmp_path / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize("name", ["gpunn", *MODULES])
+@pytest.mark.parametrize("name", [".".join(path.with_suffix("").parts) for path in MODULES])
 def test_every_docstring_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `gpunn` and `np` at hand, in an empty folder; a module whose extra is missing is skipped."""
     module = import_or_skip(name)
