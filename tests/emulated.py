@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gpunn.activations import Call
-from gpunn.backends.device import Buffer, keeping
+from gpunn.backends.device import Buffer, Product, keeping
 from gpunn.backends.kernels import KERNELS
 
 COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
@@ -263,39 +263,22 @@ class EmulatedDevice:
 
         return self._bound(on_the_device, [x for x in arguments if isinstance(x, Buffer)])
 
-    def product(
-        self,
-        alpha: Buffer,
-        a: Buffer,
-        b: Buffer,
-        beta: Buffer,
-        c: Buffer,
-        trans_a: bool,
-        trans_b: bool,
-        precision: str,
-    ) -> Call:
-        left, right, out, by, keep = (_view(x) for x in (a, b, c, alpha, beta))
-        left, right = left.T if trans_a else left, right.T if trans_b else right
+    def product(self, product: Product, precision: str) -> Call | None:
+        if product.bias and product.c.dtype == np.float64:  # kernels of our own must do it there
+            return None
+        by, left, right, keep, out, *bias = (_view(x) for x in product.buffers)
+        left, right = left.T if product.trans_a else left, right.T if product.trans_b else right
         assert left.shape[1] == right.shape[0]
         assert out.shape == (left.shape[0], right.shape[1])
 
         def on_the_device() -> None:
             out[:] = by * (rounded(left, precision) @ rounded(right, precision)) + (keep * out if keep else 0)
+            if bias:
+                out[:] += bias[0].reshape(-1, 1)
+            if product.relu:
+                np.maximum(out, 0, out=out)
 
-        return self._bound(on_the_device, [alpha, a, b, beta, c])
-
-    def layer(
-        self, alpha: Buffer, w: Buffer, a: Buffer, b: Buffer, out: Buffer, relu: bool, precision: str
-    ) -> Call | None:
-        if out.dtype == np.float64:  # kernels of our own must do it there
-            return None
-        w_, a_, b_, out_, by = (_view(x) for x in (w, a, b, out, alpha))
-
-        def on_the_device() -> None:
-            z = by * (rounded(w_, precision) @ rounded(a_, precision)) + b_.reshape(-1, 1)
-            out_[:] = np.maximum(z, 0) if relu else z
-
-        return self._bound(on_the_device, [alpha, w, a, b, out])
+        return self._bound(on_the_device, product.buffers)
 
     def _bound(self, run: Callable[[], None], buffers: list[Buffer]) -> Call:
         names = [self._memory(x.pointer, x.size * x.dtype.itemsize) for x in buffers]

@@ -70,7 +70,7 @@ class TestChoosing:
             ({"devices": 0}, "no CUDA device answers: cudaErrorNoDevice: no CUDA-capable device is detected"),
             ({"nvrtc": False}, r"NVRTC is missing: pip install 'gpunn\[cuda13\]' \(libnvrtc.so.13"),
             ({"broken_products": True}, r"CUDA device 0 failed its trial: I·I ⊙ I came out wrong"),
-            ({"refused": {"float32"}}, "failed its trial: cuBLASLt has no algorithm"),
+            ({"refused": {"float32"}}, "failed its trial: .* has no algorithm"),
             (
                 {"nbytes": 1 << 20},
                 "failed its trial: cuda:0 .Fake. is out of memory: 32 MiB were needed, 1 of 1",
@@ -145,7 +145,7 @@ class TestTraining:
 
     def test_when_none_runs(self, machine: Machine) -> None:
         machine.failing_algorithms = 9
-        with pytest.raises(BackendError, match="cuBLASLt has no algorithm for a product of these shapes"):
+        with pytest.raises(BackendError, match=r"cuda:0 .* has no algorithm for a product of these shapes"):
             network().fit(X, Y, epochs=1, device="cuda")
 
     def test_an_epoch_is_copied_launched_and_waited_for_once(self, machine: Machine) -> None:

@@ -16,6 +16,7 @@ from benchmarks.nets import Net, Problem
 from gpunn import backends
 from gpunn.backends.cuda import Cuda
 from gpunn.backends.cuda_joining import joined
+from gpunn.backends.device import Product
 from gpunn.backprop import backpropagate, feedforward
 from gpunn.optimizers import SGD
 from gpunn.plan import Model
@@ -39,7 +40,7 @@ def ceilings(be: Cuda) -> Ceilings:
     """Of this device, in this backend's precision."""
     n, nbytes, rng = LARGE, COPIED, np.random.default_rng(0)
     a, b = (be.upload(rng.standard_normal((n, n), np.float32)) for _ in range(2))
-    product = be._product(be.one, a, b, be.zero, be.matrix(n, n))
+    product = be._product(Product(be.one, a, b, be.zero, be.matrix(n, n)))
     source, target = (be._new((nbytes,), np.uint8) for _ in range(2))
     return Ceilings(
         2 * n**3 / seconds(be, product),

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.activations import Call
-from gpunn.backends.base import BackendError
-from gpunn.backends.device import Buffer, keeping
+from gpunn.backends.device import Buffer, Product, keeping
 
 WORKSPACE = 32 << 20  # bytes, as NVIDIA advises for its largest GPUs
 CANDIDATES = 4  # algorithms to ask for, should one not run
@@ -65,54 +64,31 @@ class Products:
         self.stream, self.allocate, self.wait = stream, allocate, wait
         self.handle = cublasLt.create()  # for as long as the process runs
         self.workspace, self._memory = allocate(WORKSPACE)
-        pointer, memory = allocate(8)  # zeros
-        self.zero = Buffer(pointer, (1,), np.dtype("float64"), memory)
         self.settled: dict[Problem, Settled | None] = {}
 
-    def bind(
-        self,
-        alpha: Buffer,
-        a: Buffer,
-        b: Buffer,
-        beta: Buffer | None,
-        c: Buffer,
-        trans: tuple[bool, bool],
-        precision: str,
-        bias: Buffer | None = None,
-        relu: bool = False,
-    ) -> Call | None:
-        """c ← alpha op(a) op(b) + beta c, and the bias; None where the library has nothing for it."""
-        beta = self.zero if beta is None else beta
-        shapes, ends = (a.shape, b.shape, c.shape), [c, bias] if bias else [c]
-        alignment = aligned(a), aligned(b), min(map(aligned, ends))
-        problem = Problem(shapes, trans, precision, alignment, bias is not None, relu)
+    def bind(self, product: Product, precision: str) -> Call | None:
+        """The product; None where the library has nothing for it."""
+        a, b, c, bias = product.a, product.b, product.c, product.bias
+        alignment = aligned(a), aligned(b), min(aligned(c), aligned(bias or c))
+        shapes, trans = (a.shape, b.shape, c.shape), (product.trans_a, product.trans_b)
+        problem = Problem(shapes, trans, precision, alignment, bias is not None, product.relu)
         description = self._describe(problem, c, bias)
-        run = partial(self._run, description, alpha, a, b, beta, c)
+        run = partial(self._run, description, product)
         if problem not in self.settled:
             self.settled[problem] = self._settle(problem, description, c, run)
         if (chosen := self.settled[problem]) is None:
             self.lt.matmul_desc_destroy(description)
             return None
-        call = keeping(run(chosen, c.pointer), chosen, *(x.memory for x in (alpha, a, b, beta, *ends)))
+        call = keeping(run(chosen, c.pointer), chosen, *(x.memory for x in product.buffers))
         weakref.finalize(call, self.lt.matmul_desc_destroy, description).atexit = False
         return call
 
-    def _run(
-        self,
-        description: int,
-        alpha: Buffer,
-        a: Buffer,
-        b: Buffer,
-        beta: Buffer,
-        c: Buffer,
-        chosen: Settled,
-        out: int,
-    ) -> Call:
+    def _run(self, description: int, product: Product, chosen: Settled, out: int) -> Call:
         """The product by that algorithm, which reads c and writes to `out`."""
-        la, lb, lc = chosen.layouts
+        (la, lb, lc), p = chosen.layouts, product
         return partial(
-            self.lt.matmul, self.handle, description, alpha.pointer, a.pointer, la, b.pointer, lb,
-            beta.pointer, c.pointer, lc, out, lc,
+            self.lt.matmul, self.handle, description, p.alpha.pointer, p.a.pointer, la, p.b.pointer, lb,
+            p.beta.pointer, p.c.pointer, lc, out, lc,
             chosen.algorithm.ctypes.data, self.workspace, WORKSPACE, self.stream,
         )  # fmt: skip
 
@@ -188,10 +164,3 @@ class Products:
 def aligned(buffer: Buffer) -> int:
     """The largest power of 2, up to ALIGNMENT, that divides where it begins."""
     return min(ALIGNMENT, buffer.pointer & -buffer.pointer)
-
-
-def required(call: Call | None) -> Call:
-    """A product that nothing can stand in for."""
-    if call is None:
-        raise BackendError("cuBLASLt has no algorithm for a product of these shapes")
-    return call

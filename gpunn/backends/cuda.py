@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from gpunn.backends.cuda_joining import joined
 from gpunn.backends.cuda_storage import Norm, OnHost
 from gpunn.backends.cuda_stream import Feed
 from gpunn.backends.cuda_vectors import Vectors
-from gpunn.backends.device import Buffer, Device
+from gpunn.backends.device import Buffer, Device, Product
 from gpunn.backends.kernels import activation_source, cost_source
 from gpunn.costs import Cost
 from gpunn.parameters import NORM_COLUMNS, Parameters
@@ -104,14 +105,15 @@ class Cuda(Vectors):
         self, theta: Parameters, layer: int, f: Activation, a: Buffer, *, z: Buffer, out: Buffer
     ) -> Calls:
         w, b, by, (n, m) = theta.w[layer], theta.b[layer], self._fixed(a.scale), z.shape
+        product = Product(by, w, a, self.zero, z)
         if f.name in IN_THE_PRODUCT and z.pointer == out.pointer:
-            call = self.device.layer(by, w, a, b, out, f.name == "relu", self.precision)
-            if call:
+            whole = replace(product, bias=b, relu=f.name == "relu")
+            if call := self.device.product(whole, self.precision):
                 return [call]
-        product = self._product(by, w, a, self.zero, z)
+        calls: Calls = [self._product(product)]
         if f.name == "softmax":
-            return [product, *self._columns("feed_softmax", m, n, b, z, out)]
-        return [product, *self._each("feed", z.size, n, b, z, out, module=activation_source(f))]
+            return calls + self._columns("feed_softmax", m, n, b, z, out)
+        return calls + self._each("feed", z.size, n, b, z, out, module=activation_source(f))
 
     def affine(self, theta: Parameters, layer: int, a: Buffer, *, out: Buffer) -> Calls:
         return self.feed(theta, layer, ACTIVATIONS["identity"], a, z=out, out=out)
@@ -160,8 +162,8 @@ class Cuda(Vectors):
         *,
         out: Buffer,
     ) -> Calls:
-        product = self._product(self._fixed(a.scale), w, delta, self.zero, out, trans_a=True)
-        return [product, *self._times_derivative(f, z, a, mask, out)]
+        product = Product(self._fixed(a.scale), w, delta, self.zero, out, trans_a=True)
+        return [self._product(product), *self._times_derivative(f, z, a, mask, out)]
 
     def _times_derivative(
         self, f: Activation, z: Buffer, a: Buffer, mask: Buffer | None, delta: Buffer
@@ -188,7 +190,7 @@ class Cuda(Vectors):
         by, keep, scaled = self._cell(alpha), self._cell(beta), self._cell(alpha.times(a.scale))
         return [
             *self._rows("bias_gradient", *delta.shape, delta, by, keep, into.b[layer]),  # BP3
-            self._product(scaled, delta, a, keep, into.w[layer], trans_b=True),  # BP4
+            self._product(Product(scaled, delta, a, keep, into.w[layer], trans_b=True)),  # BP4
         ]
 
     def norm_error(

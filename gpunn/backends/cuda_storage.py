@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from gpunn.activations import Call, Calls
-from gpunn.backends.base import Examples, Pass
-from gpunn.backends.device import Buffer, Device
+from gpunn.backends.base import BackendError, Examples, Pass
+from gpunn.backends.device import Buffer, Device, Product
 from gpunn.backends.kernels import KERNELS, LANES, ROWS, preamble
 from gpunn.inputs import dense, on_device
 from gpunn.parameters import Layout, Parameters
@@ -293,14 +293,9 @@ class Storage:
         """Python's whole numbers are the kernels' Index, its floats their T."""
         return np.int64(x) if isinstance(x, int) else self.dtype.type(x) if type(x) is float else x
 
-    def _product(
-        self,
-        alpha: Buffer,
-        a: Buffer,
-        b: Buffer,
-        beta: Buffer,
-        c: Buffer,
-        trans_a: bool = False,
-        trans_b: bool = False,
-    ) -> Call:
-        return self.device.product(alpha, a, b, beta, c, trans_a, trans_b, self.precision)
+    def _product(self, product: Product) -> Call:
+        """One that nothing can stand in for."""
+        call = self.device.product(product, self.precision)
+        if call is None:
+            raise BackendError(f"{self.description} has no algorithm for a product of these shapes")
+        return call

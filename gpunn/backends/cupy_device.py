@@ -11,9 +11,9 @@ import numpy as np
 
 from gpunn.activations import Call
 from gpunn.backends.base import BackendError
-from gpunn.backends.cublaslt import Products, required
+from gpunn.backends.cublaslt import Products
 from gpunn.backends.cuda import Cuda
-from gpunn.backends.device import Buffer, keeping
+from gpunn.backends.device import Buffer, Product, keeping
 
 MIB = 2**20
 
@@ -87,23 +87,8 @@ class CupyDevice:
         with self.stream:
             kernel(*how)
 
-    def product(
-        self,
-        alpha: Buffer,
-        a: Buffer,
-        b: Buffer,
-        beta: Buffer,
-        c: Buffer,
-        trans_a: bool,
-        trans_b: bool,
-        precision: str,
-    ) -> Call:
-        return required(self._products.bind(alpha, a, b, beta, c, (trans_a, trans_b), precision))
-
-    def layer(
-        self, alpha: Buffer, w: Buffer, a: Buffer, b: Buffer, out: Buffer, relu: bool, precision: str
-    ) -> Call | None:
-        return self._products.bind(alpha, w, a, None, out, (False, False), precision, b, relu)
+    def product(self, product: Product, precision: str) -> Call | None:
+        return self._products.bind(product, precision)
 
     def capture(self, calls: Iterable[Call]) -> Call:
         kept = list(calls)

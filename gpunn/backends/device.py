@@ -40,6 +40,31 @@ class Buffer:
         return replace(self, pointer=start, shape=shape, dtype=np.dtype(dtype or self.dtype))
 
 
+@dataclass(frozen=True)
+class Product:
+    """c ← alpha op(a) op(b) + beta c, where op transposes if so told; where beta is zero, c is not read.
+
+    alpha, beta: one number each. bias (n, 1): added to each column of c, which with relu then goes through
+    max(0, ·).
+    """
+
+    alpha: Buffer
+    a: Buffer
+    b: Buffer
+    beta: Buffer
+    c: Buffer
+    trans_a: bool = False
+    trans_b: bool = False
+    bias: Buffer | None = None
+    relu: bool = False
+
+    @property
+    def buffers(self) -> list[Buffer]:
+        """All that it reads and writes."""
+        named = [self.alpha, self.a, self.b, self.beta, self.c]
+        return [*named, self.bias] if self.bias else named
+
+
 class Device(Protocol):
     """The narrow waist: all that the verbs need of a GPU.
 
@@ -77,23 +102,8 @@ class Device(Protocol):
     def launch(self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...]) -> Call:
         """A bound launch of blocks of so many threads. Buffers go as pointers, the rest as NumPy scalars."""
 
-    def product(
-        self,
-        alpha: Buffer,
-        a: Buffer,
-        b: Buffer,
-        beta: Buffer,
-        c: Buffer,
-        trans_a: bool,
-        trans_b: bool,
-        precision: str,
-    ) -> Call:
-        """A bound c ← alpha op(a) op(b) + beta c; where beta is zero, c is not read."""
-
-    def layer(
-        self, alpha: Buffer, w: Buffer, a: Buffer, b: Buffer, out: Buffer, relu: bool, precision: str
-    ) -> Call | None:
-        """A bound out ← alpha w a + b in one go, at will through max(0, ·); None where that cannot be had."""
+    def product(self, product: Product, precision: str) -> Call | None:
+        """A bound product; None where it cannot be had in one go."""
 
     def capture(self, calls: Iterable[Call]) -> Call:
         """The calls' launches and products as one graph, recorded and not run: the call that replays it."""

@@ -11,6 +11,7 @@ import numpy as np
 from gpunn.backends.base import BackendError
 from gpunn.backends.cuda import Cuda
 from gpunn.backends.cupy_device import backend
+from gpunn.backends.device import Product
 
 OLDEST_DRIVER = {12: 525, 13: 580}  # that runs CUDA of that major version, for which there is an extra
 
@@ -94,7 +95,7 @@ def _no_library() -> str:
 def _try(be: Cuda) -> None:
     """A product and a kernel, as a graph, and their results."""
     a, c = be.upload(np.eye(8)), be.upload(np.zeros((8, 8)))
-    for call in be.plan([be._product(be.one, a, a, be.zero, c), *be._each("times", a.size, c, c)]):
+    for call in be.plan([be._product(Product(be.one, a, a, be.zero, c)), *be._each("times", a.size, c, c)]):
         call()
     if not np.array_equal(be.download(c), np.eye(8)):
         raise BackendError("I·I ⊙ I came out wrong")
