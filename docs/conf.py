@@ -22,7 +22,7 @@ nitpick_ignore_regex = [("py:.*", r"(?!gpunn\b).*")]  # what others document is 
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_inline"]
 myst_heading_anchors = 3
-smartquotes = False  # "float32" is what one types
+smartquotes_action = "D"  # dashes alone: "float32" is what one types
 copybutton_prompt_text, copybutton_prompt_is_regexp = r">>> |\.\.\. |\$ ", True
 
 add_module_names = False
