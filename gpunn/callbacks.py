@@ -63,6 +63,17 @@ def _epoch(line: str) -> float:
         return float("inf")
 
 
+def read_records(path: Path) -> list[Record]:
+    """What `JsonLines` wrote. ValueError, with the line, for anything else."""
+    records = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        try:
+            records.append(Record(**json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}, line {number}: not an epoch's record: {error}") from None
+    return records
+
+
 class TensorBoard:
     """Writes each record's figures into a folder for TensorBoard, through tensorboardX.
 

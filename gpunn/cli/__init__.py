@@ -20,6 +20,7 @@ from typer.core import TyperCommand
 from gpunn.cli import options
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+APART = ("data", "output", "plot", "json", "debug")  # what of a training does not change what is trained
 
 HELP = """Train fully connected networks by matrix-based back-propagation, on a CPU or a CUDA GPU.
 
@@ -120,11 +121,30 @@ def _top(
     pass
 
 
+def _given(ctx: typer.Context) -> list[str]:
+    """The options that were given and have to be given again to train the same."""
+    found: list[str] = []
+    for option in ctx.command.params:
+        source, value = ctx.get_parameter_source(option.name or ""), ctx.params.get(option.name or "")
+        if not source or source.name != "COMMANDLINE" or option.name in APART:
+            continue
+        if isinstance(value, bool):
+            found.append((option.opts if value else option.secondary_opts)[0])
+            continue
+        for each in value if isinstance(value, list | tuple) else [value]:
+            found += [option.opts[0], str(each)]
+    return found
+
+
 def _check_alone(ctx: typer.Context) -> None:
     """ValueError where options stand beside --resume that the run has settled."""
     for name in ctx.params:
         source = ctx.get_parameter_source(name)
-        if source and source.name == "COMMANDLINE" and name not in ("resume", "data_dir", "json", "debug"):
+        if (
+            source
+            and source.name == "COMMANDLINE"
+            and name not in ("resume", "data_dir", "plot", "json", "debug")
+        ):
             raise ValueError(f"--resume takes the settings of its run: leave out {name.replace('_', '-')}")
 
 
@@ -174,6 +194,7 @@ def train(
     header: options.Header = None,
     data_dir: options.DataDir = None,
     output: options.Output = None,
+    plot: options.Plot = False,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -196,7 +217,7 @@ def train(
 
     if resume:
         _check_alone(ctx)
-        raise typer.Exit(training.resume(resume, data_dir, json))
+        raise typer.Exit(training.resume(resume, data_dir, json, plot))
     table = TableOptions(
         target=target,
         task=task,
@@ -240,7 +261,7 @@ def train(
         device=device,
         precision=precision,
     )
-    raise typer.Exit(training.train(data, settings, table, data_dir, output, json))
+    raise typer.Exit(training.train(data, settings, table, data_dir, output, json, _given(ctx), plot))
 
 
 @app.command()

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gpunn.metrics import most_confused
+
 
 def print_evaluation(result: dict[str, Any]) -> None:
     """What `gpunn evaluate` found."""
@@ -43,11 +45,8 @@ def confusion_table(matrix: Sequence[Sequence[int]], columns: Sequence[str], row
 
 def print_confusions(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> None:
     """The ten most frequent."""
-    found = [
-        (n, names[i], names[j]) for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j and n
-    ]
     print("most frequent confusions")
-    for n, true, predicted in sorted(found, reverse=True)[:10]:
+    for n, true, predicted in most_confused(matrix, names):
         print(f"{n:6,}  {true} taken for {predicted}")
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from gpunn import Augmentation, Network, datasets
 from gpunn.cli.settings import Settings
 from gpunn.datasets import Dataset, DataUnavailable
+from gpunn.report.findings import Findings, classified
 
 HELD_OUT = 0.1  # of the training examples, where they decide when to stop: the test examples must not
 USUAL = {"epochs": 10, "batch_size": 128}
@@ -76,10 +77,34 @@ class ImageJob:
             "digit": self.name != "fashion-mnist",
         }
 
-    def test(self, net: Network) -> dict[str, Any]:
+    def outputs(self, net: Network) -> np.ndarray:
+        """What the network makes of the test examples."""
+        return net.forward(self.dataset.test.X)
+
+    def test(self, net: Network, outputs: np.ndarray | None) -> dict[str, Any]:
         """How good the weights are that are saved, even if Ctrl-C came within an epoch."""
-        test_loss, test_accuracy = net.evaluate(self.dataset.test.X, self.dataset.test.y)
-        return {"test_loss": test_loss, "test_accuracy": test_accuracy}
+        X, y = self.dataset.test.X, self.dataset.test.y
+        test_loss, test_accuracy = net.evaluate(X, y)
+        baseline = float(np.mean(y == np.bincount(self.y).argmax()))
+        return {
+            "test_loss": test_loss,
+            "test_accuracy": test_accuracy,
+            "test_examples": len(y),
+            "baseline": {"accuracy": baseline},
+        }
+
+    def examine(self, net: Network, outputs: np.ndarray | None) -> Findings:
+        """What the test shows besides."""
+        test, shape = self.dataset.test, self.dataset.image_shape
+        assert outputs is not None
+        return classified(
+            net,
+            outputs,
+            test.y,
+            self.dataset.classes,
+            place=lambda i: f"image {i + 1:,}",
+            pixels=lambda i: test.X[:, i].reshape(shape),
+        )
 
     def score(self, result: dict[str, Any]) -> str:
         return f"test accuracy {result['test_accuracy']:.2%}, "

@@ -13,6 +13,7 @@ from gpunn.callbacks import JsonLines, TensorBoard
 from gpunn.cli.settings import Settings, build_optimizer
 from gpunn.history import Callback
 from gpunn.inputs import check_smoothing, check_weights, check_y
+from gpunn.report.findings import Findings
 
 
 class Job(Protocol):
@@ -20,7 +21,8 @@ class Job(Protocol):
 
     words: what to say of it first. metric: what early stopping goes by. usual: the settings where nothing was
     said. rehearse: train and test on parts of it before, saying how that went. meta: what the saved model has
-    to know of it. test: the figures of a trained network; score: the same in words.
+    to know of it. outputs: of a trained network for the test examples; test: its figures; score: the same in
+    words; examine: what else they show.
     """
 
     @property
@@ -44,8 +46,10 @@ class Job(Protocol):
     def augmentation(self, settings: Settings) -> Augmentation | None: ...
     def rehearse(self, settings: Settings) -> Iterator[str]: ...
     def meta(self) -> dict[str, Any]: ...
-    def test(self, net: Network) -> dict[str, Any]: ...
+    def outputs(self, net: Network) -> np.ndarray | None: ...
+    def test(self, net: Network, outputs: np.ndarray | None) -> dict[str, Any]: ...
     def score(self, result: dict[str, Any]) -> str: ...
+    def examine(self, net: Network, outputs: np.ndarray | None) -> Findings | None: ...
     def next_steps(self, model: str) -> list[str]: ...
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from gpunn import Network, datasets
 from gpunn.cli import table_models
 from gpunn.cli.table_models import TableModel, predict_table
+from gpunn.metrics import per_class, probabilities
 from gpunn.network import classify
 from gpunn.tables.reading import Format
 
@@ -100,23 +101,6 @@ def evaluate(
         print_evaluation(result)
 
 
-def per_class(y: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """The confusion matrix, and precision, recall and support of each class."""
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
-    labels = range(len(names))
-    precision, recall, _, support = precision_recall_fscore_support(
-        y, predicted, labels=labels, zero_division=0
-    )
-    return {
-        "confusion_matrix": confusion_matrix(y, predicted, labels=labels).tolist(),
-        "classes": [
-            {"class": name, "precision": float(p), "recall": float(r), "support": int(s)}
-            for name, p, r, s in zip(names, precision, recall, support, strict=True)
-        ],
-    }
-
-
 # predict
 
 
@@ -148,14 +132,13 @@ def predict_file(model: Model, file: Path, device: str) -> list[dict[str, Any]]:
     """A record for each example in a file; no probability where the outputs are not in [0, 1]."""
     outputs = model.net.forward(model.read(file), device=device)
     labels = classify(outputs, model.net.cost.threshold)
-    a = np.concatenate([1 - outputs, outputs]) if len(outputs) == 1 else outputs
-    in_unit_interval = model.net.layers[-1].f.values == (0, 1)
+    p = probabilities(model.net, outputs)
     return [
         {
             "file": str(file),
             "column": column,
             "label": model.classes[label],
-            "probability": float(a[label, column]) if in_unit_interval else None,
+            "probability": None if p is None else float(p[label, column]),
         }
         for column, label in enumerate(labels)
     ]

@@ -152,9 +152,13 @@ Output = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="Where model.safetensors and history.jsonl go.",
+        help="Where model.safetensors, report.html, run.json and history.jsonl go.",
         show_default="gpunn-runs/DATA-1, then -2, …",
     ),
+]
+Plot = Annotated[
+    bool,
+    typer.Option("--plot", help="Draw the learning curve in a window; without a display, as curve.png."),
 ]
 
 Resume = Annotated[

@@ -50,7 +50,7 @@ def describe() -> dict[str, Any]:
             **{name: installed(distributions) for name, distributions in PACKAGES.items()},
         },
         "cpu": cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "blas": blas(),
         "cuda": backends.cuda_devices(),
         "no_cuda": backends.explain_cuda(),
@@ -76,6 +76,11 @@ def cpu_name() -> str:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor() or platform.machine())
+
+
+def cores() -> int | None:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def blas() -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from gpunn import Network
 from gpunn.cli.tables import in_words, unknown_words
+from gpunn.metrics import per_class, probabilities
 from gpunn.modelfile import write_whole
 from gpunn.names import listed
 from gpunn.tables import target as targets
@@ -81,8 +82,6 @@ def say(line: str) -> None:
 
 def evaluate(model: TableModel, data: str | None, format: Format, device: str, as_json: bool) -> None:
     """Print how well a model does on a table."""
-    from gpunn.cli.models import per_class
-
     name, examples = model.examples(data, format)
     if examples.unknown:
         say(unknown_words(examples.unknown))
@@ -133,9 +132,9 @@ def predictions(model: TableModel, outputs: np.ndarray) -> dict[str, list[Any]]:
     if not isinstance(model.target, Classes):
         return {"prediction": [float(value) for value in values]}
     found: dict[str, list[Any]] = {"prediction": [model.target.classes[k] for k in values]}
-    in_unit_interval = model.net.layers[-1].f.values == (0, 1)
-    if in_unit_interval:
-        found["probability"] = [float(p) for p in outputs[values, np.arange(len(values))]]
+    p = probabilities(model.net, outputs)
+    if p is not None:
+        found["probability"] = p[values, np.arange(len(values))].tolist()
     return found
 
 

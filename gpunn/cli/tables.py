@@ -13,17 +13,18 @@ import numpy as np
 from gpunn import Augmentation, Network
 from gpunn.cli.job import fit
 from gpunn.cli.settings import Settings, build_network
+from gpunn.metrics import UNITS, figure
 from gpunn.names import listed
+from gpunn.report.findings import Findings, classified, measured
 from gpunn.tables import target as targets
 from gpunn.tables.loading import TableOptions, load, pose
-from gpunn.tables.problem import Problem, prepare
+from gpunn.tables.problem import Problem, predict, prepare
 from gpunn.tables.splitting import folds, hold_out
 from gpunn.tables.table import Table
 from gpunn.tables.target import Classes
 
 VALIDATED = 0.1  # of the rows to train on, where they decide when to stop
 FEW = 5  # classes, that are named
-UNITS = {"accuracy": "accuracy", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,8 @@ class TableJob:
             if fit(net, job, settings).interrupted:
                 raise KeyboardInterrupt
             assert problem.test
-            found, baseline = problem.score(net, problem.test), problem.baseline(problem.test.y)
+            found = problem.score(net, problem.test, net.forward(problem.test.X))
+            baseline = problem.baseline(problem.test.y)
             self.folds.append({**found, "baseline": baseline})
             yield f"fold {k}: {in_words(found)} (baseline {in_words(baseline)})"
 
@@ -126,16 +128,34 @@ class TableJob:
         rehearsed = {"folds": self.folds} if self.folds else {}
         return {"dataset": str(self.path.absolute()), **classes, "table": kept, **rehearsed}
 
-    def test(self, net: Network) -> dict[str, Any]:
+    def outputs(self, net: Network) -> np.ndarray | None:
+        """What the network makes of the rows to test on, if there are any."""
+        return net.forward(self.problem.test.X) if self.problem.test else None
+
+    def test(self, net: Network, outputs: np.ndarray | None) -> dict[str, Any]:
         """How good the weights are that are saved, and what no network at all would reach."""
         target, test = self.problem.target, self.problem.test
         found: dict[str, Any] = {"task": target.task, "target": target.name}
         if self.folds:
             found["cv"] = {"folds": self.folds, **averages(self.folds)}
-        if test:
-            found |= {f"test_{name}": value for name, value in self.problem.score(net, test).items()}
+        if test and outputs is not None:
+            score = self.problem.score(net, test, outputs)
+            found |= {f"test_{name}": value for name, value in score.items()}
             found |= {"test_examples": len(test.y), "baseline": self.problem.baseline(test.y)}
         return found
+
+    def examine(self, net: Network, outputs: np.ndarray | None) -> Findings | None:
+        """What the test shows besides."""
+        target, test = self.problem.target, self.problem.test
+        if not test or outputs is None:
+            return None
+
+        def place(i: int) -> str:
+            return f"row {1 + (i if test.rows is None else int(test.rows[i])):,}"
+
+        if isinstance(target, Classes):
+            return classified(net, outputs, test.y, target.classes, place)
+        return measured(predict(target, net, outputs), test.y, place)
 
     def score(self, result: dict[str, Any]) -> str:
         if self.folds:
@@ -195,10 +215,6 @@ def in_words(found: dict[str, Any]) -> str:
     """Measures by their names."""
     shown = {name: found[name] for name in UNITS if found.get(name) is not None}
     return ", ".join(f"{UNITS[name]} {figure(name, value)}" for name, value in shown.items())
-
-
-def figure(name: str, value: float) -> str:
-    return f"{value:.2%}" if name == "accuracy" else f"{value:.4g}"
 
 
 def averages(found: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -10,13 +10,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gpunn import History, Network, __version__, backends
 from gpunn.checkpoint import newest
 from gpunn.cli.images import open_images
 from gpunn.cli.job import Job, check_targets, fit
+from gpunn.cli.reports import write_report
 from gpunn.cli.runs import RUNS, check_writable, run_folder
 from gpunn.cli.settings import Settings, build_network, build_optimizer
 from gpunn.cli.tables import open_job
+from gpunn.schedules import score
 from gpunn.tables.loading import TableOptions
 from gpunn.tables.reading import is_table
 
@@ -28,9 +32,15 @@ def train(
     data_dir: Path | None,
     output: Path | None,
     as_json: bool,
+    options: Sequence[str],
+    plot: bool = False,
     resumed: dict[str, Any] | None = None,
 ) -> int:
-    """Train a network and keep it; the exit code. resumed: what a checkpoint says of its run."""
+    """Train a network and keep it; the exit code.
+
+    options: those that were given, for the command that does it again. plot: draw the learning curve.
+    resumed: what a checkpoint says of its run.
+    """
     check_writable(output or RUNS)
     job = open_data(data, settings, table, data_dir, resumed)
     settings = settings.filled(job.usual)
@@ -45,19 +55,21 @@ def train(
     net.meta = {**job.meta(), "settings": asdict(settings), "gpunn": __version__}
     where = str(data_dir.absolute()) if data_dir else None
     kept = {"data_dir": where, "settings": asdict(settings), "table": asdict(table.absolute())}
+    kept["options"] = list(options)
     net.meta["resume"] = kept
     with run_folder(output, job.folder) as folder:
         history = fit(net, job, settings, folder, resumed is not None)
-        result = {"device": be.name, **summarise(settings, job, net, history)}
+        outputs = job.outputs(net)
+        result = {"device": be.name, **summarise(settings, job, net, history, outputs)}
         net.meta = describe_for_later(job, result)
-        model = folder / "model.safetensors"
-        net.save(model)
-    result["model"] = str(model)
+        net.save(folder / "model.safetensors")
+    result["model"] = str(folder / "model.safetensors")
+    result["report"] = write_report(folder, job, net, outputs, history, result, options)
     print(json.dumps(result) if as_json else closing_words(result, job))
     return 130 if history.interrupted else 0
 
 
-def resume(run: Path, data_dir: Path | None, as_json: bool) -> int:
+def resume(run: Path, data_dir: Path | None, as_json: bool, plot: bool) -> int:
     """Go on with a run from its newest checkpoint, with its settings; the exit code."""
     saved = newest(run / "checkpoints")
     meta = saved.state["meta"] if saved else {}
@@ -68,7 +80,7 @@ def resume(run: Path, data_dir: Path | None, as_json: bool) -> int:
     settings, table = Settings(**kept["settings"]), TableOptions(**kept["table"])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*going on from")  # said above
-        return train(meta["dataset"], settings, table, data_dir, run, as_json, meta)
+        return train(meta["dataset"], settings, table, data_dir, run, as_json, kept["options"], plot, meta)
 
 
 def open_data(
@@ -111,8 +123,15 @@ def describe(settings: Settings, job: Job, net: Network, device: str) -> str:
     )
 
 
-def summarise(settings: Settings, job: Job, net: Network, history: History) -> dict[str, Any]:
-    """What came out."""
+def summarise(
+    settings: Settings, job: Job, net: Network, history: History, outputs: np.ndarray | None
+) -> dict[str, Any]:
+    """What came out. best_epoch: whose weights early stopping chose."""
+    best = (
+        min(history, key=lambda record: score(record, job.metric))
+        if settings.patience and len(history)
+        else None
+    )
     return {
         "dataset": job.name,
         "device_description": history.device,
@@ -122,7 +141,9 @@ def summarise(settings: Settings, job: Job, net: Network, history: History) -> d
         "interrupted": history.interrupted,
         "stopped": history.stopped,
         "train_loss": history[-1].loss if len(history) else None,
-        **job.test(net),
+        "train_examples": job.X.shape[1],
+        "best_epoch": best and best.epoch,
+        **job.test(net, outputs),
         "seconds": history.seconds,
         "examples_per_second": history.examples_per_second,
         "seed": settings.seed,
@@ -142,10 +163,12 @@ def closing_words(result: dict[str, Any], job: Job) -> str:
     if result["stopped"]:
         how = "interrupted" if result["interrupted"] else "stopped early"
         epochs = f"{how} after {epochs}"
+    report = [f"report {result['report']}"] if result["report"] else []
     return "\n".join(
         [
             f"{job.score(result)}{epochs} in {result['seconds']:.3g} s, "
             f"{result['examples_per_second']:,.0f} examples/s",
+            *report,
             f"saved {result['model']}; now try",
             *(f"  {command}" for command in job.next_steps(shlex.quote(result["model"]))),
         ]

@@ -132,8 +132,10 @@ def pose(
         return replace(problem, test=examples_for(fitted, target, tested))
     _check_parts(table, target, 2, "holding some out")
     held = held_out(table.y, target, options, seed)
-    move_to_end(table.rows, table.y, held)
-    return prepare(table, target, m - len(held), how, reuse=True)
+    last = move_to_end(table.rows, table.y, held)
+    problem = prepare(table, target, m - len(held), how, reuse=True)
+    assert problem.test
+    return replace(problem, test=replace(problem.test, rows=last))
 
 
 def held_out(y: np.ndarray, target: Classes | Quantity, options: TableOptions, seed: int) -> np.ndarray:

@@ -20,12 +20,14 @@ from gpunn.tables.target import Classes, Quantity, check_whole
 class Examples:
     """X (n_features, m), column-major, and y (m,): the numbers of classes, or numbers in the target's units.
 
-    unknown: how many values were of no category that was trained on, by column.
+    unknown: how many values were of no category that was trained on, by column. rows (m,): which rows of the
+    file they are, counted from 0; None for all of them.
     """
 
     X: np.ndarray
     y: np.ndarray
     unknown: dict[str, int]
+    rows: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,10 @@ class Problem:
             return y
         return ((y - self.target.mean) / self.target.scale)[None]
 
-    def score(self, net: Network, examples: Examples) -> dict[str, float | None]:
-        """How good a network is on some examples: its loss, and `measure`."""
+    def score(self, net: Network, examples: Examples, outputs: np.ndarray) -> dict[str, float | None]:
+        """How good a network is on some examples, with its outputs for them: its loss, and `measure`."""
         loss, _ = net.evaluate(examples.X, self.targets(examples.y))
-        predicted = predict(self.target, net, net.forward(examples.X))
+        predicted = predict(self.target, net, outputs)
         return {"loss": loss, **measure(self.target, examples.y, predicted)}
 
     def baseline(self, y: np.ndarray) -> dict[str, float | None]:

@@ -25,10 +25,13 @@ def folds(k: int, y: np.ndarray, classes: bool, seed: int) -> Iterator[tuple[np.
     yield from kind(k, shuffle=True, random_state=seed).split(np.empty(len(y)), y)
 
 
-def move_to_end(rows: np.ndarray, y: np.ndarray, held: np.ndarray) -> None:
-    """Reorder rows (m, n) and y (m,) in place so that those held out are the last."""
+def move_to_end(rows: np.ndarray, y: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """Reorder rows (m, n) and y (m,) in place so that those held out are the last; which they were, in order."""
     first = len(y) - len(held)
     out = held[held < first]
     into = np.setdiff1d(np.arange(first, len(y)), held, assume_unique=True)
     for array in (rows, y):
         array[out], array[into] = array[into], array[out]
+    last = np.arange(first, len(y))
+    last[into - first] = out
+    return last

@@ -1,0 +1,85 @@
+"""How good predictions are: class by class, and whether their probabilities can be believed.
+
+scikit-learn has the same, after most of a second of imports; tests/test_metrics.py holds them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpunn.network import Network
+
+UNITS = {"accuracy": "accuracy", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
+BINS = 10
+
+
+def figure(name: str, value: float) -> str:
+    """A measure in words."""
+    return f"{value:.2%}" if name == "accuracy" else f"{value:.4g}"
+
+
+def per_class(y: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """The confusion matrix (rows: true class), and precision, recall, F1 and support of each class.
+
+    y and predicted (m,): the classes' numbers. What would be 0 / 0 is 0.
+    """
+    n = len(names)
+    matrix = np.bincount(n * np.asarray(y) + predicted, minlength=n * n).reshape(n, n)
+    hits, support, found = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    shares = {
+        "precision": hits / np.maximum(found, 1),
+        "recall": hits / np.maximum(support, 1),
+        "f1": 2 * hits / np.maximum(found + support, 1),
+    }
+    rows = [
+        {"class": name, **{share: float(x[k]) for share, x in shares.items()}, "support": int(support[k])}
+        for k, name in enumerate(names)
+    ]
+    return {"confusion_matrix": matrix.tolist(), "classes": rows}
+
+
+def most_confused(
+    matrix: Sequence[Sequence[int]], names: Sequence[str], most: int = 10
+) -> list[tuple[int, str, str]]:
+    """(how often, true class, predicted class) of the most frequent confusions."""
+    found = [
+        (n, names[i], names[j]) for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j and n
+    ]
+    return sorted(found, reverse=True)[:most]
+
+
+def probabilities(net: Network, outputs: np.ndarray) -> np.ndarray | None:
+    """Of each class (n_classes, m), from outputs (n_out, m); None where the outputs are not in [0, 1]."""
+    if net.layers[-1].f.values != (0, 1):
+        return None
+    return np.concatenate([1 - outputs, outputs]) if len(outputs) == 1 else outputs
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Of each bin that has examples their mean confidence, the share that is right and how many they are.
+
+    error: the expected calibration error, the mean over the examples of |share − confidence| of their bin
+    (Guo et al. 2017).
+    """
+
+    confidence: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    examples: tuple[int, ...]
+    error: float
+
+
+def calibrate(confidence: np.ndarray, right: np.ndarray) -> Calibration:
+    """What the confidences (m,) of predictions are worth that were right or not (m,): in ten equal bins."""
+    k = np.clip((BINS * confidence).astype(np.intp), 0, BINS - 1)
+    counts = np.bincount(k, minlength=BINS)
+    some = counts > 0
+    claimed, held = (
+        np.bincount(k, x.astype(np.float64), BINS)[some] / counts[some] for x in (confidence, right)
+    )
+    error = float(counts[some] @ np.abs(held - claimed) / len(right))
+    return Calibration(tuple(claimed.tolist()), tuple(held.tolist()), tuple(counts[some].tolist()), error)

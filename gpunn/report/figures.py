@@ -1,0 +1,270 @@
+"""A report's charts: drawn by Matplotlib, as SVG whose colours the page chooses.
+
+Matplotlib is loaded here alone, when a chart is drawn, and nothing of its global state is changed.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gpunn.history import History
+from gpunn.metrics import Calibration
+from gpunn.report.findings import Measured
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, FAINT, LINE, ABOVE, BELOW = "#1d1c1a", "#6f6b63", "#e2dfd8", "#d9480f", "#1971c2"
+RUNS = ("#d9480f", "#0b6e99", "#2b8a3e", "#9c36b5", "#b08900", "#c2255c", "#5f3dc4", "#087f5b")
+# Where there are no such variables, as in a notebook, it is what can be read on light and dark.
+VARIABLES = {
+    INK: "var(--ink, currentColor)",
+    FAINT: "var(--faint, #888)",
+    LINE: "var(--line, #8884)",
+    **{colour: f"var(--run-{k}, {colour})" for k, colour in enumerate(RUNS)},
+    ABOVE: "var(--above, #e8590c)",
+    BELOW: "var(--below, #228be6)",
+}
+WIDTH, HEIGHT = 440, 260  # px, as are the margins
+LEFT, RIGHT, TOP, BOTTOM = 52, 14, 30, 42
+STYLE: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": LINE,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": FAINT,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.dpi": 72,  # so that a point is a pixel of the SVG
+    "figure.facecolor": "none",
+    "font.size": 12,
+    "grid.color": LINE,
+    "lines.linewidth": 2,
+    "lines.markersize": 5,
+    "lines.solid_capstyle": "round",
+    "svg.fonttype": "none",
+    "xtick.color": LINE,
+    "xtick.labelcolor": FAINT,
+    "xtick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.color": LINE,
+    "ytick.labelcolor": FAINT,
+    "ytick.major.size": 0,
+    "ytick.minor.size": 0,
+}
+FEW = 12  # points that are marked one by one
+WIDE = 30  # times the least: beyond, an axis is logarithmic
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a chart."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: str
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Matplotlib in the page's manner, whatever the user's own; without a word on its cache of fonts."""
+    log = logging.getLogger("matplotlib")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        from matplotlib import style
+
+        with style.context(["default", STYLE]):
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def svg(draw: Callable[[Figure], None], label: str, height: int = HEIGHT) -> str:
+    """What is drawn on a figure, as an SVG element; label: what it shows, for those who cannot see it."""
+    with style():
+        from matplotlib.figure import Figure
+
+        figure, file = Figure((WIDTH / 72, height / 72)), io.StringIO()
+        draw(figure)
+        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    return _for_a_page(file.getvalue(), label)
+
+
+def _for_a_page(drawn: str, label: str) -> str:
+    """The SVG element alone: as large as its place, in the page's font and colours, and no names but those used."""
+    drawn = drawn[drawn.index("<svg") :]
+    drawn = re.sub(r"<metadata>.*?</metadata>\s*", "", drawn, flags=re.DOTALL)
+    box = re.search(r'viewBox="[^"]*"', drawn)
+    assert box
+    drawn = re.sub(r"<svg[^>]*>", f'<svg {box[0]} role="img" aria-label="{label}">', drawn, count=1)
+    drawn = re.sub(r" font-family: [^;\"]*;?", "", drawn)
+    drawn = re.sub(r' transform="rotate\(-?0 [^"]*"', "", drawn)
+    drawn = re.sub(r'<g id="[a-z]+[._][\w.]*">', "<g>", drawn)
+    drawn = re.sub(r"\s*\n\s*", " ", drawn)
+    return re.sub("|".join(VARIABLES), lambda match: VARIABLES[match[0]], drawn)
+
+
+# axes
+
+
+def axes(figure: Figure, xlabel: str, ylabel: str, height: int = HEIGHT, left: int = LEFT) -> Axes:
+    """Axes within the margins, the y axis named above it, where the name can be read."""
+    box = left / WIDTH, BOTTOM / height, 1 - (left + RIGHT) / WIDTH, 1 - (TOP + BOTTOM) / height
+    found = figure.add_axes(box)
+    found.grid(axis="x", visible=False)
+    found.set_xlabel(xlabel)
+    figure.text(0.005, 1 - 6 / height, ylabel, color=FAINT, va="top")
+    return found
+
+
+def count_epochs(ax: Axes, epochs: int) -> None:
+    """Ticks at whole epochs, 1 and the last within."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    margin = max(0.3, 0.03 * epochs)
+    ax.set_xlim(1 - margin, max(epochs, 1) + margin)
+
+
+def in_percent(axis: Any) -> None:
+    axis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
+
+
+def plain(axis: Any) -> None:
+    """Numbers as they are, without an offset or a power apart."""
+    axis.set_major_formatter(lambda value, _: f"{value:,.6g}".replace("-", "−"))
+
+
+def plot(ax: Axes, lines: Sequence[Line]) -> None:
+    """The lines; single points are marked where they are few."""
+    for line in reversed(lines):
+        marker = "o" if len(line.x) <= FEW else ""
+        ax.plot(line.x, line.y, color=line.colour, marker=marker)
+
+
+def fit_scale(ax: Axes, lines: Sequence[Line]) -> None:
+    """A logarithmic y axis where the values are so far apart that the small ones could not be told."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    values = [value for line in lines for value in line.y]
+    if min(values) > 0 and max(values) > WIDE * min(values):
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.grid(which="minor", visible=False)
+    plain(ax.yaxis)
+
+
+# charts
+
+
+def curves(lines: Sequence[Line], ylabel: str, best: int | None = None, percent: bool = False) -> str:
+    """Measures by epoch. best: the epoch whose weights were kept."""
+
+    def draw(figure: Figure) -> None:
+        draw_curves(axes(figure, "epoch", ylabel), lines, best, percent)
+
+    return svg(draw, f"{ylabel} by epoch")
+
+
+def draw_curves(ax: Axes, lines: Sequence[Line], best: int | None, percent: bool) -> None:
+    if best is not None:
+        ax.axvline(best, color=FAINT, linewidth=1, linestyle=(0, (2, 3)))
+    plot(ax, lines)
+    count_epochs(ax, round(max(line.x[-1] for line in lines)))
+    if percent:
+        in_percent(ax.yaxis)
+    else:
+        fit_scale(ax, lines)
+
+
+def by_seconds(lines: Sequence[Line], ylabel: str, percent: bool = False) -> str:
+    """Measures by the time spent training."""
+
+    def draw(figure: Figure) -> None:
+        ax = axes(figure, "seconds of training", ylabel)
+        plot(ax, lines)
+        ax.set_xlim(left=0)
+        if percent:
+            in_percent(ax.yaxis)
+        else:
+            fit_scale(ax, lines)
+
+    return svg(draw, f"{ylabel} by seconds of training")
+
+
+def seconds(history: History) -> str:
+    """How long each epoch took."""
+    line = Line([r.epoch for r in history], [r.seconds for r in history], BELOW)
+
+    def draw(figure: Figure) -> None:
+        ax = axes(figure, "epoch", "seconds")
+        plot(ax, [line])
+        count_epochs(ax, len(history))
+        ax.set_ylim(0, 1.15 * max(line.y))
+        plain(ax.yaxis)
+
+    return svg(draw, "seconds by epoch", height=200)
+
+
+def reliability(found: Calibration) -> str:
+    """How often predictions of each confidence are right, and how many there are."""
+    total = sum(found.examples)
+
+    def draw(figure: Figure) -> None:
+        ax = figure.add_axes((LEFT / WIDTH, 0.34, 1 - (LEFT + RIGHT) / WIDTH, 0.58))
+        ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (2, 3)))
+        ax.plot(found.confidence, found.accuracy, color=ABOVE, marker="o")
+        ax.set_xlim(-0.02, 1.02)
+        ax.set_ylim(-0.04, 1.04)
+        ax.tick_params(labelbottom=False)
+        figure.text(0.005, 0.985, "share that is right", color=FAINT, va="top")
+        below = figure.add_axes((LEFT / WIDTH, 0.125, 1 - (LEFT + RIGHT) / WIDTH, 0.15), sharex=ax)
+        lefts = [min(int(10 * c), 9) / 10 + 0.005 for c in found.confidence]
+        below.bar(lefts, [n / total for n in found.examples], 0.09, align="edge", color=BELOW)
+        below.set_xlabel("confidence (below: share of the examples)")
+        below.set_ylim(0, 1)
+        for each in (ax, below):
+            each.grid(axis="x", visible=False)
+            in_percent(each.yaxis)
+            in_percent(each.xaxis)
+
+    return svg(draw, "share of right predictions by confidence", height=340)
+
+
+def agreement(found: Measured) -> str:
+    """Predicted against actual numbers; on the dashed line they agree."""
+    actual, predicted = zip(*found.pairs, strict=True)
+    ends = min(*actual, *predicted), max(*actual, *predicted)
+
+    def draw(figure: Figure) -> None:
+        ax = axes(figure, "actual", "predicted", height=340)
+        ax.plot(ends, ends, color=FAINT, linewidth=1, linestyle=(0, (2, 3)))
+        ax.plot(actual, predicted, "o", color=BELOW, markersize=4, alpha=0.5, markeredgewidth=0)
+        plain(ax.xaxis)
+        plain(ax.yaxis)
+
+    return svg(draw, "predicted against actual numbers", height=340)
+
+
+def residuals(found: Measured) -> str:
+    """How far off the predictions are, and how often."""
+
+    def draw(figure: Figure) -> None:
+        ax = axes(figure, "predicted − actual", "examples", height=340)
+        widths = [right - left for left, right in zip(found.edges, found.edges[1:], strict=False)]
+        ax.bar(found.edges[:-1], found.counts, [0.9 * w for w in widths], align="edge", color=BELOW)
+        ax.axvline(0, color=FAINT, linewidth=1, linestyle=(0, (2, 3)))
+        plain(ax.xaxis)
+        plain(ax.yaxis)
+
+    return svg(draw, "histogram of predicted less actual numbers", height=340)

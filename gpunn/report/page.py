@@ -1,0 +1,137 @@
+"""The page of a run: one file, which fetches nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpunn.history import History
+from gpunn.metrics import most_confused
+from gpunn.modelfile import write_whole
+from gpunn.report import facts, figures, pictures
+from gpunn.report.figures import ABOVE, FAINT, Line
+from gpunn.report.findings import Classified, Measured
+from gpunn.report.run import Run
+
+WEIGHTS = 40  # neurons whose weights are shown
+MATRIX = 20  # classes, whose confusion matrix can be read
+LISTED = 12  # mistakes in tables
+
+
+@dataclass(frozen=True)
+class Chart:
+    """An SVG element with its caption; legend: (colour's name on the page, what it is)."""
+
+    title: str
+    svg: str
+    note: str = ""
+    legend: tuple[tuple[str, str], ...] = ()
+
+
+def write(run: Run, path: Path) -> None:
+    """Write the page of a run; whole or not at all."""
+    write_whole(path, render_report(run).encode())
+
+
+def render_report(run: Run) -> str:
+    """The page as HTML."""
+    judged, found = facts.score(run.result), run.findings
+    return template("report.html").render(
+        run=run,
+        result=run.result,
+        score=judged,
+        subject=facts.subject(run),
+        tiles=list(facts.tiles(run, judged)),
+        notes=list(facts.notes(run)),
+        folds=run.result.get("cv", {}).get("folds", []),
+        charts=list(learning_curves(run)),
+        classified=found if isinstance(found, Classified) else None,
+        measured=found if isinstance(found, Measured) else None,
+        judging=list(judging(run)),
+        confusions=most_confused(found.confusion, [row["class"] for row in found.classes])
+        if isinstance(found, Classified)
+        else [],
+        weights=list(first_layer(run)),
+        settings=facts.settings(run),
+    )
+
+
+@lru_cache
+def template(name: str) -> Any:
+    """One of the package's pages. Names that come from users are escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("gpunn.report", "page"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters["figure"] = lambda value, name: facts.figure(name, value)
+    environment.globals |= {"MATRIX": MATRIX, "LISTED": LISTED}
+    return environment.get_template(name)
+
+
+# charts
+
+
+def learning_curves(run: Run) -> Iterator[Chart]:
+    """Loss, accuracy and time by epoch."""
+    history, best = run.history, run.result["best_epoch"]
+    if not len(history):
+        return
+    before = "Training loss is the mean over an epoch, each example just before its step"
+    for name, words in (("loss", f"loss ({run.net.cost.name})"), ("accuracy", "accuracy")):
+        lines = measured_lines(history, name)
+        if not lines:
+            continue
+        legend = [("faint", "training"), ("above", f"validation: {facts.validated(run)}")][: len(lines)]
+        svg = figures.curves(lines, words, best, percent=name == "accuracy")
+        yield Chart(name.capitalize(), svg, f"{before}." if name == "loss" else "", tuple(legend))
+    fastest, slowest = (facts.brief(f(r.seconds for r in history)) for f in (min, max))
+    note = f"From {fastest} to {slowest} an epoch, shuffling included, validation not."
+    yield Chart("Time", figures.seconds(history), note)
+
+
+def measured_lines(history: History, name: str) -> list[Line]:
+    """A measure of training and of validation by epoch, as far as it was taken."""
+    lines = []
+    for field, colour in ((name, FAINT), (f"validation_{name}", ABOVE)):
+        known = [(r.epoch, getattr(r, field)) for r in history if getattr(r, field) is not None]
+        if known:
+            x, y = zip(*known, strict=True)
+            lines.append(Line(x, y, colour))
+    return lines
+
+
+def judging(run: Run) -> Iterator[Chart]:
+    """Calibration, or how numbers were predicted."""
+    found = run.findings
+    if isinstance(found, Classified) and found.calibration:
+        note = (
+            f"Expected calibration error {found.calibration.error:.2%}: the mean distance from the dashed "
+            "line, on which predictions of 80% confidence are right in 80% of all cases."
+        )
+        yield Chart("Calibration", figures.reliability(found.calibration), note)
+    if isinstance(found, Measured):
+        some = run.result["test_examples"] > len(found.pairs)
+        note = f"{len(found.pairs):,} of {run.result['test_examples']:,} test rows." if some else ""
+        yield Chart("Predicted against actual", figures.agreement(found), note)
+        yield Chart("Residuals", figures.residuals(found))
+
+
+def first_layer(run: Run) -> Iterator[str]:
+    """Pictures of the weights of the neurons whose weights are largest, of a network of images."""
+    shape, w = run.net.meta.get("image_shape"), run.net.weights[0]
+    if not shape:
+        return
+    largest = np.argsort(-np.linalg.norm(w, axis=1), kind="stable")[:WEIGHTS]
+    most = float(np.quantile(np.abs(w[largest]), 0.995)) or 1.0
+    for k in largest:
+        yield pictures.of_weights(w[k].reshape(shape), most)

@@ -1,0 +1,35 @@
+"""Small pictures inside a page: PNG files as data URIs."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+ABOVE, BELOW = (232, 89, 12), (28, 126, 214)  # between the page's two shades of each, light and dark
+LEVELS = 127  # of a weight's colour, on either side of 0
+
+
+def data_uri(image: Image.Image) -> str:
+    """The picture as a PNG file in a URI."""
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def of_example(pixels: np.ndarray) -> str:
+    """An image (height, width) of bytes, dark on light as on paper."""
+    return data_uri(Image.fromarray(255 - pixels))
+
+
+def of_weights(w: np.ndarray, most: float) -> str:
+    """Weights (height, width) from −most, blue, to most, orange: the nearer to 0 the more transparent."""
+    level = np.rint(np.clip(w / most, -1, 1) * LEVELS).astype(np.int16) + LEVELS
+    image = Image.fromarray(level.astype(np.uint8), "P")
+    shades = [
+        (*(ABOVE if k > 0 else BELOW), round(255 * abs(k) / LEVELS)) for k in range(-LEVELS, LEVELS + 1)
+    ]
+    image.putpalette([value for shade in shades for value in shade], "RGBA")
+    return data_uri(image)
