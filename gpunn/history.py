@@ -33,6 +33,8 @@ class Record:
     validation_score: float | None = None
 
 
+MEASURES = ("loss", "accuracy", "validation_loss", "validation_accuracy", "validation_score")
+
 Callback: TypeAlias = Callable[[Record], object]
 
 
@@ -55,6 +57,23 @@ class History:
     device: str
     records: list[Record] = field(default_factory=list)
     stopped: str = ""
+
+    def __repr__(self) -> str:
+        """How it ended, in a line."""
+        epochs = (
+            f"{len(self)} epoch{'' if len(self) == 1 else 's'}{self.stopped and ', stopped: '}{self.stopped}"
+        )
+        known = asdict(self.records[-1]).items() if self.records else ()
+        last = [
+            f"{name.replace('_', ' ')} {value:.4g}" for name, value in known if value and name in MEASURES
+        ]
+        return f"History({'; '.join([epochs, *last, f'{self.seconds:.3g} s', f'on {self.device}'])})"
+
+    def _repr_html_(self) -> str:
+        """The same in a notebook, with the curves."""
+        from gpunn.report.notebook import history_html
+
+        return history_html(self)
 
     def __len__(self) -> int:
         return len(self.records)

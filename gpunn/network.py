@@ -166,6 +166,12 @@ class Network:
         layers = ", ".join(f"Dense({layer.n}, {layer.f.name!r})" for layer in self.layers)
         return f"Network({self.sizes[0]}, [{layers}], cost={self.cost.name!r}, dtype={str(self.dtype)!r})"
 
+    def _repr_html_(self) -> str:
+        """A table of the layers, in a notebook."""
+        from gpunn.report.notebook import network_html
+
+        return network_html(self)
+
     # what it does
 
     def fit(

@@ -291,6 +291,27 @@ def evaluate(
 
 
 @app.command()
+def report(
+    runs: options.Runs,
+    output: options.Page = None,
+    browser: options.Browser = True,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Write the report of a run and open it; of several runs, the page that compares them.
+
+    \b
+    Examples:
+      gpunn report gpunn-runs/mnist-1
+      gpunn report gpunn-runs/mnist-1 gpunn-runs/mnist-2
+      gpunn report gpunn-runs        all that are there
+    """
+    from gpunn.cli import reports
+
+    reports.report(runs, output, browser, json)
+
+
+@app.command()
 def predict(
     model: options.Model,
     files: options.Files,

@@ -192,6 +192,17 @@ Predictions = Annotated[
         "-o", "--output", metavar="FILE", help="Where a table's predictions go.", show_default="here"
     ),
 ]
+Runs = Annotated[
+    list[Path], typer.Argument(metavar="RUN", help="The folder of a run, or one that holds those of several.")
+]
+Page = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Where the page goes.",
+        show_default="report.html in the run's folder; of several gpunn-runs/comparison.html",
+    ),
+]
 OnnxFile = Annotated[Path, typer.Argument(metavar="FILE.onnx", help="Where to write it.")]
 DemoModel = Annotated[
     Path | None,

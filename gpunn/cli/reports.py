@@ -7,9 +7,9 @@ import platform
 import shlex
 import warnings
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,21 @@ from gpunn import History, Network, __version__
 from gpunn.cli.job import Job
 from gpunn.cli.runs import RUNS
 from gpunn.cli.system import PACKAGES, cores, cpu_name, installed
+from gpunn.report.run import Run
+
+WINDOW = "in a window"
+
+# of `gpunn train`, whose run has been kept before
+
+
+@contextmanager
+def not_vital(what: str) -> Iterator[None]:
+    """Whatever goes wrong within, even Ctrl-C, costs a warning and not the run."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        why = str(error) or type(error).__name__
+        warnings.warn(f"the run is saved, but there is no {what}: {why}", stacklevel=3)
 
 
 def write_report(
@@ -30,27 +45,37 @@ def write_report(
     result: dict[str, Any],
     options: Sequence[str],
 ) -> str | None:
-    """Keep what came out besides the network, and write the report; its path.
-
-    The run has been kept by then: whatever goes wrong here, even Ctrl-C, costs the report and a warning.
-    """
+    """Keep what came out besides the network, and write the report; its path."""
     path = folder / "report.html"
-    try:
+    with not_vital("report"):
         from gpunn.report import page
-        from gpunn.report.run import Run
 
         command = shlex.join(["gpunn", "train", job.name, *options])
-        ended = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        ended = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"
         kept = {**result, "report": str(path)}
         found = job.examine(net, outputs)
         run = Run(folder, net, history, kept, found, job.words, command, ended, machine(), versions())
         run.save()
         page.write(run, path)
-    except (Exception, KeyboardInterrupt) as error:
-        why = str(error) or type(error).__name__
-        warnings.warn(f"the run is saved, but there is no report: {why}", stacklevel=2)
-        return None
-    return str(path)
+        return str(path)
+    return None
+
+
+def draw_curve(folder: Path, history: History, title: str) -> str | None:
+    """Draw the learning curve in a WINDOW, for `show_window`; where there is none, as a file: its path."""
+    path = folder / "curve.png"
+    with not_vital("curve"):
+        from gpunn.report import window
+
+        return WINDOW if window.draw(history, title, path) else str(path)
+    return None
+
+
+def show_window() -> None:
+    """Show what was drawn, until the person has seen it."""
+    from gpunn.report import window
+
+    window.show()
 
 
 def machine() -> str:
@@ -62,3 +87,39 @@ def versions() -> dict[str, str]:
     found = {name: installed(distributions) for name, distributions in PACKAGES.items()}
     known = {name: number for name, number in found.items() if number and name in ("NumPy", "SciPy", "CuPy")}
     return {"gpunn": __version__, "Python": platform.python_version(), **known}
+
+
+# `gpunn report`
+
+
+def report(paths: Sequence[Path], output: Path | None, open_browser: bool, as_json: bool) -> None:
+    """Write the page of one run, or the one that compares several, and open it."""
+    runs = [Run.load(folder) for folder in folders(paths)]
+    if len(runs) == 1:
+        from gpunn.report import page
+
+        path = output or runs[0].folder / "report.html"
+        page.write(runs[0], path)
+    else:
+        from gpunn.report import compare
+
+        path = output or RUNS / "comparison.html"
+        compare.write(runs, path)
+    if as_json:
+        print(json.dumps({"report": str(path), "runs": [str(run.folder) for run in runs]}))
+    else:
+        print(f"report {path}")
+    if open_browser and not as_json:
+        webbrowser.open(path.absolute().as_uri())
+
+
+def folders(paths: Sequence[Path]) -> list[Path]:
+    """Of each run once: a folder may be that of a run, or hold those of several."""
+    found: dict[Path, Path] = {}
+    for path in paths:
+        path = path.parent if path.name == "model.safetensors" else path
+        within = (
+            [] if (path / "run.json").exists() else sorted(kept.parent for kept in path.glob("*/run.json"))
+        )
+        found |= {folder.resolve(): folder for folder in within or [path]}
+    return list(found.values())

@@ -16,7 +16,7 @@ from gpunn import History, Network, __version__, backends
 from gpunn.checkpoint import newest
 from gpunn.cli.images import open_images
 from gpunn.cli.job import Job, check_targets, fit
-from gpunn.cli.reports import write_report
+from gpunn.cli.reports import WINDOW, draw_curve, show_window, write_report
 from gpunn.cli.runs import RUNS, check_writable, run_folder
 from gpunn.cli.settings import Settings, build_network, build_optimizer
 from gpunn.cli.tables import open_job
@@ -53,10 +53,7 @@ def train(
     for line in job.rehearse(settings):
         say(as_json, line)
     net.meta = {**job.meta(), "settings": asdict(settings), "gpunn": __version__}
-    where = str(data_dir.absolute()) if data_dir else None
-    kept = {"data_dir": where, "settings": asdict(settings), "table": asdict(table.absolute())}
-    kept["options"] = list(options)
-    net.meta["resume"] = kept
+    net.meta["resume"] = for_resuming(settings, table, data_dir, options)
     with run_folder(output, job.folder) as folder:
         history = fit(net, job, settings, folder, resumed is not None)
         outputs = job.outputs(net)
@@ -65,7 +62,11 @@ def train(
         net.save(folder / "model.safetensors")
     result["model"] = str(folder / "model.safetensors")
     result["report"] = write_report(folder, job, net, outputs, history, result, options)
-    print(json.dumps(result) if as_json else closing_words(result, job))
+    drawn = plot and draw_curve(folder, history, f"{net.name} on {job.name}")
+    result |= {"curve": drawn} if drawn else {}
+    print(json.dumps(result) if as_json else closing_words(result, job), flush=True)
+    if drawn == WINDOW:
+        show_window()
     return 130 if history.interrupted else 0
 
 
@@ -107,6 +108,18 @@ def refuse(options: Sequence[str], data: str, kind: str) -> None:
 
 
 # what is said and kept
+
+
+def for_resuming(
+    settings: Settings, table: TableOptions, data_dir: Path | None, options: Sequence[str]
+) -> dict[str, Any]:
+    """What a checkpoint has to know to go on."""
+    return {
+        "data_dir": str(data_dir.absolute()) if data_dir else None,
+        "settings": asdict(settings),
+        "table": asdict(table.absolute()),
+        "options": list(options),
+    }
 
 
 def say(as_json: bool, *lines: str) -> None:
@@ -163,12 +176,12 @@ def closing_words(result: dict[str, Any], job: Job) -> str:
     if result["stopped"]:
         how = "interrupted" if result["interrupted"] else "stopped early"
         epochs = f"{how} after {epochs}"
-    report = [f"report {result['report']}"] if result["report"] else []
+    drawn = [f"{name} {result[name]}" for name in ("report", "curve") if result.get(name)]
     return "\n".join(
         [
             f"{job.score(result)}{epochs} in {result['seconds']:.3g} s, "
             f"{result['examples_per_second']:,.0f} examples/s",
-            *report,
+            *drawn,
             f"saved {result['model']}; now try",
             *(f"  {command}" for command in job.next_steps(shlex.quote(result["model"]))),
         ]

@@ -41,9 +41,9 @@ class Score:
         return f"{'cross-validated' if self.folds else 'test'} {UNITS[self.measure]}"
 
     @property
-    def rank(self) -> float:
-        """Less is better."""
-        return -self.value if self.measure == "accuracy" else self.value
+    def rank(self) -> tuple[float, float]:
+        """Less is better; where they are level the loss decides."""
+        return -self.value if self.measure == "accuracy" else self.value, self.others["loss"]
 
     def words(self, value: float) -> str:
         return figure(self.measure, value)
@@ -67,7 +67,7 @@ def subject(run: Run) -> str:
     result = run.result
     return (
         f"{result['train_examples']:,} examples, {result['parameters']:,} parameters, "
-        f"{result['settings']['optimizer']}, on {run.history.device}"
+        f"{result['settings']['optimizer']}, on {result['device']}"
     )
 
 
@@ -125,8 +125,8 @@ def notes(run: Run) -> Iterator[str]:
 def validated(run: Run) -> str:
     """What the validation examples are."""
     if run.result["settings"]["patience"]:
-        return "a held-out tenth of the training data"
-    return "the test examples"
+        return "held-out tenth"
+    return "test examples"
 
 
 def settings(run: Run) -> tuple[dict[str, str], list[str]]:
@@ -134,7 +134,7 @@ def settings(run: Run) -> tuple[dict[str, str], list[str]]:
     on, off = {}, []
     for name, value in run.result["settings"].items():
         words = name.replace("_", " ")
-        if value in (None, False) or (value == 0 and name != "seed"):
+        if value is None or value is False or (value == 0 and name != "seed"):
             off.append(words)
         else:
             on[words] = in_words(value)

@@ -32,8 +32,8 @@ VARIABLES = {
     ABOVE: "var(--above, #e8590c)",
     BELOW: "var(--below, #228be6)",
 }
-WIDTH, HEIGHT = 440, 260  # px, as are the margins
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 30, 42
+WIDTH, HEIGHT, TALL = 360, 230, 300  # px, as are the margins
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 30, 42
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": LINE,
@@ -60,6 +60,8 @@ STYLE: dict[str, Any] = {
     "ytick.major.size": 0,
     "ytick.minor.size": 0,
 }
+DASHED: dict[str, Any] = {"color": FAINT, "linewidth": 1, "linestyle": (0, (2, 3))}
+BARS = 60  # px, below the reliability diagram
 FEW = 12  # points that are marked one by one
 WIDE = 30  # times the least: beyond, an axis is logarithmic
 
@@ -116,9 +118,10 @@ def _for_a_page(drawn: str, label: str) -> str:
 # axes
 
 
-def axes(figure: Figure, xlabel: str, ylabel: str, height: int = HEIGHT, left: int = LEFT) -> Axes:
-    """Axes within the margins, the y axis named above it, where the name can be read."""
-    box = left / WIDTH, BOTTOM / height, 1 - (left + RIGHT) / WIDTH, 1 - (TOP + BOTTOM) / height
+def axes(figure: Figure, xlabel: str, ylabel: str, height: int = HEIGHT, below: int = 0) -> Axes:
+    """Axes within the margins, the y axis named above it, where the name can be read. below: room left there."""
+    bottom = BOTTOM + below
+    box = LEFT / WIDTH, bottom / height, 1 - (LEFT + RIGHT) / WIDTH, 1 - (TOP + bottom) / height
     found = figure.add_axes(box)
     found.grid(axis="x", visible=False)
     found.set_xlabel(xlabel)
@@ -167,6 +170,17 @@ def fit_scale(ax: Axes, lines: Sequence[Line]) -> None:
 # charts
 
 
+def measured_lines(history: History, name: str) -> list[Line]:
+    """A measure of training and of validation by epoch, as far as it was taken."""
+    lines = []
+    for field, colour in ((name, FAINT), (f"validation_{name}", ABOVE)):
+        known = [(r.epoch, getattr(r, field)) for r in history if getattr(r, field) is not None]
+        if known:
+            x, y = zip(*known, strict=True)
+            lines.append(Line(x, y, colour))
+    return lines
+
+
 def curves(lines: Sequence[Line], ylabel: str, best: int | None = None, percent: bool = False) -> str:
     """Measures by epoch. best: the epoch whose weights were kept."""
 
@@ -178,7 +192,7 @@ def curves(lines: Sequence[Line], ylabel: str, best: int | None = None, percent:
 
 def draw_curves(ax: Axes, lines: Sequence[Line], best: int | None, percent: bool) -> None:
     if best is not None:
-        ax.axvline(best, color=FAINT, linewidth=1, linestyle=(0, (2, 3)))
+        ax.axvline(best, **DASHED)
     plot(ax, lines)
     count_epochs(ax, round(max(line.x[-1] for line in lines)))
     if percent:
@@ -194,6 +208,7 @@ def by_seconds(lines: Sequence[Line], ylabel: str, percent: bool = False) -> str
         ax = axes(figure, "seconds of training", ylabel)
         plot(ax, lines)
         ax.set_xlim(left=0)
+        plain(ax.xaxis)
         if percent:
             in_percent(ax.yaxis)
         else:
@@ -213,7 +228,7 @@ def seconds(history: History) -> str:
         ax.set_ylim(0, 1.15 * max(line.y))
         plain(ax.yaxis)
 
-    return svg(draw, "seconds by epoch", height=200)
+    return svg(draw, "seconds by epoch")
 
 
 def reliability(found: Calibration) -> str:
@@ -221,24 +236,27 @@ def reliability(found: Calibration) -> str:
     total = sum(found.examples)
 
     def draw(figure: Figure) -> None:
-        ax = figure.add_axes((LEFT / WIDTH, 0.34, 1 - (LEFT + RIGHT) / WIDTH, 0.58))
-        ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (2, 3)))
+        ax = axes(
+            figure, "confidence, and its share of the examples", "share that is right", TALL, below=BARS
+        )
+        ax.plot([0, 1], [0, 1], **DASHED)
         ax.plot(found.confidence, found.accuracy, color=ABOVE, marker="o")
-        ax.set_xlim(-0.02, 1.02)
         ax.set_ylim(-0.04, 1.04)
-        ax.tick_params(labelbottom=False)
-        figure.text(0.005, 0.985, "share that is right", color=FAINT, va="top")
-        below = figure.add_axes((LEFT / WIDTH, 0.125, 1 - (LEFT + RIGHT) / WIDTH, 0.15), sharex=ax)
+        bars = figure.add_axes((LEFT / WIDTH, BOTTOM / TALL, 1 - (LEFT + RIGHT) / WIDTH, 0.8 * BARS / TALL))
         lefts = [min(int(10 * c), 9) / 10 + 0.005 for c in found.confidence]
-        below.bar(lefts, [n / total for n in found.examples], 0.09, align="edge", color=BELOW)
-        below.set_xlabel("confidence (below: share of the examples)")
-        below.set_ylim(0, 1)
-        for each in (ax, below):
+        bars.bar(lefts, [n / total for n in found.examples], 0.09, align="edge", color=BELOW)
+        bars.set_xlabel(ax.get_xlabel())
+        bars.set_ylim(0, 1)
+        bars.set_yticks([0.5, 1])
+        ax.set_xlabel("")
+        ax.tick_params(labelbottom=False)
+        for each in (ax, bars):
+            each.set_xlim(-0.02, 1.02)
             each.grid(axis="x", visible=False)
             in_percent(each.yaxis)
             in_percent(each.xaxis)
 
-    return svg(draw, "share of right predictions by confidence", height=340)
+    return svg(draw, "share of right predictions by confidence", TALL)
 
 
 def agreement(found: Measured) -> str:
@@ -247,24 +265,24 @@ def agreement(found: Measured) -> str:
     ends = min(*actual, *predicted), max(*actual, *predicted)
 
     def draw(figure: Figure) -> None:
-        ax = axes(figure, "actual", "predicted", height=340)
-        ax.plot(ends, ends, color=FAINT, linewidth=1, linestyle=(0, (2, 3)))
+        ax = axes(figure, "actual", "predicted", height=TALL)
+        ax.plot(ends, ends, **DASHED)
         ax.plot(actual, predicted, "o", color=BELOW, markersize=4, alpha=0.5, markeredgewidth=0)
         plain(ax.xaxis)
         plain(ax.yaxis)
 
-    return svg(draw, "predicted against actual numbers", height=340)
+    return svg(draw, "predicted against actual numbers", height=TALL)
 
 
 def residuals(found: Measured) -> str:
     """How far off the predictions are, and how often."""
 
     def draw(figure: Figure) -> None:
-        ax = axes(figure, "predicted − actual", "examples", height=340)
+        ax = axes(figure, "predicted − actual", "examples", height=TALL)
         widths = [right - left for left, right in zip(found.edges, found.edges[1:], strict=False)]
         ax.bar(found.edges[:-1], found.counts, [0.9 * w for w in widths], align="edge", color=BELOW)
-        ax.axvline(0, color=FAINT, linewidth=1, linestyle=(0, (2, 3)))
+        ax.axvline(0, **DASHED)
         plain(ax.xaxis)
         plain(ax.yaxis)
 
-    return svg(draw, "histogram of predicted less actual numbers", height=340)
+    return svg(draw, "histogram of predicted less actual numbers", height=TALL)

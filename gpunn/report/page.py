@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.history import History
-from gpunn.metrics import most_confused
+from gpunn.metrics import UNITS, most_confused
 from gpunn.modelfile import write_whole
 from gpunn.report import facts, figures, pictures
-from gpunn.report.figures import ABOVE, FAINT, Line
+from gpunn.report.figures import measured_lines
 from gpunn.report.findings import Classified, Measured
 from gpunn.report.run import Run
 
@@ -74,6 +73,7 @@ def template(name: str) -> Any:
         undefined=StrictUndefined,
     )
     environment.filters["figure"] = lambda value, name: facts.figure(name, value)
+    environment.filters["measure"] = lambda name: UNITS.get(name, name)
     environment.globals |= {"MATRIX": MATRIX, "LISTED": LISTED}
     return environment.get_template(name)
 
@@ -82,36 +82,31 @@ def template(name: str) -> Any:
 
 
 def learning_curves(run: Run) -> Iterator[Chart]:
-    """Loss, accuracy and time by epoch."""
+    """Loss and accuracy by epoch, and time where it has no better neighbour."""
     history, best = run.history, run.result["best_epoch"]
     if not len(history):
         return
     before = "Training loss is the mean over an epoch, each example just before its step"
-    for name, words in (("loss", f"loss ({run.net.cost.name})"), ("accuracy", "accuracy")):
+    for name, words in (("loss", run.net.cost.name), ("accuracy", "share that is right")):
         lines = measured_lines(history, name)
         if not lines:
             continue
-        legend = [("faint", "training"), ("above", f"validation: {facts.validated(run)}")][: len(lines)]
+        legend = [("faint", "training"), ("above", facts.validated(run))][: len(lines)]
         svg = figures.curves(lines, words, best, percent=name == "accuracy")
         yield Chart(name.capitalize(), svg, f"{before}." if name == "loss" else "", tuple(legend))
-    fastest, slowest = (facts.brief(f(r.seconds for r in history)) for f in (min, max))
+    if not isinstance(run.findings, Classified):
+        yield time(run)
+
+
+def time(run: Run) -> Chart:
+    """How long an epoch took."""
+    fastest, slowest = (facts.brief(f(r.seconds for r in run.history)) for f in (min, max))
     note = f"From {fastest} to {slowest} an epoch, shuffling included, validation not."
-    yield Chart("Time", figures.seconds(history), note)
-
-
-def measured_lines(history: History, name: str) -> list[Line]:
-    """A measure of training and of validation by epoch, as far as it was taken."""
-    lines = []
-    for field, colour in ((name, FAINT), (f"validation_{name}", ABOVE)):
-        known = [(r.epoch, getattr(r, field)) for r in history if getattr(r, field) is not None]
-        if known:
-            x, y = zip(*known, strict=True)
-            lines.append(Line(x, y, colour))
-    return lines
+    return Chart("Time", figures.seconds(run.history), note)
 
 
 def judging(run: Run) -> Iterator[Chart]:
-    """Calibration, or how numbers were predicted."""
+    """Calibration and time, or how numbers were predicted."""
     found = run.findings
     if isinstance(found, Classified) and found.calibration:
         note = (
@@ -119,6 +114,8 @@ def judging(run: Run) -> Iterator[Chart]:
             "line, on which predictions of 80% confidence are right in 80% of all cases."
         )
         yield Chart("Calibration", figures.reliability(found.calibration), note)
+    if isinstance(found, Classified) and len(run.history):
+        yield time(run)
     if isinstance(found, Measured):
         some = run.result["test_examples"] > len(found.pairs)
         note = f"{len(found.pairs):,} of {run.result['test_examples']:,} test rows." if some else ""

@@ -1,0 +1,36 @@
+"""What a notebook shows of a network and of a history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gpunn.history import History
+from gpunn.network import Network
+from gpunn.report.figures import curves, measured_lines
+from gpunn.report.page import template
+
+
+def network_html(net: Network) -> str:
+    """A table of the layers."""
+    return template("network.html").render(net=net, rows=layer_rows(net))
+
+
+def layer_rows(net: Network) -> Sequence[dict[str, Any]]:
+    """Each layer's sizes, activation, parameters and what else it has."""
+    rows = []
+    for l, (layer, w) in enumerate(zip(net.layers, net.weights, strict=True), start=1):
+        extras = ["batch norm"] * layer.batch_norm + [f"dropout {layer.dropout:g}"] * bool(layer.dropout)
+        parameters = w.size + layer.n * (3 if layer.batch_norm else 1)
+        row = {"layer": l, "n_in": w.shape[1], "n": layer.n, "activation": layer.f.name}
+        rows.append({**row, "parameters": parameters, "extras": ", ".join(extras)})
+    return rows
+
+
+def history_html(history: History) -> str:
+    """How it ended, and the curves."""
+    charts = []
+    for name, words in (("loss", "loss"), ("accuracy", "share that is right")):
+        if lines := measured_lines(history, name):
+            charts.append(curves(lines, words, percent=name == "accuracy"))
+    return template("history.html").render(history=history, charts=charts)
