@@ -18,8 +18,10 @@ BINS = 10
 
 
 def figure(name: str, value: float) -> str:
-    """A measure in words."""
-    return f"{value:.2%}" if name == "accuracy" else f"{value:.4g}"
+    """A measure in words: of four digits, or whole."""
+    if name == "accuracy":
+        return f"{value:.2%}"
+    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e12 else f"{value:.4g}"
 
 
 def per_class(y: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
@@ -54,7 +56,8 @@ def most_confused(
 
 def probabilities(net: Network, outputs: np.ndarray) -> np.ndarray | None:
     """Of each class (n_classes, m), from outputs (n_out, m); None where the outputs are not in [0, 1]."""
-    if net.layers[-1].f.values != (0, 1):
+    in_unit_interval = net.layers[-1].f.values == (0, 1)
+    if not in_unit_interval:
         return None
     return np.concatenate([1 - outputs, outputs]) if len(outputs) == 1 else outputs
 

@@ -46,7 +46,7 @@ def write_report(
     options: Sequence[str],
 ) -> str | None:
     """Keep what came out besides the network, and write the report; its path."""
-    path = folder / "report.html"
+    path, written = folder / "report.html", None
     with not_vital("report"):
         from gpunn.report import page
 
@@ -57,18 +57,18 @@ def write_report(
         run = Run(folder, net, history, kept, found, job.words, command, ended, machine(), versions())
         run.save()
         page.write(run, path)
-        return str(path)
-    return None
+        written = str(path)
+    return written
 
 
 def draw_curve(folder: Path, history: History, title: str) -> str | None:
     """Draw the learning curve in a WINDOW, for `show_window`; where there is none, as a file: its path."""
-    path = folder / "curve.png"
+    path, drawn = folder / "curve.png", None
     with not_vital("curve"):
         from gpunn.report import window
 
-        return WINDOW if window.draw(history, title, path) else str(path)
-    return None
+        drawn = WINDOW if window.draw(history, title, path) else str(path)
+    return drawn
 
 
 def show_window() -> None:

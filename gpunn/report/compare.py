@@ -43,7 +43,7 @@ def render_comparison(runs: Sequence[Run]) -> str:
 
 
 def ranked(runs: Sequence[Run]) -> list[Entry]:
-    """The best first; the eight best have colours of their own. ValueError where classes stand beside numbers."""
+    """The best first; the eight best have colours. ValueError where classes stand beside numbers."""
     scores = {run: facts.score(run.result) for run in runs}
     runs = sorted(runs, key=lambda run: scores[run].rank)
     first = runs[0]

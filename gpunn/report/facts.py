@@ -88,7 +88,7 @@ def tiles(run: Run, judged: Score) -> Iterator[Tile]:
 
 def ended(run: Run) -> str:
     asked = run.result["settings"]["epochs"]
-    how = {"early": f"stopped early, of {asked}", "interrupted": f"interrupted, of {asked}"}
+    how = {"early": f"stopped early, at most {asked}", "interrupted": f"interrupted, of {asked}"}
     return how.get(run.history.stopped, "")
 
 
@@ -116,9 +116,10 @@ def notes(run: Run) -> Iterator[str]:
             f"{settings['patience']} epochs without a better one end training."
         )
     if "cv" in result:
+        parts = len(result["cv"]["folds"])
         yield (
-            f"Tested by cross-validation in {len(result['cv']['folds'])} parts, and then trained on all rows: "
-            "what follows is of that last training, for which there are no rows left to test on."
+            f"Tested by cross-validation in {parts} parts, and then trained on all rows. "
+            "What follows is of that last training, for which there are no rows left to test on."
         )
 
 

@@ -39,6 +39,7 @@ STYLE: dict[str, Any] = {
     "axes.edgecolor": LINE,
     "axes.facecolor": "none",
     "axes.grid": True,
+    "axes.grid.axis": "y",
     "axes.labelcolor": FAINT,
     "axes.spines.left": False,
     "axes.spines.right": False,
@@ -102,7 +103,7 @@ def svg(draw: Callable[[Figure], None], label: str, height: int = HEIGHT) -> str
 
 
 def _for_a_page(drawn: str, label: str) -> str:
-    """The SVG element alone: as large as its place, in the page's font and colours, and no names but those used."""
+    """The SVG element alone, as large as its place, in the page's font and colours."""
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"<metadata>.*?</metadata>\s*", "", drawn, flags=re.DOTALL)
     box = re.search(r'viewBox="[^"]*"', drawn)
@@ -119,11 +120,10 @@ def _for_a_page(drawn: str, label: str) -> str:
 
 
 def axes(figure: Figure, xlabel: str, ylabel: str, height: int = HEIGHT, below: int = 0) -> Axes:
-    """Axes within the margins, the y axis named above it, where the name can be read. below: room left there."""
+    """Axes within the margins and so many pixels below, the y axis named above, where one can read it."""
     bottom = BOTTOM + below
     box = LEFT / WIDTH, bottom / height, 1 - (LEFT + RIGHT) / WIDTH, 1 - (TOP + bottom) / height
     found = figure.add_axes(box)
-    found.grid(axis="x", visible=False)
     found.set_xlabel(xlabel)
     figure.text(0.005, 1 - 6 / height, ylabel, color=FAINT, va="top")
     return found
@@ -134,7 +134,7 @@ def count_epochs(ax: Axes, epochs: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
-    margin = max(0.3, 0.03 * epochs)
+    margin = min(max(0.3, 0.03 * epochs), 0.9)
     ax.set_xlim(1 - margin, max(epochs, 1) + margin)
 
 
@@ -143,8 +143,16 @@ def in_percent(axis: Any) -> None:
 
 
 def plain(axis: Any) -> None:
-    """Numbers as they are, without an offset or a power apart."""
-    axis.set_major_formatter(lambda value, _: f"{value:,.6g}".replace("-", "−"))
+    """Numbers as they are, without an offset or a power apart; large ones short."""
+    axis.set_major_formatter(lambda value, _: short(value).replace("-", "−"))
+
+
+def short(value: float) -> str:
+    """A number in as few letters as may be, such as 250k."""
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 10 * unit or (abs(value) >= unit and unit > 1e3):
+            return f"{value / unit:.6g}{letter}"
+    return f"{value:.6g}"
 
 
 def plot(ax: Axes, lines: Sequence[Line]) -> None:
@@ -163,7 +171,6 @@ def fit_scale(ax: Axes, lines: Sequence[Line]) -> None:
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
         ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.grid(which="minor", visible=False)
     plain(ax.yaxis)
 
 
@@ -219,16 +226,17 @@ def by_seconds(lines: Sequence[Line], ylabel: str, percent: bool = False) -> str
 
 def seconds(history: History) -> str:
     """How long each epoch took."""
-    line = Line([r.epoch for r in history], [r.seconds for r in history], BELOW)
+    unit, name = (1, "seconds") if max(r.seconds for r in history) >= 1 else (1000, "milliseconds")
+    line = Line([r.epoch for r in history], [unit * r.seconds for r in history], BELOW)
 
     def draw(figure: Figure) -> None:
-        ax = axes(figure, "epoch", "seconds")
+        ax = axes(figure, "epoch", name)
         plot(ax, [line])
         count_epochs(ax, len(history))
         ax.set_ylim(0, 1.15 * max(line.y))
         plain(ax.yaxis)
 
-    return svg(draw, "seconds by epoch")
+    return svg(draw, f"{name} by epoch")
 
 
 def reliability(found: Calibration) -> str:
@@ -242,7 +250,7 @@ def reliability(found: Calibration) -> str:
         ax.plot([0, 1], [0, 1], **DASHED)
         ax.plot(found.confidence, found.accuracy, color=ABOVE, marker="o")
         ax.set_ylim(-0.04, 1.04)
-        bars = figure.add_axes((LEFT / WIDTH, BOTTOM / TALL, 1 - (LEFT + RIGHT) / WIDTH, 0.8 * BARS / TALL))
+        bars = figure.add_axes((LEFT / WIDTH, BOTTOM / TALL, 1 - (LEFT + RIGHT) / WIDTH, 0.7 * BARS / TALL))
         lefts = [min(int(10 * c), 9) / 10 + 0.005 for c in found.confidence]
         bars.bar(lefts, [n / total for n in found.examples], 0.09, align="edge", color=BELOW)
         bars.set_xlabel(ax.get_xlabel())
@@ -252,7 +260,6 @@ def reliability(found: Calibration) -> str:
         ax.tick_params(labelbottom=False)
         for each in (ax, bars):
             each.set_xlim(-0.02, 1.02)
-            each.grid(axis="x", visible=False)
             in_percent(each.yaxis)
             in_percent(each.xaxis)
 
@@ -268,6 +275,7 @@ def agreement(found: Measured) -> str:
         ax = axes(figure, "actual", "predicted", height=TALL)
         ax.plot(ends, ends, **DASHED)
         ax.plot(actual, predicted, "o", color=BELOW, markersize=4, alpha=0.5, markeredgewidth=0)
+        ax.locator_params(nbins=5)
         plain(ax.xaxis)
         plain(ax.yaxis)
 
@@ -282,6 +290,7 @@ def residuals(found: Measured) -> str:
         widths = [right - left for left, right in zip(found.edges, found.edges[1:], strict=False)]
         ax.bar(found.edges[:-1], found.counts, [0.9 * w for w in widths], align="edge", color=BELOW)
         ax.axvline(0, **DASHED)
+        ax.locator_params(axis="x", nbins=5)
         plain(ax.xaxis)
         plain(ax.yaxis)
 

@@ -1,4 +1,4 @@
-"""What a test showed: kept with the run as JSON, so that its report needs neither the data nor the test again."""
+"""What a test showed, kept with the run as JSON: a report needs neither the data nor the test again."""
 
 from __future__ import annotations
 

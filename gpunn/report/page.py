@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.metrics import UNITS, most_confused
+from gpunn.metrics import UNITS, figure, most_confused
 from gpunn.modelfile import write_whole
 from gpunn.report import facts, figures, pictures
 from gpunn.report.figures import measured_lines
@@ -72,7 +72,7 @@ def template(name: str) -> Any:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters["figure"] = lambda value, name: facts.figure(name, value)
+    environment.filters["figure"] = lambda value, name: figure(name, value)
     environment.filters["measure"] = lambda name: UNITS.get(name, name)
     environment.globals |= {"MATRIX": MATRIX, "LISTED": LISTED}
     return environment.get_template(name)
@@ -86,14 +86,15 @@ def learning_curves(run: Run) -> Iterator[Chart]:
     history, best = run.history, run.result["best_epoch"]
     if not len(history):
         return
-    before = "Training loss is the mean over an epoch, each example just before its step"
+    dropped = ", with dropout" if any(run.net.dropout) else ""
+    before = f"Training loss is the mean over an epoch, each example just before its step{dropped}."
     for name, words in (("loss", run.net.cost.name), ("accuracy", "share that is right")):
         lines = measured_lines(history, name)
         if not lines:
             continue
         legend = [("faint", "training"), ("above", facts.validated(run))][: len(lines)]
         svg = figures.curves(lines, words, best, percent=name == "accuracy")
-        yield Chart(name.capitalize(), svg, f"{before}." if name == "loss" else "", tuple(legend))
+        yield Chart(name.capitalize(), svg, before if name == "loss" else "", tuple(legend))
     if not isinstance(run.findings, Classified):
         yield time(run)
 

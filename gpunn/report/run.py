@@ -1,8 +1,9 @@
 """A run's folder, as a report needs it.
 
-`model.safetensors` is the network, `history.jsonl` its epochs, and `run.json` the rest: {"format": "gpunn-run",
-"version": 1, "result" (what `gpunn train --json` prints), "findings" (see `findings`; null without a test),
-"notes" (what was found in the data), "command" (to train the same again), "ended", "machine", "versions"}.
+`model.safetensors` is the network, `history.jsonl` its epochs, and `run.json` the rest: {"format":
+"gpunn-run", "version": 1, "result" (what `gpunn train --json` prints), "findings" (see `findings`; null
+without a test), "notes" (what was found in the data), "command" (to train the same again), "ended",
+"machine", "versions"}.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ NAMES = {"result": dict, "notes": list, "command": str, "ended": str, "machine":
 class Run:
     """What was trained, how that went and what came out.
 
-    result: as `gpunn train --json` prints it. notes: what was found in the data, in words. command: to train the same again. ended: when, in ISO 8601.
-    machine: in words. versions: by name.
+    result: as `gpunn train --json` prints it. notes: what was found in the data, in words. command: to train
+    the same again. ended: when. machine: in words. versions: by name.
     """
 
     folder: Path

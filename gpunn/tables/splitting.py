@@ -26,7 +26,7 @@ def folds(k: int, y: np.ndarray, classes: bool, seed: int) -> Iterator[tuple[np.
 
 
 def move_to_end(rows: np.ndarray, y: np.ndarray, held: np.ndarray) -> np.ndarray:
-    """Reorder rows (m, n) and y (m,) in place so that those held out are the last; which they were, in order."""
+    """Reorder rows (m, n) and y (m,) in place so that those held out are the last; which those were."""
     first = len(y) - len(held)
     out = held[held < first]
     into = np.setdiff1d(np.arange(first, len(y)), held, assume_unique=True)
