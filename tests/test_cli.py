@@ -84,8 +84,9 @@ def test_training_says_what_how_well_and_where(gpunn_):
     first, second, *rest = out.splitlines()
     assert first == "digits, 1,437 examples: 64-32-10, 2,410 parameters, nesterov, on cpu"
     assert re.fullmatch(r"test accuracy \d\d\.\d\d%, 2 epochs in [\d.]+ s, [\d,]+ examples/s", second)
-    assert rest[0] == "saved gpunn-runs/digits-1/model.safetensors; now try"
-    for line in rest[1:]:
+    assert rest[0] == "report gpunn-runs/digits-1/report.html"
+    assert rest[1] == "saved gpunn-runs/digits-1/model.safetensors; now try"
+    for line in rest[2:]:
         program, *arguments = shlex.split(line)
         assert program == "gpunn"
         if arguments[0] == "evaluate":
@@ -95,7 +96,8 @@ def test_training_says_what_how_well_and_where(gpunn_):
 def test_every_run_gets_a_folder_of_its_own(gpunn_):
     for n in (1, 2):
         gpunn_("train", "digits", *QUICK)
-        assert sorted(os.listdir(f"gpunn-runs/digits-{n}")) == ["history.jsonl", "model.safetensors"]
+        kept = ["history.jsonl", "model.safetensors", "report.html", "run.json"]
+        assert sorted(os.listdir(f"gpunn-runs/digits-{n}")) == kept
     history = Path("gpunn-runs/digits-2/history.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in history] == [1, 2]
 
@@ -496,7 +498,7 @@ def test_version(gpunn_):
 
 def test_help_at_every_level(gpunn_):
     assert gpunn_() == gpunn_("--help")
-    for command in ([], ["train"], ["evaluate"], ["predict"], ["export"], ["demo"], ["info"]):
+    for command in ([], ["train"], ["evaluate"], ["predict"], ["report"], ["export"], ["demo"], ["info"]):
         code, out, err = gpunn_(*command, "--help")
         assert (code, err) == (0, "")
         assert "Usage: gpunn" in out
@@ -591,6 +593,6 @@ def test_the_defaults_learn_mnist(gpunn_, mnist):
 
 
 def test_the_matrix_of_no_errors():
-    found = models.per_class(np.array([0, 1, 1]), np.array([0, 1, 1]), ["cat", "dog", "eel"])
+    found = metrics.per_class(np.array([0, 1, 1]), np.array([0, 1, 1]), ["cat", "dog", "eel"])
     assert found["confusion_matrix"] == [[1, 0, 0], [0, 2, 0], [0, 0, 0]]
-    assert found["classes"][2] == {"class": "eel", "precision": 0.0, "recall": 0.0, "support": 0}
+    assert found["classes"][2] == {"class": "eel", "precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}

@@ -112,12 +112,13 @@ def test_classification_is_found_told_and_learnt(gpunn_):
     assert lines[1] == "target 'kind': classification, 2 classes: apple, banana"
     assert lines[2] == "fruits.csv, 96 examples: 6-128-2, 1,154 parameters, adam, on cpu"
     assert re.match(r"test accuracy [\d.]+% \(baseline accuracy 50.00%\), (stopped early after )?", lines[3])
-    assert lines[4] == "saved gpunn-runs/fruits-1/model.safetensors; now try"
+    assert lines[4] == "report gpunn-runs/fruits-1/report.html"
+    assert lines[5] == "saved gpunn-runs/fruits-1/model.safetensors; now try"
     for line in lines[5:]:
         program, *arguments = shlex.split(line)
         assert program == "gpunn"
         assert gpunn_(*arguments)[0] == 0
-    assert sorted(os.listdir("gpunn-runs/fruits-1")) == ["history.jsonl", "model.safetensors"]
+    assert sorted(os.listdir("gpunn-runs/fruits-1")) == ["history.jsonl", "model.safetensors", "report.html", "run.json"]
 
 
 def test_json_has_the_score_and_the_baseline(trained):
@@ -373,7 +374,7 @@ def test_evaluate_repeats_what_training_measured(gpunn_, run_of_fruits, trained,
         {name: measured[f"test_{name}"] for name in ("rmse", "mae", "r2")}
     )
     assert re.search(
-        r"60 examples\nRMSE [\d.e+]+, MAE [\d.e+]+, R² -?[\d.]+\n", gpunn_("evaluate", "gpunn-runs/q-1")[1]
+        r"60 examples\nRMSE [\d,.]+, MAE [\d,.]+, R² -?[\d.]+\n", gpunn_("evaluate", "gpunn-runs/q-1")[1]
     )
     out = gpunn_("predict", "gpunn-runs/q-1", "q.csv")[1]
     assert float(out.splitlines()[1]) > 1000

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpunn.modelfile import write_whole
-from gpunn.report import facts
-from gpunn.report.facts import Score
+from gpunn.report.facts import Score, brief, in_words, score
 from gpunn.report.figures import FAINT, RUNS, Line, by_seconds, curves
 from gpunn.report.page import Chart, template
 from gpunn.report.run import Run
@@ -38,13 +37,13 @@ def render_comparison(runs: Sequence[Run]) -> str:
         notes=list(notes(entries)),
         settings=differing([entry.run for entry in entries]),
         charts=list(overlaid(entries)),
-        brief=facts.brief,
+        brief=brief,
     )
 
 
 def ranked(runs: Sequence[Run]) -> list[Entry]:
     """The best first; the eight best have colours. ValueError where classes stand beside numbers."""
-    scores = {run: facts.score(run.result) for run in runs}
+    scores = {run: score(run.result) for run in runs}
     runs = sorted(runs, key=lambda run: scores[run].rank)
     first = runs[0]
     for run in runs:
@@ -83,7 +82,7 @@ def differing(runs: Sequence[Run]) -> dict[str, list[str]]:
 
 def written(value: object) -> str:
     """A setting, or a dash for none."""
-    return "–" if value is None or value is False else facts.in_words(value)
+    return "–" if value is None or value is False else in_words(value)
 
 
 def overlaid(entries: Sequence[Entry]) -> Iterator[Chart]:

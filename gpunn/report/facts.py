@@ -130,7 +130,7 @@ def validated(run: Run) -> str:
     return "test examples"
 
 
-def settings(run: Run) -> tuple[dict[str, str], list[str]]:
+def chosen(run: Run) -> tuple[dict[str, str], list[str]]:
     """Those that do something, by name, and the names of the others."""
     on, off = {}, []
     for name, value in run.result["settings"].items():

@@ -94,8 +94,10 @@ def style() -> Iterator[None]:
 def svg(draw: Callable[[Figure], None], label: str, height: int = HEIGHT) -> str:
     """What is drawn on a figure, as an SVG element; label: what it shows, for those who cannot see it."""
     with style():
+        from matplotlib import rcParams
         from matplotlib.figure import Figure
 
+        rcParams["svg.hashsalt"] = label  # the names within are the same whenever it is drawn
         figure, file = Figure((WIDTH / 72, height / 72)), io.StringIO()
         draw(figure)
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
@@ -224,7 +226,7 @@ def by_seconds(lines: Sequence[Line], ylabel: str, percent: bool = False) -> str
     return svg(draw, f"{ylabel} by seconds of training")
 
 
-def seconds(history: History) -> str:
+def times(history: History) -> str:
     """How long each epoch took."""
     unit, name = (1, "seconds") if max(r.seconds for r in history) >= 1 else (1000, "milliseconds")
     line = Line([r.epoch for r in history], [unit * r.seconds for r in history], BELOW)

@@ -12,9 +12,10 @@ import numpy as np
 
 from gpunn.metrics import UNITS, figure, most_confused
 from gpunn.modelfile import write_whole
-from gpunn.report import facts, figures, pictures
-from gpunn.report.figures import measured_lines
+from gpunn.report.facts import brief, chosen, notes, score, subject, tiles, validated
+from gpunn.report.figures import agreement, curves, measured_lines, reliability, residuals, times
 from gpunn.report.findings import Classified, Measured
+from gpunn.report.pictures import of_weights
 from gpunn.report.run import Run
 
 WEIGHTS = 40  # neurons whose weights are shown
@@ -39,14 +40,14 @@ def write(run: Run, path: Path) -> None:
 
 def render_report(run: Run) -> str:
     """The page as HTML."""
-    judged, found = facts.score(run.result), run.findings
+    judged, found = score(run.result), run.findings
     return template("report.html").render(
         run=run,
         result=run.result,
         score=judged,
-        subject=facts.subject(run),
-        tiles=list(facts.tiles(run, judged)),
-        notes=list(facts.notes(run)),
+        subject=subject(run),
+        tiles=list(tiles(run, judged)),
+        notes=list(notes(run)),
         folds=run.result.get("cv", {}).get("folds", []),
         charts=list(learning_curves(run)),
         classified=found if isinstance(found, Classified) else None,
@@ -56,7 +57,7 @@ def render_report(run: Run) -> str:
         if isinstance(found, Classified)
         else [],
         weights=list(first_layer(run)),
-        settings=facts.settings(run),
+        settings=chosen(run),
     )
 
 
@@ -92,8 +93,8 @@ def learning_curves(run: Run) -> Iterator[Chart]:
         lines = measured_lines(history, name)
         if not lines:
             continue
-        legend = [("faint", "training"), ("above", facts.validated(run))][: len(lines)]
-        svg = figures.curves(lines, words, best, percent=name == "accuracy")
+        legend = [("faint", "training"), ("above", validated(run))][: len(lines)]
+        svg = curves(lines, words, best, percent=name == "accuracy")
         yield Chart(name.capitalize(), svg, before if name == "loss" else "", tuple(legend))
     if not isinstance(run.findings, Classified):
         yield time(run)
@@ -101,9 +102,9 @@ def learning_curves(run: Run) -> Iterator[Chart]:
 
 def time(run: Run) -> Chart:
     """How long an epoch took."""
-    fastest, slowest = (facts.brief(f(r.seconds for r in run.history)) for f in (min, max))
+    fastest, slowest = (brief(f(r.seconds for r in run.history)) for f in (min, max))
     note = f"From {fastest} to {slowest} an epoch, shuffling included, validation not."
-    return Chart("Time", figures.seconds(run.history), note)
+    return Chart("Time", times(run.history), note)
 
 
 def judging(run: Run) -> Iterator[Chart]:
@@ -114,14 +115,14 @@ def judging(run: Run) -> Iterator[Chart]:
             f"Expected calibration error {found.calibration.error:.2%}: the mean distance from the dashed "
             "line, on which predictions of 80% confidence are right in 80% of all cases."
         )
-        yield Chart("Calibration", figures.reliability(found.calibration), note)
+        yield Chart("Calibration", reliability(found.calibration), note)
     if isinstance(found, Classified) and len(run.history):
         yield time(run)
     if isinstance(found, Measured):
         some = run.result["test_examples"] > len(found.pairs)
         note = f"{len(found.pairs):,} of {run.result['test_examples']:,} test rows." if some else ""
-        yield Chart("Predicted against actual", figures.agreement(found), note)
-        yield Chart("Residuals", figures.residuals(found))
+        yield Chart("Predicted against actual", agreement(found), note)
+        yield Chart("Residuals", residuals(found))
 
 
 def first_layer(run: Run) -> Iterator[str]:
@@ -132,4 +133,4 @@ def first_layer(run: Run) -> Iterator[str]:
     largest = np.argsort(-np.linalg.norm(w, axis=1), kind="stable")[:WEIGHTS]
     most = float(np.quantile(np.abs(w[largest]), 0.995)) or 1.0
     for k in largest:
-        yield pictures.of_weights(w[k].reshape(shape), most)
+        yield of_weights(w[k].reshape(shape), most)

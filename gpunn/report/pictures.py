@@ -5,8 +5,12 @@ from __future__ import annotations
 import base64
 import io
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from PIL import Image
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 ABOVE, BELOW = (232, 89, 12), (28, 126, 214)  # between the page's two shades of each, light and dark
 LEVELS = 127  # of a weight's colour, on either side of 0
@@ -21,11 +25,15 @@ def data_uri(image: Image.Image) -> str:
 
 def of_example(pixels: np.ndarray) -> str:
     """An image (height, width) of bytes, dark on light as on paper."""
+    from PIL import Image
+
     return data_uri(Image.fromarray(255 - pixels))
 
 
 def of_weights(w: np.ndarray, most: float) -> str:
     """Weights (height, width) from −most, blue, to most, orange: the nearer to 0 the more transparent."""
+    from PIL import Image
+
     level = np.rint(np.clip(w / most, -1, 1) * LEVELS).astype(np.int16) + LEVELS
     image = Image.fromarray(level.astype(np.uint8), "P")
     shades = [

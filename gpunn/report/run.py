@@ -18,8 +18,7 @@ from gpunn.callbacks import read_records
 from gpunn.history import History, Record
 from gpunn.modelfile import write_whole
 from gpunn.network import Network
-from gpunn.report import findings
-from gpunn.report.findings import Findings
+from gpunn.report.findings import Findings, from_json, to_json
 
 FORMAT, VERSION = "gpunn-run", 1
 NAMES = {"result": dict, "notes": list, "command": str, "ended": str, "machine": str, "versions": dict}
@@ -47,7 +46,7 @@ class Run:
     def save(self) -> None:
         """Write `run.json`; the network and its history are there already."""
         kept: dict[str, Any] = {name: getattr(self, name) for name in NAMES}
-        kept |= {"format": FORMAT, "version": VERSION, "findings": findings.to_json(self.findings)}
+        kept |= {"format": FORMAT, "version": VERSION, "findings": to_json(self.findings)}
         write_whole(self.folder / "run.json", json.dumps(kept).encode())
 
     @classmethod
@@ -65,7 +64,7 @@ class Run:
         kept = _read(path)
         net, result = Network.load(folder), kept["result"]
         try:
-            found, epochs = findings.from_json(kept["findings"]), int(result["epochs"])
+            found, epochs = from_json(kept["findings"]), int(result["epochs"])
             device, stopped = result["device_description"], result["stopped"]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged: {error!r}") from None
