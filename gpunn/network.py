@@ -319,6 +319,16 @@ class Network:
         everything = np.arange(given.X.shape[1])
         return Evaluation(self._reading(be), given.load(be), everything)()[:2]
 
+    def examine(
+        self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu"
+    ) -> tuple[np.ndarray, float, float | None]:
+        """(outputs (n_out, m), loss, accuracy): `forward` and `evaluate` in one pass."""
+        be = backends.choose(device, self.dtype)
+        evaluation = self._evaluation(self._on(be), (X, y), score=len)  # to score is to keep the outputs
+        assert evaluation
+        loss, accuracy, _ = evaluation()
+        return be.download(evaluation.outputs), loss, accuracy
+
     def gradients(
         self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu"
     ) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -118,7 +118,12 @@ def test_classification_is_found_told_and_learnt(gpunn_):
         program, *arguments = shlex.split(line)
         assert program == "gpunn"
         assert gpunn_(*arguments)[0] == 0
-    assert sorted(os.listdir("gpunn-runs/fruits-1")) == ["history.jsonl", "model.safetensors", "report.html", "run.json"]
+    assert sorted(os.listdir("gpunn-runs/fruits-1")) == [
+        "history.jsonl",
+        "model.safetensors",
+        "report.html",
+        "run.json",
+    ]
 
 
 def test_json_has_the_score_and_the_baseline(trained):

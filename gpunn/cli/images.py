@@ -77,23 +77,19 @@ class ImageJob:
             "digit": self.name != "fashion-mnist",
         }
 
-    def outputs(self, net: Network) -> np.ndarray:
-        """What the network makes of the test examples."""
-        return net.forward(self.dataset.test.X)
-
-    def test(self, net: Network, outputs: np.ndarray | None) -> dict[str, Any]:
+    def test(self, net: Network) -> tuple[dict[str, Any], np.ndarray]:
         """How good the weights are that are saved, even if Ctrl-C came within an epoch."""
         X, y = self.dataset.test.X, self.dataset.test.y
-        test_loss, test_accuracy = net.evaluate(X, y)
+        outputs, test_loss, test_accuracy = net.examine(X, y)
         baseline = float(np.mean(y == np.bincount(self.y).argmax()))
         return {
             "test_loss": test_loss,
             "test_accuracy": test_accuracy,
             "test_examples": len(y),
             "baseline": {"accuracy": baseline},
-        }
+        }, outputs
 
-    def examine(self, net: Network, outputs: np.ndarray | None) -> Findings:
+    def findings(self, net: Network, outputs: np.ndarray | None) -> Findings:
         """What the test shows besides."""
         test, shape = self.dataset.test, self.dataset.image_shape
         assert outputs is not None

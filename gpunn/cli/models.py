@@ -84,7 +84,7 @@ def evaluate(
         raise ValueError(
             f"{path} takes {model.net.sizes[0]} inputs, but the images of {dataset.name} have {len(X)} pixels"
         )
-    loss, accuracy = model.net.evaluate(X, y, device=device)
+    outputs, loss, accuracy = model.net.examine(X, y, device=device)
     result = {
         "model": str(path),
         "dataset": dataset.name,
@@ -92,7 +92,7 @@ def evaluate(
         "accuracy": accuracy,
         "loss": loss,
     }
-    result |= per_class(y, model.net.predict(X, device=device), model.classes)
+    result |= per_class(y, classify(outputs, model.net.cost.threshold), model.classes)
     if as_json:
         print(json.dumps(result))
     else:

@@ -53,7 +53,7 @@ def write_report(
         command = shlex.join(["gpunn", "train", job.name, *options])
         ended = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"
         kept = {**result, "report": str(path)}
-        found = job.examine(net, outputs)
+        found = job.findings(net, outputs)
         run = Run(folder, net, history, kept, found, job.words, command, ended, machine(), versions())
         run.save()
         page.write(run, path)

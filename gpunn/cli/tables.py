@@ -110,8 +110,7 @@ class TableJob:
             if fit(net, job, settings).interrupted:
                 raise KeyboardInterrupt
             assert problem.test
-            found = problem.score(net, problem.test, net.forward(problem.test.X))
-            baseline = problem.baseline(problem.test.y)
+            (_, found), baseline = problem.score(net, problem.test), problem.baseline(problem.test.y)
             self.folds.append({**found, "baseline": baseline})
             yield f"fold {k}: {in_words(found)} (baseline {in_words(baseline)})"
 
@@ -128,23 +127,19 @@ class TableJob:
         rehearsed = {"folds": self.folds} if self.folds else {}
         return {"dataset": str(self.path.absolute()), **classes, "table": kept, **rehearsed}
 
-    def outputs(self, net: Network) -> np.ndarray | None:
-        """What the network makes of the rows to test on, if there are any."""
-        return net.forward(self.problem.test.X) if self.problem.test else None
-
-    def test(self, net: Network, outputs: np.ndarray | None) -> dict[str, Any]:
+    def test(self, net: Network) -> tuple[dict[str, Any], np.ndarray | None]:
         """How good the weights are that are saved, and what no network at all would reach."""
         target, test = self.problem.target, self.problem.test
         found: dict[str, Any] = {"task": target.task, "target": target.name}
         if self.folds:
             found["cv"] = {"folds": self.folds, **averages(self.folds)}
-        if test and outputs is not None:
-            score = self.problem.score(net, test, outputs)
-            found |= {f"test_{name}": value for name, value in score.items()}
-            found |= {"test_examples": len(test.y), "baseline": self.problem.baseline(test.y)}
-        return found
+        if not test:
+            return found, None
+        outputs, score = self.problem.score(net, test)
+        found |= {f"test_{name}": value for name, value in score.items()}
+        return found | {"test_examples": len(test.y), "baseline": self.problem.baseline(test.y)}, outputs
 
-    def examine(self, net: Network, outputs: np.ndarray | None) -> Findings | None:
+    def findings(self, net: Network, outputs: np.ndarray | None) -> Findings | None:
         """What the test shows besides."""
         target, test = self.problem.target, self.problem.test
         if not test or outputs is None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from gpunn import History, Network, __version__, backends
 from gpunn.checkpoint import newest
@@ -56,8 +54,8 @@ def train(
     net.meta["resume"] = for_resuming(settings, table, data_dir, options)
     with run_folder(output, job.folder) as folder:
         history = fit(net, job, settings, folder, resumed is not None)
-        outputs = job.outputs(net)
-        result = {"device": be.name, **summarise(settings, job, net, history, outputs)}
+        tested, outputs = job.test(net)
+        result = {"device": be.name, **summarise(settings, job, net, history, tested)}
         net.meta = describe_for_later(job, result)
         net.save(folder / "model.safetensors")
     result["model"] = str(folder / "model.safetensors")
@@ -137,7 +135,7 @@ def describe(settings: Settings, job: Job, net: Network, device: str) -> str:
 
 
 def summarise(
-    settings: Settings, job: Job, net: Network, history: History, outputs: np.ndarray | None
+    settings: Settings, job: Job, net: Network, history: History, tested: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What came out. best_epoch: whose weights early stopping chose."""
     best = (
@@ -156,7 +154,7 @@ def summarise(
         "train_loss": history[-1].loss if len(history) else None,
         "train_examples": job.X.shape[1],
         "best_epoch": best and best.epoch,
-        **job.test(net, outputs),
+        **tested,
         "seconds": history.seconds,
         "examples_per_second": history.examples_per_second,
         "seed": settings.seed,

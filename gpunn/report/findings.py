@@ -66,7 +66,7 @@ def classified(
 ) -> Classified:
     """What outputs (n_out, m) for examples of the classes y (m,) show; of images, pixels gives the i-th."""
     predicted, p = classify(outputs, net.cost.threshold), probabilities(net, outputs)
-    names = names if len(names) > 1 else [*names, f"not {names[0]}"]
+    names = names if len(names) > 1 else ["0", "1"]
     found, wrong = per_class(y, predicted, names), np.flatnonzero(predicted != y)
     confidence = None if p is None else p[predicted, np.arange(len(y))]
     sure = margin(outputs, net.cost.threshold) if confidence is None else confidence

@@ -57,11 +57,11 @@ class Problem:
             return y
         return ((y - self.target.mean) / self.target.scale)[None]
 
-    def score(self, net: Network, examples: Examples, outputs: np.ndarray) -> dict[str, float | None]:
-        """How good a network is on some examples, with its outputs for them: its loss, and `measure`."""
-        loss, _ = net.evaluate(examples.X, self.targets(examples.y))
+    def score(self, net: Network, examples: Examples) -> tuple[np.ndarray, dict[str, float | None]]:
+        """A network's outputs (n_out, m) for some examples, and how good they are: loss, and `measure`."""
+        outputs, loss, _ = net.examine(examples.X, self.targets(examples.y))
         predicted = predict(self.target, net, outputs)
-        return {"loss": loss, **measure(self.target, examples.y, predicted)}
+        return outputs, {"loss": loss, **measure(self.target, examples.y, predicted)}
 
     def baseline(self, y: np.ndarray) -> dict[str, float | None]:
         """The same of no network: always the most frequent class to train on, or the mean."""
