@@ -94,17 +94,15 @@ def versions() -> dict[str, str]:
 
 def report(paths: Sequence[Path], output: Path | None, open_browser: bool, as_json: bool) -> None:
     """Write the page of one run, or the one that compares several, and open it."""
-    runs = [Run.load(folder) for folder in folders(paths)]
-    if len(runs) == 1:
-        from gpunn.report import page
+    from gpunn.report import compare, page
 
-        path = output or runs[0].folder / "report.html"
-        page.write(runs[0], path)
-    else:
-        from gpunn.report import compare
-
-        path = output or RUNS / "comparison.html"
+    runs = compare.ranked([Run.load(folder) for folder in folders(paths)])
+    path = output or (RUNS / "comparison.html" if len(runs) > 1 else runs[0].folder / "report.html")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if len(runs) > 1:
         compare.write(runs, path)
+    else:
+        page.write(runs[0], path)
     if as_json:
         print(json.dumps({"report": str(path), "runs": [str(run.folder) for run in runs]}))
     else:

@@ -23,37 +23,36 @@ class Entry:
 
 
 def write(runs: Sequence[Run], path: Path) -> None:
-    """Write the page; whole or not at all. ValueError for runs that cannot be compared."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write the page of runs in their order; whole or not at all."""
     write_whole(path, render_comparison(runs).encode())
 
 
 def render_comparison(runs: Sequence[Run]) -> str:
     """The page as HTML."""
-    entries = ranked(runs)
+    entries = [
+        Entry(run, score(run.result), f"run-{k}" if k < len(RUNS) else "faint") for k, run in enumerate(runs)
+    ]
     return template("comparison.html").render(
         entries=entries,
         best=entries[0],
         notes=list(notes(entries)),
-        settings=differing([entry.run for entry in entries]),
-        charts=list(overlaid(entries)),
+        settings=differing(runs),
+        charts=list(overlaid(runs)),
         brief=brief,
     )
 
 
-def ranked(runs: Sequence[Run]) -> list[Entry]:
-    """The best first; the eight best have colours. ValueError where classes stand beside numbers."""
+def ranked(runs: Sequence[Run]) -> list[Run]:
+    """The best first. ValueError where classes stand beside numbers."""
     scores = {run: score(run.result) for run in runs}
-    runs = sorted(runs, key=lambda run: scores[run].rank)
-    first = runs[0]
-    for run in runs:
-        if scores[run].measure != scores[first].measure:
+    for run in runs[1:]:
+        one, other = scores[runs[0]].measure, scores[run].measure
+        if one != other:
             raise ValueError(
-                f"{run.folder} is judged by its {scores[run].measure} and {first.folder} by its "
-                f"{scores[first].measure}: compare runs that predict the same"
+                f"{runs[0].folder} is judged by its {one} and {run.folder} by its {other}: compare runs that "
+                "predict the same"
             )
-    colours = [f"run-{k}" if k < len(RUNS) else "faint" for k in range(len(runs))]
-    return [Entry(run, scores[run], colour) for run, colour in zip(runs, colours, strict=True)]
+    return sorted(runs, key=lambda run: scores[run].rank)
 
 
 def notes(entries: Sequence[Entry]) -> Iterator[str]:
@@ -85,9 +84,9 @@ def written(value: object) -> str:
     return "–" if value is None or value is False else in_words(value)
 
 
-def overlaid(entries: Sequence[Entry]) -> Iterator[Chart]:
+def overlaid(runs: Sequence[Run]) -> Iterator[Chart]:
     """What validation, or else training, showed of each run, by epoch and by seconds."""
-    runs = [entry.run for entry in entries if len(entry.run.history)]
+    runs = [run for run in runs if len(run.history)]
     for name, words in (("accuracy", "share that is right"), ("loss", "loss")):
         for field, title in ((f"validation_{name}", f"Validation {name}"), (name, f"Training {name}")):
             values = [[getattr(record, field) for record in run.history] for run in runs]

@@ -33,7 +33,7 @@ VARIABLES = {
     BELOW: "var(--below, #228be6)",
 }
 WIDTH, HEIGHT, TALL = 360, 230, 300  # px, as are the margins
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 30, 42
+LEFT, RIGHT, TOP, BOTTOM = 46, 16, 30, 42
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": LINE,
