@@ -314,20 +314,21 @@ class Network:
 
         X (n_0, m) and y are as `fit` takes them, and what is raised is the same; nothing is dropped.
         """
-        be = backends.choose(device, self.dtype)
-        given = check_examples(X, y, self.sizes, self.cost)
-        everything = np.arange(given.X.shape[1])
-        return Evaluation(self._reading(be), given.load(be), everything)()[:2]
+        return self._evaluation(X, y, device)()[:2]
 
     def examine(
         self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu"
     ) -> tuple[np.ndarray, float, float | None]:
-        """(outputs (n_out, m), loss, accuracy): `forward` and `evaluate` in one pass."""
-        be = backends.choose(device, self.dtype)
-        evaluation = self._evaluation(self._on(be), (X, y), score=len)  # to score is to keep the outputs
-        assert evaluation
+        """(outputs a[L] (n_out, m), loss, accuracy): `forward` and `evaluate` in one pass over the examples."""
+        evaluation = self._evaluation(X, y, device, score=len)  # only what is scored keeps its outputs
         loss, accuracy, _ = evaluation()
-        return be.download(evaluation.outputs), loss, accuracy
+        return evaluation.be.download(evaluation.outputs), loss, accuracy
+
+    def _evaluation(self, X: ArrayLike, y: ArrayLike, device: str, score: Score | None = None) -> Evaluation:
+        """Of this network as it is, over all the examples."""
+        be = backends.choose(device, self.dtype)
+        given = check_examples(X, y, self.sizes, self.cost)
+        return Evaluation(self._reading(be), given.load(be), np.arange(given.X.shape[1]), score)
 
     def gradients(
         self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu"
