@@ -319,7 +319,7 @@ class Network:
     def examine(
         self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu"
     ) -> tuple[np.ndarray, float, float | None]:
-        """(outputs a[L] (n_out, m), loss, accuracy): `forward` and `evaluate` in one pass over the examples."""
+        """(outputs a[L] (n_out, m), loss, accuracy): `forward` and `evaluate` in one pass."""
         evaluation = self._evaluation(X, y, device, score=len)  # only what is scored keeps its outputs
         loss, accuracy, _ = evaluation()
         return evaluation.be.download(evaluation.outputs), loss, accuracy
