@@ -23,7 +23,7 @@ class Entry:
 
 
 def write(runs: Sequence[Run], path: Path) -> None:
-    """Write the page of runs in their order; whole or not at all."""
+    """Write the page of runs, the best first as `ranked` has them; whole or not at all."""
     write_whole(path, render_comparison(runs).encode())
 
 

@@ -63,7 +63,7 @@ STYLE: dict[str, Any] = {
 }
 DASHED: dict[str, Any] = {"color": FAINT, "linewidth": 1, "linestyle": (0, (2, 3))}
 BARS = 60  # px, below the reliability diagram
-FEW = 12  # points that are marked one by one
+FEW, MARKED = 12, 4  # points of a line that are marked one by one, where there are few lines
 WIDE = 30  # times the least: beyond, an axis is logarithmic
 
 
@@ -158,9 +158,9 @@ def short(value: float) -> str:
 
 
 def plot(ax: Axes, lines: Sequence[Line]) -> None:
-    """The lines; single points are marked where they are few."""
+    """The lines; points are marked where they are few."""
     for line in reversed(lines):
-        marker = "o" if len(line.x) <= FEW else ""
+        marker = "o" if len(line.x) <= FEW and len(lines) <= MARKED else ""
         ax.plot(line.x, line.y, color=line.colour, marker=marker)
 
 

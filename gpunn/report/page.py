@@ -15,7 +15,7 @@ from gpunn.modelfile import write_whole
 from gpunn.report.facts import brief, chosen, notes, score, subject, tiles, validated
 from gpunn.report.figures import agreement, curves, measured_lines, reliability, residuals, times
 from gpunn.report.findings import Classified, Measured
-from gpunn.report.pictures import of_weights
+from gpunn.report.pictures import of_matrix, of_weights
 from gpunn.report.run import Run
 
 WEIGHTS = 40  # neurons whose weights are shown
@@ -56,6 +56,7 @@ def render_report(run: Run) -> str:
         confusions=most_confused(found.confusion, [row["class"] for row in found.classes])
         if isinstance(found, Classified)
         else [],
+        heat=of_matrix(found.confusion) if isinstance(found, Classified) else None,
         weights=list(first_layer(run)),
         settings=chosen(run),
     )

@@ -29,6 +29,14 @@ def of_example(pixels: np.ndarray) -> str:
     return data_uri(Image.fromarray(255 - pixels))
 
 
+def of_matrix(confusion: list[list[int]]) -> str:
+    """A confusion matrix (n, n): blue is the share of a class that is right, orange what is wrong."""
+    counts = np.array(confusion, np.float64)
+    right = counts.diagonal() / np.maximum(counts.sum(axis=1), 1)
+    np.fill_diagonal(counts, 0)
+    return of_weights(counts / max(counts.max(), 1) - np.diag(right), 1)
+
+
 def of_weights(w: np.ndarray, most: float) -> str:
     """Weights (height, width) from −most, blue, to most, orange: the nearer to 0 the more transparent."""
     from PIL import Image
