@@ -452,7 +452,8 @@ def test_the_best_run_comes_first(runs: Path, gpunn_: RunCommand, tmp_path: Path
     names = [Path(run).name for run in json.loads(out)["runs"]]
     assert names == ["longer", "images", "sgd"]
     text = Path("gpunn-runs/comparison.html").read_text(encoding="utf-8")
-    assert 0 < text.index(">longer<") < text.index(">images<") < text.index(">sgd<")
+    places = [text.index(f"/{name}</th>") for name in names]
+    assert places == sorted(places)
     differing = re.findall(r"<th>([^<]*)</th>", text[text.index('id="settings"') :].split("</thead>")[0])
     assert differing == ["optimizer", "learning rate", "epochs"]
 
@@ -488,6 +489,10 @@ def test_bad_input_is_one_line(runs: Path, gpunn_: RunCommand, tmp_path: Path) -
     assert damaged("run.json", None).startswith(" is not the folder of a run")
     assert damaged("run.json", b"\xff{").startswith("/run.json is damaged: ")
     assert damaged("run.json", b"[]").startswith("/run.json is not what gpunn train writes")
+    scoreless = {name: value for name, value in whole["result"].items() if name != "test_accuracy"}
+    assert "its result has no score" in damaged(
+        "run.json", json.dumps(whole | {"result": scoreless}).encode()
+    )
     for changes in ({"version": 9}, {"result": {}}, {"findings": {"mistakes": 1}}, {"command": None}):
         assert "/run.json" in damaged("run.json", json.dumps(whole | changes).encode())
     assert "model.safetensors" in damaged("model.safetensors", b"")

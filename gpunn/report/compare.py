@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,10 @@ from gpunn.report.run import Run
 
 @dataclass(frozen=True)
 class Entry:
-    """A run with its score; colour: on the page, of its lines."""
+    """A run with its score. name: its folder, seen from the one that all are in. colour: of its lines."""
 
     run: Run
+    name: str
     score: Score
     colour: str
 
@@ -30,7 +32,8 @@ def write(runs: Sequence[Run], path: Path) -> None:
 def render_comparison(runs: Sequence[Run]) -> str:
     """The page as HTML."""
     entries = [
-        Entry(run, score(run.result), f"run-{k}" if k < len(RUNS) else "faint") for k, run in enumerate(runs)
+        Entry(run, name, score(run.result), f"run-{k}" if k < len(RUNS) else "faint")
+        for k, (run, name) in enumerate(zip(runs, names(runs), strict=True))
     ]
     return template("comparison.html").render(
         entries=entries,
@@ -53,6 +56,13 @@ def ranked(runs: Sequence[Run]) -> list[Run]:
                 "predict the same"
             )
     return sorted(runs, key=lambda run: scores[run].rank)
+
+
+def names(runs: Sequence[Run]) -> list[str]:
+    """Their folders, seen from the one that all are in."""
+    folders = [run.folder.resolve() for run in runs]
+    within = os.path.commonpath([folder.parent for folder in folders])
+    return [str(folder.relative_to(within)) for folder in folders]
 
 
 def notes(entries: Sequence[Entry]) -> Iterator[str]:

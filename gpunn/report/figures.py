@@ -242,7 +242,7 @@ def times(history: History) -> str:
 
 
 def reliability(found: Calibration) -> str:
-    """How often predictions of each confidence are right, and how many there are."""
+    """How often predictions of each confidence are right: the more there are the larger the dot."""
     total = sum(found.examples)
 
     def draw(figure: Figure) -> None:
@@ -250,7 +250,9 @@ def reliability(found: Calibration) -> str:
             figure, "confidence, and its share of the examples", "share that is right", TALL, below=BARS
         )
         ax.plot([0, 1], [0, 1], **DASHED)
-        ax.plot(found.confidence, found.accuracy, color=ABOVE, marker="o")
+        areas = [10 + 80 * n / total for n in found.examples]
+        ax.plot(found.confidence, found.accuracy, color=ABOVE, linewidth=1)
+        ax.scatter(found.confidence, found.accuracy, areas, color=ABOVE, linewidth=0, zorder=3)
         ax.set_ylim(-0.04, 1.04)
         bars = figure.add_axes((LEFT / WIDTH, BOTTOM / TALL, 1 - (LEFT + RIGHT) / WIDTH, 0.7 * BARS / TALL))
         lefts = [min(int(10 * c), 9) / 10 + 0.005 for c in found.confidence]

@@ -22,6 +22,8 @@ from gpunn.report.findings import Findings, from_json, to_json
 
 FORMAT, VERSION = "gpunn-run", 1
 NAMES = {"result": dict, "notes": list, "command": str, "ended": str, "machine": str, "versions": dict}
+RESULT = ("dataset", "device", "network", "parameters", "train_examples", "epochs", "best_epoch", "settings")
+SCORES = ("test_accuracy", "test_rmse", "cv")  # one at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +88,11 @@ def _read(path: Path) -> dict[str, Any]:
     for name, kind in {**NAMES, "findings": dict | None}.items():
         if name not in kept or not isinstance(kept[name], kind):
             raise ValueError(f"{path} is damaged: it has no {name}")
+    missing = [name for name in RESULT if name not in kept["result"]]
+    if not any(name in kept["result"] for name in SCORES):
+        missing.append("score")
+    if missing:
+        raise ValueError(f"{path} is damaged: its result has no {missing[0]}")
     return kept
 
 
