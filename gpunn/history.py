@@ -65,7 +65,9 @@ class History:
         )
         known = asdict(self.records[-1]).items() if self.records else ()
         last = [
-            f"{name.replace('_', ' ')} {value:.4g}" for name, value in known if value and name in MEASURES
+            f"{name.replace('_', ' ')} {value:.4g}"
+            for name, value in known
+            if name in MEASURES and value is not None
         ]
         return f"History({'; '.join([epochs, *last, f'{self.seconds:.3g} s', f'on {self.device}'])})"
 

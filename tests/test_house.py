@@ -42,7 +42,7 @@ ROWS = [
     {"trainer"},
     {"fitting"},
     {"network"},
-    {"metrics", "report.pictures"},
+    {"metrics", "report.drawing", "report.pictures"},
     {"report.findings"},
     {"report.run", "report.figures"},
     {"report.facts", "report.window"},

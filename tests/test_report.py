@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -20,8 +21,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpunn import Dense, History, Network, Record, callbacks, cli, trainer
+from gpunn import Dense, History, Network, Record, callbacks, cli, datasets, trainer
 from gpunn.report import page, window
+from gpunn.report.drawing import BELOW, Line, short
+from gpunn.report.figures import agreement, by_seconds, curves, residuals
+from gpunn.report.findings import Measured
 from gpunn.report.pictures import of_matrix, of_weights
 from gpunn.report.run import Run
 
@@ -224,7 +228,7 @@ def test_pictures_of_mistakes_are_the_test_images(runs: Path, digits: Any) -> No
 
 
 def pixels(uri: str, mode: str = "L") -> np.ndarray:
-    content = __import__("base64").b64decode(uri.removeprefix("data:image/png;base64,"))
+    content = base64.b64decode(uri.removeprefix("data:image/png;base64,"))
     return np.asarray(Image.open(io.BytesIO(content)).convert(mode))
 
 
@@ -364,8 +368,6 @@ def test_outputs_that_are_no_probabilities_have_no_calibration(
 
 @pytest.mark.parametrize("classes", [1, 30])
 def test_one_class_and_many(runs: Path, gpunn_: RunCommand, tmp_path: Path, classes: int) -> None:
-    from test_cli import datasets
-
     images = np.random.default_rng(0).integers(0, 256, (90, 5, 4), np.uint8)
     for name in datasets.folder.FILES:
         array = images if "images" in name else np.arange(90, dtype=np.uint8) % classes
@@ -621,3 +623,36 @@ def test_records_are_read_as_they_were_written(tmp_path: Path) -> None:
     for record in history(3, validation_score=0.5):
         write(record)
     assert callbacks.read_records(path) == history(3, validation_score=0.5).records
+
+
+# charts of anything
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-5, 3e-4, 1.0, 1234.5, 9.9e5, 1e12])
+def test_labels_find_room_whatever_the_numbers(browser: Any, scale: float) -> None:
+    lines = [Line(range(1, 200), [scale * (1 + 0.5 * np.sin(k)) for k in range(1, 200)], BELOW)]
+    pairs = [(-scale * k, scale * (k + 0.5)) for k in range(9)]
+    drawn = Measured(pairs, [scale * k for k in range(-3, 4)], [5, 12000, 99, 7, 0, 1], [])
+    charts = [curves(lines, "loss"), by_seconds(lines, "loss"), agreement(drawn), residuals(drawn)]
+    opened = browser.new_page()
+    opened.set_content(f"<body style='width: 360px; font-family: sans-serif'>{''.join(charts)}")
+    letters = opened.evaluate(LETTERS)
+    opened.close()
+    assert len(letters) > 30
+    assert [letter["words"] for letter in letters if not letter["within"]] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0, "0"),
+        (0.25, "0.25"),
+        (-1250, "-1250"),
+        (250_000, "250k"),
+        (3e6, "3M"),
+        (2e-5, "2e-5"),
+        (1e-3, "0.001"),
+    ],
+)
+def test_ticks_are_short(value: float, words: str) -> None:
+    assert short(value) == words

@@ -114,7 +114,7 @@ def test_classification_is_found_told_and_learnt(gpunn_):
     assert re.match(r"test accuracy [\d.]+% \(baseline accuracy 50.00%\), (stopped early after )?", lines[3])
     assert lines[4] == "report gpunn-runs/fruits-1/report.html"
     assert lines[5] == "saved gpunn-runs/fruits-1/model.safetensors; now try"
-    for line in lines[5:]:
+    for line in lines[6:]:
         program, *arguments = shlex.split(line)
         assert program == "gpunn"
         assert gpunn_(*arguments)[0] == 0

@@ -116,8 +116,7 @@ def folders(paths: Sequence[Path]) -> list[Path]:
     found: dict[Path, Path] = {}
     for path in paths:
         path = path.parent if path.name == "model.safetensors" else path
-        within = (
-            [] if (path / "run.json").exists() else sorted(kept.parent for kept in path.glob("*/run.json"))
-        )
+        is_run = (path / "run.json").exists()
+        within = [] if is_run else sorted(kept.parent for kept in path.glob("*/run.json"))
         found |= {folder.resolve(): folder for folder in within or [path]}
     return list(found.values())

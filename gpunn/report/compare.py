@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpunn.modelfile import write_whole
+from gpunn.report.drawing import FAINT, RUNS, Line
 from gpunn.report.facts import Score, brief, in_words, score
-from gpunn.report.figures import FAINT, RUNS, Line, by_seconds, curves
+from gpunn.report.figures import by_seconds, curves
 from gpunn.report.page import Chart, template
 from gpunn.report.run import Run
 

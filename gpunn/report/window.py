@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from gpunn.history import History
 from gpunn.modelfile import write_whole
-from gpunn.report.figures import draw_curves, measured_lines, style
+from gpunn.report.drawing import style
+from gpunn.report.figures import draw_curves, measured_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,7 +55,7 @@ def open_window() -> Figure | None:
 def draw_on(figure: Figure, history: History, title: str) -> None:
     """Loss, and accuracy where it was measured, side by side."""
     known = {name: lines for name in ("loss", "accuracy") if (lines := measured_lines(history, name))}
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     for k, (name, lines) in enumerate(known.items(), start=1):
         ax = figure.add_subplot(1, len(known), k)
         draw_curves(ax, lines, None, percent=name == "accuracy")

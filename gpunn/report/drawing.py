@@ -1,0 +1,178 @@
+"""How a report draws: with Matplotlib, as SVG whose colours the page chooses.
+
+Matplotlib is loaded when something is drawn, and nothing of its global state is changed.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, FAINT, LINE, ABOVE, BELOW = "#1d1c1a", "#6f6b63", "#e2dfd8", "#d9480f", "#1971c2"
+RUNS = ("#d9480f", "#0b6e99", "#2b8a3e", "#9c36b5", "#b08900", "#c2255c", "#5f3dc4", "#087f5b")
+# Where there are no such variables, as in a notebook, it is what can be read on light and dark.
+VARIABLES = {
+    INK: "var(--ink, currentColor)",
+    FAINT: "var(--faint, #888)",
+    LINE: "var(--line, #8884)",
+    **{colour: f"var(--run-{k}, {colour})" for k, colour in enumerate(RUNS)},
+    ABOVE: "var(--above, #e8590c)",
+    BELOW: "var(--below, #228be6)",
+}
+WIDTH, HEIGHT, TALL = 360, 230, 300  # px, as are the margins
+LEFT, RIGHT, TOP, BOTTOM = 52, 16, 30, 42
+STYLE: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": LINE,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.labelcolor": FAINT,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.dpi": 72,  # so that a point is a pixel of the SVG
+    "figure.facecolor": "none",
+    "font.size": 12,
+    "grid.color": LINE,
+    "lines.linewidth": 2,
+    "lines.markersize": 5,
+    "lines.solid_capstyle": "round",
+    "svg.fonttype": "none",
+    "xtick.color": LINE,
+    "xtick.labelcolor": FAINT,
+    "xtick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.color": LINE,
+    "ytick.labelcolor": FAINT,
+    "ytick.major.size": 0,
+    "ytick.minor.size": 0,
+}
+DASHED: dict[str, Any] = {"color": FAINT, "linewidth": 1, "linestyle": (0, (2, 3))}
+FEW, MARKED = 12, 4  # points of a line that are marked one by one, where there are few lines
+WIDE = 30  # times the least: beyond, an axis is logarithmic
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a chart."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: str
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Matplotlib in the page's manner, whatever the user's own; without a word on its fonts."""
+    log = logging.getLogger("matplotlib")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of letters that the font has not
+            from matplotlib import style
+
+            with style.context(["default", STYLE]):
+                yield
+    finally:
+        log.setLevel(level)
+
+
+def svg(draw: Callable[[Figure], None], label: str, height: int = HEIGHT) -> str:
+    """What is drawn on a figure, as an SVG element; label: what it shows, for those who cannot see it."""
+    with style():
+        from matplotlib import rcParams
+        from matplotlib.figure import Figure
+
+        rcParams["svg.hashsalt"] = label  # the names within are the same whenever it is drawn
+        figure, file = Figure((WIDTH / 72, height / 72)), io.StringIO()
+        draw(figure)
+        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    return _for_a_page(file.getvalue(), label)
+
+
+def _for_a_page(drawn: str, label: str) -> str:
+    """The SVG element alone, as large as its place, in the page's font and colours."""
+    drawn = drawn[drawn.index("<svg") :]
+    drawn = re.sub(r"<metadata>.*?</metadata>\s*", "", drawn, flags=re.DOTALL)
+    box = re.search(r'viewBox="[^"]*"', drawn)
+    assert box
+    drawn = re.sub(r"<svg[^>]*>", f'<svg {box[0]} role="img" aria-label="{label}">', drawn, count=1)
+    drawn = re.sub(r" font-family: [^;\"]*;?", "", drawn)
+    drawn = re.sub(r' transform="rotate\(-?0 [^"]*"', "", drawn)
+    drawn = re.sub(r'<g id="[a-z]+[._][\w.]*">', "<g>", drawn)
+    drawn = re.sub(r"\s*\n\s*", " ", drawn)
+    return re.sub("|".join(VARIABLES), lambda match: VARIABLES[match[0]], drawn)
+
+
+# axes
+
+
+def axes(figure: Figure, xlabel: str, ylabel: str, height: int = HEIGHT, below: int = 0) -> Axes:
+    """Axes within the margins and so many pixels below, the y axis named above, where one can read it."""
+    bottom = BOTTOM + below
+    box = LEFT / WIDTH, bottom / height, 1 - (LEFT + RIGHT) / WIDTH, 1 - (TOP + bottom) / height
+    found = figure.add_axes(box)
+    found.set_xlabel(xlabel)
+    figure.text(0.005, 1 - 6 / height, ylabel, color=FAINT, va="top")
+    return found
+
+
+def count_epochs(ax: Axes, epochs: int) -> None:
+    """Ticks at whole epochs, 1 and the last within."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    margin = min(max(0.3, 0.03 * epochs), 0.9)
+    ax.set_xlim(1 - margin, max(epochs, 1) + margin)
+
+
+def in_percent(axis: Any) -> None:
+    axis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
+
+
+def plain(axis: Any) -> None:
+    """Numbers as they are, without an offset or a power apart; large ones short."""
+    axis.set_major_formatter(lambda value, _: short(value).replace("-", "−"))
+
+
+def short(value: float) -> str:
+    """A number in few letters, such as 250k or 2e-5."""
+    if 0 < abs(value) < 1e-3:
+        power = math.floor(math.log10(abs(value)) + 1e-9)
+        return f"{value / 10.0**power:.3g}e{power}"
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 10 * unit or (abs(value) >= unit and unit > 1e3):
+            return f"{value / unit:.6g}{letter}"
+    return f"{value:.6g}"
+
+
+def plot(ax: Axes, lines: Sequence[Line]) -> None:
+    """The lines; points are marked where they are few."""
+    for line in reversed(lines):
+        marker = "o" if len(line.x) <= FEW and len(lines) <= MARKED else ""
+        ax.plot(line.x, line.y, color=line.colour, marker=marker)
+
+
+def fit_scale(ax: Axes, lines: Sequence[Line]) -> None:
+    """A logarithmic y axis where the values are so far apart that the small ones could not be told."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    values = [value for line in lines for value in line.y]
+    if min(values) > 0 and max(values) > WIDE * min(values):
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    plain(ax.yaxis)
