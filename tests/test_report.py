@@ -419,7 +419,7 @@ def test_the_first_drawing_ever_says_nothing(tmp_path: Path) -> None:
 
 
 def test_a_report_of_mnist_is_small(gpunn_: RunCommand, tmp_path: Path, mnist: Any) -> None:
-    options = ["--epochs", "1", "--hidden", "512", "--output", tmp_path, "--json"]
+    options = ["--epochs", "1", "--hidden", "64", "--output", tmp_path, "--json"]
     assert gpunn_("train", "mnist", *options)[0] == 0
     assert (tmp_path / "report.html").stat().st_size < 300_000
     assert (tmp_path / "run.json").stat().st_size < 50_000
