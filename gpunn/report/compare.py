@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from gpunn.modelfile import write_whole
@@ -14,15 +15,27 @@ from gpunn.report.figures import by_seconds, curves
 from gpunn.report.page import Chart, template
 from gpunn.report.run import Run
 
+COLOURED = 2 * len(RUNS)  # runs: those of the second half are dashed
+
 
 @dataclass(frozen=True)
 class Entry:
-    """A run with its score. name: its folder, seen from the one that all are in. colour: of its lines."""
+    """A run with its score and place, 0 for the best. name: its folder, seen from the one that all are in."""
 
     run: Run
     name: str
     score: Score
-    colour: str
+    place: int
+
+    @property
+    def colour(self) -> str:
+        """Of its lines, on the page."""
+        return f"run-{self.place % len(RUNS)}" if self.place < COLOURED else "faint"
+
+    @property
+    def dashed(self) -> bool:
+        """Whether another has its colour already."""
+        return len(RUNS) <= self.place < COLOURED
 
 
 def write(runs: Sequence[Run], path: Path) -> None:
@@ -33,15 +46,15 @@ def write(runs: Sequence[Run], path: Path) -> None:
 def render_comparison(runs: Sequence[Run]) -> str:
     """The page as HTML."""
     entries = [
-        Entry(run, name, score(run.result), f"run-{k}" if k < len(RUNS) else "faint")
-        for k, (run, name) in enumerate(zip(runs, names(runs), strict=True))
+        Entry(run, name, score(run.result), place)
+        for place, (run, name) in enumerate(zip(runs, names(runs), strict=True))
     ]
     return template("comparison.html").render(
         entries=entries,
         best=entries[0],
         notes=list(notes(entries)),
         settings=differing(runs),
-        charts=list(overlaid(runs)),
+        charts=list(overlaid(entries)),
         brief=brief,
     )
 
@@ -73,15 +86,15 @@ def notes(entries: Sequence[Entry]) -> Iterator[str]:
         yield f"Mind that the runs are of different data: {', '.join(data)}."
     if len({entry.score.name for entry in entries}) > 1:
         yield "Some were tested by cross-validation, others on test examples."
-    if len(entries) > len(RUNS):
-        yield f"The {len(RUNS)} best are drawn in colour."
+    if len(entries) > COLOURED:
+        yield f"The {COLOURED} best are drawn in colour."
 
 
 def differing(runs: Sequence[Run]) -> dict[str, list[str]]:
     """The settings, and what else was chosen, in which the runs are not all alike: by name, a value a run."""
-    names = dict.fromkeys(name for run in runs for name in run.result["settings"])
+    known = dict.fromkeys(name for run in runs for name in run.result["settings"])
     rows = {
-        name.replace("_", " "): [written(run.result["settings"].get(name)) for run in runs] for name in names
+        name.replace("_", " "): [written(run.result["settings"].get(name)) for run in runs] for name in known
     }
     rows["data"] = [str(run.result["dataset"]) for run in runs]
     rows["training examples"] = [f"{run.result['train_examples']:,}" for run in runs]
@@ -95,26 +108,24 @@ def written(value: object) -> str:
     return "–" if value is None or value is False else in_words(value)
 
 
-def overlaid(runs: Sequence[Run]) -> Iterator[Chart]:
+def overlaid(entries: Sequence[Entry]) -> Iterator[Chart]:
     """What validation, or else training, showed of each run, by epoch and by seconds."""
-    runs = [run for run in runs if len(run.history)]
+    trained = [entry for entry in entries if len(entry.run.history)]
     for name, words in (("accuracy", "share that is right"), ("loss", "loss")):
         for field, title in ((f"validation_{name}", f"Validation {name}"), (name, f"Training {name}")):
-            values = [[getattr(record, field) for record in run.history] for run in runs]
-            if not values or any(value is None for line in values for value in line):
-                continue
-            epochs = [[float(record.epoch) for record in run.history] for run in runs]
-            for x, draw, over in ((epochs, curves, "epoch"), ([*map(seconds, runs)], by_seconds, "time")):
-                colours = [*RUNS, *[FAINT] * len(runs)]
-                lines = [Line(*line) for line in zip(x, values, colours, strict=False)]
-                yield Chart(f"{title} by {over}", draw(lines, words, percent=name == "accuracy"))
-            break
+            known = [getattr(record, field) is not None for entry in trained for record in entry.run.history]
+            if known and all(known):
+                percent = name == "accuracy"
+                by_epoch = [line(entry, field, timed=False) for entry in trained]
+                by_time = [line(entry, field, timed=True) for entry in trained]
+                yield Chart(f"{title} by epoch", curves(by_epoch, words, percent=percent))
+                yield Chart(f"{title} by time", by_seconds(by_time, words, percent=percent))
+                break
 
 
-def seconds(run: Run) -> list[float]:
-    """The time spent until the end of each epoch."""
-    total, found = 0.0, []
-    for record in run.history:
-        total += record.seconds
-        found.append(total)
-    return found
+def line(entry: Entry, field: str, *, timed: bool) -> Line:
+    """A measure of a run, by epoch or by the seconds spent until the end of each."""
+    history = entry.run.history
+    x = accumulate(record.seconds for record in history) if timed else range(1, len(history) + 1)
+    colour = RUNS[entry.place % len(RUNS)] if entry.place < COLOURED else FAINT
+    return Line([*x], [getattr(record, field) for record in history], colour, entry.dashed)

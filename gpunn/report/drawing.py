@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, FAINT, LINE, ABOVE, BELOW = "#1d1c1a", "#6f6b63", "#e2dfd8", "#d9480f", "#1971c2"
-RUNS = ("#d9480f", "#0b6e99", "#2b8a3e", "#9c36b5", "#b08900", "#c2255c", "#5f3dc4", "#087f5b")
+RUNS = (ABOVE, "#0072b2", "#009e73", "#b8608f")  # told apart by colour-blind eyes too (Okabe and Ito)
 # Where there are no such variables, as in a notebook, it is what can be read on light and dark.
 VARIABLES = {
     INK: "var(--ink, currentColor)",
@@ -30,8 +30,8 @@ VARIABLES = {
     ABOVE: "var(--above, #e8590c)",
     BELOW: "var(--below, #228be6)",
 }
-WIDTH, HEIGHT, TALL = 360, 230, 300  # px, as are the margins
-LEFT, RIGHT, TOP, BOTTOM = 52, 16, 30, 42
+WIDTH, HEIGHT, TALL = 360, 234, 304  # px, as are the margins
+LEFT, RIGHT, TOP, BOTTOM = 52, 16, 30, 46
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": LINE,
@@ -52,6 +52,7 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "xtick.color": LINE,
     "xtick.labelcolor": FAINT,
+    "xtick.major.pad": 7,
     "xtick.major.size": 0,
     "xtick.minor.size": 0,
     "ytick.color": LINE,
@@ -61,7 +62,7 @@ STYLE: dict[str, Any] = {
 }
 DASHED: dict[str, Any] = {"color": FAINT, "linewidth": 1, "linestyle": (0, (2, 3))}
 FEW, MARKED = 12, 4  # points of a line that are marked one by one, where there are few lines
-WIDE = 30  # times the least: beyond, an axis is logarithmic
+WIDE = 20  # times the least: beyond, an axis is logarithmic
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Line:
     x: Sequence[float]
     y: Sequence[float]
     colour: str
+    dashed: bool = False
 
 
 @contextmanager
@@ -163,16 +165,18 @@ def plot(ax: Axes, lines: Sequence[Line]) -> None:
     """The lines; points are marked where they are few."""
     for line in reversed(lines):
         marker = "o" if len(line.x) <= FEW and len(lines) <= MARKED else ""
-        ax.plot(line.x, line.y, color=line.colour, marker=marker)
+        kind = (0, (3, 2)) if line.dashed else "solid"
+        ax.plot(line.x, line.y, color=line.colour, linestyle=kind, marker=marker)
 
 
-def fit_scale(ax: Axes, lines: Sequence[Line]) -> None:
-    """A logarithmic y axis where the values are so far apart that the small ones could not be told."""
+def fit_scale(ax: Axes, which: str, values: Sequence[float]) -> None:
+    """A logarithmic axis, "x" or "y", where the values that it is for are far apart."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    values = [value for line in lines for value in line.y]
+    axis = getattr(ax, f"{which}axis")
     if min(values) > 0 and max(values) > WIDE * min(values):
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
-        ax.yaxis.set_minor_formatter(NullFormatter())
-    plain(ax.yaxis)
+        getattr(ax, f"set_{which}scale")("log")
+        low, high = axis.get_data_interval()
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,), numticks=8))
+        axis.set_minor_formatter(NullFormatter())
+    plain(axis)

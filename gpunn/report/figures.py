@@ -59,12 +59,17 @@ def draw_curves(ax: Axes, lines: Sequence[Line], best: int | None, percent: bool
     """The same, on axes of any kind."""
     if best is not None:
         ax.axvline(best, **DASHED)
-    plot(ax, lines)
     count_epochs(ax, round(max(line.x[-1] for line in lines)))
+    draw_lines(ax, lines, percent)
+
+
+def draw_lines(ax: Axes, lines: Sequence[Line], percent: bool) -> None:
+    """Lines, and a scale for what they measure."""
+    plot(ax, lines)
     if percent:
         in_percent(ax.yaxis)
     else:
-        fit_scale(ax, lines)
+        fit_scale(ax, "y", [value for line in lines for value in line.y])
 
 
 def by_seconds(lines: Sequence[Line], ylabel: str, percent: bool = False) -> str:
@@ -72,13 +77,10 @@ def by_seconds(lines: Sequence[Line], ylabel: str, percent: bool = False) -> str
 
     def draw(figure: Figure) -> None:
         ax = axes(figure, "seconds of training", ylabel)
-        plot(ax, lines)
-        ax.set_xlim(left=0)
-        plain(ax.xaxis)
-        if percent:
-            in_percent(ax.yaxis)
-        else:
-            fit_scale(ax, lines)
+        draw_lines(ax, lines, percent)
+        fit_scale(ax, "x", [line.x[-1] for line in lines])
+        if ax.get_xscale() == "linear":
+            ax.set_xlim(left=0)
 
     return svg(draw, f"{ylabel} by seconds of training")
 

@@ -98,10 +98,10 @@ def learning_curves(run: Run) -> Iterator[Chart]:
         svg = curves(lines, words, best, percent=name == "accuracy")
         yield Chart(name.capitalize(), svg, before if name == "loss" else "", tuple(legend))
     if not isinstance(run.findings, Classified):
-        yield time(run)
+        yield time_chart(run)
 
 
-def time(run: Run) -> Chart:
+def time_chart(run: Run) -> Chart:
     """How long an epoch took."""
     fastest, slowest = (brief(f(r.seconds for r in run.history)) for f in (min, max))
     note = f"From {fastest} to {slowest} an epoch, shuffling included, validation not."
@@ -118,7 +118,7 @@ def judging(run: Run) -> Iterator[Chart]:
         )
         yield Chart("Calibration", reliability(found.calibration), note)
     if isinstance(found, Classified) and len(run.history):
-        yield time(run)
+        yield time_chart(run)
     if isinstance(found, Measured):
         some = run.result["test_examples"] > len(found.pairs)
         note = f"{len(found.pairs):,} of {run.result['test_examples']:,} test rows." if some else ""
