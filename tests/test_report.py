@@ -69,6 +69,7 @@ def write_tables() -> None:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a run of each kind, in gpunn-runs; the working directory of the module."""
+    pytest.importorskip("pyarrow")
     folder, before = tmp_path_factory.mktemp("report"), Path.cwd()
     os.chdir(folder)
     write_tables()

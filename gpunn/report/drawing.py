@@ -31,7 +31,7 @@ VARIABLES = {
     BELOW: "var(--below, #228be6)",
 }
 WIDTH, HEIGHT, TALL = 360, 234, 304  # px, as are the margins
-LEFT, RIGHT, TOP, BOTTOM = 52, 16, 30, 46
+LEFT, RIGHT, TOP, BOTTOM = 58, 16, 30, 46
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": LINE,
@@ -155,7 +155,7 @@ def short(value: float) -> str:
     if 0 < abs(value) < 1e-3:
         power = math.floor(math.log10(abs(value)) + 1e-9)
         return f"{value / 10.0**power:.3g}e{power}"
-    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for unit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= 10 * unit or (abs(value) >= unit and unit > 1e3):
             return f"{value / unit:.6g}{letter}"
     return f"{value:.6g}"
