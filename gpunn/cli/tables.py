@@ -182,7 +182,8 @@ def told(table: Table, problem: Problem, missing: int) -> Iterator[str]:
     """What was found in a table, and what is made of it."""
     target, fitted = problem.target, problem.preprocessing
     categories = len(fitted.columns) - len(fitted.numbers)
-    parts = [f"{len(table.rows):,} rows", f"{len(fitted.numbers)} columns of numbers"]
+    numbers = len(fitted.numbers)
+    parts = [f"{len(table.rows):,} rows", f"{numbers} column{'' if numbers == 1 else 's'} of numbers"]
     if categories:
         parts.append(f"{categories} of categories")
     if missing:

@@ -97,7 +97,7 @@ def measured(predicted: np.ndarray, y: np.ndarray, place: Callable[[int], str]) 
     residuals = predicted - y
     counts, edges = np.histogram(residuals, min(BARS, max(5, len(y) // 5)))
     worst = np.argsort(-np.abs(residuals), kind="stable")[:MISTAKES].tolist()
-    mistakes = [Mistake(place(i), f"{y[i]:.6g}", f"{predicted[i]:.6g}") for i in worst]
+    mistakes = [Mistake(place(i), f"{y[i]:,.6g}", f"{predicted[i]:,.6g}") for i in worst]
     drawn = np.unique(np.linspace(0, len(y) - 1, PAIRS).astype(np.intp))
     pairs = [(float(y[i]), float(predicted[i])) for i in drawn]
     return Measured(pairs, edges.tolist(), counts.tolist(), mistakes)

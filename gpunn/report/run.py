@@ -45,6 +45,11 @@ class Run:
     machine: str
     versions: Mapping[str, str]
 
+    @property
+    def data(self) -> str:
+        """What it was trained on, without the folders that it lies in."""
+        return Path(self.result["dataset"]).name
+
     def save(self) -> None:
         """Write `run.json`; the network and its history are there already."""
         kept: dict[str, Any] = {name: getattr(self, name) for name in NAMES}
