@@ -151,16 +151,15 @@ class Textbook:
                 delta = _times(self._f[l - 1][1](zs[l - 1]), self.weights[l].T @ delta)  # BP2
         return gradient[::-1]
 
-    def mean_gradient(self, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> Gradient:
-        """The mean of `backprop` over the columns of X (n_0, m) and Y (n_L, m), each times its weight."""
+    def mean_gradient(self, X: np.ndarray, Y: np.ndarray) -> Gradient:
+        """The mean of `backprop` over the columns of X (n_0, m) and Y (n_L, m)."""
         m = X.shape[1]
-        weights = np.ones(m) if weights is None else weights
         total = [(np.zeros_like(w), np.zeros_like(b)) for w, b in zip(self.weights, self.biases, strict=True)]
         for j in range(m):
             example = self.backprop(X[:, j : j + 1], Y[:, j : j + 1])
             for (dw, db), (dw_j, db_j) in zip(total, example, strict=True):
-                dw += weights[j] * dw_j
-                db += weights[j] * db_j
+                dw += dw_j
+                db += db_j
         return [(dw / m, db / m) for dw, db in total]
 
     def epoch(self, X: np.ndarray, Y: np.ndarray, order: np.ndarray, batch_size: int, eta: float) -> None:

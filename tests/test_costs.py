@@ -220,8 +220,12 @@ def by_the_book(
     for start in range(0, 12, batch_size):
         batch = order[start : start + batch_size]
         losses += [weights[j] * book.loss(X[:, j : j + 1], T[:, j : j + 1]) for j in batch]
-        gradient = book.mean_gradient(X[:, batch], T[:, batch], weights[batch])
-        for l, (dw, db) in enumerate(gradient):
+        gradients = [book.backprop(X[:, j : j + 1], T[:, j : j + 1]) for j in batch]
+        for l in range(2):
+            dw, db = (
+                np.mean([weights[j] * g[l][k] for j, g in zip(batch, gradients, strict=True)], 0)
+                for k in (0, 1)
+            )
             book.weights[l], book.biases[l] = book.weights[l] - ETA * dw, book.biases[l] - ETA * db
     return book, losses
 
