@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -115,16 +114,17 @@ def test_a_step_allocates_nothing(optimizer: gpunn.SGD | gpunn.Adam) -> None:
     assert peak < hidden / 10, f"{peak} bytes"
 
 
-def test_time_grows_linearly() -> None:
-    """Twice the examples, about twice the time: bounds so wide that only a quadratic cost breaks them."""
-    net = gpunn.Network(20, [gpunn.Dense(10), gpunn.Dense(2)], seed=0)
-    rng, seconds = np.random.default_rng(0), []
-    for m in (4_000, 64_000):
-        X, y = rng.standard_normal((20, m)), rng.integers(0, 2, m)
-        start = time.perf_counter()
-        net.fit(X, y, epochs=2, device="cpu")
-        seconds.append(time.perf_counter() - start)
-    assert seconds[1] < 16 * 8 * seconds[0]
+def test_work_grows_linearly() -> None:
+    """Sixteen times the examples, sixteen times the calls."""
+    net, be, calls = gpunn.Network(20, [gpunn.Dense(10), gpunn.Dense(2)], seed=0), Host(), []
+    for m in (4_096, 65_536):
+        model = net._on(be)
+        update = gpunn.SGD().bind(be, net.layout, model.theta)
+        examples = be.examples(np.zeros((20, m), np.uint8), np.zeros(m, int), None)
+        stages = plan.bind(model, examples, be.new_pass(m), m, 32, update=update)
+        assert sum(stage.m * stage.times for stage in stages) == m
+        calls.append(sum(len(stage.calls) * stage.times for stage in stages))
+    assert calls[1] == 16 * calls[0]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
