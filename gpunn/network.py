@@ -320,15 +320,15 @@ class Network:
         self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu"
     ) -> tuple[np.ndarray, float, float | None]:
         """(outputs a[L] (n_out, m), loss, accuracy): `forward` and `evaluate` in one pass."""
-        evaluation = self._evaluation(X, y, device, score=len)  # only what is scored keeps its outputs
+        evaluation = self._evaluation(X, y, device, keep=True)
         loss, accuracy, _ = evaluation()
         return evaluation.be.download(evaluation.outputs), loss, accuracy
 
-    def _evaluation(self, X: ArrayLike, y: ArrayLike, device: str, score: Score | None = None) -> Evaluation:
+    def _evaluation(self, X: ArrayLike, y: ArrayLike, device: str, *, keep: bool = False) -> Evaluation:
         """Of this network as it is, over all the examples."""
         be = backends.choose(device, self.dtype)
         given = check_examples(X, y, self.sizes, self.cost)
-        return Evaluation(self._reading(be), given.load(be), np.arange(given.X.shape[1]), score)
+        return Evaluation(self._reading(be), given.load(be), np.arange(given.X.shape[1]), keep=keep)
 
     def gradients(
         self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu"

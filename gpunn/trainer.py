@@ -27,14 +27,23 @@ class Diverged(FloatingPointError):
 
 
 class Evaluation:
-    """Loss, accuracy and score of a model over some examples, `order`, bound once, run after every epoch."""
+    """Loss, accuracy and score of a model over some examples, `order`, bound once, run after every epoch.
+
+    keep: the outputs, for whoever asks after them.
+    """
 
     def __init__(
-        self, model: Model, examples: Examples, order: np.ndarray, score: Score | None = None
+        self,
+        model: Model,
+        examples: Examples,
+        order: np.ndarray,
+        score: Score | None = None,
+        *,
+        keep: bool = False,
     ) -> None:
         self.be, self.order, self.score = model.be, order, score
         self.has_labels = examples.labels is not None
-        self.outputs = self.be.matrix(model.layout.sizes[-1], len(order)) if score else None
+        self.outputs = self.be.matrix(model.layout.sizes[-1], len(order)) if score or keep else None
         self.round = Round(model, examples, len(order), forward_batch(len(order)), outputs=self.outputs)
 
     def __call__(self) -> tuple[float, float | None, float | None]:
