@@ -614,7 +614,9 @@ def test_it_has_the_colours_of_the_demo() -> None:
         blocks = re.findall(r":root \{(.*?)\}", content, re.DOTALL)
         return [dict(re.findall(r"(--\w+): (#\w+)", block)) for block in blocks]
 
-    for demo, report in zip(colours("demo/page/style.css"), colours("report/page/style.css"), strict=True):
+    for demo, report in zip(
+        colours("demo/page/style.css"), colours("report/templates/style.css"), strict=True
+    ):
         assert len(demo) == 8
         assert {name: report[name] for name in demo} == demo
 

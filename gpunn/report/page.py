@@ -68,7 +68,7 @@ def template(name: str) -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("gpunn.report", "page"),
+        loader=PackageLoader("gpunn.report", "templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
