@@ -1,4 +1,4 @@
-"""The house in order: imports point down, a step allocates nothing, memory stays small, time is linear."""
+"""The house in order: imports point down, a step allocates nothing, memory stays small, work is linear."""
 
 from __future__ import annotations
 
