@@ -1,8 +1,8 @@
-// The CUDA backend's kernels: one small kernel a verb.
+// The CUDA backend's kernels: one small kernel a verb, and a few for neighbours in a step.
 //
 // Compiled with a preamble that defines T (float or double), TINY (its smallest normal number) and, for
 // the elementwise modules, the C spellings of one activation and perhaps one cost: F(z), F_PRIME(a, z),
-// LOSS(a, y, z), COST_GRADIENT(a, y). Matrices are column-major, an example a column; m columns of n rows, no
+// LOSS(a, y, z), OUTPUT_ERROR(a, y, z). Matrices are column-major, an example a column; m columns of n rows, no
 // padding. A kernel has a thread an element, a warp a column, or a block for ROWS rows.
 // No atomics: every sum is taken in an order that depends on its length alone, so two runs are alike to the
 // bit.
