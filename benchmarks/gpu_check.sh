@@ -56,7 +56,7 @@ sanitized() { # sanitized TOOL: a short fit under compute-sanitizer
 }
 
 if [ "$device" = cuda ]; then
-    "$python" -c 'from gpunn.backends import explain_cuda; import sys; sys.exit(explain_cuda())' || exit 1
+    "$python" -c 'from gpunn.backends import explain_cuda; import sys; sys.exit(explain_cuda() or None)' || exit 1
 fi
 part "tests" 90 "$python" -m pytest -q "${tests[@]}"
 sanitized memcheck

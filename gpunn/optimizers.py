@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from gpunn.activations import Call
-from gpunn.backends.base import Backend
+from gpunn.backends.base import Backend, Rule
 from gpunn.names import look_up
 from gpunn.parameters import Layout, Parameters
 from gpunn.rates import Rates, Scalar
+
+Law: TypeAlias = "tuple[str, tuple[Any, ...], tuple[float, ...]]"  # a rule's name, its states and its numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +176,7 @@ class Update:
         """p + q η."""
         return Scalar(self.rates, p, q)
 
+    steps: Any = None  # what counts them, if anything does
     into: Parameters  # where the gradient lands,
     keep: float  # and by what it multiplies what was there
 
@@ -217,6 +220,16 @@ class Update:
         """What the steps to come depend on besides θ and η: flat arrays of the backend, by name."""
         return {}
 
+    def rule(self) -> Rule | None:
+        """How each element of θ moves by itself; None where it depends on others, too."""
+        chosen, law = self.chosen, self.law()
+        if law is None or chosen.clip_norm or chosen.max_norm:
+            return None
+        return Rule(*law, eta=self.scalar(0, 1), l2=chosen.l2, l1=chosen.l1, steps=self.steps)
+
+    def law(self) -> Law | None:
+        """The name of its rule, its states, and its numbers."""
+
     def decay(self, layer: int) -> Iterator[Call]:
         """w ← (1 − ηλ) w."""
         if self.chosen.l2:
@@ -235,6 +248,9 @@ class _Plain(Update):
     def by(self, m: int) -> Scalar:
         return self.scalar(0, -1 / m)
 
+    def law(self) -> Law:
+        return "sgd", (), ()
+
     def prepare(self, layer: int) -> Iterator[Call]:
         yield from self.decay(layer)
 
@@ -249,6 +265,9 @@ class _Momentum(Update):
 
     def state(self) -> dict[str, Any]:
         return {"v": self.v.flat}
+
+    def law(self) -> Law:
+        return "nesterov" if self.chosen.nesterov else "momentum", (self.v.flat,), (self.chosen.momentum,)
 
     def prepare(self, layer: int) -> Iterator[Call]:
         theta, v, mu = self.theta, self.v, self.chosen.momentum
@@ -329,6 +348,10 @@ class _Adam(_Gathered):
     def state(self) -> dict[str, Any]:
         return {"m": self.m.flat, "v": self.v.flat, "steps": self.steps}
 
+    def law(self) -> Law:
+        chosen, name = self.chosen, "adamw" if isinstance(self.chosen, AdamW) else "adam"
+        return name, (self.m.flat, self.v.flat), (chosen.beta1, chosen.beta2, chosen.epsilon)
+
     def decay(self, layer: int) -> Iterator[Call]:
         return Update.decay(self, layer) if isinstance(self.chosen, AdamW) else super().decay(layer)
 
@@ -343,6 +366,9 @@ class _RMSProp(_Gathered):
 
     def state(self) -> dict[str, Any]:
         return {"v": self.v.flat}
+
+    def law(self) -> Law:
+        return "rmsprop", (self.v.flat,), (self.chosen.rho, self.chosen.epsilon)
 
     def step(self) -> Iterator[Call]:
         chosen, eta = self.chosen, self.scalar(0, 1)

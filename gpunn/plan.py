@@ -91,14 +91,7 @@ def bind(
         calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels, weights=ws.weights)
         if augmentation:
             calls += be.distort(augmentation, ws.x, p)
-        for step in ws.steps():
-            if update and scheduled:
-                calls += be.follow(update.rates, p)
-            calls += feedforward(be, model.theta, f, step, p)
-            if update:
-                calls += backpropagate(be, model.theta, f, cost, update, step)
-            if scheduled or any(dropout):
-                calls += be.next_step(p)
+        calls += all_at_once(model, ws, p, update, scheduled) or one_by_one(model, ws, p, update, scheduled)
         if examples.labels is not None or examples.targets is not None:
             calls += be.measure(cost, f[-1], ws.z, ws.a, ws.y, labels, p)
         if ws.weights is not None:
@@ -108,6 +101,28 @@ def bind(
         calls += be.advance(p, ws.m)
         stages.append(Stage(be.plan(calls), ws.m, times))
     return stages
+
+
+def all_at_once(model: Model, ws: Chunk, p: Pass, update: Update | None, scheduled: bool) -> Calls | None:
+    """The steps of a chunk, if the backend has a way of its own for such a network and such a rule."""
+    rule = update.rule() if update else None
+    if rule is None or any(ws.dropout) or any(model.layout.normed):
+        return None
+    return model.be.all_steps(model.theta, model.layout, model.f[1:], model.cost, rule, ws, p, scheduled)
+
+
+def one_by_one(model: Model, ws: Chunk, p: Pass, update: Update | None, scheduled: bool) -> Calls:
+    """The steps of a chunk, by the equations."""
+    be, calls = model.be, []
+    for step in ws.steps():
+        if update and scheduled:
+            calls += be.follow(update.rates, p)
+        calls += feedforward(be, model.theta, model.f, step, p)
+        if update:
+            calls += backpropagate(be, model.theta, model.f, model.cost, update, step)
+        if scheduled or any(ws.dropout):
+            calls += be.next_step(p)
+    return calls
 
 
 def run(stages: Sequence[Stage], progress: Progress | None = None) -> None:

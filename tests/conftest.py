@@ -14,7 +14,7 @@ import pytest
 
 import gpunn
 from gpunn import backends, cli
-from gpunn.backends import Host
+from gpunn.backends import Host, cuda_persistent
 from gpunn.backends.base import Backend
 from gpunn.backends.cuda import Cuda
 
@@ -35,6 +35,7 @@ def backend(
         if kind == "cpu":
             return Host(dtype)
         if kind == "cuda":
+            monkeypatch.setattr(cuda_persistent, "ADVANTAGE", np.inf)  # which has tests of its own
             return backends_choose("cuda", dtype)
         devices.append(emulated.EmulatedDevice(pytestconfig.cache.mkdir("emulated")))
         return Cuda(devices[-1], dtype)

@@ -1,17 +1,23 @@
 // What kernels.cu finds in CUDA's place: a block's threads, its barriers and shuffles, on the host.
 //
-// The blocks of a launch run one after another. A CUDA thread is a fiber, which gives way at a barrier and
-// nowhere else: fast, and the same every time. With THREADS_FOR_REAL it is a std::thread, so that
-// ThreadSanitizer sees what no barrier orders.
+// The blocks of a launch run one after another, or together, if told so. A CUDA thread is a fiber, which gives way at
+// a barrier and where it sleeps, and nowhere else: fast, and the same every time. With THREADS_FOR_REAL it is a
+// std::thread, so that ThreadSanitizer sees what no barrier orders.
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <vector>
 
 using std::cos, std::erfc, std::exp, std::expm1, std::fabs, std::floor, std::log, std::log1p, std::pow, std::sin, std::sqrt, std::tanh;
 
 #define __global__
 #define __device__
+#define __launch_bounds__(...)
 #define __shared__ static __attribute__((section("shared")))
 
 struct Dim {
@@ -19,34 +25,66 @@ struct Dim {
 };
 
 constexpr unsigned WARP_SIZE = 32, MOST_THREADS = 1024;
-enum Outcome { FINE, STUCK, BROKEN_WARP };
+constexpr size_t FENCE = 256;
+enum Outcome { FINE, STUCK, BEYOND_SHARED };
+
+// A block's dynamic shared memory: nobody wrote it, so it is NaNs, and a fence comes after it.
+struct Shared {
+    size_t size;
+    std::unique_ptr<char[], decltype(&std::free)> memory;
+
+    explicit Shared(size_t size)
+        : size(size), memory((char*)std::aligned_alloc(FENCE, (size + 2 * FENCE) / FENCE * FENCE), std::free) {
+        memset(memory.get(), 0xff, size);
+        memset(memory.get() + size, 0xa5, FENCE);
+    }
+    bool whole() const {
+        return std::all_of(memory.get() + size, memory.get() + size + FENCE, [](char c) { return c == (char)0xa5; });
+    }
+};
 
 #ifdef THREADS_FOR_REAL
 
 #include <barrier>
-#include <memory>
 #include <thread>
-#include <vector>
 
 static thread_local Dim gridDim, blockIdx, blockDim, threadIdx;
-static std::unique_ptr<std::barrier<>> block_barrier;
-static std::vector<std::unique_ptr<std::barrier<>>> warp_barriers;
+static thread_local char* dynamic_shared;
 
-static void __syncthreads() { block_barrier->arrive_and_wait(); }
-static void __syncwarp() { warp_barriers[threadIdx.x / WARP_SIZE]->arrive_and_wait(); }
+// A block's barriers.
+struct Meeting {
+    std::barrier<> all;
+    std::vector<std::unique_ptr<std::barrier<>>> warps;
 
-template <class Kernel> int launch(unsigned grid, unsigned block, Kernel kernel) {
-    for (unsigned b = 0; b < grid; ++b) {
-        block_barrier = std::make_unique<std::barrier<>>(block);
-        warp_barriers.clear();
+    explicit Meeting(unsigned block) : all(block) {
         for (unsigned t = 0; t < block; t += WARP_SIZE)
-            warp_barriers.push_back(std::make_unique<std::barrier<>>(std::min(WARP_SIZE, block - t)));
+            warps.push_back(std::make_unique<std::barrier<>>(std::min(WARP_SIZE, block - t)));
+    }
+};
+
+static thread_local Meeting* meeting;
+
+static void __syncthreads() { meeting->all.arrive_and_wait(); }
+static void __syncwarp() { meeting->warps[threadIdx.x / WARP_SIZE]->arrive_and_wait(); }
+static void __nanosleep(unsigned) { std::this_thread::yield(); }
+
+template <class Kernel>
+int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool together = false) {
+    for (unsigned first = 0, count = together ? grid : 1; first < grid; first += count) {
+        std::vector<std::unique_ptr<Meeting>> meetings;
+        std::vector<Shared> memories;
         std::vector<std::thread> threads;
-        for (unsigned t = 0; t < block; ++t)
-            threads.emplace_back([=] {
-                gridDim.x = grid, blockIdx.x = b, blockDim.x = block, threadIdx.x = t;
-                kernel();
-            });
+        for (unsigned b = 0; b < count; ++b) {
+            meetings.push_back(std::make_unique<Meeting>(block));
+            memories.emplace_back(shared);
+        }
+        for (unsigned b = 0; b < count; ++b)
+            for (unsigned t = 0; t < block; ++t)
+                threads.emplace_back([=, own = meetings[b].get(), memory = memories[b].memory.get()] {
+                    gridDim.x = grid, blockIdx.x = first + b, blockDim.x = block, threadIdx.x = t;
+                    meeting = own, dynamic_shared = memory;
+                    kernel();
+                });
         for (auto& thread : threads) thread.join();
     }
     return FINE;
@@ -58,13 +96,25 @@ template <class Kernel> int launch(unsigned grid, unsigned block, Kernel kernel)
 #include <ucontext.h>
 
 #include <functional>
-#include <memory>
 
 static Dim gridDim, blockIdx, blockDim, threadIdx;
+static char* dynamic_shared;
 
 // Threads that wait for each other.
 struct Barrier {
     unsigned members, waiting, generation;
+};
+
+// A block that runs: its barriers, and its shared memory.
+struct Block {
+    unsigned index;
+    Shared shared;
+    Barrier all, warps[MOST_THREADS / WARP_SIZE];
+
+    Block(unsigned index, unsigned size, size_t shared) : index(index), shared(shared), all{size, 0, 0} {
+        for (unsigned w = 0; w * WARP_SIZE < size; ++w)
+            warps[w] = {std::min(WARP_SIZE, size - w * WARP_SIZE), 0, 0};
+    }
 };
 
 // A thread's stack, where it is, and what it waits for. Entered once by way of a context and then by jumps,
@@ -73,6 +123,8 @@ struct Fiber {
     std::unique_ptr<char[]> stack;
     ucontext_t context;
     jmp_buf here;
+    Block* block;
+    unsigned thread;
     Barrier* at;
     unsigned generation;
     bool entered, done;
@@ -80,39 +132,39 @@ struct Fiber {
     bool ready() const { return !done && (!at || at->generation != generation); }
 };
 
-static Fiber fibers[MOST_THREADS];
-static Barrier block_barrier, warp_barriers[MOST_THREADS / WARP_SIZE];
+static std::vector<std::unique_ptr<Fiber>> fibers;  // as many as were ever needed
+static Fiber* running;
 static jmp_buf scheduler;
 static std::function<void()> body;
 
 static void give_way() {
-    if (!_setjmp(fibers[threadIdx.x].here)) _longjmp(scheduler, 1);
+    if (!_setjmp(running->here)) _longjmp(scheduler, 1);
 }
 
 static void live() {  // a fiber's life: a kernel after another
     for (;;) {
         body();
-        fibers[threadIdx.x].done = true;
+        running->done = true;
         give_way();
     }
 }
 
 static void wait_at(Barrier& barrier) {
-    Fiber& own = fibers[threadIdx.x];
     if (++barrier.waiting == barrier.members) {
         barrier.waiting = 0, ++barrier.generation;
         return;
     }
-    own.at = &barrier, own.generation = barrier.generation;
+    running->at = &barrier, running->generation = barrier.generation;
     give_way();
 }
 
-static void __syncthreads() { wait_at(block_barrier); }
-static void __syncwarp() { wait_at(warp_barriers[threadIdx.x / WARP_SIZE]); }
+static void __syncthreads() { wait_at(running->block->all); }
+static void __syncwarp() { wait_at(running->block->warps[threadIdx.x / WARP_SIZE]); }
+static void __nanosleep(unsigned) { give_way(); }
 
-static void resume(unsigned t) {
-    Fiber& fiber = fibers[t];
-    threadIdx.x = t;
+static void resume(Fiber& fiber) {
+    running = &fiber;
+    threadIdx.x = fiber.thread, blockIdx.x = fiber.block->index, dynamic_shared = fiber.block->shared.memory.get();
     fiber.at = nullptr;
     if (_setjmp(scheduler)) return;
     if (fiber.entered) _longjmp(fiber.here, 1);
@@ -125,33 +177,42 @@ static void resume(unsigned t) {
     setcontext(&fiber.context);
 }
 
-static bool run_block(unsigned block) {
-    block_barrier = {block, 0, 0};
-    for (unsigned w = 0; w * WARP_SIZE < block; ++w)
-        warp_barriers[w] = {std::min(WARP_SIZE, block - w * WARP_SIZE), 0, 0};
-    for (unsigned t = 0; t < block; ++t) fibers[t].done = false, fibers[t].at = nullptr;
-    for (unsigned left = block, ran = 1; left; ) {
-        if (!ran) return false;  // all that are left wait for one that is gone
+static Outcome run_together(std::vector<std::unique_ptr<Block>>& blocks) {
+    const unsigned all = blocks.size() * blockDim.x;
+    while (fibers.size() < all) fibers.push_back(std::make_unique<Fiber>());
+    for (unsigned f = 0; f < all; ++f) {
+        Fiber& fiber = *fibers[f];
+        fiber.block = blocks[f / blockDim.x].get(), fiber.thread = f % blockDim.x;
+        fiber.done = false, fiber.at = nullptr;
+    }
+    for (unsigned left = all, ran = 1; left; ) {
+        if (!ran) return STUCK;  // all that are left wait for one that is gone
         ran = 0;
-        for (unsigned t = 0; t < block; ++t) {
-            if (!fibers[t].ready()) continue;
-            resume(t), ++ran;
-            left -= fibers[t].done;
+        for (unsigned f = 0; f < all; ++f) {
+            if (!fibers[f]->ready()) continue;
+            resume(*fibers[f]), ++ran;
+            left -= fibers[f]->done;
         }
     }
-    return true;
+    for (const auto& block : blocks)
+        if (!block->shared.whole()) return BEYOND_SHARED;
+    return FINE;
 }
 
+// static shared memory, of which there is one only: blocks that run together have none
 extern "C" char __start_shared __attribute__((weak)), __stop_shared __attribute__((weak));
 extern "C" long shared_bytes() { return &__stop_shared - &__start_shared; }
 
-template <class Kernel> int launch(unsigned grid, unsigned block, Kernel kernel) {
+template <class Kernel>
+int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool together = false) {
     body = kernel, gridDim.x = grid, blockDim.x = block;
-    for (blockIdx.x = 0; blockIdx.x < grid; ++blockIdx.x) {
+    for (unsigned first = 0, count = together ? grid : 1; first < grid; first += count) {
         if (shared_bytes()) memset(&__start_shared, 0xff, shared_bytes());  // nobody wrote it: NaNs
-        if (!run_block(block)) {
-            for (Fiber& fiber : fibers) fiber.entered = false;  // whoever hangs in a kernel starts anew
-            return STUCK;
+        std::vector<std::unique_ptr<Block>> blocks;
+        for (unsigned b = 0; b < count; ++b) blocks.push_back(std::make_unique<Block>(first + b, block, shared));
+        if (const Outcome outcome = run_together(blocks)) {
+            for (auto& fiber : fibers) fiber->entered = false;  // whoever hangs in a kernel starts anew
+            return outcome;
         }
     }
     return FINE;
@@ -168,3 +229,10 @@ template <class X> X __shfl_xor_sync(unsigned, X x, int apart) {
     __syncwarp();
     return other;
 }
+
+static int __clz(int x) { return std::countl_zero((unsigned)x); }
+static void __trap() { std::abort(); }
+
+// What other blocks wait for is written and read at once, and whoever has read it sees all that was done before.
+template <class X> static void __stwt(X* to, X x) { std::atomic_ref(*to).store(x); }
+template <class X> static X __ldcv(const X* from) { return std::atomic_ref(*const_cast<X*>(from)).load(); }

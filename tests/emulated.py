@@ -26,7 +26,7 @@ import numpy as np
 
 from gpunn.activations import Call
 from gpunn.backends.device import Buffer, Product, keeping
-from gpunn.backends.kernels import KERNELS
+from gpunn.backends.kernels import KERNELS, PERSISTENT
 
 COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-clobbered"]
@@ -37,19 +37,25 @@ HEADER = Path(__file__).with_name("emulated.hpp").read_text(encoding="utf-8")
 GUARD = 256
 GUARD_BYTE, POISON_BYTE = 0xA5, 0xFF  # the latter makes every float a NaN
 MOST_THREADS, MOST_BLOCKS, MOST_SHARED = 1024, 2**31 - 1, 48 << 10
-STUCK = 1
+OUTCOMES = {
+    1: "a thread has left, and others wait for it at a barrier",
+    2: "a write past the block's shared memory",
+}
 
-KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
+DYNAMIC_SHARED = re.compile(r"extern __shared__ ([\w<>]+) (\w+)\[\];")
+KERNEL = re.compile(r'extern "C" __global__ (?:__launch_bounds__\([^)]*\) )?void (\w+)\(([^)]*)\)')
 RUNNER = """
-extern "C" int run_{name}(unsigned grid, unsigned block, {parameters}) {{
-    return launch(grid, block, [=] {{ {name}({arguments}); }});
+extern "C" int run_{name}(unsigned grid, unsigned block, unsigned shared, bool together, {parameters}) {{
+    return launch(grid, block, [=] {{ {name}({arguments}); }}, shared, together);
 }}
 """
 
 
 def compilable(source: str, kernels: Iterable[tuple[str, str]]) -> str:
     """Kernels as C++, and for each a function that runs all its threads."""
-    made = [HEADER, source.replace(KERNELS, f'#line 1 "kernels.cu"\n{KERNELS}#line 1 "runners"\n')]
+    for file, text in (("kernels.cu", KERNELS), ("persistent.cu", PERSISTENT)):
+        source = source.replace(text, f'#line 1 "{file}"\n{text}#line 1 "runners"\n')
+    made = [HEADER, DYNAMIC_SHARED.sub(r"#define \2 ((\1*)dynamic_shared)", source)]
     for name, parameters in kernels:
         arguments = ", ".join(re.findall(r"(\w+)\s*(?:,|$)", parameters))
         made.append(RUNNER.format(name=name, parameters=parameters, arguments=arguments))
@@ -67,6 +73,7 @@ def left_in(source: str) -> list[tuple[str, str]]:
 def _types(parameters: str, real: np.dtype[Any]) -> list[np.dtype[Any]]:
     """The NumPy types of a kernel's parameters; a buffer's is that of what it points to."""
     known = {"Index": "int64", "T": real, "double": "float64", "unsigned char": "uint8"}
+    known["Word"] = "uint64"
     names = (re.sub(r"const |\*|__restrict__|\w+\s*$", "", p).strip() for p in parameters.split(","))
     return [np.dtype(known[name]) for name in names]
 
@@ -101,10 +108,11 @@ class EmulatedDevice:
     """`gpunn.backends.device.Device` on the host."""
 
     description = "emulated"
+    processors = 8
     lent: ClassVar[list[np.ndarray]] = []  # other libraries' arrays in the device's memory
 
-    def __init__(self, folder: Path, nbytes: int = 1 << 40) -> None:
-        self.folder, self.nbytes = folder, nbytes
+    def __init__(self, folder: Path, nbytes: int = 1 << 40, shared_bytes: int = 0) -> None:
+        self.folder, self.nbytes, self.shared_bytes = folder, nbytes, shared_bytes
         self.allocations: dict[int, Allocation] = {}
         self.starts: list[int] = []  # of them, in order
         self.pinned_memory: list[np.ndarray] = []
@@ -229,7 +237,7 @@ class EmulatedDevice:
 
     # kernels and products
 
-    def compile(self, source: str) -> Callable[[str], Any]:
+    def compile(self, source: str, *, together: bool = False) -> Callable[[str], Any]:
         self._refuse_capture("a compilation")
         assert COMPILER
         kernels = left_in(source)
@@ -247,19 +255,23 @@ class EmulatedDevice:
         assert loaded.shared_bytes() <= MOST_SHARED, "more shared memory than a block has"
         real = np.dtype("float64" if "typedef double T;" in source else "float32")
         types = {name: _types(parameters, real) for name, parameters in kernels}
-        return lambda name: (name, getattr(loaded, f"run_{name}"), types[name])
+        return lambda name: (name, getattr(loaded, f"run_{name}"), types[name], together)
 
-    def launch(self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...]) -> Call:
-        name, run, types = kernel
+    def launch(
+        self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...], shared: int = 0
+    ) -> Call:
+        name, run, types, together = kernel
         assert 1 <= threads <= MOST_THREADS, f"{name}: {threads} threads in a block"
-        assert 1 <= blocks <= MOST_BLOCKS, f"{name}: {blocks} blocks"
+        assert 1 <= blocks <= (self.processors if together else MOST_BLOCKS), f"{name}: {blocks} blocks"
+        assert shared <= self.shared_bytes, f"{name}: {shared} bytes of shared memory"
         assert [x.dtype for x in arguments] == types, f"{name}: {[x.dtype for x in arguments]} for {types}"
-        passed = [ctypes.c_uint(blocks), ctypes.c_uint(threads), *(_c_argument(x) for x in arguments)]
+        how = [ctypes.c_uint(x) for x in (blocks, threads, shared)]
+        passed = [*how, ctypes.c_bool(together), *(_c_argument(x) for x in arguments)]
 
         def on_the_device() -> None:
             self.launches[name] = self.launches.get(name, 0) + 1
-            outcome = run(*passed)
-            assert outcome != STUCK, f"{name}: a thread has left, and others wait for it at a barrier"
+            outcome = OUTCOMES.get(run(*passed))
+            assert outcome is None, f"{name}: {outcome}"
 
         return self._bound(on_the_device, [x for x in arguments if isinstance(x, Buffer)])
 

@@ -148,6 +148,15 @@ class TestTraining:
         with pytest.raises(BackendError, match=r"cuda:0 .* has no algorithm for a product of these shapes"):
             network().fit(X, Y, epochs=1, device="cuda")
 
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_a_small_network_in_one_kernel(self, machine: Machine, dtype: str) -> None:
+        machine.shared_bytes = 200 << 10
+        nets = [network("tanh", dtype) for _ in range(2)]
+        for net, device in zip(nets, ("cuda", "cpu"), strict=True):
+            net.fit(X, Y, epochs=3, batch_size=7, device=device, optimizer="adam")
+        assert "train" in machine.log
+        np.testing.assert_allclose(nets[0].weights[0], nets[1].weights[0], rtol=0, atol=1e-5)
+
     def test_an_epoch_is_copied_launched_and_waited_for_once(self, machine: Machine) -> None:
         network().fit(
             X, Y, epochs=1, batch_size=7, device="cuda"
@@ -194,7 +203,7 @@ class TestTheDevice:
         gc.collect()
         assert memory() is None
 
-    @pytest.mark.parametrize("what", ["allocate", "write", "read", "copy", "pinned", "capture"])
+    @pytest.mark.parametrize("what", ["allocate", "write", "read", "copy", "pinned", "mark", "capture"])
     def test_capture_refuses(self, machine: Machine, what: str) -> None:
         device, host = CupyDevice(), np.zeros(4, np.float32)
         pointer, memory = device.allocate(16)
@@ -204,6 +213,7 @@ class TestTheDevice:
             "read": [pointer, host],
             "copy": [pointer, pointer, 16],
             "pinned": [8],
+            "mark": [],
             "capture": [[]],
         }
         with pytest.raises(BackendError, match=r"a bound call must not .*: it is part of a graph"):
@@ -237,7 +247,7 @@ class TestTheDevice:
         buffers = [
             cublaslt.Buffer(pointer, (1,), np.dtype("float32"), None) for pointer in (4, 24, 256, 1 << 20)
         ]
-        assert [cublaslt.aligned(buffer) for buffer in buffers] == [4, 8, 256, 256]
+        assert [cublaslt.aligned(buffer) for buffer in buffers] == [4, 8, 16, 16]
 
 
 def view_of(memory: Any) -> float:
@@ -255,7 +265,7 @@ products.lt, products.compute, products.types = lt, cublas.ComputeType, CudaData
 for precision in cublaslt.COMPUTE:
     c = Buffer(4096, (30, 10), np.dtype("float64" if precision == "float64" else "float32"), None)
     shapes, trans = ((30, 784), (784, 10), c.shape), (False, False)
-    problem = cublaslt.Problem(shapes, trans, precision, (256, 4, 8), True, True)
+    problem = cublaslt.Problem(shapes, trans, precision, (16, 4, 8), True, True)
     description, layouts = products._describe(problem, c, c), products._layouts(problem, c)
     for name, value in (("POINTER_MODE", 1), ("TRANSA", 0), ("EPILOGUE", 6), ("BIAS_POINTER", 4096)):
         attribute = lt.MatmulDescAttribute[name]

@@ -30,7 +30,7 @@ ROWS = [
     {"backends.host_storage"},
     {"backends.host_norm", "backends.host_vectors"},
     {"backends.host", "backends.cublaslt", "backends.cuda_storage", "optimizers", "stopping"},
-    {"backends.cuda_vectors", "backends.cuda_stream", "backends.cuda_joining"},
+    {"backends.cuda_vectors", "backends.cuda_stream", "backends.cuda_joining", "backends.cuda_persistent"},
     {"backends.cuda"},
     {"backends.cupy_device"},
     {"backends.diagnosis"},

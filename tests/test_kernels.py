@@ -13,16 +13,30 @@ import pytest
 
 import gpunn
 from gpunn.backends import kernels
+from gpunn.backends.cuda_persistent import TILES
 from gpunn.backends.cuda_storage import MOST_STRIPS
 
 ARCHITECTURES = (75, 80, 90, 100, 120)
 REGISTERS = 65536 // (kernels.ROWS * MOST_STRIPS)  # that a thread of the largest block may have
 IDENTITY, SIGMOID = gpunn.ACTIVATIONS["identity"], gpunn.ACTIVATIONS["sigmoid"]
+HIDDEN = [f for f in gpunn.ACTIVATIONS.values() if f.cuda]
+QUADRATIC, ENTROPY = gpunn.COSTS["quadratic"], gpunn.COSTS["cross-entropy"]
 SOURCES = {
-    "all": "",
-    **{f.name: kernels.activation_source(f) for f in gpunn.ACTIVATIONS.values() if f.cuda},
-    **{c.name: kernels.cost_source(c, IDENTITY) for c in gpunn.COSTS.values() if c.cuda},
-    "binary-cross-entropy of z": kernels.cost_source(gpunn.COSTS["binary-cross-entropy"], SIGMOID),
+    "all": kernels.KERNELS,
+    **{f.name: kernels.activation_source(f) + kernels.KERNELS for f in HIDDEN},
+    **{c.name: kernels.cost_source(c, IDENTITY) + kernels.KERNELS for c in gpunn.COSTS.values() if c.cuda},
+    "binary-cross-entropy of z": kernels.cost_source(gpunn.COSTS["binary-cross-entropy"], SIGMOID)
+    + kernels.KERNELS,
+    **{
+        f"persistent, {tile}": kernels.persistent_source(HIDDEN, cost, f, tile)
+        + kernels.KERNELS
+        + kernels.PERSISTENT
+        for tile, cost, f in (
+            (TILES[0], QUADRATIC, SIGMOID),
+            (TILES[-2], ENTROPY, gpunn.ACTIVATIONS["softmax"]),
+            (TILES[-1], QUADRATIC, SIGMOID),
+        )
+    },
 }
 KERNEL = re.compile(
     r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores, (\d+) bytes spill loads"
@@ -48,7 +62,7 @@ def test_nvcc_has_no_complaint(tmp_path: Path, name: str, dtype: str) -> None:
     if not (nvcc := shutil.which("nvcc")):
         pytest.skip("no nvcc")
     source = tmp_path / "kernels.cu"
-    source.write_text(kernels.preamble(np.dtype(dtype)) + SOURCES[name] + kernels.KERNELS, encoding="utf-8")
+    source.write_text(kernels.preamble(np.dtype(dtype)) + SOURCES[name], encoding="utf-8")
     command = [nvcc, "-std=c++17", "-cubin", "-arch=sm_90", "-Xptxas=-v", "-Werror=all-warnings"]
     command.append("-diag-suppress=177")  # not every module calls all that they share
     done = subprocess.run(
@@ -74,8 +88,8 @@ def test_nvrtc_compiles_for_every_architecture(nvrtc: Any, architecture: int, dt
     """Its figures are printed: `pytest -rP tests/test_kernels.py` shows them."""
     options = ["--std=c++17", f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v"]
     registers, shared = [], []
-    for name, extra in SOURCES.items():
-        source = kernels.preamble(np.dtype(dtype)) + extra + kernels.KERNELS
+    for name, body in SOURCES.items():
+        source = kernels.preamble(np.dtype(dtype)) + body
         program = nvrtc.createProgram(source, name, [], [])
         nvrtc.compileProgram(program, options)
         assert nvrtc.getCUBIN(program)

@@ -15,13 +15,16 @@ import emulated
 import numpy as np
 import pytest
 
-from gpunn.backends.kernels import KERNELS, preamble
+import gpunn
+from gpunn.backends.cuda_persistent import Shape
+from gpunn.backends.kernels import KERNELS, PERSISTENT, persistent_source, preamble
+from gpunn.parameters import Layout
 
 MAIN = """
 #include <cstdio>
 template <class X> static X* of(size_t n, X value) { return (new std::vector<X>(n, value))->data(); }
 int main() {
-    const Index n = 9, m = 21, rows = 2, strips = 64;  // two blocks, the second nearly empty
+    const Index n = 9, m = 3, rows = 2, strips = 64;  // two blocks, the second nearly empty
     const Index columns = (m * 32 + 63) / 64;
     T *a = of<T>(n * m, 0.5), *y = of<T>(n * m, 0.25), *z = of<T>(n * m, 2), *x = of<T>(n * m, 1);
     T *losses = of<T>(m, 0);
@@ -45,14 +48,52 @@ int main() {
     std::puts("done");
 }
 """
+PERSISTENT_MAIN = """
+#include <cstdio>
+template <class X> static X* of(size_t n, X value) { return (new std::vector<X>(n, value))->data(); }
+int main() {
+    const Index count = 12, batch = 5, depth = 3;
+    Index* shape = of<Index>(7, 0);
+    for (Index i = 0; i < 7; ++i) shape[i] = (Index[]){SHAPE}[i];
+    double *numbers = of<double>(8, 0.1), *adam = of<double>(3, 0), *etas = of<double>(3, 0.1);
+    T *theta = of<T>(1000, 0.5), *first = of<T>(1000, 0), *second = of<T>(1000, 0), *eta = of<T>(1, 0.1);
+    T *x = of<T>(count * 6, 1), *y = of<T>(count * 3, 0.5);
+    T *z = of<T>(count * 3, 0), *a = of<T>(count * 3, 0);
+    Index* step = of<Index>(1, 0);
+    Word* words = of<Word>(1000, 0);
+    launch(2, 32, [=] {
+        train(count, batch, depth, shape, ADAM, 2, numbers, theta, first, second,
+              eta, 1, etas, step, adam, x, y, 0, eta, z, a, words);
+    }, SHARED, true);
+    std::puts("done");
+}
+"""
 SANITIZER = ["-std=c++20", "-O1", "-g", "-fsanitize=thread", "-DTHREADS_FOR_REAL", "-pthread"]
-BARRIERS = [match.start() for match in re.finditer(r"__sync(threads|warp)\(\);", KERNELS)]
+SHAPE = Shape((6, 5, 4, 3), 5, 2)
 
 
-def sanitized(folder: Path, kernels: str) -> subprocess.CompletedProcess[str]:
+def source_of(persistent: bool) -> tuple[str, str, str]:
+    """What comes before the kernels, they, and the program that runs them."""
+    head = preamble(np.dtype("float32"))
+    if not persistent:
+        return head, KERNELS, MAIN
+    tanh, softmax = gpunn.ACTIVATIONS["tanh"], gpunn.ACTIVATIONS["softmax"]
+    head += persistent_source([tanh, tanh], gpunn.COSTS["cross-entropy"], softmax, SHAPE.tile) + KERNELS
+    places = *SHAPE.sizes, *Layout(SHAPE.sizes, (False,) * 3).blocks(4)[0]
+    main = PERSISTENT_MAIN.replace("SHAPE", ", ".join(map(str, places)))
+    return head, PERSISTENT, main.replace("SHARED", str(SHAPE.shared_bytes(2, 4)))
+
+
+BARRIERS = [
+    (persistent, match.start())
+    for persistent in (False, True)
+    for match in re.finditer(r"__sync(threads|warp)\(\);", source_of(persistent)[1])
+]
+
+
+def sanitized(folder: Path, *parts: str) -> subprocess.CompletedProcess[str]:
     assert emulated.COMPILER
-    source = "\n".join([emulated.HEADER, preamble(np.dtype("float32")), kernels, MAIN])
-    (folder / "races.cpp").write_text(source, encoding="utf-8")
+    (folder / "races.cpp").write_text(emulated.compilable("\n".join(parts), []), encoding="utf-8")
     command = [emulated.COMPILER, *SANITIZER, str(folder / "races.cpp"), "-o", str(folder / "races")]
     subprocess.run(command, check=True, capture_output=True)
     return subprocess.run([str(folder / "races")], capture_output=True, text=True, check=False)
@@ -74,8 +115,9 @@ def _needs_a_sanitizer() -> None:
         pytest.skip(reason)
 
 
-def test_the_kernels_have_no_race(tmp_path: Path) -> None:
-    done = sanitized(tmp_path, KERNELS)
+@pytest.mark.parametrize("persistent", [False, True])
+def test_the_kernels_have_no_race(tmp_path: Path, persistent: bool) -> None:
+    done = sanitized(tmp_path, *source_of(persistent))
     if "unexpected memory mapping" in done.stderr:
         pytest.skip("ThreadSanitizer does not run on this kernel")
     assert done.stderr == ""
@@ -84,10 +126,11 @@ def test_the_kernels_have_no_race(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("barrier", range(len(BARRIERS)))
 def test_a_barrier_less_is_a_race(tmp_path: Path, barrier: int) -> None:
-    start = BARRIERS[barrier]
-    line = KERNELS.count("\n", 0, start) + 1
-    without = KERNELS[:start] + KERNELS[KERNELS.index(";", start) :]
-    done = sanitized(tmp_path, without)
+    persistent, start = BARRIERS[barrier]
+    head, kernels, main = source_of(persistent)
+    line = kernels.count("\n", 0, start) + 1
+    without = kernels[:start] + kernels[kernels.index(";", start) :]
+    done = sanitized(tmp_path, head, without, main)
     if "unexpected memory mapping" in done.stderr:
         pytest.skip("ThreadSanitizer does not run on this kernel")
     assert "WARNING: ThreadSanitizer: data race" in done.stderr, f"the barrier of line {line} is of no use"

@@ -9,12 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 
 from gpunn import ACTIVATIONS, COSTS, INITIALIZERS, Dense, Network, cli
 
+jsonschema = pytest.importorskip("jsonschema")
 SCHEMA = json.loads(files("gpunn").joinpath("schema/model.json").read_text(encoding="utf-8"))
 IMAGES = {"image_shape": (2, 2), "classes": ["a", "b"], "digit": False, "dataset": "here", "more": None}
 

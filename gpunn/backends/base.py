@@ -7,6 +7,7 @@ an example a column. The types of arrays are the backend's own; only `upload` an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -61,6 +62,37 @@ class Pass:
     step: Any
     etas: Any
     key: Any
+
+
+RULES = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How each element of θ moves along its gradient: what a backend needs to know that does whole steps.
+
+    name: one of RULES. states: flat arrays like θ. numbers: μ, or ρ and ε, or β₁, β₂ and ε. eta: η. l2, l1: λ
+    of the weights' terms. steps: Adam's count of them.
+    """
+
+    name: str
+    states: tuple[Any, ...]
+    numbers: tuple[float, ...]
+    eta: Scalar
+    l2: float
+    l1: float
+    steps: Any
+
+
+class Gathered(Protocol):
+    """Consecutive mini-batches side by side: their sizes, inputs, targets, weights if any, and outputs."""
+
+    batches: Sequence[int]
+    x: Any
+    y: Any
+    weights: Any
+    z: Any
+    a: Any
 
 
 class Backend(Protocol):
@@ -148,6 +180,23 @@ class Backend(Protocol):
 
     def restore(self, values: np.ndarray, *, into: Any) -> None:
         """What `download` gave for a flat array, back into one like it, to the bit."""
+
+    def all_steps(
+        self,
+        theta: Parameters,
+        layout: Layout,
+        f: Sequence[Activation],
+        cost: Cost,
+        rule: Rule,
+        chunk: Gathered,
+        p: Pass,
+        scheduled: bool,
+    ) -> Calls | None:
+        """All steps of mini-batches of one size, and a last one that may be shorter, in a way of the
+        backend's own; None where the verbs, step by step, are as good. No layer has dropout or is normalised.
+
+        f: of the layers 1…L. scheduled: each step takes its learning rate from the pass.
+        """
 
     # verbs
     def gather(

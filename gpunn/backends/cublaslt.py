@@ -20,7 +20,7 @@ from gpunn.backends.device import Buffer, Product, keeping
 
 WORKSPACE = 32 << 20  # bytes, as NVIDIA advises for its largest GPUs
 CANDIDATES = 4  # algorithms to ask for, should one not run
-ALIGNMENT = 256  # bytes: more is of no use to the library
+ALIGNMENT = 16  # bytes, which its widest loads ask for: more is of no use to it
 COMPUTE = {
     "float32": "COMPUTE_32F",
     "float64": "COMPUTE_64F",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,15 +12,24 @@ import numpy as np
 from gpunn import randoms
 from gpunn.activations import ACTIVATIONS, Activation, Call, Calls
 from gpunn.augmentation import Augmentation
-from gpunn.backends.base import NORM_EPSILON, NORM_MOMENTUM, UINT8_SCALE, Examples, Pass
+from gpunn.backends.base import (
+    NORM_EPSILON,
+    NORM_MOMENTUM,
+    UINT8_SCALE,
+    Examples,
+    Gathered,
+    Pass,
+    Rule,
+)
 from gpunn.backends.cuda_joining import joined
+from gpunn.backends.cuda_persistent import all_steps
 from gpunn.backends.cuda_storage import Norm, OnHost
 from gpunn.backends.cuda_stream import Feed
 from gpunn.backends.cuda_vectors import Vectors
 from gpunn.backends.device import Buffer, Device, Product
 from gpunn.backends.kernels import activation_source, cost_source
 from gpunn.costs import Cost
-from gpunn.parameters import NORM_COLUMNS, Parameters
+from gpunn.parameters import NORM_COLUMNS, Layout, Parameters
 from gpunn.rates import Scalar
 
 IN_THE_PRODUCT = ("identity", "relu")  # what the product with bias can do besides
@@ -42,6 +52,19 @@ class Cuda(Vectors):
         feeds: Calls = [call for call in calls if isinstance(call, Feed)]
         graph = self.device.capture(joined(self, [call for call in calls if not isinstance(call, Feed)]))
         return [*feeds, graph, self._keep_pace]
+
+    def all_steps(
+        self,
+        theta: Parameters,
+        layout: Layout,
+        f: Sequence[Activation],
+        cost: Cost,
+        rule: Rule,
+        chunk: Gathered,
+        p: Pass,
+        scheduled: bool,
+    ) -> Calls | None:
+        return all_steps(self, theta, layout, f, cost, rule, chunk, p, scheduled)
 
     def _keep_pace(self) -> None:
         """Wait for the replays of some time ago: so the device is busy, and the host not far ahead of it."""

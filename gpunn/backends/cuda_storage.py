@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from gpunn.activations import Call, Calls
 from gpunn.backends.base import BackendError, Examples, Pass
 from gpunn.backends.device import Buffer, Device, Product
-from gpunn.backends.kernels import KERNELS, LANES, ROWS, preamble
+from gpunn.backends.kernels import KERNELS, LANES, PERSISTENT, ROWS, preamble
 from gpunn.inputs import dense, on_device
 from gpunn.parameters import Layout, Parameters
 from gpunn.rates import CAPACITY, Rates, Scalar
@@ -90,7 +91,7 @@ class Storage:
         self.dtype = np.dtype("float64" if precision == "float64" else "float32")
         self._fixed = cache(lambda value: self._put(np.full(1, value)))
         self.one, self.zero = self._fixed(1.0), self._fixed(0.0)
-        self._compiled = cache(lambda extra: device.compile(preamble(self.dtype) + extra + KERNELS))
+        self._compiled = cache(self._compile)
 
     def _new(self, shape: tuple[int, ...], dtype: Any = None) -> Buffer:
         dtype = self.dtype if dtype is None else np.dtype(dtype)
@@ -268,7 +269,14 @@ class Storage:
                 self.device.write(kept.part(scalar.index, (1,)).pointer, np.full(1, x, np.float64))
         return cell
 
-    # launches: every kernel takes the number of its elements, columns or rows first
+    # launches
+
+    def _compile(self, module: str, persistent: bool = False) -> Callable[[str], Any]:
+        """kernels.cu for what a module defines, and persistent.cu where it is asked for: kernels by name."""
+        source = preamble(self.dtype) + module + KERNELS + (PERSISTENT if persistent else "")
+        return self.device.compile(source, together=persistent)
+
+    # those of kernels.cu take the number of their elements, columns or rows first
 
     def _each(self, kernel: str, count: int, *arguments: Any, module: str = "") -> Calls:
         """A thread an element."""

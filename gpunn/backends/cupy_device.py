@@ -28,6 +28,8 @@ class CupyDevice:
         self.use()  # from now on in this thread
         properties = self.runtime.getDeviceProperties(index)
         self.description = f"cuda:{index} ({properties['name'].decode()})"
+        self.processors = properties["multiProcessorCount"]
+        self.shared_bytes = properties["sharedMemPerBlockOptin"] if properties["cooperativeLaunch"] else 0
         self.stream = cupy.cuda.Stream(non_blocking=True)
         self._capturing = False
         self._products = Products(self.stream.ptr, self.allocate, self.stream.synchronize)
@@ -70,22 +72,30 @@ class CupyDevice:
         self.runtime.memcpyAsync(to, source, nbytes, kind, self.stream.ptr)
 
     def mark(self) -> Call:
+        self._refuse_capture("mark")
         event = self.cupy.cuda.Event(disable_timing=True)
         event.record(self.stream)
         return partial(event.synchronize)
 
-    def compile(self, source: str) -> Callable[[str], Any]:
-        find: Callable[[str], Any] = self.cupy.RawModule(code=source, options=("--std=c++17",)).get_function
+    def compile(self, source: str, *, together: bool = False) -> Callable[[str], Any]:
+        options = ("--std=c++17",)
+        module = self.cupy.RawModule(code=source, options=options, enable_cooperative_groups=together)
+        find: Callable[[str], Any] = module.get_function
         return find
 
-    def launch(self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...]) -> Call:
+    def launch(
+        self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...], shared: int = 0
+    ) -> Call:
         passed = tuple(np.uintp(x.pointer) if isinstance(x, Buffer) else x for x in arguments)
         alive = [x.memory for x in arguments if isinstance(x, Buffer)]
-        return keeping(partial(self._launch, kernel, (blocks,), (threads,), passed), alive)
+        if shared:  # more than a kernel may have unless it was told, for all its launches
+            kernel.max_dynamic_shared_size_bytes = self.shared_bytes - kernel.shared_size_bytes
+        how = partial(kernel, (blocks,), (threads,), passed, shared_mem=shared)
+        return keeping(partial(self._launch, how), alive)
 
-    def _launch(self, kernel: Any, *how: Any) -> None:
+    def _launch(self, how: Call) -> None:
         with self.stream:
-            kernel(*how)
+            how()
 
     def product(self, product: Product, precision: str) -> Call | None:
         return self._products.bind(product, precision)

@@ -73,6 +73,8 @@ class Device(Protocol):
     """
 
     description: str
+    processors: int  # of its own, each with so many bytes of shared memory for a block:
+    shared_bytes: int
 
     def allocate(self, nbytes: int) -> tuple[int, Any]:
         """(pointer, what keeps it alive), with unspecified contents."""
@@ -96,11 +98,17 @@ class Device(Protocol):
     def mark(self) -> Call:
         """A call that waits until all that has been launched so far is done."""
 
-    def compile(self, source: str) -> Callable[[str], Any]:
-        """Compile CUDA C++; what comes back finds a kernel by name."""
+    def compile(self, source: str, *, together: bool = False) -> Callable[[str], Any]:
+        """Compile CUDA C++; what comes back finds a kernel by name.
 
-    def launch(self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...]) -> Call:
-        """A bound launch of blocks of so many threads. Buffers go as pointers, the rest as NumPy scalars."""
+        together: all blocks of a launch run at the same time, and may wait for each other.
+        """
+
+    def launch(
+        self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...], shared: int = 0
+    ) -> Call:
+        """A bound launch of blocks of so many threads, each block with so many bytes of dynamic shared
+        memory. Buffers go as pointers, the rest as NumPy scalars."""
 
     def product(self, product: Product, precision: str) -> Call | None:
         """A bound product; None where it cannot be had in one go."""

@@ -37,6 +37,11 @@ static __device__ Index rest(Index i, Index n) {
     return i - quotient(i, n) * n;
 }
 
+// four neighbours, read or written at once
+template <class X> struct alignas(4 * sizeof(X)) Four {
+    X of[4];
+};
+
 // the sum over a warp, in each of its threads
 static __device__ T warp_sum(T x) {
     for (int apart = LANES / 2; apart; apart /= 2) x += __shfl_xor_sync(0xffffffff, x, apart);
@@ -192,10 +197,6 @@ extern "C" __global__ void times_derivative_and_mask(Index n, Index m, const T* 
 #else  // ---------------------------------------------------------------- everything else
 
 // x[:, j] = scale X[:, order[position + j]], four elements at a time where that is possible
-template <class From> struct alignas(4 * sizeof(From)) Four {
-    From of[4];
-};
-
 template <class From>
 static __device__ void gather(Index m, Index n, const From* X, const Index* order, const Index* position, T scale,
                               T* x) {

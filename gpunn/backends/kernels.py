@@ -1,17 +1,20 @@
-"""The source of the CUDA kernels: kernels.cu, and what it is compiled with."""
+"""The source of the CUDA kernels: kernels.cu and persistent.cu, and what they are compiled with."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gpunn.activations import Activation
-from gpunn.backends.base import BackendError
+from gpunn.backends.base import RULES, BackendError
 from gpunn.costs import Cost
 
-KERNELS = Path(__file__).with_name("kernels.cu").read_text(encoding="utf-8")
+KERNELS, PERSISTENT = (
+    Path(__file__).with_name(f"{name}.cu").read_text(encoding="utf-8") for name in ("kernels", "persistent")
+)
 ROWS, LANES = 8, 32  # of kernels.cu
 
 
@@ -39,3 +42,25 @@ def cost_source(cost: Cost, f: Activation) -> str:
     paired = cost.pairs_with == f.name
     error = "a - y" if paired else f"({cost.cuda[1]}) * (F_PRIME(a, z))"
     return f"{before}#define LOSS(a, y, z) ({loss})\n#define OUTPUT_ERROR(a, y, z) ({error})\n"
+
+
+def persistent_source(hidden: Sequence[Activation], cost: Cost, output: Activation, tile: int) -> str:
+    """The C spelling of a whole network, for persistent.cu; hidden: f[1]…f[L−1]."""
+    spelled = [f.cuda for f in hidden if f.cuda]
+    rules = ", ".join(name.upper() for name in RULES)
+    return (
+        cost_source(cost, output)
+        + f"#define TILE {tile}\nenum {{ {rules} }};\n"
+        + _by_layer("activation", "int l, T z", [f for f, _ in spelled])
+        + _by_layer("derivative", "int l, T a, T z", [prime for _, prime in spelled])
+    )
+
+
+def _by_layer(name: str, parameters: str, expressions: Sequence[str]) -> str:
+    """A function of the layer, whose expressions may all be the same."""
+    if len(set(expressions)) <= 1:
+        expressions = expressions[:1] or ["T(0)"]
+    cases = "".join(f"    if (l == {l}) return {x};\n" for l, x in enumerate(expressions[:-1], 1))
+    unused = "".join(f" (void){parameter.split()[-1]};" for parameter in parameters.split(","))
+    head = f"static __device__ T {name}({parameters}) {{\n   {unused}\n"
+    return f"{head}{cases}    return {expressions[-1]};\n}}\n"
