@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -68,8 +69,10 @@ GPU = Effort(
 )
 
 
-def run(effort: Effort, data: Data, console: Console) -> dict[str, Any]:
-    """Measure, and return the results."""
+def run(
+    effort: Effort, data: Data, console: Console, results: dict[str, Any], keep: Callable[[], object]
+) -> None:
+    """Measure, into the results, which are kept whenever there are new ones."""
     chosen = set(effort.names)
     sweep = [name for name in contestants.SWEEP if name in chosen]
     finalists = [name for name in contestants.ACCURACY if name in chosen]
@@ -81,25 +84,34 @@ def run(effort: Effort, data: Data, console: Console) -> dict[str, Any]:
             progress.update(task, description=what, advance=1)
 
         args = (effort.rounds, effort.target, tick)
-        by_net = [measure.compare(workers, effort.taking_part(net), net, *args) for net in effort.nets]
-        by_batch = [measure.compare(workers, sweep, net, *args) for net in effort.sweep]
-        to_accuracy = None
+        for net in effort.nets:
+            results["nets"].append(measure.compare(workers, effort.taking_part(net), net, *args))
+            keep()
         if effort.seeds and data.name != "random":
-            to_accuracy = measure.time_to(0.98, workers, finalists, RECIPE, effort.seeds, 20, tick)
-        pools = workers.threads()
-    return {"nets": by_net, "sweep": by_batch, "time_to_accuracy": to_accuracy, "threads": pools}
+            results["time_to_accuracy"] = measure.time_to(
+                0.98, workers, finalists, RECIPE, effort.seeds, 20, tick
+            )
+            keep()
+        for net in effort.sweep:
+            results["sweep"].append(measure.compare(workers, sweep, net, *args))
+            keep()
+        results["threads"] = workers.threads()
 
 
-def circumstances(data: Data, seconds: float) -> dict[str, Any]:
-    """Where, when and how it was measured."""
+def circumstances(data: Data) -> dict[str, Any]:
+    """Where, when and how it is measured, and room for what is."""
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
-        "seconds": round(seconds),
+        "seconds": 0,
         "data": data.name,
         "cuda": machine.explain_cuda() or "available",
         "machine": machine.describe(),
         "environment": {name: value for name, value in os.environ.items() if name.startswith(STEERING)},
+        "nets": [],
+        "sweep": [],
+        "time_to_accuracy": None,
+        "threads": {},
     }
 
 
@@ -137,14 +149,25 @@ def choose(options: argparse.Namespace) -> Effort:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, write."""
+    """Measure, print, write; what there is of a run that is stopped stays in a file of its own."""
     options = parse(arguments)
-    effort, data, start = choose(options), load(), time.monotonic()
-    measured = run(effort, data, Console(stderr=True))
-    results = circumstances(data, time.monotonic() - start) | measured
-    console = Console()
+    effort, data, start, console = choose(options), load(), time.monotonic(), Console()
+    results = circumstances(data)
+
+    def keep(part: str = "-so-far") -> Path:
+        results["seconds"] = round(time.monotonic() - start)
+        return report.write(results, options.output, part)
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    so_far = keep()
+    try:
+        run(effort, data, Console(stderr=True), results, keep)
+    except KeyboardInterrupt:
+        report.show(results, console)
+        raise SystemExit(f"stopped: what was measured until then is in {so_far}") from None
     report.show(results, console)
-    path = report.write(results, options.output)
+    path = keep("")
+    so_far.unlink()
     written = [path, *_charts(results, path)]
     console.print("wrote " + ", ".join(str(path) for path in written))
 

@@ -37,6 +37,10 @@ def fit(device: str) -> None:
         optimizer = gpunn.Adam(l1=1e-4, l2=1e-4, max_norm=2.0, clip_norm=1.0)
         net.fit(X, y, epochs=2, batch_size=32, optimizer=optimizer, schedule="cosine", device=device)
         print(cost, net.evaluate(X, y, device=device))
+    for f in ("sigmoid", "softmax"):  # small enough for the persistent kernel
+        net = gpunn.Network(36, [gpunn.Dense(33, "tanh"), gpunn.Dense(5, f)], seed=0)
+        net.fit(X, y, epochs=2, batch_size=10, optimizer="adam", device=device)
+        print(f, net.evaluate(X, y, device=device))
 
 
 def theta(net: gpunn.Network) -> np.ndarray:

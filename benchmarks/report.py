@@ -21,10 +21,10 @@ def slug(results: dict[str, Any]) -> str:
     return re.sub(r"[^a-z0-9]+", "-", gpu["name"].lower()).strip("-") if gpu else "cpu"
 
 
-def write(results: dict[str, Any], folder: Path) -> Path:
-    """Write the results as JSON; returns the file."""
+def write(results: dict[str, Any], folder: Path, part: str = "") -> Path:
+    """Write the results as JSON, or a part of them under a name that says which; returns the file."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{slug(results)}.json"
+    path = folder / f"{slug(results)}{part}.json"
     path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 

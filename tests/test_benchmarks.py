@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -180,7 +181,7 @@ def test_trajectories_that_part_are_told(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_fit_that_a_sanitizer_watches(capsys: pytest.CaptureFixture[str]) -> None:
     gpu_check.main(["fit", "--device", "cpu"])
-    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert len(capsys.readouterr().out.splitlines()) == 5
 
 
 # who cannot take part
@@ -229,8 +230,9 @@ def results() -> dict[str, Any]:
     """A very small run, in real worker processes."""
     names = [contestants.FLOOR, contestants.OURS, "gpunn CUDA", "textbook loop"]
     effort = command.Effort([SMALL], [replace(MIDDLE, batch_size=4)], names, rounds=1, target=0.005, seeds=1)
-    measured = command.run(effort, DATA, Console(quiet=True))
-    return command.circumstances(DATA, 1.0) | measured
+    results = command.circumstances(DATA)
+    command.run(effort, DATA, Console(quiet=True), results, lambda: None)
+    return results
 
 
 def test_results_have_every_field(results: dict[str, Any], tmp_path: Path) -> None:
@@ -247,6 +249,37 @@ def test_results_have_every_field(results: dict[str, Any], tmp_path: Path) -> No
     assert row["of_gpunn_cpu"] == 1
     assert math.isclose(row["microseconds_per_step"], 1e6 * 10 / row["examples_per_second"])
     assert read["threads"][contestants.OURS]
+
+
+def test_of_a_run_that_is_stopped_what_it_measured_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And a file from before is left alone."""
+    compare, nets = measure.compare, []
+
+    def stopped(workers: Any, names: Any, net: Net, *args: Any) -> dict[str, Any]:
+        nets.append(net)
+        if len(nets) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return compare(workers, names, net, *args)
+
+    monkeypatch.setattr(command, "load", lambda: DATA)
+    monkeypatch.setattr(measure, "compare", stopped)
+    (tmp_path / "cpu.json").write_text("{}")
+    monkeypatch.setattr(machine, "gpu", lambda: None)
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(
+            SystemExit, match=r"stopped: what was measured until then is in .*cpu-so-far.json"
+        ):
+            command.main(["--quick", "--only", "textbook", "--output", str(tmp_path)])
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert "textbook loop" in capsys.readouterr().out
+    assert (tmp_path / "cpu.json").read_text() == "{}"
+    assert [block["net"] for block in json.loads((tmp_path / "cpu-so-far.json").read_text())["nets"]] == [
+        SMALL.name
+    ]
 
 
 def test_tables_render(results: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,11 @@ class Ceilings:
     bytes_per_second: float
 
 
+@cache
 def ceilings(be: Cuda) -> Ceilings:
     """Of this device, in this backend's precision."""
     n, nbytes, rng = LARGE, COPIED, np.random.default_rng(0)
-    a, b = (be.upload(rng.standard_normal((n, n), np.float32)) for _ in range(2))
+    a, b = (be.upload(rng.random((n, n), np.float32).T - np.float32(0.5)) for _ in range(2))
     product = be._product(Product(be.one, a, b, be.zero, be.matrix(n, n)))
     source, target = (be._new((nbytes,), np.uint8) for _ in range(2))
     return Ceilings(
@@ -60,7 +62,8 @@ def seconds(be: Cuda, call: Callable[[], object]) -> float:
 
 
 def kernels(be: Cuda, net: Net) -> int:
-    """How many kernels gpunn launches for a step; what a chunk of steps has together is not counted."""
+    """How many kernels gpunn launches for a step in a graph, as it does unless the network is small
+    enough for the persistent kernel; what a chunk of steps has together is not counted."""
     network, m = net.build(), net.batch_size
     model: Model = network._on(be)
     examples = be.examples(np.zeros((net.sizes[0], m), np.uint8), np.zeros(m, int), None)
@@ -74,7 +77,8 @@ def kernels(be: Cuda, net: Net) -> int:
 
 class GpuFloor:
     """The largest of: the products' FLOP at the one ceiling, their operands' bytes at the other, and an empty
-    kernel's time for each of gpunn's kernels. Nothing is trained; `seconds` is that, for so many steps."""
+    kernel's time for each of gpunn's kernels in a graph of a step; a persistent kernel may be below it.
+    Nothing is trained; `seconds` is that, for so many steps."""
 
     def __init__(self, problem: Problem, precision: str = "float32") -> None:
         if reason := explain_cuda():

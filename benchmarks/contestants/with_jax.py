@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import Any
 
@@ -48,6 +49,7 @@ class Jax:
     """JAX on the CPU or a GPU, its data there as bytes; compiling is not timed."""
 
     def __init__(self, problem: Problem, device: str = "cpu", precision: str = "highest") -> None:
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the others need memory too
         self.jax = jax = library("jax")
         try:
             place = jax.devices(device)[0]
