@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -56,20 +60,29 @@ def check(log: str) -> tuple[list[int], list[int]]:
     return [int(kernel[3]) for kernel in found], shared
 
 
+def on_every_core(check_one: Callable[[str, str], Any], dtype: str) -> list[Any]:
+    """check_one(name, source) for each of the sources."""
+    head = kernels.preamble(np.dtype(dtype))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(check_one, SOURCES, [head + body for body in SOURCES.values()]))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", SOURCES)
-def test_nvcc_has_no_complaint(tmp_path: Path, name: str, dtype: str) -> None:
+def test_nvcc_has_no_complaint(tmp_path: Path, dtype: str) -> None:
     if not (nvcc := shutil.which("nvcc")):
         pytest.skip("no nvcc")
-    source = tmp_path / "kernels.cu"
-    source.write_text(kernels.preamble(np.dtype(dtype)) + SOURCES[name], encoding="utf-8")
-    command = [nvcc, "-std=c++17", "-cubin", "-arch=sm_90", "-Xptxas=-v", "-Werror=all-warnings"]
-    command.append("-diag-suppress=177")  # not every module calls all that they share
-    done = subprocess.run(
-        [*command, "-o", str(tmp_path / "out"), str(source)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    check(done.stderr)
+    options = ["-std=c++17", "-cubin", "-arch=sm_90", "-Xptxas=-v", "-Werror=all-warnings"]
+    options.append("-diag-suppress=177")  # not every module calls all that they share
+
+    def check_one(name: str, source: str) -> None:
+        file = tmp_path / f"{name}.cu"
+        file.write_text(source, encoding="utf-8")
+        command = [nvcc, *options, "-o", file.with_suffix(".cubin"), file]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        check(done.stderr)
+
+    on_every_core(check_one, dtype)
 
 
 @pytest.fixture(scope="module")
@@ -87,15 +100,15 @@ def nvrtc() -> Any:
 def test_nvrtc_compiles_for_every_architecture(nvrtc: Any, architecture: int, dtype: str) -> None:
     """Its figures are printed: `pytest -rP tests/test_kernels.py` shows them."""
     options = ["--std=c++17", f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v"]
-    registers, shared = [], []
-    for name, body in SOURCES.items():
-        source = kernels.preamble(np.dtype(dtype)) + body
+
+    def check_one(name: str, source: str) -> tuple[list[int], list[int]]:
         program = nvrtc.createProgram(source, name, [], [])
         nvrtc.compileProgram(program, options)
         assert nvrtc.getCUBIN(program)
-        found = check(nvrtc.getProgramLog(program))
-        registers += found[0]
-        shared += found[1]
+        return check(nvrtc.getProgramLog(program))
+
+    found = on_every_core(check_one, dtype)
+    registers, shared = (list(chain(*figures)) for figures in zip(*found, strict=True))
     print(
         f"sm_{architecture} {dtype}: {len(registers)} kernels, at most {max(registers)} registers and "
         f"{max(shared)} bytes of shared memory, nothing spilled"

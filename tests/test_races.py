@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 import emulated
@@ -23,7 +24,8 @@ from gpunn.parameters import Layout
 MAIN = """
 #include <cstdio>
 template <class X> static X* of(size_t n, X value) { return (new std::vector<X>(n, value))->data(); }
-int main() {
+int main(int, char** arguments) {
+    missing = std::atoi(arguments[1]);
     const Index n = 9, m = 3, rows = 2, strips = 64;  // two blocks, the second nearly empty
     const Index columns = (m * 32 + 63) / 64;
     T *a = of<T>(n * m, 0.5), *y = of<T>(n * m, 0.25), *z = of<T>(n * m, 2), *x = of<T>(n * m, 1);
@@ -51,7 +53,8 @@ int main() {
 PERSISTENT_MAIN = """
 #include <cstdio>
 template <class X> static X* of(size_t n, X value) { return (new std::vector<X>(n, value))->data(); }
-int main() {
+int main(int, char** arguments) {
+    missing = std::atoi(arguments[1]);
     const Index count = 12, batch = 5, depth = 3;
     Index* shape = of<Index>(7, 0);
     for (Index i = 0; i < 7; ++i) shape[i] = (Index[]){SHAPE}[i];
@@ -84,19 +87,12 @@ def source_of(persistent: bool) -> tuple[str, str, str]:
     return head, PERSISTENT, main.replace("SHARED", str(SHAPE.shared_bytes(2, 4)))
 
 
+BARRIER = re.compile(r"__sync(threads|warp)\(\);")
 BARRIERS = [
-    (persistent, match.start())
+    (persistent, k)
     for persistent in (False, True)
-    for match in re.finditer(r"__sync(threads|warp)\(\);", source_of(persistent)[1])
+    for k in range(len(BARRIER.findall(source_of(persistent)[1])))
 ]
-
-
-def sanitized(folder: Path, *parts: str) -> subprocess.CompletedProcess[str]:
-    assert emulated.COMPILER
-    (folder / "races.cpp").write_text(emulated.compilable("\n".join(parts), []), encoding="utf-8")
-    command = [emulated.COMPILER, *SANITIZER, str(folder / "races.cpp"), "-o", str(folder / "races")]
-    subprocess.run(command, check=True, capture_output=True)
-    return subprocess.run([str(folder / "races")], capture_output=True, text=True, check=False)
 
 
 @cache
@@ -109,29 +105,44 @@ def no_sanitizer() -> str:
     return "" if done.returncode == 0 else "no ThreadSanitizer for this compiler"
 
 
-@pytest.fixture(autouse=True)
-def _needs_a_sanitizer() -> None:
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """A program of the persistent kernel and one of the others; argument: a barrier to leave out, or -1."""
     if reason := no_sanitizer():
         pytest.skip(reason)
+    return {
+        persistent: compiled(tmp_path_factory.mktemp("races"), persistent) for persistent in (False, True)
+    }
+
+
+def compiled(folder: Path, persistent: bool) -> Path:
+    assert emulated.COMPILER
+    head, kernels, main = source_of(persistent)
+    numbers = count()
+    kernels = BARRIER.sub(lambda barrier: f"if (missing != {next(numbers)}) {barrier[0]}", kernels)
+    source = emulated.compilable("\n".join([head, "static int missing;", kernels, main]), [])
+    (folder / "races.cpp").write_text(source, encoding="utf-8")
+    command = [emulated.COMPILER, *SANITIZER, str(folder / "races.cpp"), "-o", str(folder / "races")]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder / "races"
+
+
+def run(program: Path, missing: int) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([str(program), str(missing)], capture_output=True, text=True, check=False)
+    if "unexpected memory mapping" in done.stderr:
+        pytest.skip("ThreadSanitizer does not run on this kernel")
+    return done
 
 
 @pytest.mark.parametrize("persistent", [False, True])
-def test_the_kernels_have_no_race(tmp_path: Path, persistent: bool) -> None:
-    done = sanitized(tmp_path, *source_of(persistent))
-    if "unexpected memory mapping" in done.stderr:
-        pytest.skip("ThreadSanitizer does not run on this kernel")
+def test_the_kernels_have_no_race(programs: dict[bool, Path], persistent: bool) -> None:
+    done = run(programs[persistent], -1)
     assert done.stderr == ""
     assert (done.returncode, done.stdout) == (0, "done\n")
 
 
-@pytest.mark.parametrize("barrier", range(len(BARRIERS)))
-def test_a_barrier_less_is_a_race(tmp_path: Path, barrier: int) -> None:
-    persistent, start = BARRIERS[barrier]
-    head, kernels, main = source_of(persistent)
-    line = kernels.count("\n", 0, start) + 1
-    without = kernels[:start] + kernels[kernels.index(";", start) :]
-    done = sanitized(tmp_path, head, without, main)
-    if "unexpected memory mapping" in done.stderr:
-        pytest.skip("ThreadSanitizer does not run on this kernel")
-    assert "WARNING: ThreadSanitizer: data race" in done.stderr, f"the barrier of line {line} is of no use"
+@pytest.mark.parametrize(("persistent", "barrier"), BARRIERS)
+def test_a_barrier_less_is_a_race(programs: dict[bool, Path], persistent: bool, barrier: int) -> None:
+    done = run(programs[persistent], barrier)
+    assert "WARNING: ThreadSanitizer: data race" in done.stderr, "this barrier is of no use"
     assert done.returncode == 66
