@@ -18,7 +18,7 @@ import weakref
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -68,6 +68,25 @@ def left_in(source: str) -> list[tuple[str, str]]:
     command = [COMPILER, "-E", "-P", "-x", "c++", "-"]
     done = subprocess.run(command, input=source, capture_output=True, text=True, check=True)
     return KERNEL.findall(" ".join(done.stdout.split()))
+
+
+@cache
+def built(source: str, folder: Path) -> tuple[ctypes.CDLL, list[tuple[str, str]]]:
+    """The library of a module's kernels, compiled if the folder has none yet; and left_in(source)."""
+    assert COMPILER
+    kernels = left_in(source)
+    code = compilable(source, kernels)
+    flags = [*FLAGS, *LIBRARY, *(["--coverage"] if COVERAGE else [])]
+    library = folder / f"{hashlib.sha256((code + str(flags)).encode()).hexdigest()[:16]}.so"
+    if not library.exists():
+        library.with_suffix(".cpp").write_text(code, encoding="utf-8")
+        fresh = library.with_suffix(".new")
+        command = [COMPILER, *flags, str(library.with_suffix(".cpp")), "-o", str(fresh)]
+        subprocess.run(command, check=True, cwd=folder)
+        fresh.rename(library)
+    loaded = ctypes.CDLL(str(library))
+    assert loaded.shared_bytes() <= MOST_SHARED, "more shared memory than a block has"
+    return loaded, kernels
 
 
 def _types(parameters: str, real: np.dtype[Any]) -> list[np.dtype[Any]]:
@@ -239,20 +258,7 @@ class EmulatedDevice:
 
     def compile(self, source: str, *, together: bool = False) -> Callable[[str], Any]:
         self._refuse_capture("a compilation")
-        assert COMPILER
-        kernels = left_in(source)
-        code = compilable(source, kernels)
-        flags = [*FLAGS, *LIBRARY, *(["--coverage"] if COVERAGE else [])]
-        name = hashlib.sha256((code + str(flags)).encode()).hexdigest()[:16]
-        library = (Path(COVERAGE) if COVERAGE else self.folder) / f"{name}.so"
-        if not library.exists():
-            library.with_suffix(".cpp").write_text(code, encoding="utf-8")
-            fresh = library.with_suffix(".new")
-            command = [COMPILER, *flags, str(library.with_suffix(".cpp")), "-o", str(fresh)]
-            subprocess.run(command, check=True, cwd=library.parent)
-            fresh.rename(library)
-        loaded = ctypes.CDLL(str(library))
-        assert loaded.shared_bytes() <= MOST_SHARED, "more shared memory than a block has"
+        loaded, kernels = built(source, Path(COVERAGE) if COVERAGE else self.folder)
         real = np.dtype("float64" if "typedef double T;" in source else "float32")
         types = {name: _types(parameters, real) for name, parameters in kernels}
         return lambda name: (name, getattr(loaded, f"run_{name}"), types[name], together)
