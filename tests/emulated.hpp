@@ -5,8 +5,6 @@
 // std::thread, so that ThreadSanitizer sees what no barrier orders.
 
 #include <algorithm>
-#include <atomic>
-#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -230,9 +228,9 @@ template <class X> X __shfl_xor_sync(unsigned, X x, int apart) {
     return other;
 }
 
-static int __clz(int x) { return std::countl_zero((unsigned)x); }
+static int __clz(int x) { return x ? __builtin_clz(x) : 32; }
 static void __trap() { std::abort(); }
 
 // What other blocks wait for is written and read at once, and whoever has read it sees all that was done before.
-template <class X> static void __stwt(X* to, X x) { std::atomic_ref(*to).store(x); }
-template <class X> static X __ldcv(const X* from) { return std::atomic_ref(*const_cast<X*>(from)).load(); }
+template <class X> static void __stwt(X* to, X x) { __atomic_store_n(to, x, __ATOMIC_SEQ_CST); }
+template <class X> static X __ldcv(const X* from) { return __atomic_load_n(from, __ATOMIC_SEQ_CST); }

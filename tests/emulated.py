@@ -30,7 +30,7 @@ from gpunn.backends.kernels import KERNELS, PERSISTENT
 
 COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-clobbered"]
-FLAGS = ["-std=c++20", "-O1", "-U_FORTIFY_SOURCE", *WARNINGS]  # which forbids a jump to another stack
+FLAGS = ["-std=c++17", "-O1", "-U_FORTIFY_SOURCE", *WARNINGS]  # which forbids a jump to another stack
 LIBRARY = ["-shared", "-fPIC", "-Wl,-Bsymbolic"]  # libc has an `advance` too
 COVERAGE = os.environ.get("GPUNN_KERNEL_COVERAGE")  # a folder: count there which lines of kernels.cu run
 HEADER = Path(__file__).with_name("emulated.hpp").read_text(encoding="utf-8")
