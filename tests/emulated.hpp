@@ -1,4 +1,4 @@
-// What kernels.cu finds in CUDA's place: a block's threads, its barriers and shuffles, on the host.
+// What the kernels find in CUDA's place: a block's threads, its barriers and shuffles, on the host.
 //
 // The blocks of a launch run one after another, or together, if told so. A CUDA thread is a fiber, which gives way at
 // a barrier and where it sleeps, and nowhere else: fast, and the same every time. With THREADS_FOR_REAL it is a

@@ -1,4 +1,4 @@
-"""A CUDA device without a GPU: the very same kernels.cu, compiled by the host's C++ compiler.
+"""A CUDA device without a GPU: the very same kernels, compiled by the host's C++ compiler.
 
 Products are NumPy's. It punishes what a GPU would punish, or would let pass in silence: nothing that was
 launched is done before somebody waits for it; new memory is poisoned with NaNs and fenced with guard words;
@@ -32,7 +32,7 @@ COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-clobbered"]
 FLAGS = ["-std=c++17", "-O1", "-U_FORTIFY_SOURCE", *WARNINGS]  # which forbids a jump to another stack
 LIBRARY = ["-shared", "-fPIC", "-Wl,-Bsymbolic"]  # libc has an `advance` too
-COVERAGE = os.environ.get("GPUNN_KERNEL_COVERAGE")  # a folder: count there which lines of kernels.cu run
+COVERAGE = os.environ.get("GPUNN_KERNEL_COVERAGE")  # a folder: count there which of their lines run
 HEADER = Path(__file__).with_name("emulated.hpp").read_text(encoding="utf-8")
 GUARD = 256
 GUARD_BYTE, POISON_BYTE = 0xA5, 0xFF  # the latter makes every float a NaN
