@@ -64,7 +64,7 @@ def test_gradients_equal_the_textbook(backend: MakeBackend, hidden: str, output:
 @pytest.mark.filterwarnings("ignore:.*is defined for outputs")
 @pytest.mark.parametrize(("hidden", "output", "cost"), PAIRINGS)
 def test_gradients_equal_central_differences(hidden: str, output: str, cost: str) -> None:
-    net = network([5, 6, 4], hidden, output, cost)
+    net = network([3, 4, 3], hidden, output, cost)
     X, y = data(net, 5)
     assert gpunn.check_gradients(net, X, y) < 1e-6
 
