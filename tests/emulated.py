@@ -31,7 +31,7 @@ from gpunn.backends.kernels import KERNELS, PERSISTENT
 COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-clobbered"]
 FLAGS = ["-std=c++17", "-O1", "-U_FORTIFY_SOURCE", *WARNINGS]  # which forbids a jump to another stack
-LIBRARY = ["-shared", "-fPIC", "-Wl,-Bsymbolic"]  # libc has an `advance` too
+LIBRARY = ["-shared", "-Wl,-Bsymbolic"]  # libc has an `advance` too
 COVERAGE = os.environ.get("GPUNN_KERNEL_COVERAGE")  # a folder: count there which of their lines run
 HEADER = Path(__file__).with_name("emulated.hpp").read_text(encoding="utf-8")
 GUARD = 256
@@ -55,7 +55,7 @@ def compilable(source: str, kernels: Iterable[tuple[str, str]]) -> str:
     """Kernels as C++, and for each a function that runs all its threads."""
     for file, text in (("kernels.cu", KERNELS), ("persistent.cu", PERSISTENT)):
         source = source.replace(text, f'#line 1 "{file}"\n{text}#line 1 "runners"\n')
-    made = [HEADER, DYNAMIC_SHARED.sub(r"#define \2 ((\1*)dynamic_shared)", source)]
+    made = [DYNAMIC_SHARED.sub(r"#define \2 ((\1*)dynamic_shared)", source)]
     for name, parameters in kernels:
         arguments = ", ".join(re.findall(r"(\w+)\s*(?:,|$)", parameters))
         made.append(RUNNER.format(name=name, parameters=parameters, arguments=arguments))
@@ -70,21 +70,27 @@ def left_in(source: str) -> list[tuple[str, str]]:
     return KERNEL.findall(" ".join(done.stdout.split()))
 
 
+def compiled(text: str, suffix: str, result: str, flags: list[str], folder: Path) -> Path:
+    """What the compiler makes of the text; what an earlier run has made of it is in the folder."""
+    assert COMPILER
+    name = hashlib.sha256((text + str(flags)).encode()).hexdigest()[:16]
+    path = folder / f"{name}{result}"
+    if not path.exists():
+        (folder / f"{name}{suffix}").write_text(text, encoding="utf-8")
+        fresh = path.with_suffix(".new")
+        subprocess.run([COMPILER, *flags, f"{name}{suffix}", "-o", fresh.name], check=True, cwd=folder)
+        fresh.rename(path)
+    return path
+
+
 @cache
 def built(source: str, folder: Path) -> tuple[ctypes.CDLL, list[tuple[str, str]]]:
     """The library of a module's kernels, compiled if the folder has none yet; and left_in(source)."""
-    assert COMPILER
     kernels = left_in(source)
-    code = compilable(source, kernels)
-    flags = [*FLAGS, *LIBRARY, *(["--coverage"] if COVERAGE else [])]
-    library = folder / f"{hashlib.sha256((code + str(flags)).encode()).hexdigest()[:16]}.so"
-    if not library.exists():
-        library.with_suffix(".cpp").write_text(code, encoding="utf-8")
-        fresh = library.with_suffix(".new")
-        command = [COMPILER, *flags, str(library.with_suffix(".cpp")), "-o", str(fresh)]
-        subprocess.run(command, check=True, cwd=folder)
-        fresh.rename(library)
-    loaded = ctypes.CDLL(str(library))
+    flags = [*FLAGS, "-fPIC", *(["--coverage"] if COVERAGE else [])]
+    header = compiled(HEADER, ".hpp", ".hpp.gch", [*flags, "-x", "c++-header"], folder)
+    code = f'#include "{header.stem}"\n' + compilable(source, kernels)
+    loaded = ctypes.CDLL(str(compiled(code, ".cpp", ".so", [*flags, *LIBRARY], folder)))
     assert loaded.shared_bytes() <= MOST_SHARED, "more shared memory than a block has"
     return loaded, kernels
 

@@ -120,7 +120,7 @@ def compiled(folder: Path, persistent: bool) -> Path:
     head, kernels, main = source_of(persistent)
     numbers = count()
     kernels = BARRIER.sub(lambda barrier: f"if (missing != {next(numbers)}) {barrier[0]}", kernels)
-    source = emulated.compilable("\n".join([head, "static int missing;", kernels, main]), [])
+    source = emulated.compilable("\n".join([emulated.HEADER, head, "static int missing;", kernels, main]), [])
     (folder / "races.cpp").write_text(source, encoding="utf-8")
     command = [emulated.COMPILER, *SANITIZER, str(folder / "races.cpp"), "-o", str(folder / "races")]
     subprocess.run(command, check=True, capture_output=True)
