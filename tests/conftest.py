@@ -93,3 +93,10 @@ def digits() -> gpunn.datasets.Dataset:
 def one_hot(labels: np.ndarray, n: int) -> Any:
     """Targets (n, m) of labels (m,)."""
     return np.eye(n)[:, labels]
+
+
+def classes(m: int, k: int = 3, n: int = 7) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of k classes that can be told apart, mostly."""
+    rng = np.random.default_rng(m + k)
+    y = rng.integers(0, k, m)
+    return rng.standard_normal((m, n)) + np.eye(max(n, k))[y, :n], y

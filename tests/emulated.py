@@ -74,11 +74,11 @@ def compiled(text: str, suffix: str, result: str, flags: list[str], folder: Path
     """What the compiler makes of the text; what an earlier run has made of it is in the folder."""
     assert COMPILER
     name = hashlib.sha256((text + str(flags)).encode()).hexdigest()[:16]
-    path = folder / f"{name}{result}"
+    path, fresh = folder / f"{name}{result}", folder / f"{name}.{os.getpid()}"  # others may be at it, too
     if not path.exists():
-        (folder / f"{name}{suffix}").write_text(text, encoding="utf-8")
-        fresh = path.with_suffix(".new")
-        subprocess.run([COMPILER, *flags, f"{name}{suffix}", "-o", fresh.name], check=True, cwd=folder)
+        fresh.write_text(text, encoding="utf-8")
+        source = fresh.rename(folder / f"{name}{suffix}")
+        subprocess.run([COMPILER, *flags, source.name, "-o", fresh.name], check=True, cwd=folder)
         fresh.rename(path)
     return path
 

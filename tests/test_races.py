@@ -89,9 +89,9 @@ def source_of(persistent: bool) -> tuple[str, str, str]:
 
 BARRIER = re.compile(r"__sync(threads|warp)\(\);")
 BARRIERS = [
-    (persistent, k)
-    for persistent in (False, True)
-    for k in range(len(BARRIER.findall(source_of(persistent)[1])))
+    pytest.param(persistent, k, id=f"{file}:{kernels.count(chr(10), 0, barrier.start()) + 1}")
+    for persistent, file, kernels in ((False, "kernels.cu", KERNELS), (True, "persistent.cu", PERSISTENT))
+    for k, barrier in enumerate(BARRIER.finditer(kernels))
 ]
 
 
@@ -110,21 +110,15 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """A program of the persistent kernel and one of the others; argument: a barrier to leave out, or -1."""
     if reason := no_sanitizer():
         pytest.skip(reason)
-    return {
-        persistent: compiled(tmp_path_factory.mktemp("races"), persistent) for persistent in (False, True)
-    }
+    return {persistent: program(tmp_path_factory.mktemp("races"), persistent) for persistent in (False, True)}
 
 
-def compiled(folder: Path, persistent: bool) -> Path:
-    assert emulated.COMPILER
+def program(folder: Path, persistent: bool) -> Path:
     head, kernels, main = source_of(persistent)
     numbers = count()
     kernels = BARRIER.sub(lambda barrier: f"if (missing != {next(numbers)}) {barrier[0]}", kernels)
     source = emulated.compilable("\n".join([emulated.HEADER, head, "static int missing;", kernels, main]), [])
-    (folder / "races.cpp").write_text(source, encoding="utf-8")
-    command = [emulated.COMPILER, *SANITIZER, str(folder / "races.cpp"), "-o", str(folder / "races")]
-    subprocess.run(command, check=True, capture_output=True)
-    return folder / "races"
+    return emulated.compiled(source, ".cpp", ".races", SANITIZER, folder)
 
 
 def run(program: Path, missing: int) -> subprocess.CompletedProcess[str]:
