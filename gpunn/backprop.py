@@ -42,6 +42,6 @@ def backpropagate(
             yield from update.land_norm(l, ws.delta[l], ws.norm[l], ws.m)
         if l > 1:  # before w[l] changes
             before = f[l - 1], ws.z[l - 1], ws.a[l - 1], ws.mask[l - 1]
-            yield from be.hidden_error(theta.w[l], ws.delta[l], *before, out=ws.delta[l - 1])  # BP2
+            yield from be.hidden_error(theta, l, ws.delta[l], *before, out=ws.delta[l - 1])  # BP2
         yield from update.land(l, ws.delta[l], ws.a[l - 1], ws.m)  # BP3, BP4
     yield from update.finish()

@@ -235,7 +235,8 @@ class Network:
             label_smoothing: ε in [0, 1); labels' targets become (1 − ε) one-hot + ε / classes (Szegedy et
                 al. 2016, section 7). Neither this nor weights change the accuracy or the validation.
             device: auto, cpu, cuda or cuda:N; auto takes a GPU that works.
-            precision: the network's dtype, or on CUDA "tf32" or "bf16" products.
+            precision: the network's dtype; on CUDA also "tf32", or "bf16" (activations and δ in 16 bits, θ
+                in float32).
             verbose: a progress bar, where stderr is a terminal.
             on_epoch_end: a function, or several, called with each epoch's `Record` while the network has
                 its weights; training ends where one of them returns True (`gpunn.callbacks` has some).

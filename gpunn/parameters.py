@@ -61,7 +61,7 @@ class Parameters:
         itemsize: int,
         view: Callable[[Any, int, tuple[int, ...]], Any] = numpy_view,
     ) -> None:
-        self.flat = flat
+        self.layout, self.flat = layout, flat
         self.w: list[Any] = [None]
         self.b: list[Any] = [None]
         self.wb: list[Any] = [None]

@@ -117,6 +117,8 @@ def one_by_one(model: Model, ws: Chunk, p: Pass, update: Update | None, schedule
     for step in ws.steps():
         if update and scheduled:
             calls += be.follow(update.rates, p)
+        if update or not calls:
+            calls += be.narrow(model.theta)
         calls += feedforward(be, model.theta, model.f, step, p)
         if update:
             calls += backpropagate(be, model.theta, model.f, model.cost, update, step)

@@ -87,9 +87,9 @@ class Chunk:
         """a and z of the hidden layers, delta of all layers and the masks, for mini-batches of m."""
         be, a, z = self.be, [], []
         for n, f, rate in zip(self.sizes[1:-1], self.f[:-1], self.dropout[1:], strict=True):
-            z.append(be.matrix(n, m))
-            a.append(be.hidden(n, m, over=be.matrix(n, m) if f.keeps_z else z[-1], dropout=rate))
-        delta = [None, *(be.matrix(n, m) for n in self.sizes[1:])]
+            z.append(be.operand(n, m))
+            a.append(be.hidden(n, m, over=be.operand(n, m) if f.keeps_z else z[-1], dropout=rate))
+        delta = [None, *(be.operand(n, m) for n in self.sizes[1:])]
         dropped = zip(self.sizes[:-1], self.dropout, strict=True)
         mask = [be.matrix(n, m) if rate else None for n, rate in dropped]
         normed = zip(self.sizes[1:], self.layout.normed, strict=True)

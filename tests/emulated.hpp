@@ -228,6 +228,8 @@ template <class X> X __shfl_xor_sync(unsigned, X x, int apart) {
     return other;
 }
 
+static float __uint_as_float(unsigned x) { return __builtin_bit_cast(float, x); }
+static unsigned __float_as_uint(float x) { return __builtin_bit_cast(unsigned, x); }
 static int __clz(int x) { return x ? __builtin_clz(x) : 32; }
 static void __trap() { std::abort(); }
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from gpunn.activations import Call
 from gpunn.backends.device import Buffer, Product, keeping
-from gpunn.backends.kernels import KERNELS, PERSISTENT
+from gpunn.backends.kernels import BF16, KERNELS, PERSISTENT
 
 COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-clobbered"]
@@ -98,7 +98,7 @@ def built(source: str, folder: Path) -> tuple[ctypes.CDLL, list[tuple[str, str]]
 def _types(parameters: str, real: np.dtype[Any]) -> list[np.dtype[Any]]:
     """The NumPy types of a kernel's parameters; a buffer's is that of what it points to."""
     known = {"Index": "int64", "T": real, "double": "float64", "unsigned char": "uint8"}
-    known["Word"] = "uint64"
+    known |= {"Word": "uint64", "Bf16": BF16}
     names = (re.sub(r"const |\*|__restrict__|\w+\s*$", "", p).strip() for p in parameters.split(","))
     return [np.dtype(known[name]) for name in names]
 
@@ -290,17 +290,17 @@ class EmulatedDevice:
     def product(self, product: Product, precision: str) -> Call | None:
         if product.bias and product.c.dtype == np.float64:  # kernels of our own must do it there
             return None
+        operand = BF16 if precision == "bf16" else product.c.dtype
+        assert product.a.dtype == product.b.dtype == operand, "operands of other types than the precision's"
         by, left, right, keep, out, *bias = (_view(x) for x in product.buffers)
         left, right = left.T if product.trans_a else left, right.T if product.trans_b else right
         assert left.shape[1] == right.shape[0]
         assert out.shape == (left.shape[0], right.shape[1])
 
         def on_the_device() -> None:
-            out[:] = by * (rounded(left, precision) @ rounded(right, precision)) + (keep * out if keep else 0)
-            if bias:
-                out[:] += bias[0].reshape(-1, 1)
-            if product.relu:
-                np.maximum(out, 0, out=out)
+            x = by * (read(left, precision) @ read(right, precision)) + (keep * out if keep else 0)
+            x += read(bias[0]).reshape(-1, 1) if bias else 0
+            out[:] = written(np.maximum(x, 0) if product.relu else x, out.dtype)
 
         return self._bound(on_the_device, product.buffers)
 
@@ -310,19 +310,26 @@ class EmulatedDevice:
         return keeping(lambda: self._do(operation), *(x.memory for x in buffers))
 
 
-def rounded(x: np.ndarray, precision: str) -> np.ndarray:
-    """float32 as a tensor core reads it: with 10 or 7 bits of its significand."""
-    if precision not in ("tf32", "bf16"):
+def read(x: np.ndarray, precision: str = "") -> np.ndarray:
+    """What a product reads: bf16's bits as floats, and a float for tf32 with 10 bits after the point."""
+    if x.dtype == BF16:
+        return (x.astype(np.uint32) << 16).view(np.float32)
+    if precision == "tf32":
+        return ((x.view(np.uint32) + (1 << 12)) >> 13 << 13).view(np.float32)
+    return x
+
+
+def written(x: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Numbers as they lie in memory: in bf16, the nearest, and of two the even one."""
+    if dtype != BF16:
         return x
-    lost = {"tf32": 13, "bf16": 16}[precision]
-    bits = np.ascontiguousarray(x).view(np.uint32)
-    half = np.uint32(1 << (lost - 1))
-    return ((bits + half) >> np.uint32(lost) << np.uint32(lost)).view(np.float32).reshape(x.shape)
+    bits = x.astype(np.float32).view(np.uint32)
+    return np.where(np.isnan(x), 0x7FFF, (bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(BF16)
 
 
 def _view(buffer: Buffer) -> np.ndarray:
     """The buffer's elements, which it does not keep alive."""
-    kind = ctypes.c_double if buffer.dtype == np.float64 else ctypes.c_float
+    kind = {"float64": ctypes.c_double, "uint16": ctypes.c_uint16}.get(buffer.dtype.name, ctypes.c_float)
     flat = np.ctypeslib.as_array(ctypes.cast(buffer.pointer, ctypes.POINTER(kind)), (buffer.size,))
     return flat.reshape(buffer.shape, order="F")
 

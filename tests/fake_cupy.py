@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emulated import EmulatedDevice, _c_argument, rounded
+from emulated import BF16, EmulatedDevice, _c_argument, read, written
 
 MAGIC = 0x600DA160
 
@@ -46,6 +46,7 @@ class Machine:
     refused: set[str] = field(default_factory=set)  # precisions that the heuristic knows nothing for
     epilogues: bool = True
     shared_bytes: int = 0
+    capability: tuple[int, int] = (9, 0)
     failing_algorithms: int = 0  # of the heuristic's candidates, how many do not run
     current: Any = None
     used: int = -1  # the device
@@ -84,10 +85,11 @@ Epilogue = Enum("Epilogue", {"DEFAULT": 1, "BIAS": 4, "RELU_BIAS": 6})
 PointerMode = Enum("PointerMode", {"HOST": 0, "DEVICE": 1})
 ComputeType = Enum(
     "ComputeType",
-    {"COMPUTE_32F": 68, "COMPUTE_64F": 70, "COMPUTE_32F_FAST_16BF": 75, "COMPUTE_32F_FAST_TF32": 77},
+    {"COMPUTE_32F": 68, "COMPUTE_64F": 70, "COMPUTE_32F_FAST_TF32": 77},
 )
-CudaDataType = Enum("CudaDataType", {"CUDA_R_32F": 0, "CUDA_R_64F": 1})
-PRECISIONS = {68: "float32", 70: "float64", 75: "bf16", 77: "tf32"}
+CudaDataType = Enum("CudaDataType", {"CUDA_R_32F": 0, "CUDA_R_64F": 1, "CUDA_R_16BF": 14})
+TYPES = {0: np.dtype("float32"), 1: np.dtype("float64"), 14: BF16}
+PRECISIONS = {68: "float32", 70: "float64", 77: "tf32"}
 DESC_TYPES = {2: np.int32, 3: np.int32, 4: np.int32, 7: np.uint32, 8: np.int64}
 PREFERENCE_TYPES = {1: np.uint64, 5: np.uint32, 6: np.uint32, 7: np.uint32, 8: np.uint32}
 RESULT = np.dtype(
@@ -186,7 +188,7 @@ class Lt:
 
     def matrix_layout_create(self, type: int, rows: int, cols: int, ld: int) -> int:
         assert rows == ld > 0 < cols
-        return self._new(("float64" if type == 1 else "float32", rows, cols))
+        return self._new((TYPES[type], rows, cols))
 
     def matmul_preference_create(self) -> int:
         return self._new({})
@@ -214,7 +216,7 @@ class Lt:
         assert self.machine.recording is None, "a heuristic during capture"
         assert self.things[handle] == "handle"
         chosen, asked = self.things[desc], self.things[pref]
-        assert all(asked[f"MIN_ALIGNMENT_{x}_BYTES"] in (4, 8, 16) for x in "ABCD")
+        assert all(asked[f"MIN_ALIGNMENT_{x}_BYTES"] in (2, 4, 8, 16) for x in "ABCD")
         assert asked["MAX_WORKSPACE_BYTES"] == 32 << 20
         assert chosen["POINTER_MODE"] == PointerMode.DEVICE
         if "EPILOGUE" in chosen and (not self.machine.epilogues or chosen["compute"] == 70):
@@ -242,18 +244,17 @@ class Lt:
         left, right, old, out = (
             view(pointer, *self.things[x]) for pointer, x in ((a, adesc), (b, bdesc), (c, cdesc), (d, ddesc))
         )
-        by, keep, precision = (
-            view(alpha, out.dtype, 1),
-            view(beta, out.dtype, 1),
-            PRECISIONS[chosen["compute"]],
-        )
+        assert left.dtype == right.dtype in (out.dtype, BF16)
+        precision, scale = PRECISIONS[chosen["compute"]], "f8" if chosen["compute"] == 70 else "f4"
+        by, keep = view(alpha, scale, 1), view(beta, scale, 1)
         epilogue, bias = chosen.get("EPILOGUE", Epilogue.DEFAULT), chosen.get("BIAS_POINTER")
 
         def run() -> None:
-            x = rounded(left.T if chosen["TRANSA"] else left, precision)
-            x = by * (x @ rounded(right.T if chosen["TRANSB"] else right, precision)) + keep * old
-            x = x + view(bias, out.dtype, len(out), 1) if bias else x
-            out[:] = 0 if self.machine.broken_products else np.maximum(x, 0) if epilogue == 6 else x
+            x = read(left.T if chosen["TRANSA"] else left, precision)
+            x = by * (x @ read(right.T if chosen["TRANSB"] else right, precision)) + keep * read(old)
+            x = x + read(view(bias, out.dtype, len(out), 1)) if bias else x
+            x = np.zeros_like(x) if self.machine.broken_products else np.maximum(x, 0) if epilogue == 6 else x
+            out[:] = written(x, out.dtype)
 
         self.machine.do("product", run)
 
@@ -279,6 +280,8 @@ def runtime(machine: Machine) -> SimpleNamespace:
         runtimeGetVersion=lambda: machine.runtime,
         getDeviceProperties=lambda index: {
             "name": b"Fake",
+            "major": machine.capability[0],
+            "minor": machine.capability[1],
             "multiProcessorCount": 8,
             "sharedMemPerBlockOptin": machine.shared_bytes,
             "cooperativeLaunch": 1,

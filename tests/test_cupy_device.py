@@ -124,6 +124,13 @@ class TestTraining:
         error = np.abs(nets[0].weights[0] - nets[1].weights[0]).max()
         assert most / 1e4 < error < most
 
+    def test_a_gpu_too_old_for_bf16(self, machine: Machine) -> None:
+        machine.capability = 7, 5
+        said = r"precision bf16 needs compute capability 8\.0, cuda:0 \(Fake\) has 7\.5: use float32"
+        with pytest.raises(BackendError, match=said):
+            network().fit(X, Y, epochs=1, device="cuda", precision="bf16")
+        network().fit(X, Y, epochs=1, device="cuda", precision="tf32")
+
     def test_a_product_takes_the_bias_and_relu_along(self, machine: Machine) -> None:
         network("relu").fit(X, Y, epochs=1, device="cuda")
         assert "feed" not in machine.log
@@ -261,19 +268,25 @@ from gpunn.backends import cublaslt
 from gpunn.backends.device import Buffer
 import numpy as np
 products = cublaslt.Products.__new__(cublaslt.Products)
-products.lt, products.compute, products.types = lt, cublas.ComputeType, CudaDataType
+products.lt, products.compute = lt, cublas.ComputeType
+float32, float64, bf16 = (int(getattr(CudaDataType, name)) for name in cublaslt.TYPES.values())
+bias = Buffer(4096, (30, 1), np.dtype("float32"), None)
 for precision in cublaslt.COMPUTE:
-    c = Buffer(4096, (30, 10), np.dtype("float64" if precision == "float64" else "float32"), None)
-    shapes, trans = ((30, 784), (784, 10), c.shape), (False, False)
-    problem = cublaslt.Problem(shapes, trans, precision, (16, 4, 8), True, True)
-    description, layouts = products._describe(problem, c, c), products._layouts(problem, c)
+    types = {"float64": [float64] * 3, "bf16": (float32, bf16, bf16)}.get(precision, [float32] * 3)
+    shapes, trans = ((30, 784), (784, 10), (30, 10)), (False, False)
+    problem = cublaslt.Problem(shapes, trans, precision, tuple(types), (16, 4, 8), True, True)
+    description, layouts = products._describe(problem, bias), products._layouts(problem)
+    for layout, kind in zip(layouts, (types[1], types[1], types[2])):
+        name = lt.MatrixLayoutAttribute.TYPE
+        kept, size = np.zeros(1, lt.get_matrix_layout_attribute_dtype(name)), np.zeros(1, np.uint64)
+        lt.matrix_layout_get_attribute(layout, name, kept.ctypes.data, kept.nbytes, size.ctypes.data)
+        assert kept[0] == kind, (layout, kept)
     for name, value in (("POINTER_MODE", 1), ("TRANSA", 0), ("EPILOGUE", 6), ("BIAS_POINTER", 4096)):
         attribute = lt.MatmulDescAttribute[name]
         kept, size = np.zeros(1, lt.get_matmul_desc_attribute_dtype(attribute)), np.zeros(1, np.uint64)
         arguments = kept.ctypes.data, kept.nbytes, size.ctypes.data
         lt.matmul_desc_get_attribute(description, attribute, *arguments)
         assert kept[0] == value, (name, kept)
-    assert all(layouts)
     products.handle = 0
     try:
         products._heuristic(problem, description, layouts)

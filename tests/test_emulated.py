@@ -21,7 +21,7 @@ import gpunn
 from gpunn import backends, plan
 from gpunn.backends.cuda import AHEAD, STRIDE, Cuda
 from gpunn.backends.device import Buffer
-from gpunn.backends.kernels import preamble
+from gpunn.backends.kernels import BF16, preamble
 
 pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="no C++ compiler for the emulated device")
 
@@ -219,11 +219,12 @@ class TestGraphs:
 
 def test_tensor_cores_read_fewer_bits() -> None:
     x = np.array([1 + 2**-10, 1 + 2**-11 + 2**-12, 1 + 2**-7, np.pi, -np.pi], np.float32)
-    assert np.array_equal(emulated.rounded(x, "float32"), x)
-    assert np.array_equal(emulated.rounded(x, "tf32")[:3], [1 + 2**-10, 1 + 2**-10, 1 + 2**-7])
-    assert np.array_equal(emulated.rounded(x, "bf16")[:3], [1, 1, 1 + 2**-7])
-    np.testing.assert_allclose(emulated.rounded(x, "tf32"), x, rtol=2**-11)
-    np.testing.assert_allclose(emulated.rounded(x, "bf16"), x, rtol=2**-8)
+    assert np.array_equal(emulated.read(x), x)
+    tf32, bf16 = emulated.read(x, "tf32"), emulated.read(emulated.written(x, BF16))
+    assert np.array_equal(tf32[:3], [1 + 2**-10, 1 + 2**-10, 1 + 2**-7])
+    assert np.array_equal(bf16[:3], [1, 1, 1 + 2**-7])
+    np.testing.assert_allclose(tf32, x, rtol=2**-11)
+    np.testing.assert_allclose(bf16, x, rtol=2**-9)
 
 
 @pytest.mark.parametrize(("precision", "most"), [("float32", 1e-6), ("tf32", 1e-3), ("bf16", 1e-2)])

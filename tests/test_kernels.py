@@ -42,6 +42,11 @@ SOURCES = {
         )
     },
 }
+HEADS = {
+    "float32": kernels.preamble(np.dtype("float32")),
+    "float64": kernels.preamble(np.dtype("float64")),
+    "bf16": kernels.preamble(np.dtype("float32"), kernels.BF16) + kernels.layer_source(kernels.BF16),
+}
 KERNEL = re.compile(
     r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores, (\d+) bytes spill loads"
     r".*?Used (\d+) registers([^\n]*)",
@@ -62,12 +67,12 @@ def check(log: str) -> tuple[list[int], list[int]]:
 
 def on_every_core(check_one: Callable[[str, str], Any], dtype: str) -> list[Any]:
     """check_one(name, source) for each of the sources."""
-    head = kernels.preamble(np.dtype(dtype))
+    head = HEADS[dtype]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(check_one, SOURCES, [head + body for body in SOURCES.values()]))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", HEADS)
 def test_nvcc_has_no_complaint(tmp_path: Path, dtype: str) -> None:
     if not (nvcc := shutil.which("nvcc")):
         pytest.skip("no nvcc")
@@ -95,7 +100,7 @@ def nvrtc() -> Any:
     return found
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", HEADS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_nvrtc_compiles_for_every_architecture(nvrtc: Any, architecture: int, dtype: str) -> None:
     """Its figures are printed: `pytest -rP tests/test_kernels.py` shows them."""

@@ -41,8 +41,11 @@ class Ceilings:
 def ceilings(be: Cuda) -> Ceilings:
     """Of this device, in this backend's precision."""
     n, nbytes, rng = LARGE, COPIED, np.random.default_rng(0)
-    a, b = (be.upload(rng.random((n, n), np.float32).T - np.float32(0.5)) for _ in range(2))
-    product = be._product(Product(be.one, a, b, be.zero, be.matrix(n, n)))
+    a, b = (be.operand(n, n) for _ in range(2))
+    for operand in (a, b):
+        numbers = be.upload(rng.random((n, n), np.float32).T - np.float32(0.5))
+        be._each("narrow", numbers.size, numbers, operand)[0]()
+    product = be._product(Product(be.one, a, b, be.zero, be.operand(n, n)))
     source, target = (be._new((nbytes,), np.uint8) for _ in range(2))
     return Ceilings(
         2 * n**3 / seconds(be, product),
@@ -72,7 +75,7 @@ def kernels(be: Cuda, net: Net) -> int:
     step = next(ws.steps())
     forth = feedforward(be, model.theta, model.f, step, be.new_pass(m))
     back = backpropagate(be, model.theta, model.f, model.cost, update, step)
-    return len(joined(be, [*forth, *back]))
+    return len(joined(be, [*be.narrow(model.theta), *forth, *back]))
 
 
 class GpuFloor:
@@ -88,7 +91,8 @@ class GpuFloor:
         be: Any = backends.choose("cuda", "float32", precision)
         found, step = ceilings(be), products(net.sizes, net.batch_size)
         flop, launched = sum(product.flops for product in step), kernels(be, net)
-        moved = sum(4 * (p.rows * p.inner + p.inner * p.columns + p.rows * p.columns) for p in step)
+        moved = sum(p.rows * p.inner + p.inner * p.columns + p.rows * p.columns for p in step)
+        moved *= be.operand_dtype.itemsize
         bounds = {
             "arithmetic": flop / found.flop_per_second,
             "memory": moved / found.bytes_per_second,

@@ -112,6 +112,9 @@ class Backend(Protocol):
     def upload(self, array: np.ndarray) -> Any: ...
     def download(self, array: Any) -> np.ndarray: ...
     def matrix(self, n: int, m: int) -> Any: ...
+    def operand(self, n: int, m: int) -> Any:
+        """A matrix that products read, perhaps of fewer bits."""
+
     def inputs(self, examples: Examples, m: int, dropout: float) -> Any:
         """A buffer for m columns of those examples as a[0], which the first layer multiplies.
 
@@ -199,6 +202,9 @@ class Backend(Protocol):
         """
 
     # verbs
+    def narrow(self, theta: Parameters) -> Calls:
+        """θ has moved: anew what `feed` and `hidden_error` read of it, if that is a copy of fewer bits."""
+
     def gather(
         self, examples: Examples, p: Pass, *, x: Any, y: Any, labels: Any, weights: Any = None
     ) -> Calls:
@@ -236,7 +242,7 @@ class Backend(Protocol):
         """mask ← 0 with probability `rate`, else 1; a ← a ⊙ mask. Inverted dropout: see `inputs`."""
 
     def hidden_error(
-        self, w: Any, delta: Any, f: Activation, z: Any, a: Any, mask: Any, *, out: Any
+        self, theta: Parameters, layer: int, delta: Any, f: Activation, z: Any, a: Any, mask: Any, *, out: Any
     ) -> Calls:
         """BP2: out = (wᵀ delta) ⊙ f′(z), and ⊙ mask/(1 − rate) where a was dropped."""
 

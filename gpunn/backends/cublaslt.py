@@ -17,6 +17,7 @@ import numpy as np
 
 from gpunn.activations import Call
 from gpunn.backends.device import Buffer, Product, keeping
+from gpunn.backends.kernels import BF16
 
 WORKSPACE = 32 << 20  # bytes, as NVIDIA advises for its largest GPUs
 CANDIDATES = 4  # algorithms to ask for, should one not run
@@ -25,21 +26,24 @@ COMPUTE = {
     "float32": "COMPUTE_32F",
     "float64": "COMPUTE_64F",
     "tf32": "COMPUTE_32F_FAST_TF32",
-    "bf16": "COMPUTE_32F_FAST_16BF",
+    "bf16": "COMPUTE_32F",
 }
+
+TYPES = {np.dtype("float32"): "CUDA_R_32F", np.dtype("float64"): "CUDA_R_64F", BF16: "CUDA_R_16BF"}
 
 
 @dataclass(frozen=True)
 class Problem:
     """c (n, m) ← op(a) op(b): all that the choice of an algorithm depends on.
 
-    alignment: of a, b, and c and the bias, in bytes. bias: whether one is added, and with relu through
-    max(0, ·).
+    types: of alpha, a and b, and c and the bias. alignment: of a, b, and c and the bias, in bytes. bias:
+    whether one is added, and with relu through max(0, ·).
     """
 
     shapes: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # of a, b and c as they lie
     trans: tuple[bool, bool]
     precision: str
+    types: tuple[int, int, int]
     alignment: tuple[int, int, int]
     bias: bool = False
     relu: bool = False
@@ -60,7 +64,8 @@ class Products:
         from nvmath import CudaDataType
         from nvmath.bindings import cublas, cublasLt
 
-        self.lt, self.compute, self.types = cublasLt, cublas.ComputeType, CudaDataType
+        self.lt, self.compute = cublasLt, cublas.ComputeType
+        self.types = {name: int(getattr(CudaDataType, kind)) for name, kind in TYPES.items()}
         self.stream, self.allocate, self.wait = stream, allocate, wait
         self.handle = cublasLt.create()  # for as long as the process runs
         self.workspace, self._memory = allocate(WORKSPACE)
@@ -71,8 +76,9 @@ class Products:
         a, b, c, bias = product.a, product.b, product.c, product.bias
         alignment = aligned(a), aligned(b), min(aligned(c), aligned(bias or c))
         shapes, trans = (a.shape, b.shape, c.shape), (product.trans_a, product.trans_b)
-        problem = Problem(shapes, trans, precision, alignment, bias is not None, product.relu)
-        description = self._describe(problem, c, bias)
+        types = self.types[product.alpha.dtype], self.types[a.dtype], self.types[c.dtype]
+        problem = Problem(shapes, trans, precision, types, alignment, bias is not None, product.relu)
+        description = self._describe(problem, bias)
         run = partial(self._run, description, product)
         if problem not in self.settled:
             self.settled[problem] = self._settle(problem, description, c, run)
@@ -96,7 +102,7 @@ class Products:
         self, problem: Problem, description: int, c: Buffer, run: Callable[[Settled, int], Call]
     ) -> Settled | None:
         """The first algorithm that runs, with its result thrown away."""
-        layouts = self._layouts(problem, c)
+        layouts = self._layouts(problem)
         try:
             found = self._heuristic(problem, description, layouts)
         except self.lt.cuBLASLtError:  # it has none
@@ -112,10 +118,10 @@ class Products:
             return chosen
         return None
 
-    def _describe(self, problem: Problem, c: Buffer, bias: Buffer | None) -> int:
+    def _describe(self, problem: Problem, bias: Buffer | None) -> int:
         lt, name = self.lt, self.lt.MatmulDescAttribute
         compute = getattr(self.compute, COMPUTE[problem.precision])
-        description: int = lt.matmul_desc_create(compute, self._type(c))
+        description: int = lt.matmul_desc_create(compute, problem.types[0])
         chosen = {
             name.POINTER_MODE: lt.PointerMode.DEVICE,  # alpha and beta lie there too
             name.TRANSA: int(problem.trans[0]),
@@ -129,13 +135,12 @@ class Products:
             lt.matmul_desc_set_attribute(description, attribute, held.ctypes.data, held.nbytes)
         return description
 
-    def _layouts(self, problem: Problem, c: Buffer) -> tuple[int, int, int]:
+    def _layouts(self, problem: Problem) -> tuple[int, int, int]:
         """Of a, b and c: column-major, with nothing between the columns."""
-        la, lb, lc = (self.lt.matrix_layout_create(self._type(c), n, m, n) for n, m in problem.shapes)
+        _, read, written = problem.types
+        kinds = zip((read, read, written), problem.shapes, strict=True)
+        la, lb, lc = (self.lt.matrix_layout_create(kind, n, m, n) for kind, (n, m) in kinds)
         return la, lb, lc
-
-    def _type(self, c: Buffer) -> int:
-        return int(self.types.CUDA_R_64F if c.dtype == np.float64 else self.types.CUDA_R_32F)
 
     def _heuristic(
         self, problem: Problem, description: int, layouts: tuple[int, int, int]

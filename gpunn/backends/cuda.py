@@ -27,7 +27,7 @@ from gpunn.backends.cuda_storage import Norm, OnHost
 from gpunn.backends.cuda_stream import Feed
 from gpunn.backends.cuda_vectors import Vectors
 from gpunn.backends.device import Buffer, Device, Product
-from gpunn.backends.kernels import activation_source, cost_source
+from gpunn.backends.kernels import activation_source, cost_source, layer_source
 from gpunn.costs import Cost
 from gpunn.parameters import NORM_COLUMNS, Layout, Parameters
 from gpunn.rates import Scalar
@@ -74,6 +74,10 @@ class Cuda(Vectors):
             if len(self._marks) > AHEAD:
                 self._marks.popleft()()
 
+    def narrow(self, theta: Parameters) -> Calls:
+        narrowed = self._narrowed(theta)
+        return [] if narrowed is theta else self._each("narrow", theta.flat.size, theta.flat, narrowed.flat)
+
     # examples
 
     def gather(
@@ -90,16 +94,17 @@ class Cuda(Vectors):
         return calls
 
     def _gather(self, source: Buffer | OnHost, p: Any, out: Buffer) -> Calls:
-        n, m = out.shape
+        (n, m), module = out.shape, layer_source(out.dtype)
         kernel, scale = ("gather_bytes", UINT8_SCALE) if source.dtype == "uint8" else ("gather_values", 1.0)
         if isinstance(source, Buffer):
-            return self._columns(kernel, m, n, source, p.order, p.position, scale, out)
+            return self._columns(kernel, m, n, source, p.order, p.position, scale, out, module=module)
         feed, as_they_lie = Feed(self, source, p, m), self._put(np.arange(m), np.int64)
-        return [feed, *self._columns(kernel, m, n, feed.block, as_they_lie, as_they_lie, scale, out)]
+        places = feed.block, as_they_lie, as_they_lie, scale, out
+        return [feed, *self._columns(kernel, m, n, *places, module=module)]
 
     def distort(self, augmentation: Augmentation, x: Buffer, p: Pass) -> Calls:
         (height, width), (n, m) = augmentation.shape, x.shape
-        images, drawn = self.matrix(n, m), (p.key, p.position)
+        images, drawn = self.operand(n, m), (p.key, p.position)
         calls = self._each("copy", x.size, x, images)
         down, aside = self.zero, self.zero
         if augmentation.elastic:
@@ -127,16 +132,17 @@ class Cuda(Vectors):
     def feed(
         self, theta: Parameters, layer: int, f: Activation, a: Buffer, *, z: Buffer, out: Buffer
     ) -> Calls:
-        w, b, by, (n, m) = theta.w[layer], theta.b[layer], self._fixed(a.scale), z.shape
-        product = Product(by, w, a, self.zero, z)
+        (n, m), b, narrowed, module = z.shape, theta.b[layer], self._narrowed(theta), layer_source(z.dtype)
+        product = Product(self._fixed(a.scale), narrowed.w[layer], a, self.zero, z)
         if f.name in IN_THE_PRODUCT and z.pointer == out.pointer:
-            whole = replace(product, bias=b, relu=f.name == "relu")
+            bias = (theta if z.dtype == self.dtype else narrowed).b[layer]
+            whole = replace(product, bias=bias, relu=f.name == "relu")
             if call := self.device.product(whole, self.precision):
                 return [call]
         calls: Calls = [self._product(product)]
         if f.name == "softmax":
-            return calls + self._columns("feed_softmax", m, n, b, z, out)
-        return calls + self._each("feed", z.size, n, b, z, out, module=activation_source(f))
+            return calls + self._columns("feed_softmax", m, n, b, z, out, module=module)
+        return calls + self._each("feed", z.size, n, b, z, out, module=module + activation_source(f))
 
     def affine(self, theta: Parameters, layer: int, a: Buffer, *, out: Buffer) -> Calls:
         return self.feed(theta, layer, ACTIVATIONS["identity"], a, z=out, out=out)
@@ -150,8 +156,8 @@ class Cuda(Vectors):
 
     def activate(self, f: Activation, z: Buffer, *, out: Buffer) -> Calls:
         if f.name == "softmax":
-            no_bias = self._put(np.zeros(z.shape[0]))
-            return self._columns("feed_softmax", z.shape[1], z.shape[0], no_bias, z, out)
+            (n, m), no_bias = z.shape, self._put(np.zeros(z.shape[0]))
+            return self._columns("feed_softmax", m, n, no_bias, z, out, module=layer_source(z.dtype))
         return self._each("activate", out.size, z, out, module=activation_source(f))
 
     def drop(self, a: Buffer, mask: Buffer, rate: float, layer: int, p: Pass) -> Calls:
@@ -176,7 +182,8 @@ class Cuda(Vectors):
 
     def hidden_error(
         self,
-        w: Buffer,
+        theta: Parameters,
+        layer: int,
         delta: Buffer,
         f: Activation,
         z: Buffer,
@@ -185,6 +192,7 @@ class Cuda(Vectors):
         *,
         out: Buffer,
     ) -> Calls:
+        w = self._narrowed(theta).w[layer]
         product = Product(self._fixed(a.scale), w, delta, self.zero, out, trans_a=True)
         return [self._product(product), *self._times_derivative(f, z, a, mask, out)]
 
@@ -192,11 +200,11 @@ class Cuda(Vectors):
         self, f: Activation, z: Buffer, a: Buffer, mask: Buffer | None, delta: Buffer
     ) -> Calls:
         """delta ← delta ⊙ f′(z) ⊙ mask, if there is one."""
-        n, m = delta.shape
+        (n, m), module = delta.shape, layer_source(a.dtype)
         if f.name == "softmax":
             masking = [] if mask is None else self._each("times", delta.size, mask, delta)
-            return [*self._columns("times_softmax_jacobian", m, n, a, delta), *masking]
-        module = activation_source(f)
+            return [*self._columns("times_softmax_jacobian", m, n, a, delta, module=module), *masking]
+        module += activation_source(f)
         if mask is None:
             return self._rows("times_derivative", n, m, a, z, delta, *self._nowhere, module=module)
         places = a, z, mask, delta

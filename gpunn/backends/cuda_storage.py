@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from gpunn.activations import Call, Calls
 from gpunn.backends.base import BackendError, Examples, Pass
 from gpunn.backends.device import Buffer, Device, Product
-from gpunn.backends.kernels import KERNELS, LANES, PERSISTENT, ROWS, preamble
+from gpunn.backends.kernels import BF16, KERNELS, LANES, PERSISTENT, ROWS, preamble
 from gpunn.inputs import dense, on_device
 from gpunn.parameters import Layout, Parameters
 from gpunn.rates import CAPACITY, Rates, Scalar
@@ -81,7 +82,11 @@ class Launch:
 
 
 class Storage:
-    """Arrays on a device. precision: float32, float64, or tf32 or bf16 products of float32."""
+    """Arrays on a device.
+
+    precision: float32 or float64 throughout; or float32 with products in tf32; or float32 with products of
+    bf16 and, where they are read by products, a, δ and a copy of θ in bf16.
+    """
 
     name = "cuda"
 
@@ -89,6 +94,8 @@ class Storage:
         self.device, self.precision = device, precision
         self.description = device.description
         self.dtype = np.dtype("float64" if precision == "float64" else "float32")
+        self.operand_dtype = BF16 if precision == "bf16" else self.dtype
+        self._operands: WeakKeyDictionary[Parameters, Parameters] = WeakKeyDictionary()
         self._fixed = cache(lambda value: self._put(np.full(1, value)))
         self.one, self.zero = self._fixed(1.0), self._fixed(0.0)
         self._compiled = cache(self._compile)
@@ -125,8 +132,11 @@ class Storage:
     def matrix(self, n: int, m: int) -> Buffer:
         return self._new((n, m))
 
+    def operand(self, n: int, m: int) -> Buffer:
+        return self._new((n, m), self.operand_dtype)
+
     def inputs(self, examples: Examples, m: int, dropout: float) -> Buffer:
-        return replace(self.matrix(examples.X.shape[0], m), scale=1 / (1 - dropout))
+        return replace(self.operand(examples.X.shape[0], m), scale=1 / (1 - dropout))
 
     def hidden(self, n: int, m: int, over: Buffer, dropout: float) -> Buffer:
         return replace(over, scale=1 / (1 - dropout))
@@ -146,6 +156,15 @@ class Storage:
 
     def borrow(self, theta: Parameters, layout: Layout) -> Parameters:
         return Parameters(layout, self._put(theta.flat), self.dtype.itemsize, Buffer.part)
+
+    def _narrowed(self, theta: Parameters) -> Parameters:
+        """θ as products read it: itself, or its copy of fewer bits, in the same places."""
+        if self.operand_dtype == self.dtype:
+            return theta
+        if theta not in self._operands:
+            flat = self._new(theta.flat.shape, self.operand_dtype)
+            self._operands[theta] = Parameters(theta.layout, flat, self.dtype.itemsize, Buffer.part)
+        return self._operands[theta]
 
     def norm(self, n: int, m: int, by_batch: bool) -> Norm:
         return Norm(self.matrix(n, m), self.matrix(n, 1), by_batch)
@@ -273,8 +292,8 @@ class Storage:
 
     def _compile(self, module: str, persistent: bool = False) -> Callable[[str], Any]:
         """kernels.cu for what a module defines, and persistent.cu where it is asked for: kernels by name."""
-        source = preamble(self.dtype) + module + KERNELS + (PERSISTENT if persistent else "")
-        return self.device.compile(source, together=persistent)
+        head, files = preamble(self.dtype, self.operand_dtype), KERNELS + (PERSISTENT if persistent else "")
+        return self.device.compile(head + module + files, together=persistent)
 
     # those of kernels.cu take the number of their elements, columns or rows first
 

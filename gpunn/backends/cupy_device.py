@@ -16,6 +16,7 @@ from gpunn.backends.cuda import Cuda
 from gpunn.backends.device import Buffer, Product, keeping
 
 MIB = 2**20
+FIRST_WITH_BF16 = 8, 0  # compute capability
 
 
 class CupyDevice:
@@ -28,6 +29,7 @@ class CupyDevice:
         self.use()  # from now on in this thread
         properties = self.runtime.getDeviceProperties(index)
         self.description = f"cuda:{index} ({properties['name'].decode()})"
+        self.capability = properties["major"], properties["minor"]
         self.processors = properties["multiProcessorCount"]
         self.shared_bytes = properties["sharedMemPerBlockOptin"] if properties["cooperativeLaunch"] else 0
         self.stream = cupy.cuda.Stream(non_blocking=True)
@@ -124,7 +126,13 @@ class CupyDevice:
 
 def backend(index: int, precision: str) -> Cuda:
     """This thread's backend on that device: made once, so that all fits share its kernels and products."""
-    _device(index, get_ident()).use()
+    device = _device(index, get_ident())
+    device.use()
+    if precision == "bf16" and device.capability < FIRST_WITH_BF16:
+        first, own = (f"{major}.{minor}" for major, minor in (FIRST_WITH_BF16, device.capability))
+        raise BackendError(
+            f"precision bf16 needs compute capability {first}, {device.description} has {own}: use float32"
+        )
     return _backend(index, precision, get_ident())
 
 

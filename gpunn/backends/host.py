@@ -50,6 +50,9 @@ class Host(Vectors):
 
     # verbs
 
+    def narrow(self, theta: Parameters) -> Calls:
+        return []
+
     def gather(
         self,
         examples: Examples,
@@ -163,9 +166,18 @@ class Host(Vectors):
         return [partial(np.copyto, spread, weights), partial(np.multiply, delta, spread, delta)]
 
     def hidden_error(
-        self, w: Array, delta: Array, f: Activation, z: Array, a: Columns, mask: Array | None, *, out: Array
+        self,
+        theta: Parameters,
+        layer: int,
+        delta: Array,
+        f: Activation,
+        z: Array,
+        a: Columns,
+        mask: Array | None,
+        *,
+        out: Array,
     ) -> Calls:
-        calls = self._product(float(a.scale), w, delta, 0.0, out, trans_a=1)
+        calls = self._product(float(a.scale), theta.w[layer], delta, 0.0, out, trans_a=1)
         calls += f.backward(out, a.plain, z, self._scratch(out))
         if mask is not None:
             calls.append(partial(np.multiply, out, mask, out))

@@ -51,6 +51,8 @@ class Storage:
     def matrix(self, n: int, m: int) -> Array:
         return np.zeros((n, m), self.dtype, order="F")
 
+    operand = matrix
+
     def inputs(self, examples: Examples, m: int, dropout: float) -> Columns:
         scale = (UINT8_SCALE if examples.X.dtype == np.uint8 else 1) / (1 - dropout)
         return Columns(None, self._with_ones(examples.X.shape[0], m, scale), scale)

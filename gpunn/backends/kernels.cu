@@ -2,8 +2,10 @@
 //
 // Compiled with a preamble that defines T (float or double), TINY (its smallest normal number) and, for
 // the elementwise modules, the C spellings of one activation and perhaps one cost: F(z), F_PRIME(a, z),
-// LOSS(a, y, z), OUTPUT_ERROR(a, y, z). Matrices are column-major, an example a column; m columns of n rows, no
-// padding. A kernel has a thread an element, a warp a column, or a block for ROWS rows.
+// LOSS(a, y, z), OUTPUT_ERROR(a, y, z). All is computed in T. What products read, which is x, delta
+// and the hidden layers' a, lies in memory as Operand, T or Bf16; a layer's a and z, and what is gathered, lie as
+// A, which is Operand or, in the last layer, T. Matrices are column-major, an example a column; m columns of n
+// rows, no padding. A kernel has a thread an element, a warp a column, or a block for ROWS rows.
 // No atomics: every sum is taken in an order that depends on its length alone, so two runs are alike to the
 // bit.
 
@@ -12,6 +14,25 @@ typedef long long Index;
 #define ROWS 8  // of a matrix, for a block: 32 bytes of a column, the least that is read at once
 #define LANES 32  // threads in a warp
 #define MOST_THREADS 1024  // in a block
+
+// a float's sign, exponent and first 7 bits after the point: rounded to the nearest, of two to the even one
+struct Bf16 {
+    unsigned short bits;
+
+    __device__ operator float() const { return __uint_as_float((unsigned)bits << 16); }
+    __device__ Bf16& operator=(float x) {
+        const unsigned all = __float_as_uint(x);
+        bits = x != x ? 0x7fff : (all + 0x7fff + (all >> 16 & 1)) >> 16;
+        return *this;
+    }
+};
+
+#if !defined(Operand)
+#define Operand T
+#endif
+#if !defined(A)
+#define A T
+#endif
 
 #define FOR_EACH(i, count)                                                \
     const Index i = (Index)blockIdx.x * blockDim.x + threadIdx.x;         \
@@ -106,7 +127,7 @@ static __device__ T inside(T a) {
 }
 
 // delta = dC/da f'(z)
-extern "C" __global__ void output_error(Index n, Index m, const T* as, const T* ys, const T* zs, T* delta,
+extern "C" __global__ void output_error(Index n, Index m, const T* as, const T* ys, const T* zs, Operand* delta,
                                         Index lands, const T* alpha, const T* beta, T* b) {
     FOR_ROW(i, first, strips)
     T sum = 0;
@@ -120,7 +141,7 @@ extern "C" __global__ void output_error(Index n, Index m, const T* as, const T* 
 
 #if defined(F)
 // z += bias, a = f(z), delta = dC/da f'(z), where z is the product w a of the layer before
-extern "C" __global__ void feed_output_error(Index n, Index m, const T* bias, const T* ys, T* zs, T* as, T* delta,
+extern "C" __global__ void feed_output_error(Index n, Index m, const T* bias, const T* ys, T* zs, T* as, Operand* delta,
                                              Index lands, const T* alpha, const T* beta, T* b) {
     FOR_ROW(i, first, strips)
     const T shift = i < n ? bias[i] : T(0);
@@ -154,7 +175,7 @@ extern "C" __global__ void measure(Index m, Index n, const T* as, const T* ys, c
 #elif defined(F)  // ---------------------------------------------------------------- one activation
 
 // z += b, a = f(z), where z is the product w a of the layer before; a may lie where z does
-extern "C" __global__ void feed(Index count, Index n, const T* b, T* zs, T* as) {
+extern "C" __global__ void feed(Index count, Index n, const T* b, A* zs, A* as) {
     FOR_EACH(i, count)
     const T z = zs[i] + b[rest(i, n)];
     zs[i] = z;
@@ -162,34 +183,34 @@ extern "C" __global__ void feed(Index count, Index n, const T* b, T* zs, T* as) 
 }
 
 // a = f(z)
-extern "C" __global__ void activate(Index count, const T* zs, T* as) {
+extern "C" __global__ void activate(Index count, const Operand* zs, Operand* as) {
     FOR_EACH(i, count)
     const T z = zs[i];
     as[i] = F(z);
 }
 
 // delta = delta f'(z)
-extern "C" __global__ void times_derivative(Index n, Index m, const T* as, const T* zs, T* delta, Index lands,
+extern "C" __global__ void times_derivative(Index n, Index m, const A* as, const A* zs, Operand* delta, Index lands,
                                             const T* alpha, const T* beta, T* b) {
     FOR_ROW(i, first, strips)
     T sum = 0;
     for (Index j = first; i < n && j < m; j += strips) {
         const T a = as[i + j * n], z = zs[i + j * n];
         (void)a, (void)z;
-        sum += delta[i + j * n] *= F_PRIME(a, z);
+        sum += delta[i + j * n] = delta[i + j * n] * (F_PRIME(a, z));
     }
     if (lands) land(i, n, sum, alpha, beta, b);
 }
 
 // delta = delta f'(z) mask
-extern "C" __global__ void times_derivative_and_mask(Index n, Index m, const T* as, const T* zs, const T* mask,
-                                                     T* delta, Index lands, const T* alpha, const T* beta, T* b) {
+extern "C" __global__ void times_derivative_and_mask(Index n, Index m, const A* as, const A* zs, const T* mask,
+                                                     Operand* delta, Index lands, const T* alpha, const T* beta, T* b) {
     FOR_ROW(i, first, strips)
     T sum = 0;
     for (Index j = first; i < n && j < m; j += strips) {
         const T a = as[i + j * n], z = zs[i + j * n];
         (void)a, (void)z;
-        sum += delta[i + j * n] *= (F_PRIME(a, z)) * mask[i + j * n];
+        sum += delta[i + j * n] = delta[i + j * n] * (F_PRIME(a, z)) * mask[i + j * n];
     }
     if (lands) land(i, n, sum, alpha, beta, b);
 }
@@ -199,29 +220,29 @@ extern "C" __global__ void times_derivative_and_mask(Index n, Index m, const T* 
 // x[:, j] = scale X[:, order[position + j]], four elements at a time where that is possible
 template <class From>
 static __device__ void gather(Index m, Index n, const From* X, const Index* order, const Index* position, T scale,
-                              T* x) {
+                              A* x) {
     FOR_COLUMN(j, lane, m)
     const From* from = X + order[*position + j] * n;
-    T* to = x + j * n;
+    A* to = x + j * n;
     if (n % 4) {
         for (Index i = lane; i < n; i += LANES) to[i] = from[i] * scale;
         return;
     }
     for (Index i = lane; i < n / 4; i += LANES) {
         const Four<From> four = ((const Four<From>*)from)[i];
-        Four<T> scaled;
+        Four<A> scaled;
         for (int k = 0; k < 4; ++k) scaled.of[k] = four.of[k] * scale;
-        ((Four<T>*)to)[i] = scaled;
+        ((Four<A>*)to)[i] = scaled;
     }
 }
 
 extern "C" __global__ void gather_bytes(Index m, Index n, const unsigned char* X, const Index* order,
-                                        const Index* position, T scale, T* x) {
+                                        const Index* position, T scale, A* x) {
     gather(m, n, X, order, position, scale, x);
 }
 
 extern "C" __global__ void gather_values(Index m, Index n, const T* X, const Index* order,
-                                         const Index* position, T scale, T* x) {
+                                         const Index* position, T scale, A* x) {
     gather(m, n, X, order, position, scale, x);
 }
 
@@ -238,7 +259,7 @@ extern "C" __global__ void gather_labels(Index m, Index n, const Index* all, con
 // zhat = (z - mean) / sqrt(variance + epsilon), gain = gamma / that root, z = gamma zhat + beta, by row:
 // with mean and variance of the row, towards which the running ones move, or with the running ones
 extern "C" __global__ void normalize(Index n, Index m, Index by_batch, T epsilon, T momentum, const T* gamma,
-                                     const T* beta, T* mean, T* variance, T* z, T* zhat, T* gain) {
+                                     const T* beta, T* mean, T* variance, Operand* z, T* zhat, T* gain) {
     FOR_ROW(i, first, strips)
     const bool mine = i < n;
     T mu = 0, var = 0;
@@ -269,7 +290,7 @@ extern "C" __global__ void normalize(Index n, Index m, Index by_batch, T epsilon
 // delta = gain (delta - mean delta - zhat mean(delta zhat)), or gain delta; by row
 // gamma = by sum(delta zhat) + keep gamma, beta = by sum(delta) + keep beta
 extern "C" __global__ void norm_error(Index n, Index m, Index by_batch, const T* by, const T* keep,
-                                      const T* zhat, const T* gain, T* delta, T* gamma, T* beta) {
+                                      const T* zhat, const T* gain, Operand* delta, T* gamma, T* beta) {
     FOR_ROW(i, first, strips)
     const bool mine = i < n;
     T sum = 0, slope = 0;
@@ -290,34 +311,34 @@ extern "C" __global__ void norm_error(Index n, Index m, Index by_batch, const T*
 }
 
 // in += b, out = softmax(in), for a column of n
-static __device__ void softmax(int lane, Index n, const T* b, T* in, T* out) {
+template <class X> static __device__ void softmax(int lane, Index n, const T* b, X* in, X* out) {
     T most = in[0] + b[0], sum = 0;
     __syncwarp();  // before in[0] changes
     for (Index i = lane; i < n; i += LANES) {
-        in[i] += b[i];
+        in[i] = in[i] + b[i];
         most = in[i] > most ? in[i] : most;
     }
     most = warp_max(most);
     for (Index i = lane; i < n; i += LANES) sum += out[i] = exp(in[i] - most);
     sum = warp_sum(sum);
-    for (Index i = lane; i < n; i += LANES) out[i] /= sum;
+    for (Index i = lane; i < n; i += LANES) out[i] = out[i] / sum;
 }
 
 // z[:, j] += b, a[:, j] = softmax(z[:, j]), where z is the product w a of the layer before
-extern "C" __global__ void feed_softmax(Index m, Index n, const T* b, T* z, T* a) {
+extern "C" __global__ void feed_softmax(Index m, Index n, const T* b, A* z, A* a) {
     FOR_COLUMN(j, lane, m)
     softmax(lane, n, b, z + j * n, a + j * n);
 }
 
 // delta = a - y, besides
-extern "C" __global__ void feed_softmax_error(Index m, Index n, const T* b, const T* y, T* z, T* a, T* delta) {
+extern "C" __global__ void feed_softmax_error(Index m, Index n, const T* b, const T* y, T* z, T* a, Operand* delta) {
     FOR_COLUMN(j, lane, m)
     softmax(lane, n, b, z + j * n, a + j * n);
     for (Index i = j * n + lane; i < (j + 1) * n; i += LANES) delta[i] = a[i] - y[i];
 }
 
 // delta[:, j] = a (delta - sum delta a): the product with the softmax's Jacobian
-extern "C" __global__ void times_softmax_jacobian(Index m, Index n, const T* a, T* delta) {
+extern "C" __global__ void times_softmax_jacobian(Index m, Index n, const A* a, Operand* delta) {
     FOR_COLUMN(j, lane, m)
     T sum = 0;
     for (Index i = j * n + lane; i < (j + 1) * n; i += LANES) sum += delta[i] * a[i];
@@ -326,7 +347,7 @@ extern "C" __global__ void times_softmax_jacobian(Index m, Index n, const T* a, 
 }
 
 // delta = a - y
-extern "C" __global__ void difference(Index count, const T* a, const T* y, T* delta) {
+extern "C" __global__ void difference(Index count, const T* a, const T* y, Operand* delta) {
     FOR_EACH(i, count)
     delta[i] = a[i] - y[i];
 }
@@ -342,13 +363,13 @@ static __device__ unsigned mix(unsigned x) {
 
 // mask = 0 where the element's 16 bits are below `least`, else 1; a *= mask
 extern "C" __global__ void drop(Index count, Index least, Index layer, const Index* key, const Index* step,
-                                T* mask, T* a) {
+                                T* mask, Operand* a) {
     FOR_EACH(i, count)
     const unsigned stream = mix((unsigned)*key ^ mix((unsigned)(*step * 1024 + layer)));
     const unsigned bits = mix(mix((unsigned)(i / 2)) ^ stream);
     const T kept = (i % 2 ? bits >> 16 : bits & 0xffff) >= (unsigned)least;
     mask[i] = kept;
-    a[i] *= kept;
+    a[i] = a[i] * kept;
 }
 
 // number k between -1 and 1 of step q's stream in one layer: see randoms.py
@@ -358,7 +379,7 @@ static __device__ T uniform(const Index* key, Index q, Index layer, Index k) {
 }
 
 // to = from
-extern "C" __global__ void copy(Index count, const T* from, T* to) {
+extern "C" __global__ void copy(Index count, const Operand* from, Operand* to) {
     FOR_EACH(i, count)
     to[i] = from[i];
 }
@@ -394,16 +415,16 @@ extern "C" __global__ void along_columns(Index count, Index height, Index width,
 }
 
 // the pixel at (row, column), 0 outside
-static __device__ T pixel(const T* image, Index height, Index width, Index row, Index column) {
+static __device__ T pixel(const Operand* image, Index height, Index width, Index row, Index column) {
     const bool inside = row >= 0 && row < height && column >= 0 && column < width;
-    return inside ? image[row * width + column] : T(0);
+    return inside ? T(image[row * width + column]) : T(0);
 }
 
 // x = the images, turned by at most `angle`, scaled and shifted, and bent by alpha times the fields:
 // Augmentation.affine says how
 extern "C" __global__ void distort(Index count, Index height, Index width, const Index* key,
                                    const Index* position, T angle, T scale, T shift, T alpha, const T* down,
-                                   const T* aside, const T* images, T* x) {
+                                   const T* aside, const Operand* images, Operand* x) {
     FOR_EACH(i, count)
     const Index n = height * width, j = quotient(i, n), q = *position + j;
     const T turn = angle * uniform(key, q, 1023, 0), cosine = cos(turn), sine = sin(turn);
@@ -414,7 +435,7 @@ extern "C" __global__ void distort(Index count, Index height, Index width, const
     T column = middle_column + (cosine * dx - sine * dy) / (1 + scale * uniform(key, q, 1023, 2));
     if (alpha > 0) y += alpha * down[i], column += alpha * aside[i];
     const T floor_y = floor(y), floor_x = floor(column), share_y = y - floor_y, share_x = column - floor_x;
-    const T* image = images + j * n;
+    const Operand* image = images + j * n;
     const Index r = Index(floor_y), c = Index(floor_x);
     const T above = pixel(image, height, width, r, c) * (1 - share_x) +
                     pixel(image, height, width, r, c + 1) * share_x;
@@ -424,9 +445,9 @@ extern "C" __global__ void distort(Index count, Index height, Index width, const
 }
 
 // x *= by, elementwise
-extern "C" __global__ void times(Index count, const T* by, T* x) {
+extern "C" __global__ void times(Index count, const T* by, Operand* x) {
     FOR_EACH(i, count)
-    x[i] *= by[i];
+    x[i] = x[i] * by[i];
 }
 
 // the output of a column's class, in each of the warp's threads
@@ -456,7 +477,7 @@ extern "C" __global__ void measure_hinge(Index m, Index n, const T* a, const T* 
 }
 
 // delta[:, j] = 1 where column j's margin is above 0, and for the class y minus how many there are
-extern "C" __global__ void hinge_gradient(Index m, Index n, const T* a, const T* y, T* delta) {
+extern "C" __global__ void hinge_gradient(Index m, Index n, const T* a, const T* y, Operand* delta) {
     FOR_COLUMN(j, lane, m)
     T count = 0, right = right_output(n, lane, a + j * n, y + j * n);
     for (Index i = j * n + lane; i < (j + 1) * n; i += LANES)
@@ -467,9 +488,9 @@ extern "C" __global__ void hinge_gradient(Index m, Index n, const T* a, const T*
 }
 
 // delta[:, j] *= weights[j]
-extern "C" __global__ void weigh(Index count, Index n, const T* weights, T* delta) {
+extern "C" __global__ void weigh(Index count, Index n, const T* weights, Operand* delta) {
     FOR_EACH(i, count)
-    delta[i] *= weights[quotient(i, n)];
+    delta[i] = delta[i] * weights[quotient(i, n)];
 }
 
 // losses[position + j] *= weights[j]
@@ -479,7 +500,7 @@ extern "C" __global__ void weigh_losses(Index m, const T* weights, T* losses, co
 }
 
 // b = alpha sum_j delta[:, j] + beta b
-extern "C" __global__ void bias_gradient(Index n, Index m, const T* delta, const T* alpha, const T* beta, T* b) {
+extern "C" __global__ void bias_gradient(Index n, Index m, const Operand* delta, const T* alpha, const T* beta, T* b) {
     FOR_ROW(i, first, strips)
     T sum = 0;
     for (Index j = first; i < n && j < m; j += strips) sum += delta[i + j * n];
@@ -502,6 +523,12 @@ extern "C" __global__ void follow(Index count, const double* p, const double* q,
                                   const Index* step, T* values) {
     FOR_EACH(i, count)
     values[i] = T(p[i] + q[i] * etas[*step]);
+}
+
+// theta as the products read it
+extern "C" __global__ void narrow(Index count, const T* theta, Operand* narrowed) {
+    FOR_EACH(i, count)
+    narrowed[i] = theta[i];
 }
 
 // y += alpha x

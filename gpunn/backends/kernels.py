@@ -18,12 +18,21 @@ KERNELS, PERSISTENT = (
 ROWS, LANES = 8, 32  # of kernels.cu
 
 
-def preamble(dtype: np.dtype[Any]) -> str:
-    """The scalar type T of kernels.cu, and its limits."""
+BF16 = np.dtype("uint16")  # its bits: NumPy has no such type
+
+
+def preamble(dtype: np.dtype[Any], operand: np.dtype[Any] | None = None) -> str:
+    """The scalar type T of kernels.cu, its limits, and Operand, if that is another."""
     name, suffix, limits = (
         ("double", "", np.finfo(dtype)) if dtype == np.float64 else ("float", "f", np.finfo(dtype))
     )
-    return f"typedef {name} T;\n#define TINY {limits.tiny}{suffix}\n#define EPSNEG {limits.epsneg}{suffix}\n"
+    types = f"typedef {name} T;\n" + ("#define Operand Bf16\n" if operand == BF16 else "")
+    return f"{types}#define TINY {limits.tiny}{suffix}\n#define EPSNEG {limits.epsneg}{suffix}\n"
+
+
+def layer_source(dtype: np.dtype[Any]) -> str:
+    """How a layer's a and z lie in memory, for kernels.cu."""
+    return "#define A Bf16\n" if dtype == BF16 else ""
 
 
 def activation_source(f: Activation) -> str:

@@ -191,7 +191,7 @@ template <class F> static __device__ void each_parameter(const Layer& layer, Ind
 extern "C" __global__ __launch_bounds__(512, 1) void train(
     Index count, Index batch, Index depth, const Index* shape, Index rule, Index states, const double* numbers,
     T* theta, T* first, T* second, const T* eta, Index scheduled, const double* etas, Index* step, double* adam,
-    const T* xs, const T* ys, Index weighted, const T* weights, T* zs, T* as, Word* words) {
+    const Operand* xs, const T* ys, Index weighted, const T* weights, T* zs, T* as, Word* words) {
     const int L = depth, m = batch, blocks = gridDim.x, me = blockIdx.x;
     const int columns = (m + TILE - 1) / TILE * TILE, row = columns % 8 ? columns : columns + 4;
     const int n_0 = shape[0], n_out = shape[L], share = (n_0 + blocks - 1) / blocks, start = me * share;
@@ -249,7 +249,7 @@ extern "C" __global__ __launch_bounds__(512, 1) void train(
         const Crew crew(own);
         for (int j = crew.group; j < m; j += crew.groups)
             for (int k = crew.lane; k < own; k += crew.width)
-                x[k * row + j] = j < here ? xs[(Index)(from + j) * n_0 + start + k] : T(0);
+                x[k * row + j] = j < here ? T(xs[(Index)(from + j) * n_0 + start + k]) : T(0);
         for (int j = threadIdx.x; j < row; j += blockDim.x) {
             x[own * row + j] = 1;
             y[n_out * row + j] = j >= here ? T(0) : weighted ? weights[from + j] : T(1);
