@@ -8,6 +8,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,15 @@ def fit(device: str) -> None:
         gpunn.Dense(17, "softmax"),
         gpunn.Dense(5, "softmax"),
     ]
-    for cost in ("cross-entropy", "quadratic", "hinge"):
+    of_a_gpu = [] if device == "cpu" else ["bf16"]
+    for cost, precision in product(("cross-entropy", "quadratic", "hinge"), ("float32", *of_a_gpu)):
         net = gpunn.Network(36, layers, cost, seed=0)
-        optimizer = gpunn.Adam(l1=1e-4, l2=1e-4, max_norm=2.0, clip_norm=1.0)
-        net.fit(X, y, epochs=2, batch_size=32, optimizer=optimizer, schedule="cosine", device=device)
-        print(cost, net.evaluate(X, y, device=device))
+        how: Any = {
+            "optimizer": gpunn.Adam(l1=1e-4, l2=1e-4, max_norm=2.0, clip_norm=1.0),
+            "schedule": "cosine",
+        }
+        net.fit(X, y, epochs=2, batch_size=32, precision=precision, device=device, **how)
+        print(cost, precision, net.evaluate(X, y, device=device))
     for f in ("sigmoid", "softmax"):  # small enough for the persistent kernel
         net = gpunn.Network(36, [gpunn.Dense(33, "tanh"), gpunn.Dense(5, f)], seed=0)
         net.fit(X, y, epochs=2, batch_size=10, optimizer="adam", device=device)

@@ -127,8 +127,8 @@ static __device__ T inside(T a) {
 }
 
 // delta = dC/da f'(z)
-extern "C" __global__ void output_error(Index n, Index m, const T* as, const T* ys, const T* zs, Operand* delta,
-                                        Index lands, const T* alpha, const T* beta, T* b) {
+extern "C" __global__ void output_error(Index n, Index m, const T* as, const T* ys, const T* zs,
+                                        Operand* delta, Index lands, const T* alpha, const T* beta, T* b) {
     FOR_ROW(i, first, strips)
     T sum = 0;
     for (Index j = first; i < n && j < m; j += strips) {
@@ -141,8 +141,8 @@ extern "C" __global__ void output_error(Index n, Index m, const T* as, const T* 
 
 #if defined(F)
 // z += bias, a = f(z), delta = dC/da f'(z), where z is the product w a of the layer before
-extern "C" __global__ void feed_output_error(Index n, Index m, const T* bias, const T* ys, T* zs, T* as, Operand* delta,
-                                             Index lands, const T* alpha, const T* beta, T* b) {
+extern "C" __global__ void feed_output_error(Index n, Index m, const T* bias, const T* ys, T* zs, T* as,
+                                             Operand* delta, Index lands, const T* alpha, const T* beta, T* b) {
     FOR_ROW(i, first, strips)
     const T shift = i < n ? bias[i] : T(0);
     T sum = 0;
@@ -190,8 +190,8 @@ extern "C" __global__ void activate(Index count, const Operand* zs, Operand* as)
 }
 
 // delta = delta f'(z)
-extern "C" __global__ void times_derivative(Index n, Index m, const A* as, const A* zs, Operand* delta, Index lands,
-                                            const T* alpha, const T* beta, T* b) {
+extern "C" __global__ void times_derivative(Index n, Index m, const A* as, const A* zs, Operand* delta,
+                                            Index lands, const T* alpha, const T* beta, T* b) {
     FOR_ROW(i, first, strips)
     T sum = 0;
     for (Index j = first; i < n && j < m; j += strips) {
@@ -204,7 +204,8 @@ extern "C" __global__ void times_derivative(Index n, Index m, const A* as, const
 
 // delta = delta f'(z) mask
 extern "C" __global__ void times_derivative_and_mask(Index n, Index m, const A* as, const A* zs, const T* mask,
-                                                     Operand* delta, Index lands, const T* alpha, const T* beta, T* b) {
+                                                     Operand* delta, Index lands, const T* alpha,
+                                                     const T* beta, T* b) {
     FOR_ROW(i, first, strips)
     T sum = 0;
     for (Index j = first; i < n && j < m; j += strips) {
@@ -331,7 +332,8 @@ extern "C" __global__ void feed_softmax(Index m, Index n, const T* b, A* z, A* a
 }
 
 // delta = a - y, besides
-extern "C" __global__ void feed_softmax_error(Index m, Index n, const T* b, const T* y, T* z, T* a, Operand* delta) {
+extern "C" __global__ void feed_softmax_error(Index m, Index n, const T* b, const T* y, T* z, T* a,
+                                              Operand* delta) {
     FOR_COLUMN(j, lane, m)
     softmax(lane, n, b, z + j * n, a + j * n);
     for (Index i = j * n + lane; i < (j + 1) * n; i += LANES) delta[i] = a[i] - y[i];
@@ -500,7 +502,8 @@ extern "C" __global__ void weigh_losses(Index m, const T* weights, T* losses, co
 }
 
 // b = alpha sum_j delta[:, j] + beta b
-extern "C" __global__ void bias_gradient(Index n, Index m, const Operand* delta, const T* alpha, const T* beta, T* b) {
+extern "C" __global__ void bias_gradient(Index n, Index m, const Operand* delta, const T* alpha, const T* beta,
+                                         T* b) {
     FOR_ROW(i, first, strips)
     T sum = 0;
     for (Index j = first; i < n && j < m; j += strips) sum += delta[i + j * n];
