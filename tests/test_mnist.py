@@ -33,12 +33,12 @@ def test_embedded_digits(digits: gpunn.datasets.Dataset) -> None:
 
 @pytest.mark.long
 def test_more_images_reach_more(mnist: gpunn.datasets.Dataset) -> None:
-    """The README's settings, in ten of their twenty-five epochs."""
+    """The README's settings, in five of their twenty-five epochs."""
     net = gpunn.Network(784, [gpunn.Dense(512, "relu"), gpunn.Dense(10, "softmax")], seed=0)
     net.fit(
         mnist.train.X,
         mnist.train.y,
-        epochs=10,
+        epochs=5,
         batch_size=128,
         optimizer="nesterov",
         schedule="cosine",
