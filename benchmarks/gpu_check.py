@@ -33,14 +33,12 @@ def fit(device: str) -> None:
         gpunn.Dense(17, "softmax"),
         gpunn.Dense(5, "softmax"),
     ]
-    of_a_gpu = [] if device == "cpu" else ["bf16"]
-    for cost, precision in product(("cross-entropy", "quadratic", "hinge"), ("float32", *of_a_gpu)):
+    precisions = ["float32"] if device == "cpu" else ["float32", "bf16"]
+    for cost, precision in product(("cross-entropy", "quadratic", "hinge"), precisions):
         net = gpunn.Network(36, layers, cost, seed=0)
-        how: Any = {
-            "optimizer": gpunn.Adam(l1=1e-4, l2=1e-4, max_norm=2.0, clip_norm=1.0),
-            "schedule": "cosine",
-        }
-        net.fit(X, y, epochs=2, batch_size=32, precision=precision, device=device, **how)
+        where: Any = {"device": device, "precision": precision}
+        optimizer = gpunn.Adam(l1=1e-4, l2=1e-4, max_norm=2.0, clip_norm=1.0)
+        net.fit(X, y, epochs=2, batch_size=32, optimizer=optimizer, schedule="cosine", **where)
         print(cost, precision, net.evaluate(X, y, device=device))
     for f in ("sigmoid", "softmax"):  # small enough for the persistent kernel
         net = gpunn.Network(36, [gpunn.Dense(33, "tanh"), gpunn.Dense(5, f)], seed=0)

@@ -102,7 +102,7 @@ def fit(net: Network, X: Any, y: ArrayLike | None, asked: Asked) -> History:
         keeper = Keeper(kept, description(net, given, asked), net.meta, net.rng, resume=asked.resume)
     be = backends.choose(asked.device, net.dtype, asked.precision)
     model = net._on(be, given.y if given else None)
-    update = chosen.bind(be, net.layout, model.theta)
+    update = chosen.bind(be, model.theta)
     learner = Learner(
         model,
         update,

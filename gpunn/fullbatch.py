@@ -36,7 +36,7 @@ class Objective:
         given = check_examples(X, y, net.sizes, net.cost, sample_weight)
         be, m = backends.choose(device, net.dtype, precision), given.X.shape[1]
         self.be, self.model, self.l2 = be, net._on(be, given.y), l2
-        self.collected = Collect(l2=l2).bind(be, net.layout, self.model.theta)
+        self.collected = Collect(l2=l2).bind(be, self.model.theta)
         self.round = Round(self.model, given.load(be), m, m, update=self.collected)
         self.order = np.arange(m)
 
@@ -48,5 +48,5 @@ class Objective:
 
     def penalty(self, theta: np.ndarray) -> float:
         """(l2/2) Σ w²."""
-        weights = Parameters(self.model.layout, theta, self.be.dtype.itemsize).w[1:]
+        weights = Parameters(self.model.theta.layout, theta, self.be.dtype.itemsize).w[1:]
         return self.l2 / 2 * sum(float(np.vdot(w, w)) for w in weights)

@@ -344,7 +344,7 @@ class Network:
         """
         given = check_examples(X, y, self.sizes, self.cost)
         model, m = self._on(backends.choose(device, self.dtype), given.y), given.X.shape[1]
-        collected = Collect().bind(model.be, self.layout, model.theta)
+        collected = Collect().bind(model.be, model.theta)
         Round(model, given.load(model.be), m, m, update=collected)(np.arange(m))
         g = Parameters(self.layout, model.be.download(collected.g.flat), self.dtype.itemsize)
         return list(zip(g.w[1:], g.b[1:], strict=True))
@@ -352,7 +352,7 @@ class Network:
     def _reading(self, be: Backend) -> Model:
         """This network on the backend, to look at examples with."""
         f = [activations.ACTIVATIONS["identity"], *(layer.f for layer in self.layers)]
-        return Model(be, self.layout, f, self.cost, be.borrow(self._theta, self.layout), self.dropout)
+        return Model(be, f, self.cost, be.borrow(self._theta), self.dropout)
 
     def _on(self, be: Backend, y: Targets | None = None) -> Model:
         """This network with a θ of its own on the backend, to be trained on y."""

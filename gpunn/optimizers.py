@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 from gpunn.activations import Call
 from gpunn.backends.base import Backend, Rule
 from gpunn.names import look_up
-from gpunn.parameters import Layout, Parameters
+from gpunn.parameters import Parameters
 from gpunn.rates import Rates, Scalar
 
 Law: TypeAlias = "tuple[str, tuple[Any, ...], tuple[float, ...]]"  # a rule's name, its states and its numbers
@@ -60,7 +60,7 @@ class Optimizer(Protocol):
     @property
     def learning_rate(self) -> float: ...
 
-    def bind(self, be: Backend, layout: Layout, theta: Parameters) -> Update: ...
+    def bind(self, be: Backend, theta: Parameters) -> Update: ...
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,10 @@ class SGD(Regularisation):
         super().__post_init__()
         _check(not self.nesterov or self.momentum > 0, "nesterov needs a momentum above 0", self.momentum)
 
-    def bind(self, be: Backend, layout: Layout, theta: Parameters) -> Update:
+    def bind(self, be: Backend, theta: Parameters) -> Update:
         if self.clip_norm:
-            return _Clipped(self, be, layout, theta)
-        return (_Momentum if self.momentum else _Plain)(self, be, layout, theta)
+            return _Clipped(self, be, theta)
+        return (_Momentum if self.momentum else _Plain)(self, be, theta)
 
 
 def Momentum(learning_rate: float = 0.1, momentum: float = 0.9, **regularisation: Any) -> SGD:
@@ -136,8 +136,8 @@ class Adam(Regularisation):
     beta2: float = 0.999
     epsilon: float = 1e-8
 
-    def bind(self, be: Backend, layout: Layout, theta: Parameters) -> Update:
-        return _Adam(self, be, layout, theta)
+    def bind(self, be: Backend, theta: Parameters) -> Update:
+        return _Adam(self, be, theta)
 
 
 @dataclass(frozen=True)
@@ -161,14 +161,14 @@ class RMSProp(Regularisation):
     rho: float = 0.9
     epsilon: float = 1e-8
 
-    def bind(self, be: Backend, layout: Layout, theta: Parameters) -> Update:
-        return _RMSProp(self, be, layout, theta)
+    def bind(self, be: Backend, theta: Parameters) -> Update:
+        return _RMSProp(self, be, theta)
 
 
 class Update:
     """An optimizer bound to θ: `land` for each layer, last to first, then `finish`."""
 
-    def __init__(self, chosen: Any, be: Backend, layout: Layout, theta: Parameters) -> None:
+    def __init__(self, chosen: Any, be: Backend, theta: Parameters) -> None:
         self.chosen, self.be, self.theta = chosen, be, theta
         self.rates: Rates = be.rates(chosen.learning_rate)
 
@@ -241,8 +241,8 @@ class _Plain(Update):
 
     keep = 1.0
 
-    def __init__(self, chosen: SGD, be: Backend, layout: Layout, theta: Parameters) -> None:
-        super().__init__(chosen, be, layout, theta)
+    def __init__(self, chosen: SGD, be: Backend, theta: Parameters) -> None:
+        super().__init__(chosen, be, theta)
         self.into = theta
 
     def by(self, m: int) -> Scalar:
@@ -258,9 +258,9 @@ class _Plain(Update):
 class _Momentum(Update):
     """v ← μ v + ∇C: the product lands in v."""
 
-    def __init__(self, chosen: SGD, be: Backend, layout: Layout, theta: Parameters) -> None:
-        super().__init__(chosen, be, layout, theta)
-        self.into = self.v = be.parameters(layout)
+    def __init__(self, chosen: SGD, be: Backend, theta: Parameters) -> None:
+        super().__init__(chosen, be, theta)
+        self.into = self.v = be.parameters(theta.layout)
         self.keep = chosen.momentum
 
     def state(self) -> dict[str, Any]:
@@ -296,10 +296,10 @@ class _Gathered(Update):
 
     keep = 0.0
 
-    def __init__(self, chosen: Any, be: Backend, layout: Layout, theta: Parameters) -> None:
-        super().__init__(chosen, be, layout, theta)
-        self.into = self.g = be.parameters(layout)
-        self.layers = range(1, len(layout.sizes))
+    def __init__(self, chosen: Any, be: Backend, theta: Parameters) -> None:
+        super().__init__(chosen, be, theta)
+        self.into = self.g = be.parameters(theta.layout)
+        self.layers = range(1, len(theta.w))
 
     def finish(self) -> Iterator[Call]:
         if self.chosen.clip_norm:
@@ -318,9 +318,9 @@ class _Gathered(Update):
 class _Clipped(_Gathered):
     """SGD, for which the whole gradient must be known before any of it is used."""
 
-    def __init__(self, chosen: SGD, be: Backend, layout: Layout, theta: Parameters) -> None:
-        super().__init__(chosen, be, layout, theta)
-        self.v = be.parameters(layout) if chosen.momentum else self.g
+    def __init__(self, chosen: SGD, be: Backend, theta: Parameters) -> None:
+        super().__init__(chosen, be, theta)
+        self.v = be.parameters(theta.layout) if chosen.momentum else self.g
 
     def state(self) -> dict[str, Any]:
         return {"v": self.v.flat} if self.chosen.momentum else {}
@@ -337,9 +337,9 @@ class _Clipped(_Gathered):
 
 
 class _Adam(_Gathered):
-    def __init__(self, chosen: Adam, be: Backend, layout: Layout, theta: Parameters) -> None:
-        super().__init__(chosen, be, layout, theta)
-        self.m, self.v, self.steps = be.parameters(layout), be.parameters(layout), be.numbers(3)
+    def __init__(self, chosen: Adam, be: Backend, theta: Parameters) -> None:
+        super().__init__(chosen, be, theta)
+        self.m, self.v, self.steps = be.parameters(theta.layout), be.parameters(theta.layout), be.numbers(3)
         self._calls = be.adam(
             theta.flat, self.g.flat, self.m.flat, self.v.flat,
             self.scalar(0, 1), chosen.beta1, chosen.beta2, chosen.epsilon, self.steps,
@@ -360,9 +360,9 @@ class _Adam(_Gathered):
 
 
 class _RMSProp(_Gathered):
-    def __init__(self, chosen: RMSProp, be: Backend, layout: Layout, theta: Parameters) -> None:
-        super().__init__(chosen, be, layout, theta)
-        self.v = be.parameters(layout)
+    def __init__(self, chosen: RMSProp, be: Backend, theta: Parameters) -> None:
+        super().__init__(chosen, be, theta)
+        self.v = be.parameters(theta.layout)
 
     def state(self) -> dict[str, Any]:
         return {"v": self.v.flat}
@@ -382,8 +382,8 @@ class Collect(Regularisation):
 
     learning_rate: float = 1.0
 
-    def bind(self, be: Backend, layout: Layout, theta: Parameters) -> _Gathered:
-        return _Gathered(self, be, layout, theta)
+    def bind(self, be: Backend, theta: Parameters) -> _Gathered:
+        return _Gathered(self, be, theta)
 
 
 def _check(true: bool, rule: str, value: object) -> None:

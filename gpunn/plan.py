@@ -19,7 +19,7 @@ from gpunn.backends.base import Backend, Examples, Pass
 from gpunn.backprop import backpropagate, feedforward
 from gpunn.costs import Cost
 from gpunn.optimizers import Update
-from gpunn.parameters import Layout, Parameters
+from gpunn.parameters import Parameters
 from gpunn.workspace import Chunk
 
 FORWARD_BATCH = 512  # columns at a time where there is nothing to learn
@@ -33,7 +33,6 @@ class Model:
     """A network where a backend wants it."""
 
     be: Backend
-    layout: Layout
     f: Sequence[Activation]  # f[l], l = 1…L; f[0] is not used
     cost: Cost
     theta: Parameters
@@ -85,8 +84,8 @@ def bind(
     """
     dropout = model.dropout if training else [0.0] * len(model.dropout)
     be, f, cost, stages = model.be, model.f, model.cost, []
-    for batches, times in chunks(be, m, batch_size, model.layout.sizes[0]):
-        ws = Chunk(be, examples, model.layout, f[1:], cost, batches, dropout, training)
+    for batches, times in chunks(be, m, batch_size, model.theta.layout.sizes[0]):
+        ws = Chunk(be, examples, model.theta.layout, f[1:], cost, batches, dropout, training)
         labels = None if examples.labels is None else ws.labels
         calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels, weights=ws.weights)
         if augmentation:
@@ -106,9 +105,9 @@ def bind(
 def all_at_once(model: Model, ws: Chunk, p: Pass, update: Update | None, scheduled: bool) -> Calls | None:
     """The steps of a chunk, if the backend has a way of its own for such a network and such a rule."""
     rule = update.rule() if update else None
-    if rule is None or any(ws.dropout) or any(model.layout.normed):
+    if rule is None or any(ws.dropout) or any(model.theta.layout.normed):
         return None
-    return model.be.all_steps(model.theta, model.layout, model.f[1:], model.cost, rule, ws, p, scheduled)
+    return model.be.all_steps(model.theta, model.f[1:], model.cost, rule, ws, p, scheduled)
 
 
 def one_by_one(model: Model, ws: Chunk, p: Pass, update: Update | None, scheduled: bool) -> Calls:

@@ -43,7 +43,7 @@ class Evaluation:
     ) -> None:
         self.be, self.order, self.score = model.be, order, score
         self.has_labels = examples.labels is not None
-        self.outputs = self.be.matrix(model.layout.sizes[-1], len(order)) if score or keep else None
+        self.outputs = self.be.matrix(model.theta.layout.sizes[-1], len(order)) if score or keep else None
         self.round = Round(model, examples, len(order), forward_batch(len(order)), outputs=self.outputs)
 
     def __call__(self) -> tuple[float, float | None, float | None]:

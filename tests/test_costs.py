@@ -306,7 +306,7 @@ def test_the_plan_is_longer_only_for_weights(smoothing: float) -> None:
     model, p = net._on(be), be.new_pass(12)
 
     def calls(**more: Any) -> int:
-        update = gpunn.SGD().bind(be, net.sizes, model.theta)
+        update = gpunn.SGD().bind(be, model.theta)
         stages = plan.bind(model, be.examples(X, Y, None, **more), p, 12, 4, update=update)
         return sum(len(stage.calls) for stage in stages)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from typing import Any
 
@@ -19,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import gpunn
 from gpunn import MLPClassifier, MLPRegressor
 
 pytestmark = [
@@ -121,3 +124,11 @@ def test_a_search_spreads_over(backend: str) -> None:
         with joblib.parallel_backend(backend, n_jobs=2):
             search.fit(X, y)
     assert_array_equal(search.cv_results_["mean_test_score"], alone)
+
+
+def test_gpunn_alone_does_not_import_scikit_learn() -> None:
+    asked = "assert 'sklearn' not in sys.modules; gpunn.MLPClassifier; assert 'sklearn' in sys.modules"
+    code = f"import sys, gpunn; {asked}"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'MLPClasifier'"):
+        gpunn.MLPClasifier  # noqa: B018

@@ -390,14 +390,6 @@ print(megabytes("VmHWM") - before)
         assert_array_equal(bytes_.coefs_[0], floats.coefs_[0])
 
 
-def test_gpunn_alone_does_not_import_scikit_learn() -> None:
-    asked = "assert 'sklearn' not in sys.modules; gpunn.MLPClassifier; assert 'sklearn' in sys.modules"
-    code = f"import sys, gpunn; {asked}"
-    subprocess.run([sys.executable, "-c", code], check=True)
-    with pytest.raises(AttributeError, match="no attribute 'MLPClasifier'"):
-        gpunn.MLPClasifier  # noqa: B018
-
-
 def test_digits_and_diabetes() -> None:
     X, y = load_digits(return_X_y=True)
     est = MLPClassifier(random_state=0, max_iter=40).fit(X[:1300] / 16, y[:1300])

@@ -136,7 +136,7 @@ class Backend(Protocol):
     def parameters(self, layout: Layout) -> Parameters:
         """Zeros in θ's layout."""
 
-    def borrow(self, theta: Parameters, layout: Layout) -> Parameters:
+    def borrow(self, theta: Parameters) -> Parameters:
         """NumPy's θ of the same dtype, to be read and not written; it may share its memory."""
 
     def norm(self, n: int, m: int, by_batch: bool) -> Any:
@@ -187,7 +187,6 @@ class Backend(Protocol):
     def all_steps(
         self,
         theta: Parameters,
-        layout: Layout,
         f: Sequence[Activation],
         cost: Cost,
         rule: Rule,

@@ -29,7 +29,7 @@ from gpunn.backends.cuda_vectors import Vectors
 from gpunn.backends.device import Buffer, Device, Product
 from gpunn.backends.kernels import activation_source, cost_source, layer_source
 from gpunn.costs import Cost
-from gpunn.parameters import NORM_COLUMNS, Layout, Parameters
+from gpunn.parameters import NORM_COLUMNS, Parameters
 from gpunn.rates import Scalar
 
 IN_THE_PRODUCT = ("identity", "relu")  # what the product with bias can do besides
@@ -56,7 +56,6 @@ class Cuda(Vectors):
     def all_steps(
         self,
         theta: Parameters,
-        layout: Layout,
         f: Sequence[Activation],
         cost: Cost,
         rule: Rule,
@@ -64,7 +63,7 @@ class Cuda(Vectors):
         p: Pass,
         scheduled: bool,
     ) -> Calls | None:
-        return all_steps(self, theta, layout, f, cost, rule, chunk, p, scheduled)
+        return all_steps(self, theta, f, cost, rule, chunk, p, scheduled)
 
     def _keep_pace(self) -> None:
         """Wait for the replays of some time ago: so the device is busy, and the host not far ahead of it."""
@@ -73,10 +72,6 @@ class Cuda(Vectors):
             self._marks.append(self.device.mark())
             if len(self._marks) > AHEAD:
                 self._marks.popleft()()
-
-    def narrow(self, theta: Parameters) -> Calls:
-        narrowed = self._narrowed(theta)
-        return [] if narrowed is theta else self._each("narrow", theta.flat.size, theta.flat, narrowed.flat)
 
     # examples
 
@@ -128,6 +123,10 @@ class Cuda(Vectors):
         return self._each("advance", 1, 1, p.step)
 
     # feedforward
+
+    def narrow(self, theta: Parameters) -> Calls:
+        narrowed = self._narrowed(theta)
+        return [] if narrowed is theta else self._each("narrow", theta.flat.size, theta.flat, narrowed.flat)
 
     def feed(
         self, theta: Parameters, layer: int, f: Activation, a: Buffer, *, z: Buffer, out: Buffer

@@ -18,7 +18,7 @@ from gpunn.backends.base import RULES, Gathered, Rule
 from gpunn.backends.cuda_storage import Launch, Storage
 from gpunn.backends.kernels import persistent_source
 from gpunn.costs import Cost
-from gpunn.parameters import Layout, Parameters
+from gpunn.parameters import Parameters
 
 THREADS = 512  # in a block
 BLOCKS = (1, 2, 4, 8)  # among which the first layer's inputs may be shared out
@@ -98,7 +98,6 @@ def spelled(f: Sequence[Activation], cost: Cost) -> bool:
 def all_steps(
     be: Storage,
     theta: Parameters,
-    layout: Layout,
     f: Sequence[Activation],
     cost: Cost,
     rule: Rule,
@@ -107,12 +106,12 @@ def all_steps(
     scheduled: bool,
 ) -> Calls | None:
     """One launch that does all steps of the chunk; None where it is not the way."""
-    shape = Shape(layout.sizes, chunk.batches[0], len(rule.states))
+    shape = Shape(theta.layout.sizes, chunk.batches[0], len(rule.states))
     if not spelled(f, cost) or (blocks := shape.blocks(be)) is None:
         return None
     m, itemsize = sum(chunk.batches), be.dtype.itemsize
     n_1, first, second = shape.sizes[1], *(*rule.states, theta.flat, theta.flat)[:2]
-    places = be._put(np.array([*shape.sizes, *layout.blocks(itemsize)[0]]), np.int64)
+    places = be._put(np.array([*shape.sizes, *theta.layout.blocks(itemsize)[0]]), np.int64)
     numbers = np.zeros(NUMBERS)
     numbers[: 2 + len(rule.numbers)] = rule.l2, rule.l1, *rule.numbers
     words = be._put(np.zeros(1 + 2 * blocks * n_1 * shape.m * itemsize // 4), np.uint64)

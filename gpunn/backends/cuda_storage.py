@@ -95,7 +95,7 @@ class Storage:
         self.description = device.description
         self.dtype = np.dtype("float64" if precision == "float64" else "float32")
         self.operand_dtype = BF16 if precision == "bf16" else self.dtype
-        self._operands: WeakKeyDictionary[Parameters, Parameters] = WeakKeyDictionary()
+        self._copies: WeakKeyDictionary[Parameters, Parameters] = WeakKeyDictionary()
         self._fixed = cache(lambda value: self._put(np.full(1, value)))
         self.one, self.zero = self._fixed(1.0), self._fixed(0.0)
         self._compiled = cache(self._compile)
@@ -154,17 +154,17 @@ class Storage:
     def parameters(self, layout: Layout) -> Parameters:
         return Parameters(layout, self._put(layout.zeros(self.dtype)), self.dtype.itemsize, Buffer.part)
 
-    def borrow(self, theta: Parameters, layout: Layout) -> Parameters:
-        return Parameters(layout, self._put(theta.flat), self.dtype.itemsize, Buffer.part)
+    def borrow(self, theta: Parameters) -> Parameters:
+        return Parameters(theta.layout, self._put(theta.flat), self.dtype.itemsize, Buffer.part)
 
     def _narrowed(self, theta: Parameters) -> Parameters:
         """θ as products read it: itself, or its copy of fewer bits, in the same places."""
         if self.operand_dtype == self.dtype:
             return theta
-        if theta not in self._operands:
+        if theta not in self._copies:
             flat = self._new(theta.flat.shape, self.operand_dtype)
-            self._operands[theta] = Parameters(theta.layout, flat, self.dtype.itemsize, Buffer.part)
-        return self._operands[theta]
+            self._copies[theta] = Parameters(theta.layout, flat, self.dtype.itemsize, Buffer.part)
+        return self._copies[theta]
 
     def norm(self, n: int, m: int, by_batch: bool) -> Norm:
         return Norm(self.matrix(n, m), self.matrix(n, 1), by_batch)

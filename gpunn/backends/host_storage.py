@@ -79,7 +79,7 @@ class Storage:
     def parameters(self, layout: Layout) -> Parameters:
         return Parameters(layout, layout.zeros(self.dtype), self.dtype.itemsize)
 
-    def borrow(self, theta: Parameters, layout: Layout) -> Parameters:
+    def borrow(self, theta: Parameters) -> Parameters:
         return theta
 
     def norm(self, n: int, m: int, by_batch: bool) -> Norm:

@@ -16,8 +16,6 @@ KERNELS, PERSISTENT = (
     Path(__file__).with_name(f"{name}.cu").read_text(encoding="utf-8") for name in ("kernels", "persistent")
 )
 ROWS, LANES = 8, 32  # of kernels.cu
-
-
 BF16 = np.dtype("uint16")  # its bits: NumPy has no such type
 
 
