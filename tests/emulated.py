@@ -25,8 +25,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gpunn.activations import Call
-from gpunn.backends.device import Buffer, Product, keeping
-from gpunn.backends.kernels import BF16, KERNELS, PERSISTENT
+from gpunn.backends.device import BF16, Buffer, Product, keeping
+from gpunn.backends.kernels import KERNELS, PERSISTENT
 
 COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-clobbered"]

@@ -20,8 +20,8 @@ from emulated import EmulatedDevice
 import gpunn
 from gpunn import backends, plan
 from gpunn.backends.cuda import AHEAD, STRIDE, Cuda
-from gpunn.backends.device import Buffer
-from gpunn.backends.kernels import BF16, preamble
+from gpunn.backends.device import BF16, Buffer
+from gpunn.backends.kernels import preamble
 
 pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="no C++ compiler for the emulated device")
 

@@ -19,6 +19,7 @@ import gpunn
 from gpunn.backends import kernels
 from gpunn.backends.cuda_persistent import TILES
 from gpunn.backends.cuda_storage import MOST_STRIPS
+from gpunn.backends.device import BF16
 
 ARCHITECTURES = (75, 80, 90, 100, 120)
 REGISTERS = 65536 // (kernels.ROWS * MOST_STRIPS)  # that a thread of the largest block may have
@@ -45,7 +46,7 @@ SOURCES = {
 HEADS = {
     "float32": kernels.preamble(np.dtype("float32")),
     "float64": kernels.preamble(np.dtype("float64")),
-    "bf16": kernels.preamble(np.dtype("float32"), kernels.BF16) + kernels.layer_source(kernels.BF16),
+    "bf16": kernels.preamble(np.dtype("float32"), BF16) + kernels.layer_source(BF16),
 }
 TOGETHER = [(k, name) for k in ARCHITECTURES for name in HEADS if name != "bf16" or k >= 80]
 KERNEL = re.compile(

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.activations import Call
-from gpunn.backends.device import Buffer, Product, keeping
-from gpunn.backends.kernels import BF16
+from gpunn.backends.device import BF16, Buffer, Product, keeping
 
 WORKSPACE = 32 << 20  # bytes, as NVIDIA advises for its largest GPUs
 CANDIDATES = 4  # algorithms to ask for, should one not run

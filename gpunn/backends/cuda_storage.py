@@ -14,8 +14,8 @@ import numpy as np
 
 from gpunn.activations import Call, Calls
 from gpunn.backends.base import BackendError, Examples, Pass
-from gpunn.backends.device import Buffer, Device, Product
-from gpunn.backends.kernels import BF16, KERNELS, LANES, PERSISTENT, ROWS, preamble
+from gpunn.backends.device import BF16, Buffer, Device, Product
+from gpunn.backends.kernels import KERNELS, LANES, PERSISTENT, ROWS, preamble
 from gpunn.inputs import dense, on_device
 from gpunn.parameters import Layout, Parameters
 from gpunn.rates import CAPACITY, Rates, Scalar

@@ -12,6 +12,8 @@ import numpy as np
 
 from gpunn.activations import Call
 
+BF16 = np.dtype("uint16")  # its bits: NumPy has no such type
+
 
 @dataclass(frozen=True)
 class Buffer:
@@ -44,8 +46,9 @@ class Buffer:
 class Product:
     """c ← alpha op(a) op(b) + beta c, where op transposes if so told; where beta is zero, c is not read.
 
-    alpha, beta: one number each. bias (n, 1): added to each column of c, which with relu then goes through
-    max(0, ·).
+    alpha, beta: one number each, in which is summed. a and b are of that type and so is c; or a and b are
+    bf16, and c is either. bias (n, 1), of c's type: added to each column of c, which with relu then goes
+    through max(0, ·).
     """
 
     alpha: Buffer

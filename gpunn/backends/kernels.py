@@ -10,13 +10,13 @@ import numpy as np
 
 from gpunn.activations import Activation
 from gpunn.backends.base import RULES, BackendError
+from gpunn.backends.device import BF16
 from gpunn.costs import Cost
 
 KERNELS, PERSISTENT = (
     Path(__file__).with_name(f"{name}.cu").read_text(encoding="utf-8") for name in ("kernels", "persistent")
 )
 ROWS, LANES = 8, 32  # of kernels.cu
-BF16 = np.dtype("uint16")  # its bits: NumPy has no such type
 
 
 def preamble(dtype: np.dtype[Any], operand: np.dtype[Any] | None = None) -> str:
