@@ -218,7 +218,7 @@ def _check_finite(array: np.ndarray, name: str) -> None:
     if array.dtype.kind != "f":
         return
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(np.sum(array, dtype=np.float64)):
+        if np.isfinite(np.sum(array, dtype=np.result_type(array, np.float32))):
             return
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):

@@ -298,7 +298,10 @@ class Network:
         >>> gpunn.Network([2, 3, 1], seed=0).forward(np.zeros((2, 5))).shape
         (1, 5)
         """
-        X = check_X(X, self.sizes[0])
+        return self._outputs(check_X(X, self.sizes[0]), device)
+
+    def _outputs(self, X: Any, device: str) -> np.ndarray:
+        """`forward` of an X that has been checked."""
         be, m = backends.choose(device, self.dtype), X.shape[1]
         outputs = be.matrix(self.sizes[-1], m)
         look = Round(self._reading(be), be.examples(X, None, None), m, forward_batch(m), outputs=outputs)

@@ -37,7 +37,7 @@ class Step:
 
 
 class Chunk:
-    """The buffers of consecutive mini-batches of the given sizes."""
+    """The buffers of consecutive mini-batches of the given sizes; of delta, only if it learns."""
 
     def __init__(
         self,
@@ -49,9 +49,10 @@ class Chunk:
         batches: Sequence[int],
         dropout: Sequence[float],
         training: bool,
+        learns: bool,
     ) -> None:
         self.be, self.layout, self.f, self.batches, self.dropout = be, layout, f, batches, dropout
-        self.sizes, self.training = layout.sizes, training
+        self.sizes, self.training, self.learns = layout.sizes, training, learns
         n_out, self.m = self.sizes[-1], sum(batches)
         self.x = be.inputs(examples, self.m, dropout[0])
         self.y = be.matrix(n_out, self.m)
@@ -84,12 +85,12 @@ class Chunk:
             start += m
 
     def _between(self, m: int) -> tuple[list[Any], ...]:
-        """a and z of the hidden layers, delta of all layers and the masks, for mini-batches of m."""
+        """a and z of the hidden layers, the masks and, to learn, delta, for mini-batches of m."""
         be, a, z = self.be, [], []
         for n, f, rate in zip(self.sizes[1:-1], self.f[:-1], self.dropout[1:], strict=True):
             z.append(be.operand(n, m))
             a.append(be.hidden(n, m, over=be.operand(n, m) if f.keeps_z else z[-1], dropout=rate))
-        delta = [None, *(be.operand(n, m) for n in self.sizes[1:])]
+        delta = [None, *(be.operand(n, m) if self.learns else None for n in self.sizes[1:])]
         dropped = zip(self.sizes[:-1], self.dropout, strict=True)
         mask = [be.matrix(n, m) if rate else None for n, rate in dropped]
         normed = zip(self.sizes[1:], self.layout.normed, strict=True)

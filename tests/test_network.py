@@ -332,9 +332,9 @@ class TestRefusals:
         with pytest.raises(ValueError, match=message):
             make()
 
-    def test_a_large_finite_sum_is_finite(self) -> None:
-        huge = np.full((5, 40), 1e308)
-        small().forward(huge)
+    @pytest.mark.parametrize("huge", [1e308, np.float32(3e38), np.float16(6e4)])
+    def test_a_large_finite_sum_is_finite(self, huge: Any) -> None:
+        small().forward(np.full((5, 40), huge, np.result_type(huge)))
 
     def test_divergence_stops_with_advice_and_the_epoch_before(self, backend: MakeBackend) -> None:
         net = Network(5, [Dense(8, "relu"), Dense(3, "identity")], seed=0)

@@ -71,7 +71,7 @@ def kernels(be: Cuda, net: Net) -> int:
     model: Model = network._on(be)
     examples = be.examples(np.zeros((net.sizes[0], m), np.uint8), np.zeros(m, int), None)
     update = SGD(net.learning_rate).bind(be, model.theta)
-    ws = Chunk(be, examples, network.layout, model.f[1:], model.cost, [m], model.dropout, True)
+    ws = Chunk(be, examples, network.layout, model.f[1:], model.cost, [m], model.dropout, True, True)
     step = next(ws.steps())
     forth = feedforward(be, model.theta, model.f, step, be.new_pass(m))
     back = backpropagate(be, model.theta, model.f, model.cost, update, step)

@@ -119,7 +119,7 @@ class BaseMLP(BaseEstimator):
             X = on_device_X(self, X, self._dtypes(), reset=False)
         else:
             X = validate_data(self, X, accept_sparse="csr", dtype=self._dtypes(), reset=False)
-        return self.network_.forward(X.T, device=self.device).T
+        return self.network_._outputs(X.T, self.device).T
 
     # what goes in: the first three are each estimator's own
 
