@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import warnings
@@ -553,6 +554,39 @@ def test_with_a_display_the_curve_is_in_a_window(
     assert [record.loss for record in history] in drawn.values()
     assert [record.validation_loss for record in history] in drawn.values()
     pyplot.close(number)
+
+
+SHOWN_AND_CLOSED = """
+from pathlib import Path
+from matplotlib import pyplot
+from test_report import history, window
+assert window.draw(history(2), "two epochs", Path("curve.png"))
+canvas = pyplot.gcf().canvas
+print(canvas.manager.get_window_title())
+timer = canvas.new_timer(100, [(pyplot.close, (), {})])
+timer.start()
+window.show()
+"""
+
+
+@pytest.mark.skipif(not shutil.which("Xvfb"), reason="no Xvfb to show a window on")
+def test_a_window_is_shown_until_it_is_closed(tmp_path: Path) -> None:
+    pytest.importorskip("tkinter")
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    screen, told = ["Xvfb", "-displayfd", "1", "-screen", "0", "1280x900x24"], subprocess.PIPE
+    with subprocess.Popen(screen, stdout=told, stderr=subprocess.DEVNULL, text=True) as display:
+        assert display.stdout
+        environment = os.environ | {"DISPLAY": f":{display.stdout.readline().strip()}", "PYTHONPATH": paths}
+        environment.pop("MPLBACKEND", None)
+        command = [sys.executable, "-c", SHOWN_AND_CLOSED]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=60
+            )
+        finally:
+            display.terminate()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "gpunn: two epochs\n", "")
+    assert not list(tmp_path.iterdir())
 
 
 def test_windows_that_cannot_be_had_are_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

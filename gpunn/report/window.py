@@ -29,6 +29,8 @@ def draw(history: History, title: str, path: Path) -> bool:
 
         window = open_window()
         figure = window or Figure(SIZE)
+        if window and window.canvas.manager:
+            window.canvas.manager.set_window_title(f"gpunn: {title}")
         figure.set_facecolor("white")
         draw_on(figure, history, title)
         if not window:
