@@ -29,7 +29,8 @@ from gpunn.backends.device import BF16, Buffer, Product, keeping
 from gpunn.backends.kernels import KERNELS, PERSISTENT
 
 COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
-WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-clobbered"]
+UNWANTED = ["-Wno-unused-function", "-Wno-clobbered", "-Wno-unknown-warning-option"]
+WARNINGS = ["-Wall", "-Wextra", "-Werror", *UNWANTED]
 FLAGS = ["-std=c++17", "-O1", "-U_FORTIFY_SOURCE", *WARNINGS]  # which forbids a jump to another stack
 LIBRARY = ["-shared", "-Wl,-Bsymbolic"]  # libc has an `advance` too
 COVERAGE = os.environ.get("GPUNN_KERNEL_COVERAGE")  # a folder: count there which of their lines run
@@ -73,7 +74,7 @@ def left_in(source: str) -> list[tuple[str, str]]:
 def compiled(text: str, suffix: str, result: str, flags: list[str], folder: Path) -> Path:
     """What the compiler makes of the text; what an earlier run has made of it is in the folder."""
     assert COMPILER
-    name = hashlib.sha256((text + str(flags)).encode()).hexdigest()[:16]
+    name = hashlib.sha256(f"{COMPILER} {flags} {text}".encode()).hexdigest()[:16]
     path, fresh = folder / f"{name}{result}", folder / f"{name}.{os.getpid()}"  # others may be at it, too
     if not path.exists():
         fresh.write_text(text, encoding="utf-8")

@@ -41,6 +41,7 @@ extern "C" __global__ void one_leaves(Index n, T* x) {
 extern "C" __global__ void reads_what_nobody_wrote(Index n, T* x) {
     __shared__ T never[32];
     x[threadIdx.x % n] = never[threadIdx.x];
+    never[threadIdx.x] = x[threadIdx.x];  // too late, but a compiler must believe that it may change
 }
 extern "C" __global__ void writes_too_far(Index n, T* x) {
     x[n] = 1;
