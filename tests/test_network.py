@@ -470,6 +470,17 @@ class TestHooks:
         assert np.array_equal(net.theta, book.theta)
         assert all(np.array_equal(order, np.arange(40)) for order in seen)
 
+    @pytest.mark.parametrize("swapped", [(0, 1), (1, 2), (0, 39), (7, 8)])
+    def test_one_that_only_just_does_not_count_up(
+        self, backend: MakeBackend, swapped: tuple[int, int]
+    ) -> None:
+        order = np.arange(40)
+        order[[*swapped]] = swapped[::-1]
+        net, book = small(), small()
+        net.fit(X, Y, epochs=2, batch_size=8, shuffle=lambda _: order)
+        book.fit(X[:, order], Y[order], epochs=2, batch_size=8, shuffle=False)
+        assert np.array_equal(net.theta, book.theta)
+
     def test_a_score_of_ones_own_is_recorded_and_stops(self) -> None:
         outputs = []
         history = small().fit(

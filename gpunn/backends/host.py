@@ -75,16 +75,19 @@ class Host(Vectors):
 
     def _take(self, source: Array, p: Pass, out: Array) -> Calls:
         """out (n, c) ← the next c columns of source (n, m), dense and converted to out's type."""
-        rows, c = source.T, out.shape[1]
+        rows, into, c = source.T, out.T, out.shape[1]
         taken = np.empty((c, source.shape[0]), source.dtype)
 
         def take() -> None:
-            np.take(rows, p.order[p.position : p.position + c], 0, taken, "clip")
+            where = places(p.order[p.position : p.position + c])
+            found = rows[where] if isinstance(where, slice) else np.take(rows, where, 0, taken, "clip")
+            np.copyto(into, found, "same_kind")
 
         def take_sparse() -> None:
-            rows[p.order[p.position : p.position + c]].toarray(out=taken)
+            where = places(p.order[p.position : p.position + c])
+            np.copyto(into, rows[where].toarray(out=taken), "same_kind")
 
-        return [take_sparse if is_sparse(source) else take, partial(np.copyto, out.T, taken, "same_kind")]
+        return [take_sparse if is_sparse(source) else take]
 
     def _targets_of(self, labels: Array, y: Array, on: float, off: float) -> Calls:
         if len(y) == 1:
@@ -259,3 +262,10 @@ class Host(Vectors):
             if operand.dtype != self.dtype or not operand.flags.f_contiguous:
                 raise ValueError(f"the product needs column-major {self.dtype}, not {operand.dtype}")
         return [partial(self._gemm, alpha, a, b, beta, c, trans_a, trans_b, 1)]
+
+
+def places(order: Array) -> Array | slice:
+    """The same indices; as a slice if they count up, which saves a copy."""
+    first, last = order.item(0), order.item(-1)
+    counts_up = last - first == len(order) - 1 and bool((np.diff(order) == 1).all())
+    return slice(first, last + 1) if counts_up else order
