@@ -85,8 +85,7 @@ def bind(
     dropout = model.dropout if training else [0.0] * len(model.dropout)
     be, f, cost, stages = model.be, model.f, model.cost, []
     for batches, times in chunks(be, m, batch_size, model.theta.layout.sizes[0]):
-        how = dropout, training, update is not None
-        ws = Chunk(be, examples, model.theta.layout, f[1:], cost, batches, *how)
+        ws = Chunk(be, examples, model.theta.layout, f[1:], cost, batches, dropout, training, bool(update))
         labels = None if examples.labels is None else ws.labels
         calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels, weights=ws.weights)
         if augmentation:
