@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import sys
+from threading import RLock
 from types import TracebackType
 
 from tqdm import tqdm
 
 from gpunn.history import Record
+
+
+class Bar(tqdm):  # type: ignore[misc]
+    """tqdm's, without its thread, and with a lock that forked processes do not share: one that is killed
+    while it holds it stops no other."""
+
+    monitor_interval = 0
+
+
+Bar.set_lock(RLock())
 
 
 class ProgressBar:
@@ -18,26 +29,20 @@ class ProgressBar:
 
     def __init__(self, m: int | None, epochs: int, show: bool, done: int = 0) -> None:
         self.epochs = epochs
-        self.bar: tqdm | None = None  # even a disabled one starts a thread and takes a lock that forks share
-        if show and sys.stderr.isatty():
-            self.bar = tqdm(
-                total=m and m * epochs,
-                initial=(m or 0) * done,
-                unit=" examples",
-                unit_scale=True,
-                dynamic_ncols=True,
-                bar_format="{percentage:3.0f}% {bar} {rate_fmt}{postfix}",
-            )
-
-    def update(self, examples: int) -> None:
-        """Show that so many more have been trained on."""
-        if self.bar is not None:
-            self.bar.update(examples)
+        self.bar = Bar(
+            total=m and m * epochs,
+            initial=(m or 0) * done,
+            unit=" examples",
+            unit_scale=True,
+            dynamic_ncols=True,
+            miniters=1,  # looks at the clock each time, as no thread does
+            bar_format="{percentage:3.0f}% {bar} {rate_fmt}{postfix}",
+            disable=not (show and sys.stderr.isatty()),
+        )
+        self.update = self.bar.update
 
     def epoch(self, record: Record) -> None:
         """Show the epoch that has just ended."""
-        if self.bar is None:
-            return
         if self.bar.total is None:
             self.bar.total = self.bar.n * self.epochs
         shown = {"epoch": f"{record.epoch}/{self.epochs}", "loss": f"{record.loss:.4f}"}
@@ -52,5 +57,4 @@ class ProgressBar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        if self.bar is not None:
-            self.bar.close()
+        self.bar.close()

@@ -39,22 +39,25 @@ def test_nothing_is_shown_elsewhere(
     assert shown(stream, monkeypatch, verbose) == ""
 
 
-DIES_WITH_THE_LOCK = """
-import os, signal
-from test_progress import X, Y, Network
-from tqdm import tqdm
-tqdm.get_lock()  # forked processes share it
+DIES_WITH_THE_LOCKS = """
+import os, signal, sys, threading
+from test_progress import X, Y, Network, Terminal
+from gpunn.progress import Bar, tqdm
+locks = tqdm.get_lock(), Bar.get_lock()
 if not (pid := os.fork()):
-    tqdm.get_lock().acquire()
+    for lock in locks:
+        lock.acquire()
     os.kill(os.getpid(), signal.SIGKILL)
 os.waitpid(pid, 0)
-print(len(Network([4, 3], seed=0).fit(X, Y, epochs=2)))
+for sys.stderr in (sys.stderr, Terminal()):
+    print(len(Network([4, 3], seed=0).fit(X, Y, epochs=2, verbose=True)), "epochs")
+print(threading.active_count(), "thread")
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_process_killed_while_it_draws_stops_no_other() -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])}
-    command = [sys.executable, "-c", DIES_WITH_THE_LOCK]
+    command = [sys.executable, "-c", DIES_WITH_THE_LOCKS]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, timeout=60)
-    assert done.stdout == "2\n"
+    assert done.stdout == "2 epochs\n2 epochs\n1 thread\n"

@@ -592,7 +592,7 @@ def test_a_window_is_shown_until_it_is_closed(tmp_path: Path) -> None:
 def test_windows_that_cannot_be_had_are_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from matplotlib import pyplot
 
-    def figure(**_: Any) -> None:
+    def figure(*_: Any, **__: Any) -> None:
         raise ImportError("Cannot load backend 'TkAgg'")
 
     monkeypatch.setattr(pyplot, "figure", figure)

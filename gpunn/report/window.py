@@ -27,10 +27,8 @@ def draw(history: History, title: str, path: Path) -> bool:
     with style():
         from matplotlib.figure import Figure
 
-        window = open_window()
+        window = open_window(f"gpunn: {title}")
         figure = window or Figure(SIZE)
-        if window and window.canvas.manager:
-            window.canvas.manager.set_window_title(f"gpunn: {title}")
         figure.set_facecolor("white")
         draw_on(figure, history, title)
         if not window:
@@ -40,12 +38,12 @@ def draw(history: History, title: str, path: Path) -> bool:
     return window is not None
 
 
-def open_window() -> Figure | None:
-    """A figure of a window, where Matplotlib finds a display."""
+def open_window(name: str) -> Figure | None:
+    """A figure of a window of that name, where Matplotlib finds a display."""
     from matplotlib import pyplot
 
     try:
-        figure: Figure = pyplot.figure(figsize=SIZE)
+        figure: Figure = pyplot.figure(name, figsize=SIZE, clear=True)
     except ImportError:  # of a user's choice of windows that cannot be had here
         return None
     if figure.canvas.required_interactive_framework is None:
