@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import emulated
 import numpy as np
 import pytest
+import reporting
 
 import gpunn
-from gpunn import backends, cli
+from gpunn import backends, cli, trainer
 from gpunn.backends import Host, cuda_persistent
 from gpunn.backends.base import Backend
 from gpunn.backends.cuda import Cuda
@@ -52,7 +54,7 @@ def backend(
 
 
 @pytest.fixture
-def gpunn_(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def gpunn_(capsys: pytest.CaptureFixture[str]) -> reporting.RunCommand:
     """Runs the command line in process: (exit code, stdout, stderr)."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
@@ -61,6 +63,52 @@ def gpunn_(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, 
         return code, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def no_window(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What would have been opened in the person's browser."""
+    opened: list[str] = []
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    return opened
+
+
+@pytest.fixture
+def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Ctrl-C within that epoch."""
+    one_epoch = trainer.one_epoch
+
+    def at(wanted: int) -> None:
+        def broken(learner: Any, lessons: Any, epoch: int, *rest: Any) -> gpunn.Record:
+            if epoch == wanted:
+                raise KeyboardInterrupt
+            return one_epoch(learner, lessons, epoch, *rest)
+
+        monkeypatch.setattr(trainer, "one_epoch", broken)
+
+    return at
+
+
+@pytest.fixture(scope="session")
+def folder_of_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tables, and in gpunn-runs with a run of each kind."""
+    pytest.importorskip("pyarrow")
+    folder = tmp_path_factory.mktemp("report")
+    reporting.write_tables(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name, arguments in reporting.KINDS.items():
+            command = ["train", *arguments, "--device", "cpu", "--output", f"gpunn-runs/{name}", "--json"]
+            assert cli.main(command) == 0
+    return folder
+
+
+@pytest.fixture
+def runs(folder_of_runs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Its runs; it is the working directory."""
+    monkeypatch.chdir(folder_of_runs)
+    return folder_of_runs / "gpunn-runs"
 
 
 @pytest.fixture(scope="module")
