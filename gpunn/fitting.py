@@ -106,7 +106,7 @@ def fit(net: Network, X: Any, y: ArrayLike | None, asked: Asked) -> History:
     learner = Learner(
         model,
         update,
-        asked.batch_size,
+        int(asked.batch_size),
         net.rng,
         asked.arrange,
         asked.augmentation,

@@ -46,9 +46,10 @@ class Dense:
     batch_norm: bool = False
 
     def __post_init__(self) -> None:
-        check_dropout(self.dropout)
+        object.__setattr__(self, "dropout", check_dropout(self.dropout))
         if not isinstance(self.n, int | np.integer) or self.n < 1:
             raise ValueError(f"a layer needs at least one neuron, not {self.n!r}")
+        object.__setattr__(self, "n", int(self.n))
         object.__setattr__(self, "activation", activations.get(self.activation))
         if self.init is not None:
             look_up(initializers.INITIALIZERS, self.init, "initializer")
@@ -69,4 +70,4 @@ def check_dropout(rate: float) -> float:
     """The share, if it is one. ValueError where it is not."""
     if not 0 <= rate < 1:
         raise ValueError(f"dropout must be in [0, 1), not {rate!r}")
-    return rate
+    return float(rate)

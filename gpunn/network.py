@@ -78,7 +78,7 @@ class Network:
         if layers[-1].batch_norm:
             raise ValueError("the outputs cannot be normalised: give the last layer no batch_norm")
         self.layers, self.dtype = tuple(layers), _check_dtype(dtype)
-        self.sizes = (int(n_in), *(int(layer.n) for layer in layers))
+        self.sizes = (int(n_in), *(layer.n for layer in layers))
         self.dropout = (check_dropout(input_dropout), *(layer.dropout for layer in layers[:-1]))
         output = layers[-1].f
         self.cost = costs.get(costs.usual_for(output.name) if cost is None else cost)

@@ -7,7 +7,7 @@ where it needs it: plain SGD in θ itself, momentum in the velocity, the others 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -18,6 +18,13 @@ from gpunn.parameters import Parameters
 from gpunn.rates import Rates, Scalar
 
 Law: TypeAlias = "tuple[str, tuple[Any, ...], tuple[float, ...]]"  # a rule's name, its states and its numbers
+
+
+RANGES: dict[tuple[str, ...], tuple[Callable[[float], bool], str]] = {
+    ("l1", "l2"): (lambda x: x >= 0, "0 or more"),
+    ("momentum", "beta1", "beta2", "rho"): (lambda x: 0 <= x < 1, "in [0, 1)"),
+    ("learning_rate", "epsilon", "max_norm", "clip_norm"): (lambda x: x > 0, "above 0"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +48,11 @@ class Regularisation:
     clip_norm: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("l1", "l2"):
-            _check(getattr(self, name) >= 0, f"{name} must be 0 or more", getattr(self, name))
-        for name in ("max_norm", "clip_norm"):
-            value = getattr(self, name)
-            _check(value is None or value > 0, f"{name} must be above 0", value)
-        for name in ("momentum", "beta1", "beta2", "rho"):
-            value = getattr(self, name, 0)
-            _check(0 <= value < 1, f"{name} must be in [0, 1)", value)
-        for name in ("learning_rate", "epsilon"):
-            value = getattr(self, name, 1)
-            _check(value > 0, f"{name} must be above 0", value)
+        for names, (within, words) in RANGES.items():
+            for name in names:
+                if (value := getattr(self, name, None)) is not None:
+                    _check(within(value), f"{name} must be {words}", value)
+                    object.__setattr__(self, name, float(value))  # no NumPy scalar, whose type would count
 
 
 class Optimizer(Protocol):

@@ -199,3 +199,29 @@ def test_one_batch_of_scalars_is_enough() -> None:
     """Different layers and mini-batch sizes share what is the same."""
     net, optimizer = Network(3, [Dense(2) for _ in range(40)], seed=0), gpunn.Nesterov(l2=0.1)
     net.fit(RNG.random((3, 23)), RNG.random((2, 23)), epochs=1, batch_size=5, optimizer=optimizer)
+
+
+EXACT = [  # in every type of number
+    (gpunn.SGD, {"learning_rate": 0.25, "momentum": 0.5, "l2": 0.125}),
+    (gpunn.SGD, {"learning_rate": 1, "max_norm": 2, "clip_norm": 1, "l1": 0}),
+    (gpunn.Adam, {"learning_rate": 0.125, "beta1": 0.5, "beta2": 0.75, "epsilon": 1}),
+    (gpunn.Adam, {"learning_rate": 0.125, "beta1": 0, "beta2": 0}),
+    (gpunn.RMSProp, {"learning_rate": 0.125, "rho": 0.5, "epsilon": 1}),
+]
+
+
+@pytest.mark.parametrize("number", [np.float64, np.float32])
+@pytest.mark.parametrize(("make", "settings"), EXACT)
+def test_a_number_is_the_same_in_every_type(
+    backend: MakeBackend, make: Any, settings: dict[str, float], number: Callable[[float], float]
+) -> None:
+    learnt = []
+    for like, whole in ((float, int), (number, np.int64)):
+        chosen = make(**{name: like(value) for name, value in settings.items()})
+        layers = [Dense(whole(8), "tanh", dropout=like(0.25)), Dense(whole(3), "softmax")]
+        net = Network(whole(5), layers, seed=0, input_dropout=like(0.125))
+        how = {"label_smoothing": like(0.25), "epochs": whole(2), "batch_size": whole(16)}
+        net.fit(X.astype(np.float32), Y, optimizer=chosen, **how)
+        learnt.append((repr(chosen), net.theta))
+    assert learnt[0][0] == learnt[1][0]
+    np.testing.assert_array_equal(learnt[0][1], learnt[1][1])

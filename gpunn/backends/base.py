@@ -46,8 +46,9 @@ class Examples:
 
         Szegedy et al. 2016, section 7. A single output has two classes.
         """
-        share = self.smoothing / max(n_out, 2)
-        return 1 - self.smoothing + share, share
+        epsilon = float(self.smoothing)
+        share = epsilon / max(n_out, 2)
+        return 1 - epsilon + share, share
 
 
 @dataclass
