@@ -215,6 +215,11 @@ class EmulatedDevice:
         names = (self._memory(pointer, nbytes), self._memory(source, nbytes))
         self._do(Operation(partial(ctypes.memmove, pointer, source, nbytes), names))
 
+    def adopt(self, array: Any, dtype: np.dtype[Any]) -> Buffer:
+        self._refuse_capture("a copy")
+        own = array.astype(dtype, order="F", copy=False)
+        return Buffer(own.ctypes.data, own.shape, dtype, own)
+
     # the stream
 
     def _do(self, operation: Operation) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import enum
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -48,8 +49,8 @@ class Machine:
     shared_bytes: int = 0
     capability: tuple[int, int] = (9, 0)
     failing_algorithms: int = 0  # of the heuristic's candidates, how many do not run
-    current: Any = None
-    used: int = -1  # the device
+    current: Any = None  # stream
+    device: int = 0  # the current one
     recording: list[Any] | None = None
     log: list[str] = field(default_factory=list)
     live: dict[int, int] = field(default_factory=dict)
@@ -110,14 +111,30 @@ def view(pointer: int, dtype: Any, *shape: int) -> np.ndarray:
     return np.frombuffer(raw, dtype, count).reshape(shape, order="F")
 
 
+@dataclass
+class Device:
+    machine: Machine
+    id: int
+    before: list[int] = field(default_factory=list)
+
+    def __enter__(self) -> Device:
+        self.before.append(self.machine.device)
+        self.machine.device = self.id
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.machine.device = self.before.pop()
+
+
 class Stream:
     machine: Machine
 
     def __init__(self, non_blocking: bool = False) -> None:
         assert non_blocking
-        self.ptr = 7
+        self.ptr, self.device = 7, self.machine.device
 
     def __enter__(self) -> Stream:
+        assert self.machine.device == self.device, "the stream of another device"
         self.before, self.machine.current = self.machine.current, self
         return self
 
@@ -133,8 +150,8 @@ class Stream:
         recorded, self.machine.recording = self.machine.recording, None
         assert recorded is not None
 
-        def launch(stream: Stream) -> None:
-            assert stream is self
+        def launch() -> None:
+            assert self.machine.current is self
             self.machine.log.append("graph")
             for action in recorded:
                 action()
@@ -144,6 +161,10 @@ class Stream:
     def synchronize(self) -> None:
         assert self.machine.recording is None
         self.machine.log.append("synchronize")
+
+    def wait_event(self, event: Any) -> None:
+        assert self.machine.recording is None
+        self.machine.log.append("wait in the stream")
 
 
 class Lt:
@@ -307,6 +328,35 @@ class Memory:
         del self.machine.live[self.ptr]
 
 
+class Array:
+    """cupy.ndarray, in the memory of the device that is current."""
+
+    def __init__(self, machine: Machine, array: np.ndarray, offset: int = 0) -> None:
+        self.machine, self.device = machine, Device(machine, machine.device)
+        self.memory = Memory(machine, array.nbytes + offset)
+        self.data = SimpleNamespace(ptr=self.memory.ptr + offset)
+        flat = view(self.data.ptr, array.dtype, array.size)
+        self.array = flat.reshape(array.shape, order="C" if array.flags.c_contiguous else "F")
+        self.array[...] = array
+        self.shape, self.dtype, self.ndim, self.T = array.shape, array.dtype, array.ndim, None
+        self.__cuda_array_interface__ = {"data": (self.data.ptr, False)}
+
+    def astype(self, dtype: Any, order: str, copy: bool) -> Array:
+        assert self.machine.device == self.device.id, "a kernel on the array of another device"
+        assert (order, copy) == ("F", False)
+        if self.array.dtype == dtype and self.array.flags.f_contiguous:
+            return self
+        return Array(self.machine, self.array.astype(dtype, order="F"))
+
+    def copy(self, order: str) -> Array:
+        assert order == "F"
+        assert self.machine.current is not None, "a copy in another stream"
+        return Array(self.machine, np.asfortranarray(self.array))
+
+    def sum(self, **how: Any) -> np.floating[Any]:
+        return self.array.sum(**how)
+
+
 def install(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
     """Put the fakes where `import cupy` and `import nvmath` find them."""
     emulator = EmulatedDevice(machine.folder)
@@ -321,9 +371,11 @@ def install(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
     class Event:
         def __init__(self, disable_timing: bool = False) -> None:
             assert disable_timing
+            self.device = machine.device
 
-        def record(self, stream: Stream) -> None:
+        def record(self, stream: Stream | None = None) -> None:
             assert machine.recording is None
+            assert self.device == (machine.device if stream is None else stream.device)
 
         def synchronize(self) -> None:
             machine.log.append("wait")
@@ -332,6 +384,7 @@ def install(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
         def __init__(self, code: str, options: tuple[str, ...], enable_cooperative_groups: bool) -> None:
             assert options == ("--std=c++17",)
             self.find = emulator.compile(code, together=enable_cooperative_groups)
+            self.device = machine.device
 
         def get_function(self, name: str) -> Any:
             return RawKernel(*self.find(name))
@@ -342,7 +395,6 @@ def install(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
         run: Any
         types: list[Any]
         together: bool
-        shared_size_bytes: int = 0
         max_dynamic_shared_size_bytes: int = 48 << 10
 
         def __call__(
@@ -362,7 +414,7 @@ def install(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
 
     Stream.machine = machine
     cuda = SimpleNamespace(
-        Device=lambda index: SimpleNamespace(use=lambda: setattr(machine, "used", index)),
+        Device=partial(Device, machine),
         Stream=Stream,
         Event=Event,
         alloc=alloc,

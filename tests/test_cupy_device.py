@@ -57,9 +57,7 @@ class TestChoosing:
         assert backends.cuda_devices() == ["cuda:0 (Fake)", "cuda:1 (Fake)"]
         assert backends.choose("auto", "float32").description == "cuda:0 (Fake)"
         assert backends.choose("cuda:1", "float32", "tf32").name == "cuda"
-        assert machine.used == 1
-        backends.choose("cuda", "float32")
-        assert machine.used == 0
+        assert machine.device == 0
 
     @pytest.mark.parametrize(
         ("found", "said"),
@@ -228,6 +226,59 @@ class TestTheDevice:
         device.write(pointer, host)  # it is over
         assert machine.recording is None
         assert memory is not None
+
+    def test_whose_device_it_is_stays_the_callers_choice(self, machine: Machine) -> None:
+        machine.devices, machine.device = 3, 2
+        used: list[int] = []
+
+        def switch(record: gpunn.Record) -> None:
+            used.append(machine.device)
+            machine.device = record.epoch % 3
+            nets[1].evaluate(X, Y, device="cuda")
+
+        nets = [network() for _ in range(3)]
+        nets[0].fit(X, Y, epochs=4, batch_size=7, device="cuda:1", on_epoch_end=switch, schedule="cosine")
+        nets[2].fit(X, Y, epochs=4, batch_size=7, device="cuda:1", schedule="cosine")
+        assert used == [2, 1, 2, 0]
+        np.testing.assert_array_equal(nets[0].theta, nets[2].theta)
+
+    @pytest.mark.parametrize(
+        ("given", "device", "offset", "copied"),
+        [
+            (np.asfortranarray(X), 1, 0, False),
+            (np.ascontiguousarray(X), 1, 0, True),
+            (np.asfortranarray(X, np.float64), 1, 0, True),
+            (np.asfortranarray(X), 0, 0, True),
+            (np.ascontiguousarray(X), 0, 0, True),
+            (np.asfortranarray(X), 1, 4, True),
+        ],
+    )
+    def test_an_array_of_cupys(
+        self, machine: Machine, given: np.ndarray, device: int, offset: int, copied: bool
+    ) -> None:
+        """Used as it lies if that will do; of another device, or out of line, it would be an error there."""
+        be = Cuda(CupyDevice(1))
+        with fake_cupy.Device(machine, device):
+            array = fake_cupy.Array(machine, given, offset)
+        machine.log.clear()
+        adopted = be.device.adopt(array, np.dtype("float32"))
+        assert machine.log[0] == "wait in the stream"
+        assert (adopted.pointer != array.data.ptr) == copied
+        assert adopted.pointer % 32 == 0
+        np.testing.assert_array_equal(be.download(adopted), X)
+        if adopted.memory is not array:  # of which nothing needs to be kept
+            memory = weakref.ref(array.memory)
+            del array
+            gc.collect()
+            assert memory() is None
+
+    def test_a_bias_out_of_line_is_added_by_a_kernel(self, machine: Machine) -> None:
+        nets = [gpunn.Network(5, [gpunn.Dense(7, "relu"), gpunn.Dense(3, "softmax")], seed=0) for _ in "ab"]
+        nets[0].fit(X, Y, epochs=2, device="cuda")
+        assert nets[0].biases[0].ctypes.data % 16
+        assert "feed" in machine.log
+        nets[1].fit(X, Y, epochs=2, device="cpu")
+        np.testing.assert_allclose(nets[0].weights[0], nets[1].weights[0], rtol=0, atol=1e-6)
 
     def test_one_backend_a_thread(self, machine: Machine) -> None:
         """Whose kernels are compiled and whose products are settled for all fits to come."""

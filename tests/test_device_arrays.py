@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,10 +21,6 @@ class OnDevice(np.ndarray):
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         return {"data": (self.ctypes.data, False), "shape": self.shape, "version": 3}
-
-    @property
-    def device(self) -> Any:  # type: ignore[override]
-        return SimpleNamespace(synchronize=lambda: None)
 
     def astype(self, *args: Any, **how: Any) -> Any:  # type: ignore[override]
         return lend(super().astype(*args, **how))

@@ -73,6 +73,8 @@ class Products:
     def bind(self, product: Product, precision: str) -> Call | None:
         """The product; None where the library has nothing for it."""
         a, b, c, bias = product.a, product.b, product.c, product.bias
+        if bias and aligned(bias) < ALIGNMENT:  # it should do, and on some GPUs is an error that ends all
+            return None
         alignment = aligned(a), aligned(b), min(aligned(c), aligned(bias or c))
         shapes, trans = (a.shape, b.shape, c.shape), (product.trans_a, product.trans_b)
         types = self.types[product.alpha.dtype], self.types[a.dtype], self.types[c.dtype]

@@ -182,18 +182,12 @@ class Storage:
     ) -> Examples:
         dtype = np.dtype("uint8") if X.dtype == np.uint8 else self.dtype
         return Examples(
-            self._adopt(X, dtype) if on_device(X) else self._place(X, dtype),
+            self.device.adopt(X, dtype) if on_device(X) else self._place(X, dtype),
             None if labels is None else self._put(labels, np.int64),
             None if targets is None else self._place(targets, self.dtype),
             smoothing,
             None if weights is None else self._put(weights),
         )
-
-    def _adopt(self, array: Any, dtype: np.dtype[Any]) -> Buffer:
-        """CuPy's array in this device's memory, as it lies there if it is column-major and of that type."""
-        array = array.astype(dtype, order="F", copy=False)
-        array.device.synchronize()  # the stream that fills it is not ours
-        return Buffer(array.__cuda_array_interface__["data"][0], array.shape, dtype, array)
 
     def _place(self, array: np.ndarray, dtype: np.dtype[Any]) -> Buffer | OnHost:
         """On the device, if that leaves room for all else; or else on the host, with a line that says so."""

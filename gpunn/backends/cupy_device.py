@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cache, partial
+from functools import cache, partial, wraps
 from threading import get_ident
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -13,10 +13,23 @@ from gpunn.activations import Call
 from gpunn.backends.base import BackendError
 from gpunn.backends.cublaslt import Products
 from gpunn.backends.cuda import Cuda
-from gpunn.backends.device import Buffer, Product, keeping
+from gpunn.backends.device import WIDEST, Buffer, Product, keeping
 
 MIB = 2**20
 FIRST_WITH_BF16 = 8, 0  # compute capability
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def there(method: Method) -> Method:
+    """With the device as CUDA's current one, which afterwards is what it was: that choice is the caller's."""
+
+    @wraps(method)
+    def run(self: CupyDevice, *arguments: Any, **named: Any) -> Any:
+        with self.device:
+            return method(self, *arguments, **named)
+
+    return cast(Method, run)
 
 
 class CupyDevice:
@@ -25,17 +38,18 @@ class CupyDevice:
     def __init__(self, index: int = 0) -> None:
         import cupy
 
-        self.cupy, self.runtime, self.use = cupy, cupy.cuda.runtime, cupy.cuda.Device(index).use
-        self.use()  # from now on in this thread
+        self.cupy, self.runtime, self.device = cupy, cupy.cuda.runtime, cupy.cuda.Device(index)
         properties = self.runtime.getDeviceProperties(index)
         self.description = f"cuda:{index} ({properties['name'].decode()})"
         self.capability = properties["major"], properties["minor"]
         self.processors = properties["multiProcessorCount"]
         self.shared_bytes = properties["sharedMemPerBlockOptin"] if properties["cooperativeLaunch"] else 0
-        self.stream = cupy.cuda.Stream(non_blocking=True)
         self._capturing = False
-        self._products = Products(self.stream.ptr, self.allocate, self.stream.synchronize)
+        with self.device:
+            self.stream = cupy.cuda.Stream(non_blocking=True)
+            self._products = Products(self.stream.ptr, self.allocate, self.stream.synchronize)
 
+    @there
     def allocate(self, nbytes: int) -> tuple[int, Any]:
         """Zeros: a product whose beta is 0 may yet read what nobody wrote, and 0 · NaN is NaN."""
         self._refuse_capture("allocate")
@@ -51,10 +65,12 @@ class CupyDevice:
         self.runtime.memsetAsync(memory.ptr, 0, nbytes, self.stream.ptr)
         return memory.ptr, memory
 
+    @there
     def free_bytes(self) -> int:
         free: int = self.runtime.memGetInfo()[0] + self.cupy.get_default_memory_pool().free_bytes()
         return free
 
+    @there
     def pinned(self, nbytes: int) -> np.ndarray:
         self._refuse_capture("allocate")
         return np.frombuffer(self.cupy.cuda.alloc_pinned_memory(nbytes), np.uint8, nbytes)
@@ -69,39 +85,63 @@ class CupyDevice:
     def copy(self, pointer: int, source: int, nbytes: int) -> None:
         self._copy(pointer, source, nbytes, self.runtime.memcpyDeviceToDevice)
 
+    @there
     def _copy(self, to: int, source: int, nbytes: int, kind: int) -> None:
         self._refuse_capture("copy")
         self.runtime.memcpyAsync(to, source, nbytes, kind, self.stream.ptr)
 
+    @there
+    def adopt(self, array: Any, dtype: np.dtype[Any]) -> Buffer:
+        self._refuse_capture("copy")
+        with array.device:  # in the stream that fills it, behind what does
+            own = array.astype(dtype, order="F", copy=False)
+            ready = self.cupy.cuda.Event(disable_timing=True)
+            ready.record()
+        self.stream.wait_event(ready)
+        if own.device.id != self.device.id or own.data.ptr % WIDEST:
+            with self.stream:
+                own = own.copy(order="F")
+            self.stream.synchronize()  # before what it is a copy of may be gone
+        return Buffer(own.data.ptr, own.shape, dtype, own)
+
+    @there
     def mark(self) -> Call:
         self._refuse_capture("mark")
         event = self.cupy.cuda.Event(disable_timing=True)
         event.record(self.stream)
         return partial(event.synchronize)
 
+    @there
     def compile(self, source: str, *, together: bool = False) -> Callable[[str], Any]:
         options = ("--std=c++17",)
         module = self.cupy.RawModule(code=source, options=options, enable_cooperative_groups=together)
-        find: Callable[[str], Any] = module.get_function
+
+        def find(name: str) -> Any:
+            with self.device:
+                return module.get_function(name)
+
         return find
 
+    @there
     def launch(
         self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...], shared: int = 0
     ) -> Call:
         passed = tuple(np.uintp(x.pointer) if isinstance(x, Buffer) else x for x in arguments)
         alive = [x.memory for x in arguments if isinstance(x, Buffer)]
         if shared:  # more than a kernel may have unless it was told, for all its launches
-            kernel.max_dynamic_shared_size_bytes = self.shared_bytes - kernel.shared_size_bytes
+            kernel.max_dynamic_shared_size_bytes = max(kernel.max_dynamic_shared_size_bytes, shared)
         how = partial(kernel, (blocks,), (threads,), passed, shared_mem=shared)
-        return keeping(partial(self._launch, how), alive)
+        return keeping(partial(self._run, how), alive)
 
-    def _launch(self, how: Call) -> None:
-        with self.stream:
-            how()
+    def _run(self, call: Call) -> None:
+        with self.device, self.stream:
+            call()
 
+    @there
     def product(self, product: Product, precision: str) -> Call | None:
         return self._products.bind(product, precision)
 
+    @there
     def capture(self, calls: Iterable[Call]) -> Call:
         kept = list(calls)
         self._refuse_capture("capture")
@@ -116,7 +156,7 @@ class CupyDevice:
                     graph = self.stream.end_capture()
         finally:
             self._capturing = False
-        return keeping(partial(graph.launch, self.stream), kept)
+        return keeping(partial(self._run, graph.launch), kept)
 
     def _refuse_capture(self, what: str) -> None:
         """CUDA would let some of this pass, and do it again at each replay."""
@@ -127,7 +167,6 @@ class CupyDevice:
 def backend(index: int, precision: str) -> Cuda:
     """This thread's backend on that device: made once, so that all fits share its kernels and products."""
     device = _device(index, get_ident())
-    device.use()
     if precision == "bf16" and device.capability < FIRST_WITH_BF16:
         first, own = (f"{major}.{minor}" for major, minor in (FIRST_WITH_BF16, device.capability))
         raise BackendError(

@@ -13,6 +13,7 @@ import numpy as np
 from gpunn.activations import Call
 
 BF16 = np.dtype("uint16")  # its bits: NumPy has no such type
+WIDEST = 32  # bytes that a kernel reads at once, at most
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,10 @@ class Device(Protocol):
 
     def copy(self, pointer: int, source: int, nbytes: int) -> None:
         """Copy from device memory to device memory."""
+
+    def adopt(self, array: Any, dtype: np.dtype[Any]) -> Buffer:
+        """CuPy's array as it lies, if that is column-major, of that type, on this device and aligned for the
+        widest loads; or else a copy of it."""
 
     def mark(self) -> Call:
         """A call that waits until all that has been launched so far is done."""
