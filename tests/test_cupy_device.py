@@ -66,6 +66,7 @@ class TestChoosing:
             ({"driver": 12040}, "knows CUDA 12, and this cupy is for CUDA 13: update it to 580 or later"),
             ({"driver": 11080, "runtime": 12090}, "for CUDA 12: update it to 525 or later$"),
             ({"devices": 0}, "no CUDA device answers: cudaErrorNoDevice: no CUDA-capable device is detected"),
+            ({"capability": (7, 0)}, r"Fake has compute capability 7\.0: gpunn needs 7\.5 or later"),
             ({"nvrtc": False}, r"NVRTC is missing: pip install 'gpunn\[cuda13\]' \(libnvrtc.so.13"),
             ({"broken_products": True}, r"CUDA device 0 failed its trial: I·I ⊙ I came out wrong"),
             ({"refused": {"float32"}}, "failed its trial: .* has no algorithm"),
@@ -91,6 +92,17 @@ class TestChoosing:
 
         monkeypatch.setattr(sys.modules["cupy"].cuda.runtime, "driverGetVersion", broken)
         assert backends.explain_cuda() == "no NVIDIA driver: libcuda is broken"
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+    def test_a_forked_process_asks_anew(self, machine: Machine, tmp_path: Path) -> None:
+        """CUDA does not survive it; what the parent found is not true there."""
+        assert backends.explain_cuda() == ""
+        if (child := os.fork()) == 0:
+            machine.devices = 0
+            (tmp_path / "said").write_text(backends.explain_cuda(), encoding="utf-8")
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert "no CUDA device answers" in (tmp_path / "said").read_text(encoding="utf-8")
 
     def test_no_nvmath(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "nvmath.bindings", None)

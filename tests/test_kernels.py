@@ -56,6 +56,11 @@ KERNEL = re.compile(
 )
 
 
+def test_the_sources_are_ascii() -> None:
+    """CuPy writes them to a file in whatever encoding the machine has."""
+    assert (kernels.KERNELS + kernels.PERSISTENT).isascii()
+
+
 def check(log: str) -> tuple[list[int], list[int]]:
     """Registers and bytes of shared memory of each kernel that the assembler tells of, if all is well."""
     found = KERNEL.findall(log)

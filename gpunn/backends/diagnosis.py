@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from gpunn.backends.cupy_device import backend
 from gpunn.backends.device import Product
 
 OLDEST_DRIVER = {12: 525, 13: 580}  # that runs CUDA of that major version, for which there is an extra
+OLDEST_DEVICE = 7, 5  # compute capability
 
 
 @cache
@@ -23,6 +25,10 @@ def explain(index: int = 0) -> str:
         return next(filter(None, _obstacles(index)), "")
     except Exception as error:  # cupy raises what its many libraries raise
         return f"CUDA device {index} failed its trial: {_one_line(error)}"
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows; a process that is forked from one with CUDA has none
+    os.register_at_fork(after_in_child=explain.cache_clear)
 
 
 def _obstacles(index: int) -> Iterator[str]:
@@ -71,7 +77,14 @@ def _no_device(index: int) -> str:
         count = runtime.getDeviceCount()
     except Exception as error:
         return f"no CUDA device answers: {_one_line(error)}"
-    return "" if index < count else f"there is no CUDA device {index}: this machine has {count}"
+    if index >= count:
+        return f"there is no CUDA device {index}: this machine has {count}"
+    found = runtime.getDeviceProperties(index)
+    capability = found["major"], found["minor"]
+    if capability >= OLDEST_DEVICE:
+        return ""
+    own, oldest = (".".join(map(str, version)) for version in (capability, OLDEST_DEVICE))
+    return f"{found['name'].decode()} has compute capability {own}: gpunn needs {oldest} or later"
 
 
 def _no_library() -> str:

@@ -43,12 +43,6 @@ struct Bf16 {
     const int lane = threadIdx.x % LANES;                                           \
     if (j >= m) return;
 
-// the thread's row i, and its share of the columns: first, first + strips, …; no thread leaves early, since
-// block_sum needs them all
-#define FOR_ROW(i, first, strips)                                           \
-    const Index i = (Index)blockIdx.x * ROWS + threadIdx.x % ROWS;          \
-    const Index first = threadIdx.x / ROWS, strips = blockDim.x / ROWS;
-
 // i / n and i % n; in 32 bits, where they fit, they are several times faster
 static __device__ Index quotient(Index i, Index n) {
     return (i | n) >> 32 ? i / n : (Index)((unsigned)i / (unsigned)n);
@@ -61,6 +55,42 @@ static __device__ Index rest(Index i, Index n) {
 // four neighbours, read or written at once
 template <class X> struct alignas(4 * sizeof(X)) Four {
     X of[4];
+};
+
+// The thread's share of a matrix of n rows: row i, and of its columns first, first + strips, ... No thread leaves
+// early, since block_sum needs them all; but beyond row n there is nothing to do.
+struct Share {
+    static const int AT_ONCE = 4;  // columns that it reads before it writes to any: waiting for all takes no longer
+    Index i, n, m, first, strips;
+
+    __device__ Share(Index rows, Index columns) : n(rows), m(columns) {
+        i = (Index)blockIdx.x * ROWS + threadIdx.x % ROWS;
+        first = threadIdx.x / ROWS, strips = blockDim.x / ROWS;
+    }
+
+    // write(at, read(at)) for the share's places in memory
+    template <class Read, class Write> __device__ void each(Read read, Write write) const {
+        for (Index j = first; i < n && j < m; j += AT_ONCE * strips) {
+            decltype(read(j)) held[AT_ONCE];
+            for (int k = 0; k < AT_ONCE; ++k) held[k] = read(i + (j + k * strips < m ? j + k * strips : j) * n);
+            for (int k = 0; k < AT_ONCE; ++k)
+                if (j + k * strips < m) write(i + (j + k * strips) * n, held[k]);
+        }
+    }
+
+    // the sum of read(at)
+    template <class Read> __device__ T sum(Read read) const {
+        T total = 0;
+        each(read, [&](Index, T x) { total += x; });
+        return total;
+    }
+
+    // out[at] = read(at), and their sum
+    template <class Read> __device__ T fill(Operand* out, Read read) const {
+        T total = 0;
+        each(read, [&](Index at, T x) { total += out[at] = x; });
+        return total;
+    }
 };
 
 // the sum over a warp, in each of its threads
@@ -77,7 +107,7 @@ static __device__ T warp_max(T x) {
     return x;
 }
 
-// the sum over the block's threads t, t + width, t + 2 width, … in each of them; blockDim / width is a power
+// the sum over the block's threads t, t + width, t + 2 width, ... in each of them; blockDim / width is a power
 // of 2
 static __device__ T block_sum(T x, unsigned width) {
     __shared__ T sums[MOST_THREADS];
@@ -94,9 +124,9 @@ static __device__ T block_sum(T x, unsigned width) {
 }
 
 // b[i] = alpha (the sum of the shares of row i) + beta b[i]
-static __device__ void land(Index i, Index n, T share, const T* alpha, const T* beta, T* b) {
+static __device__ void land(const Share& my, T share, const T* alpha, const T* beta, T* b) {
     const T sum = block_sum(share, ROWS);
-    if (i < n && threadIdx.x < ROWS) b[i] = *alpha * sum + (*beta == 0 ? T(0) : *beta * b[i]);
+    if (my.i < my.n && my.first == 0) b[my.i] = *alpha * sum + (*beta == 0 ? T(0) : *beta * b[my.i]);
 }
 
 // hits[j] = the largest of a column's outputs, the first of several, is its label; of a single output: whether
@@ -129,30 +159,33 @@ static __device__ T inside(T a) {
 // delta = dC/da f'(z)
 extern "C" __global__ void output_error(Index n, Index m, const T* as, const T* ys, const T* zs,
                                         Operand* delta, Index lands, const T* alpha, const T* beta, T* b) {
-    FOR_ROW(i, first, strips)
-    T sum = 0;
-    for (Index j = first; i < n && j < m; j += strips) {
-        const T a = as[i + j * n], y = ys[i + j * n], z = zs[i + j * n];
+    const Share my(n, m);
+    const T sum = my.fill(delta, [&](Index at) -> T {
+        const T a = as[at], y = ys[at], z = zs[at];
         (void)z;
-        sum += delta[i + j * n] = OUTPUT_ERROR(a, y, z);
-    }
-    if (lands) land(i, n, sum, alpha, beta, b);
+        return OUTPUT_ERROR(a, y, z);
+    });
+    if (lands) land(my, sum, alpha, beta, b);
 }
 
 #if defined(F)
 // z += bias, a = f(z), delta = dC/da f'(z), where z is the product w a of the layer before
 extern "C" __global__ void feed_output_error(Index n, Index m, const T* bias, const T* ys, T* zs, T* as,
                                              Operand* delta, Index lands, const T* alpha, const T* beta, T* b) {
-    FOR_ROW(i, first, strips)
-    const T shift = i < n ? bias[i] : T(0);
+    const Share my(n, m);
+    const T shift = my.i < n ? bias[my.i] : T(0);
+    struct Read {
+        T z, y;
+    };
     T sum = 0;
-    for (Index j = first; i < n && j < m; j += strips) {
-        const T z = zs[i + j * n] + shift, y = ys[i + j * n], a = F(z);
-        zs[i + j * n] = z;
-        as[i + j * n] = a;
-        sum += delta[i + j * n] = OUTPUT_ERROR(a, y, z);
-    }
-    if (lands) land(i, n, sum, alpha, beta, b);
+    my.each([&](Index at) { return Read{zs[at] + shift, ys[at]}; },
+            [&](Index at, Read read) {
+                const T z = read.z, y = read.y, a = F(z);
+                zs[at] = z;
+                as[at] = a;
+                sum += delta[at] = OUTPUT_ERROR(a, y, z);
+            });
+    if (lands) land(my, sum, alpha, beta, b);
 }
 #endif
 
@@ -192,28 +225,26 @@ extern "C" __global__ void activate(Index count, const Operand* zs, Operand* as)
 // delta = delta f'(z)
 extern "C" __global__ void times_derivative(Index n, Index m, const A* as, const A* zs, Operand* delta,
                                             Index lands, const T* alpha, const T* beta, T* b) {
-    FOR_ROW(i, first, strips)
-    T sum = 0;
-    for (Index j = first; i < n && j < m; j += strips) {
-        const T a = as[i + j * n], z = zs[i + j * n];
+    const Share my(n, m);
+    const T sum = my.fill(delta, [&](Index at) -> T {
+        const T a = as[at], z = zs[at];
         (void)a, (void)z;
-        sum += delta[i + j * n] = delta[i + j * n] * (F_PRIME(a, z));
-    }
-    if (lands) land(i, n, sum, alpha, beta, b);
+        return delta[at] * (F_PRIME(a, z));
+    });
+    if (lands) land(my, sum, alpha, beta, b);
 }
 
 // delta = delta f'(z) mask
 extern "C" __global__ void times_derivative_and_mask(Index n, Index m, const A* as, const A* zs, const T* mask,
                                                      Operand* delta, Index lands, const T* alpha,
                                                      const T* beta, T* b) {
-    FOR_ROW(i, first, strips)
-    T sum = 0;
-    for (Index j = first; i < n && j < m; j += strips) {
-        const T a = as[i + j * n], z = zs[i + j * n];
+    const Share my(n, m);
+    const T sum = my.fill(delta, [&](Index at) -> T {
+        const T a = as[at], z = zs[at];
         (void)a, (void)z;
-        sum += delta[i + j * n] = delta[i + j * n] * (F_PRIME(a, z)) * mask[i + j * n];
-    }
-    if (lands) land(i, n, sum, alpha, beta, b);
+        return delta[at] * (F_PRIME(a, z)) * mask[at];
+    });
+    if (lands) land(my, sum, alpha, beta, b);
 }
 
 #else  // ---------------------------------------------------------------- everything else
@@ -261,54 +292,53 @@ extern "C" __global__ void gather_labels(Index m, Index n, const Index* all, con
 // with mean and variance of the row, towards which the running ones move, or with the running ones
 extern "C" __global__ void normalize(Index n, Index m, Index by_batch, T epsilon, T momentum, const T* gamma,
                                      const T* beta, T* mean, T* variance, Operand* z, T* zhat, T* gain) {
-    FOR_ROW(i, first, strips)
-    const bool mine = i < n;
+    const Share my(n, m);
+    const Index i = my.i;
     T mu = 0, var = 0;
     if (by_batch) {
-        for (Index j = first; mine && j < m; j += strips) mu += z[i + j * n];
-        mu = block_sum(mu, ROWS) / m;
-        for (Index j = first; mine && j < m; j += strips) var += (z[i + j * n] - mu) * (z[i + j * n] - mu);
-        var = block_sum(var, ROWS) / m;
-    } else if (mine) {
+        mu = block_sum(my.sum([&](Index at) -> T { return z[at]; }), ROWS) / m;
+        var = block_sum(my.sum([&](Index at) { return (z[at] - mu) * (z[at] - mu); }), ROWS) / m;
+    } else if (i < n) {
         mu = mean[i], var = variance[i];
     }
-    if (!mine) return;
+    if (i >= n) return;
     const T root = sqrt(var + epsilon);
-    if (first == 0) {
+    if (my.first == 0) {
         gain[i] = gamma[i] / root;
         if (by_batch) {
             mean[i] = (1 - momentum) * mean[i] + momentum * mu;
             variance[i] = (1 - momentum) * variance[i] + momentum * var * m / (m > 1 ? m - 1 : 1);
         }
     }
-    for (Index j = first; j < m; j += strips) {
-        const T hat = (z[i + j * n] - mu) / root;
-        zhat[i + j * n] = hat;
-        z[i + j * n] = gamma[i] * hat + beta[i];
-    }
+    my.each([&](Index at) { return (z[at] - mu) / root; },
+            [&](Index at, T hat) {
+                zhat[at] = hat;
+                z[at] = gamma[i] * hat + beta[i];
+            });
 }
 
 // delta = gain (delta - mean delta - zhat mean(delta zhat)), or gain delta; by row
 // gamma = by sum(delta zhat) + keep gamma, beta = by sum(delta) + keep beta
 extern "C" __global__ void norm_error(Index n, Index m, Index by_batch, const T* by, const T* keep,
                                       const T* zhat, const T* gain, Operand* delta, T* gamma, T* beta) {
-    FOR_ROW(i, first, strips)
-    const bool mine = i < n;
+    const Share my(n, m);
+    const Index i = my.i;
+    struct Read {
+        T d, hat;
+    };
+    const auto read = [&](Index at) { return Read{delta[at], zhat[at]}; };
     T sum = 0, slope = 0;
-    for (Index j = first; mine && j < m; j += strips) {
-        sum += delta[i + j * n];
-        slope += delta[i + j * n] * zhat[i + j * n];
-    }
+    my.each(read, [&](Index, Read x) { sum += x.d, slope += x.d * x.hat; });
     sum = block_sum(sum, ROWS), slope = block_sum(slope, ROWS);
-    if (!mine) return;
-    if (first == 0) {
+    if (i >= n) return;
+    if (my.first == 0) {
         gamma[i] = *by * slope + *keep * gamma[i];
         beta[i] = *by * sum + *keep * beta[i];
     }
-    for (Index j = first; j < m; j += strips) {
-        const T means = by_batch ? (sum + zhat[i + j * n] * slope) / m : T(0);
-        delta[i + j * n] = gain[i] * (delta[i + j * n] - means);
-    }
+    my.each(read, [&](Index at, Read x) {
+        const T means = by_batch ? (sum + x.hat * slope) / m : T(0);
+        delta[at] = gain[i] * (x.d - means);
+    });
 }
 
 // in += b, out = softmax(in), for a column of n
@@ -504,10 +534,8 @@ extern "C" __global__ void weigh_losses(Index m, const T* weights, T* losses, co
 // b = alpha sum_j delta[:, j] + beta b
 extern "C" __global__ void bias_gradient(Index n, Index m, const Operand* delta, const T* alpha, const T* beta,
                                          T* b) {
-    FOR_ROW(i, first, strips)
-    T sum = 0;
-    for (Index j = first; i < n && j < m; j += strips) sum += delta[i + j * n];
-    land(i, n, sum, alpha, beta, b);
+    const Share my(n, m);
+    land(my, my.sum([&](Index at) -> T { return delta[at]; }), alpha, beta, b);
 }
 
 // into[:, position + j] = a[:, j]
@@ -571,11 +599,10 @@ extern "C" __global__ void clip(Index count, T limit, const T* sums, T* x) {
 
 // each row of w (n, k) to a length of at most limit
 extern "C" __global__ void bound_rows(Index n, Index k, T limit, T* w) {
-    FOR_ROW(i, first, strips)
-    T sum = 0;
-    for (Index j = first; i < n && j < k; j += strips) sum += w[i + j * n] * w[i + j * n];
-    const T norm = sqrt(block_sum(sum, ROWS)), factor = norm > limit ? limit / norm : T(1);
-    for (Index j = first; i < n && j < k; j += strips) w[i + j * n] *= factor;
+    const Share my(n, k);
+    const T norm = sqrt(block_sum(my.sum([&](Index at) { return w[at] * w[at]; }), ROWS));
+    const T factor = norm > limit ? limit / norm : T(1);
+    my.each([&](Index at) { return w[at]; }, [&](Index at, T x) { w[at] = factor * x; });
 }
 
 // Adam's step number and its corrections: state = {t, rate, small}

@@ -1,9 +1,9 @@
-// The persistent kernel: all steps of a plan in one launch, for a network whose θ fits into shared memory.
+// The persistent kernel: all steps of a plan in one launch, for a network whose theta fits into shared memory.
 //
 // Compiled behind kernels.cu with a preamble that further defines activation(l, z) and derivative(l, a, z) of the
-// hidden layers, TILE, and the rules by which θ may move.
+// hidden layers, TILE, and the rules by which theta may move.
 //
-// Every block holds all of θ, but of the first layer only the columns that go with its own share of the inputs.
+// Every block holds all of theta, but of the first layer only the columns that go with its own share of the inputs.
 // Its part of z[1] goes to the other blocks through global memory, once a step; what comes after the first layer
 // is little, and each block does it for itself, in the same order, so all are alike to the bit.
 //
@@ -30,7 +30,7 @@ struct Layer {
     Place a, delta;           // delta: first f'(z), then the error
 };
 
-// What a step is bound by: η, and Adam's two numbers.
+// What a step is bound by: eta, and Adam's two numbers.
 struct Pace {
     T eta, rate, small;
 };
@@ -84,7 +84,7 @@ static __device__ void product(int rows, int inner, int columns, const T* w, int
         }
 }
 
-// θ along its gradient g: `n` are l2, l1, and the rule's own numbers
+// theta along its gradient g: `n` are l2, l1, and the rule's own numbers
 static __device__ void move(Index rule, const T* n, const Pace& pace, bool weight, T g, T* theta, T* first, T* second) {
     T x = *theta;
     if (weight && rule == ADAMW) x -= pace.eta * n[0] * x;
@@ -108,7 +108,7 @@ static __device__ void move(Index rule, const T* n, const Pace& pace, bool weigh
     *theta = x;
 }
 
-// BP3, BP4 and the step: every element of [w b] along delta [a; 1]ᵀ / m
+// BP3, BP4 and the step: every element of [w b] along delta [a; 1]^T / m
 static __device__ void learn(const Layer layer, const T* a, int columns, int row, int m, Index rule, const T* numbers,
                              const Pace& pace) {
     const int AT_ONCE = 2;  // of the matrix's columns; more would take more registers than there are
@@ -136,7 +136,8 @@ static __device__ void learn(const Layer layer, const T* a, int columns, int row
             }
             for (int k = 0; k < AT_ONCE && k0 + k <= layer.n_in; ++k) {
                 const int at = (k0 + k) * layer.ld + i;
-                move(rule, numbers, pace, k0 + k < layer.n_in, g[k] / m, layer.wb + at, layer.first + at, layer.second + at);
+                const bool weight = k0 + k < layer.n_in;
+                move(rule, numbers, pace, weight, g[k] / m, layer.wb + at, layer.first + at, layer.second + at);
             }
         }
     }
@@ -176,7 +177,7 @@ static __device__ T gathered(const Word* words, int blocks, int apart, unsigned 
     return sum;
 }
 
-// f(layer's numbers here, where they are in θ) for the columns of [w b] from `start` of n_in, and b
+// f(layer's numbers here, where they are in theta) for the columns of [w b] from `start` of n_in, and b
 template <class F> static __device__ void each_parameter(const Layer& layer, Index start, Index n_in, F f) {
     for (int e = threadIdx.x; e < (layer.n_in + 1) * layer.n; e += blockDim.x) {
         const int k = e / layer.n, i = e - k * layer.n;
@@ -184,10 +185,10 @@ template <class F> static __device__ void each_parameter(const Layer& layer, Ind
     }
 }
 
-// shape = {n_0, …, n_L, where in θ layer 1 begins, …, layer L}; states: how many arrays like θ the rule has;
-// numbers = {l2, l1, the rule's own}; etas, from the pass's step on, if scheduled, else *eta; x (n_0, count), y, z and
-// a (n_L, count), of which batch columns a step; weights (1, count), if weighted; count of Adam's steps, if any;
-// words: how many steps there have been, and then room for two steps' numbers
+// shape = {n_0, ..., n_L, where in theta layer 1 begins, ..., layer L}; states: how many arrays like theta the
+// rule has; numbers = {l2, l1, the rule's own}; etas, from the pass's step on, if scheduled, else *eta;
+// x (n_0, count), y, z and a (n_L, count), of which batch columns a step; weights (1, count), if weighted; adam:
+// count of its steps, if any; words: how many steps there have been, and then room for two steps' numbers
 extern "C" __global__ __launch_bounds__(512, 1) void train(
     Index count, Index batch, Index depth, const Index* shape, Index rule, Index states, const double* numbers,
     T* theta, T* first, T* second, const T* eta, Index scheduled, const double* etas, Index* step, double* adam,
