@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import contestants, machine, measure, report
+from benchmarks import bars, contestants, machine, measure, report
 from benchmarks.nets import GPU_NETS, NETS, RECIPE, SWEEP, Data, Net, load
 from benchmarks.worker import Workers
 
@@ -111,6 +111,7 @@ def circumstances(data: Data) -> dict[str, Any]:
         "nets": [],
         "sweep": [],
         "time_to_accuracy": None,
+        "bars": [],
         "threads": {},
     }
 
@@ -149,13 +150,18 @@ def choose(options: argparse.Namespace) -> Effort:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, write; what there is of a run that is stopped stays in a file of its own."""
+    """Measure, print, write; what there is of a run that is stopped stays in a file of its own.
+
+    On a GPU, exit 1 where gpunn does not clear a bar.
+    """
     options = parse(arguments)
     effort, data, start, console = choose(options), load(), time.monotonic(), Console()
     results = circumstances(data)
 
     def keep(part: str = "-so-far") -> Path:
         results["seconds"] = round(time.monotonic() - start)
+        if options.gpu:
+            results["bars"] = bars.judged(results["nets"])
         return report.write(results, options.output, part)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -170,6 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     so_far.unlink()
     written = [path, *_charts(results, path)]
     console.print("wrote " + ", ".join(str(path) for path in written))
+    if not all(row["clears"] for row in results["bars"]):
+        raise SystemExit("gpunn does not clear every bar")
 
 
 def _charts(results: dict[str, Any], path: Path) -> list[Path]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from benchmarks.contestants import GPU_FLOOR, OURS, Skipped, floor_of
+from benchmarks.machine import cores
 from benchmarks.nets import Net
 from benchmarks.worker import Worker, Workers
 
@@ -25,7 +28,9 @@ class Turn:
 
     name: str
     workers: Workers
-    m: int = 0
+    most: int = 0  # examples that it holds
+    batch_size: int = 0
+    m: int = 0  # examples an epoch
     epochs: int = 1
     rates: list[float] = field(default_factory=list)
     skipped: str = ""
@@ -35,16 +40,19 @@ class Turn:
         time.sleep(PAUSE)
         return self.m * self.epochs / self.workers[self.name].seconds(self.m, self.epochs)
 
-    def calibrate(self, net: Net, target: float) -> None:
+    def get_ready(self, net: Net, target: float) -> None:
+        """Start, build the network, compile what there is to compile, and see about how fast it is."""
+        self.most, self.batch_size = self.workers[self.name].prepare(net)
+        self.m = self.batch_size * max(1, PROBE // self.batch_size)
+        self.calibrate(target)
+
+    def calibrate(self, target: float) -> None:
         """Choose how many examples and epochs take about the target time, whole mini-batches each."""
-        most, batch_size = self.workers[self.name].prepare(net)
-        whole = batch_size * max(1, PROBE // batch_size)
-        for _ in range(2):
-            self.m, self.epochs = whole, 1
-            self.run()  # compiles what depends on m
-            aim = target * self.run()
-            whole = batch_size * max(1, int(min(aim, most)) // batch_size)
-            self.m, self.epochs = whole, max(1, round(aim / whole))
+        self.epochs = 1
+        self.run()  # compiles what depends on m
+        aim = target * self.run()
+        self.m = self.batch_size * max(1, int(min(aim, self.most)) // self.batch_size)
+        self.epochs = max(1, round(aim / self.m))
 
 
 def compare(
@@ -52,17 +60,25 @@ def compare(
 ) -> dict[str, Any]:
     """Measure those contestants on that network; the first round only warms up."""
     turns = {name: Turn(name, workers) for name in names}
-    for name, turn in turns.items():
-        tick(f"{net.name}, batch {net.batch_size}: {name} gets ready")
-        _try(turn, lambda turn=turn: turn.calibrate(net, target))  # type: ignore[misc]
+    what = f"{net.name}, batch {net.batch_size}"
+
+    def get_ready(turn: Turn) -> None:
+        _try(turn, lambda: turn.get_ready(net, target))
+        tick(f"{what}: {turn.name} is ready")
+
+    with ThreadPoolExecutor(cores()) as pool:  # compiling takes long, and one at a time far longer
+        list(pool.map(get_ready, turns.values()))
+    for turn in turns.values():
+        _try(turn, partial(turn.calibrate, target))  # now that it is alone
     for i in range(rounds + 1):
-        tick(f"{net.name}, batch {net.batch_size}: round {i} of {rounds}")
+        tick(f"{what}: round {i} of {rounds}")
         for turn in list(turns.values())[:: -1 if i % 2 else 1]:  # to and fro: a drift cancels
             _try(turn, lambda turn=turn: turn.rates.append(turn.run()))  # type: ignore[misc]
     return {
         "net": net.name,
         "title": net.title,
         "batch_size": net.batch_size,
+        "precision": net.precision,
         "contestants": {name: summary(turns, name, net.batch_size) for name in turns},
         "ceilings": {
             name: workers[name].facts()

@@ -13,7 +13,10 @@ from gpunn import datasets
 
 @dataclass(frozen=True)
 class Net:
-    """A network and how it is trained: stochastic gradient descent, with Nesterov momentum if any."""
+    """A network and how it is trained: stochastic gradient descent, with Nesterov momentum if any.
+
+    precision: float32, tf32 or bf16, on a GPU.
+    """
 
     sizes: tuple[int, ...]
     batch_size: int
@@ -22,6 +25,7 @@ class Net:
     cost: str = "cross-entropy"
     learning_rate: float = 0.1
     momentum: float = 0.0
+    precision: str = "float32"
 
     @property
     def name(self) -> str:
@@ -29,7 +33,8 @@ class Net:
 
     @property
     def title(self) -> str:
-        return f"{self.name}, {self.hidden}/{self.output}, batch {self.batch_size}"
+        precision = "" if self.precision == "float32" else f", on a GPU in {self.precision}"
+        return f"{self.name}, {self.hidden}/{self.output}, batch {self.batch_size}{precision}"
 
     @property
     def activations(self) -> list[str]:
@@ -53,7 +58,8 @@ WIDE = Net((784, 800, 10), 128)
 DEEP = Net((784, 2500, 2000, 1500, 1000, 500, 10), 512)
 NETS = [SMALL, MIDDLE, WIDE, DEEP]
 BROAD = Net((784, 1024, 1024, 10), 1024)
-GPU_NETS = [SMALL, MIDDLE, BROAD, replace(DEEP, batch_size=1024)]
+GPU_NETS = [SMALL, MIDDLE, BROAD]
+GPU_NETS += [replace(DEEP, batch_size=1024, precision=precision) for precision in ("tf32", "bf16")]
 SWEEP = [replace(MIDDLE, batch_size=4**k) for k in range(7)]  # 1…4096
 RECIPE = Net((784, 256, 10), 128, momentum=0.9)  # for the time to an accuracy
 

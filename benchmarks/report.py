@@ -37,6 +37,8 @@ def show(results: dict[str, Any], console: Console) -> None:
         console.print(sweep(results["sweep"]))
     if results["time_to_accuracy"]:
         console.print(accuracy(results["time_to_accuracy"]))
+    if results["bars"]:
+        console.print(bars(results["bars"]))
     machine = results["machine"]
     gpu = machine["gpu"]["name"] if machine["gpu"] else "no GPU"
     console.print(f"{machine['cpu']}, {machine['cores']} cores, {gpu}; data: {results['data']}", style="dim")
@@ -83,6 +85,23 @@ def accuracy(block: dict[str, Any]) -> Table:
         epochs = ", ".join(map(str, row["epochs"]))
         table.add_row(name, f"{row['seconds']:.2f}", f"{low:.2f} … {high:.2f}", epochs)
     return _with_caption(table, skipped)
+
+
+def bars(rows: list[dict[str, Any]]) -> Table:
+    """What gpunn is to reach on a GPU, and has."""
+    table = _table("the bars", "network, on a GPU", "× JAX", "× PyTorch", "time / floor", "clears")
+    for row in rows:
+        cells = (
+            f"{_ratio(row['found'][name])} {sign} {row['bar'][name]:g}"
+            for name, sign in (("jax", "≥"), ("pytorch", "≥"), ("floor", "≤"))
+        )
+        table.add_row(
+            f"{row['net']} {row['precision']}",
+            *cells,
+            "yes" if row["clears"] else "no",
+            style="" if row["clears"] else "red",
+        )
+    return table
 
 
 def _parted(contestants: dict[str, Any]) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:

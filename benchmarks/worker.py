@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -14,7 +15,7 @@ from benchmarks.contestants import CONTESTANTS, Skipped
 from benchmarks.machine import explain_cuda, gpu, threads
 from benchmarks.nets import Data, Net, Problem
 
-PATIENCE = 300  # seconds until a worker that does not answer is given up
+PATIENCE = 90  # seconds until a worker that does not answer is given up
 
 
 class Worker:
@@ -83,13 +84,17 @@ class Workers:
     def __getitem__(self, name: str) -> Worker:
         if self.no_cuda and "CUDA" in name:  # no need to ask, for which a process would have to start
             raise Skipped(f"no CUDA device: nvidia-smi finds no GPU; gpunn says: {self.no_cuda}")
-        if name not in self.workers:
+        if name not in self.workers or not self.workers[name].process.is_alive():
             self.workers[name] = Worker(name, self.data)
         return self.workers[name]
 
     def threads(self) -> dict[str, Any]:
-        """The thread pools in each process."""
-        return {name: worker.threads() for name, worker in self.workers.items() if worker.process.is_alive()}
+        """The thread pools in each process that is still there."""
+        found = {}
+        for name, worker in self.workers.items():
+            with suppress(Skipped):
+                found[name] = worker.threads()
+        return found
 
     def __enter__(self) -> Workers:
         return self
@@ -119,7 +124,8 @@ def serve(connection: Connection, name: str) -> None:
                 answer = threads() if request == "threads" else getattr(contestant, request)(*args)
         except Skipped as error:
             connection.send(("skipped", str(error)))
-        except Exception as error:
+        except Exception as error:  # after which a GPU's context may be lost: the next one is another's
             connection.send(("skipped", f"failed: {type(error).__name__}: {error}".splitlines()[0]))
+            return
         else:
             connection.send(("done", answer))

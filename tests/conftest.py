@@ -25,6 +25,13 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 MakeBackend = Callable[[str], Backend]
 
 
+def need_cuda() -> None:
+    """Skip the test where there is no CUDA device; where GPUNN_NEEDS_CUDA says that there is one, fail."""
+    if reason := backends.explain_cuda():
+        stop = pytest.fail if os.environ.get("GPUNN_NEEDS_CUDA") else pytest.skip
+        stop(f"no CUDA device: {reason}")
+
+
 @pytest.fixture(params=["cpu", "emulated", "cuda"])
 def backend(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
@@ -43,8 +50,8 @@ def backend(
         return Cuda(devices[-1], dtype)
 
     backends_choose = backends.choose
-    if kind == "cuda" and (reason := backends.explain_cuda()):
-        pytest.skip(f"no CUDA device: {reason}")
+    if kind == "cuda":
+        need_cuda()
     if kind == "emulated" and not emulated.COMPILER:
         pytest.skip("no C++ compiler for the emulated device")
     monkeypatch.setattr(backends, "choose", lambda device, dtype, precision=None: make(np.dtype(dtype).name))

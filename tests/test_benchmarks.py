@@ -17,11 +17,11 @@ import pytest
 from rich.console import Console
 
 from benchmarks import __main__ as command
-from benchmarks import charts, contestants, gpu_check, machine, measure, report, worker
+from benchmarks import bars, charts, contestants, gpu_check, machine, measure, report, worker
 from benchmarks.contestants import gpu_floor
 from benchmarks.contestants.base import Contestant, Skipped, library
 from benchmarks.contestants.floor import Floor, products
-from benchmarks.nets import DEEP, MIDDLE, NETS, SMALL, Data, Net, Problem, load, noise
+from benchmarks.nets import DEEP, GPU_NETS, MIDDLE, NETS, SMALL, Data, Net, Problem, load, noise
 from gpunn.backends.cuda import Cuda
 from gpunn.datasets import DataUnavailable
 
@@ -179,9 +179,63 @@ def test_trajectories_that_part_are_told(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not row["holds"]
 
 
+def test_a_trajectory_that_fails_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def trained(net: Net, data: Data, device: str) -> tuple[np.ndarray, float]:
+        if net is SMALL:
+            raise RuntimeError("an illegal memory access")
+        return np.ones(3), 0.9
+
+    monkeypatch.setattr(gpu_check, "trained", trained)
+    assert not gpu_check.compare("cuda", tmp_path, data=DATA)
+    (path,) = tmp_path.glob("*-trajectories.json")
+    first, second = json.loads(path.read_text("utf-8"))["nets"]
+    assert (first["error"], second["holds"]) == ("RuntimeError: an illegal memory access", True)
+
+
+def test_noise_proves_no_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_check, "load", lambda: DATA)
+    with pytest.raises(SystemExit, match="MNIST is not at hand"):
+        gpu_check.main(["compare", "--device", "cuda"])
+
+
+def test_bars() -> None:
+    """Ratios round by round; of PyTorch's two the faster counts; what is missing clears nothing."""
+    contestants = {
+        "gpunn CUDA": {"rounds": [8.0, 10.0, 30.0], "of_floor": 0.8},
+        "JAX CUDA": {"rounds": [4.0, 5.0, 6.0]},
+        "PyTorch CUDA": {"rounds": [1.0, 2.0, 2.0]},
+        "torch.compile CUDA": {"rounds": [2.0, 1.0, 3.0]},
+    }
+    block = {"net": SMALL.name, "title": SMALL.title, "precision": "float32", "contestants": contestants}
+    (row,) = bars.judged([block])
+    assert row["found"] == {"jax": 2.0, "pytorch": 5.0, "floor": 1.25}
+    assert row["clears"]
+    contestants["torch.compile CUDA"] = {"rounds": [2.0, 2.1, 3.0]}
+    assert not bars.judged([block])[0]["clears"]
+    for missing in ("gpunn CUDA", "JAX CUDA"):
+        kept = contestants[missing]
+        contestants[missing] = {"skipped": "failed"}
+        (row,) = bars.judged([block])
+        assert row["found"]["jax"] is None and not row["clears"]
+        contestants[missing] = kept
+    assert bars.judged([block | {"precision": "bf16"}]) == []
+    written = io.StringIO()
+    Console(width=110, file=written).print(report.bars(bars.judged([block])))
+    assert "2.00 ≥ 1.5" in written.getvalue() and "no" in written.getvalue()
+
+
+def test_every_bar_is_of_a_network_that_is_measured() -> None:
+    assert set(bars.BARS) == {(net.name, net.precision) for net in GPU_NETS}
+    for net in GPU_NETS:
+        there = contestants.taking_part(list(contestants.CONTESTANTS), net)
+        assert {contestants.on_cuda(name, net.precision) for name in contestants.ON_CUDA} <= set(there)
+
+
 def test_the_fit_that_a_sanitizer_watches(capsys: pytest.CaptureFixture[str]) -> None:
     gpu_check.main(["fit", "--device", "cpu"])
-    assert len(capsys.readouterr().out.splitlines()) == 5
+    assert len(capsys.readouterr().out.splitlines()) == 6
 
 
 # who cannot take part
@@ -202,6 +256,41 @@ def test_cuda_peers_are_not_started_without_a_gpu(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Skipped, match=r"no CUDA device: .*the driver is asleep"):
         workers["PyTorch CUDA"]
     assert not workers.workers
+
+
+class Failing:
+    """A contestant whose GPU is lost with the first error, as CUDA's contexts are."""
+
+    most, batch_size, lost = 300, 10, False
+
+    def __init__(self, problem: Problem) -> None:
+        if Failing.lost:
+            raise RuntimeError("the context is lost")
+
+    def seconds(self, m: int, epochs: int) -> float:
+        if m > 10:
+            Failing.lost = True
+            raise RuntimeError("an illegal memory access")
+        return 1.0
+
+
+def test_after_a_failure_another_process_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "serve", serve_failing)
+    with worker.Workers(DATA) as workers:
+        workers["one"].prepare(SMALL)
+        with pytest.raises(Skipped, match="failed: RuntimeError: an illegal memory access"):
+            workers["one"].seconds(300, 1)
+        workers["one"].process.join(10)
+        with pytest.raises(Skipped, match="its process has ended"):
+            workers.workers["one"].prepare(SMALL)
+        assert workers["one"].prepare(SMALL) == (300, 10)
+        assert workers["one"].seconds(10, 1) == 1
+        assert list(workers.threads()) == ["one"]
+
+
+def serve_failing(connection: Any, name: str) -> None:
+    contestants.CONTESTANTS[name] = Failing
+    worker.serve(connection, name)
 
 
 def test_missing_peer_is_said() -> None:
@@ -323,7 +412,9 @@ def test_options_choose() -> None:
     expected = [["CUDA floor" + suffix, "gpunn CUDA" + suffix] for suffix in ("", " tf32", " bf16")]
     assert effort.names == ["GEMM floor", "gpunn CPU", *(name for names in expected for name in names)]
     assert effort.taking_part(SMALL) == ["GEMM floor", "gpunn CPU", *expected[0]]
-    assert effort.taking_part(DEEP) == ["GEMM floor", "gpunn CPU", *expected[1], *expected[2]]
+    for precision, names in (("tf32", expected[1]), ("bf16", expected[2])):
+        on_a_gpu = replace(DEEP, precision=precision)
+        assert effort.taking_part(on_a_gpu) == ["GEMM floor", "gpunn CPU", *names]
     with pytest.raises(SystemExit):
         command.choose(command.parse(["--only", "abacus"]))
 

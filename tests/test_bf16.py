@@ -8,7 +8,7 @@ from typing import Any
 import emulated
 import numpy as np
 import pytest
-from conftest import classes
+from conftest import classes, need_cuda
 from emulated import BF16, EmulatedDevice
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -36,9 +36,8 @@ def bf16(request: pytest.FixtureRequest, device: EmulatedDevice) -> Iterator[Any
     if request.param == "emulated":
         yield Cuda(device, "bf16")
         device.check()
-    elif reason := backends.explain_cuda():
-        pytest.skip(f"no CUDA device: {reason}")
     else:
+        need_cuda()
         yield backends.choose("cuda", "float32", "bf16")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import emulated
 import numpy as np
 import pytest
+from conftest import need_cuda
 from emulated import EmulatedDevice
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -73,8 +74,8 @@ def on(
 ) -> Iterator[Callable[[str], Cuda | Host]]:
     """Chooses the backend by name, whatever is asked for; "device" has room for small networks."""
     kind, devices, choose = request.param, [], backends.choose
-    if kind == "cuda" and (reason := backends.explain_cuda()):
-        pytest.skip(f"no CUDA device: {reason}")
+    if kind == "cuda":
+        need_cuda()
     if kind == "emulated" and not emulated.COMPILER:
         pytest.skip("no C++ compiler for the emulated device")
     monkeypatch.setattr(cuda_persistent, "ADVANTAGE", 0)

@@ -13,7 +13,7 @@ from benchmarks.contestants.pytorch import PyTorch, Skorch
 from benchmarks.contestants.scikit_learn import ScikitLearn
 from benchmarks.contestants.with_jax import Jax
 from benchmarks.contestants.with_thinc import Thinc
-from benchmarks.nets import DEEP, Net, Problem
+from benchmarks.nets import Net, Problem
 
 __all__ = [
     "ACCURACY",
@@ -26,6 +26,7 @@ __all__ = [
     "Contestant",
     "Skipped",
     "floor_of",
+    "on_cuda",
     "taking_part",
 ]
 
@@ -42,35 +43,41 @@ CONTESTANTS: dict[str, Callable[[Problem], Contestant]] = {
     "scikit-learn": ScikitLearn,
     LOOP: Loop,
 }
-# on a GPU each has three precisions, which are compared among themselves: (gpunn's, JAX's, PyTorch's)
-PRECISIONS = {
-    "": ("float32", "highest", "highest"),
-    " tf32": ("tf32", "tensorfloat32", "high"),
-    " bf16": ("bf16", "bfloat16", "bfloat16"),
+ON_CUDA: dict[str, Callable[..., Contestant]] = {
+    GPU_FLOOR: GpuFloor,
+    "gpunn CUDA": partial(Gpunn, device="cuda"),
+    "JAX CUDA": partial(Jax, device="cuda"),
+    "PyTorch CUDA": partial(PyTorch, device="cuda"),
+    "torch.compile CUDA": partial(PyTorch, device="cuda", compiled=True),
 }
-for suffix, (gpunns, jaxs, pytorchs) in PRECISIONS.items():
-    CONTESTANTS |= {
-        GPU_FLOOR + suffix: partial(GpuFloor, precision=gpunns),
-        "gpunn CUDA" + suffix: partial(Gpunn, device="cuda", precision=gpunns),
-        "JAX CUDA" + suffix: partial(Jax, device="cuda", precision=jaxs),
-        "PyTorch CUDA" + suffix: partial(PyTorch, device="cuda", precision=pytorchs),
-        "torch.compile CUDA" + suffix: partial(PyTorch, device="cuda", precision=pytorchs, compiled=True),
-    }
+PRECISIONS = ("float32", "tf32", "bf16")  # compared among themselves
+
+
+def on_cuda(name: str, precision: str) -> str:
+    """The contestant's name in that precision, with which all but float32 end."""
+    return name if precision == "float32" else f"{name} {precision}"
+
+
+CONTESTANTS |= {
+    on_cuda(name, precision): partial(make, precision=precision)
+    for precision in PRECISIONS
+    for name, make in ON_CUDA.items()
+}
 SWEEP = [FLOOR, OURS, "gpunn CUDA", "JAX", "JAX CUDA", "PyTorch", "PyTorch CUDA"]
 ACCURACY = [OURS, "gpunn CUDA", "PyTorch", "PyTorch CUDA"]
 
 
 def precision_of(name: str) -> str:
-    """Of a GPU's contestant, as it ends its name."""
-    return next((suffix for suffix in PRECISIONS if suffix and name.endswith(suffix)), "")
+    """Of a GPU's contestant."""
+    last = name.rpartition(" ")[2]
+    return last if last in PRECISIONS else "float32"
 
 
 def floor_of(name: str) -> str:
     """The floor that a contestant stands on: on a GPU, that of its precision."""
-    return GPU_FLOOR + precision_of(name) if "CUDA" in name else FLOOR
+    return on_cuda(GPU_FLOOR, precision_of(name)) if "CUDA" in name else FLOOR
 
 
 def taking_part(names: Sequence[str], net: Net) -> list[str]:
-    """Those that have something to show on that network; tensor cores, and they alone, on the large one."""
-    precisions = (" tf32", " bf16") if net.sizes == DEEP.sizes else ("",)
-    return [name for name in names if "CUDA" not in name or precision_of(name) in precisions]
+    """Those that have something to show on that network: on a GPU, in its precision."""
+    return [name for name in names if "CUDA" not in name or precision_of(name) == net.precision]

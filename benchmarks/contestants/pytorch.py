@@ -12,6 +12,7 @@ from benchmarks.contestants.base import Skipped, Weights, library, timed
 from benchmarks.nets import Net, Problem
 
 ACTIVATIONS = {"relu": "ReLU", "sigmoid": "Sigmoid"}
+MATMUL = {"float32": "highest", "tf32": "high", "bf16": "highest"}  # of products in float32
 
 
 def build(torch: Any, problem: Problem) -> Any:
@@ -48,13 +49,12 @@ class PyTorch:
     """Eager PyTorch on the CPU or a GPU, its data there; it gathers bytes or floats, whichever is faster."""
 
     def __init__(
-        self, problem: Problem, device: str = "cpu", precision: str = "highest", compiled: bool = False
+        self, problem: Problem, device: str = "cpu", precision: str = "float32", compiled: bool = False
     ) -> None:
         torch = self.torch = library("torch")
         if device == "cuda" and not torch.cuda.is_available():
             raise Skipped("no CUDA device: torch.cuda.is_available() is False")
-        autocast = precision == "bfloat16"  # float32 weights, and products in bf16
-        torch.set_float32_matmul_precision("highest" if autocast else precision)
+        torch.set_float32_matmul_precision(MATMUL[precision])
         torch.manual_seed(problem.seed)
         net, self.data, self.device = problem.net, problem.data, device
         self.batch_size = net.batch_size
@@ -64,17 +64,22 @@ class PyTorch:
         self.most = len(self.labels)
         self.model = build(torch, problem).to(device)
         self.optimizer = torch.optim.SGD(
-            self.model.parameters(), net.learning_rate, net.momentum, nesterov=net.momentum > 0
+            self.model.parameters(),
+            net.learning_rate,
+            net.momentum,
+            nesterov=net.momentum > 0,
+            fused=device == "cuda",
         )
         self.gather = self._faster()
         of_outputs = cost(torch, net)
 
         def loss(x: Any, labels: Any) -> Any:
-            with torch.autocast(device, torch.bfloat16, enabled=autocast):
-                return of_outputs(self.model(x), labels)
+            return of_outputs(self.model(x), labels)
 
+        if precision == "bf16":  # float32 weights, and products in bf16
+            loss = torch.autocast(device, torch.bfloat16)(loss)
         mode = "reduce-overhead" if device == "cuda" else "default"
-        self.loss = torch.compile(loss, mode=mode) if compiled else loss
+        self.loss = torch.compile(loss, mode=mode, dynamic=False) if compiled else loss
 
     def _of_floats(self, batch: Any) -> Any:
         return self.floats.index_select(0, batch)

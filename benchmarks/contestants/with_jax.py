@@ -11,16 +11,20 @@ import numpy as np
 from benchmarks.contestants.base import Skipped, Weights, library, timed
 from benchmarks.nets import Net, Problem
 
+MATMUL = {"float32": "highest", "tf32": "tensorfloat32", "bf16": "bfloat16"}
 
-def loss_of(jax: Any, net: Net) -> Any:
-    """loss(params, x, labels), the mean over the rows of x."""
+
+def loss_of(jax: Any, net: Net, precision: str) -> Any:
+    """loss(params, x, labels), the mean over the rows of x; in bf16 all but z[L] and what comes after."""
     jnp = jax.numpy
     f = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid}
+    dtype = jnp.bfloat16 if precision == "bf16" else jnp.float32
 
     def loss(params: Any, x: Any, labels: Any) -> Any:
+        x, params = jax.tree.map(lambda array: array.astype(dtype), (x, params))
         for (w, b), name in zip(params[:-1], net.activations, strict=False):
             x = f[name](x @ w + b)
-        z = x @ params[-1][0] + params[-1][1]
+        z = (x @ params[-1][0] + params[-1][1]).astype(jnp.float32)
         y = jax.nn.one_hot(labels, net.sizes[-1])
         if net.classic:
             return jnp.sum((f[net.output](z) - y) ** 2) / (2 * len(labels))
@@ -29,9 +33,9 @@ def loss_of(jax: Any, net: Net) -> Any:
     return loss
 
 
-def epoch_of(jax: Any, net: Net) -> Any:
-    """epoch(params, X, labels, order) → params and the losses; order (steps, batch_size)."""
-    loss = loss_of(jax, net)
+def epoch_of(jax: Any, net: Net, precision: str) -> Any:
+    """epoch(params, X, labels, order) → params and the mean loss; order (steps, batch_size)."""
+    loss = loss_of(jax, net, precision)
 
     @partial(jax.jit, donate_argnums=0)
     def epoch(params: Any, X: Any, labels: Any, order: Any) -> Any:
@@ -40,36 +44,46 @@ def epoch_of(jax: Any, net: Net) -> Any:
             value, gradient = jax.value_and_grad(loss)(params, x, labels[batch])
             return jax.tree.map(lambda p, g: p - net.learning_rate * g, params, gradient), value
 
-        return jax.lax.scan(step, params, order)
+        params, losses = jax.lax.scan(step, params, order)
+        return params, losses.mean()
 
     return epoch
 
 
 class Jax:
-    """JAX on the CPU or a GPU, its data there as bytes; compiling is not timed."""
+    """JAX on the CPU or a GPU, its data there as bytes; compiling is not timed.
 
-    def __init__(self, problem: Problem, device: str = "cpu", precision: str = "highest") -> None:
+    The next epoch's order is drawn while the device works.
+    """
+
+    def __init__(self, problem: Problem, device: str = "cpu", precision: str = "float32") -> None:
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the others need memory too
         self.jax = jax = library("jax")
         try:
             place = jax.devices(device)[0]
         except RuntimeError as error:
             raise Skipped(f"no CUDA device: {str(error).splitlines()[0]}") from None
-        jax.config.update("jax_default_matmul_precision", precision)
+        jax.config.update("jax_default_matmul_precision", MATMUL[precision])
         self.batch_size = problem.net.batch_size
         self.X = jax.device_put(np.ascontiguousarray(problem.data.X.T), place)
         self.labels = jax.device_put(problem.data.labels.astype(np.int32), place)
         self.most = len(self.labels)
         self.params = jax.device_put([(w.T.copy(), b) for w, b in problem.start], place)
         self.rng = np.random.default_rng(problem.seed)
-        self.run = epoch_of(jax, problem.net)
+        self.run, self.place, self.drawn = epoch_of(jax, problem.net, precision), place, (0, None)
+
+    def draw(self, m: int) -> tuple[int, Any]:
+        """An order of m examples, where the device is."""
+        order = self.rng.permutation(m).astype(np.int32).reshape(-1, self.batch_size)
+        return m, self.jax.device_put(order, self.place)
 
     def epoch(self, m: int) -> float:
         """One epoch; returns the mean loss."""
-        order = self.rng.permutation(m).astype(np.int32).reshape(-1, self.batch_size)
-        self.params, losses = self.run(self.params, self.X, self.labels, order)
+        drawn = self.drawn if self.drawn[0] == m else self.draw(m)
+        self.params, loss = self.run(self.params, self.X, self.labels, drawn[1])
+        self.drawn = self.draw(m)
         self.jax.block_until_ready(self.params)
-        return float(losses.mean())
+        return float(loss)
 
     def seconds(self, m: int, epochs: int) -> float:
         return timed(lambda: self.epoch(m), epochs)
