@@ -70,23 +70,34 @@ class Activation:
         >>> gpunn.check_gradients(net, np.eye(4), [0, 1, 0, 1]) < 1e-6
         True
         """
-        return cls(
-            name,
-            f=lambda a, s: [lambda: np.copyto(a, f(a))],
-            backward=lambda delta, a, z, s: [lambda: np.multiply(delta, derivative(z), delta)],
-            cuda=cuda,
-            keeps_z=True,
-        )
+        return cls(name, partial(_by, f), partial(_times, derivative), cuda=cuda, keeps_z=True)
 
-    def __reduce__(self) -> Any:
+    def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickled by name, where it has one of ours."""
         own = ACTIVATIONS.get(self.name) is not self
-        return super().__reduce_ex__(2) if own else (get, (self.name,))
+        return super().__reduce_ex__(protocol) if own else (get, (self.name,))
 
 
-def constant(like: Array, value: float) -> Array:
-    """A scalar as a 0-d array of like's type: NumPy converts it once, here, and not in every call."""
-    return np.array(value, like.dtype)
+def _by(f: Callable[[Array], Array], a: Array, s: Array) -> Calls:
+    """a = f(a), by a function of the user's."""
+    return [lambda: np.copyto(a, like(a, f(a), "an activation"))]
+
+
+def _times(derivative: Callable[[Array], Array], delta: Array, a: Array, z: Array, s: Array) -> Calls:
+    """δ = δ ⊙ f′(z), likewise."""
+    return [lambda: np.multiply(delta, derivative(z), delta)]
+
+
+def like(argument: Array, found: Any, what: str) -> Any:
+    """What a function of the user's found. ValueError where that is not an array like its argument."""
+    if np.shape(found) != argument.shape:
+        raise ValueError(f"{what} of {argument.shape} must be an array of that shape, not {np.shape(found)}")
+    return found
+
+
+def constant(other: Array, value: float) -> Array:
+    """A scalar as a 0-d array of the other's type: NumPy converts it once, here, and not in every call."""
+    return np.array(value, other.dtype)
 
 
 @lru_cache(maxsize=64)

@@ -265,7 +265,8 @@ def described(choice: Any) -> str:
     if is_dataclass(choice):
         chosen = (f"{field.name}={getattr(choice, field.name)}" for field in fields(choice) if field.init)
         return f"{type(choice).__name__}({', '.join(chosen)})"
-    return str(choice) if choice is None or isinstance(choice, str | float) else f"a {type(choice).__name__}"
+    plain = choice is None or isinstance(choice, str | float | int)
+    return str(choice) if plain else f"a {type(choice).__name__}"
 
 
 def fingerprint(*arrays: Any) -> str:

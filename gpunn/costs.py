@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gpunn.activations import ACTIVATIONS, Activation, Array, Calls, constant, filled
+from gpunn.activations import ACTIVATIONS, Activation, Array, Calls, constant, filled, like
 from gpunn.names import look_up
 
 Spelling: TypeAlias = Callable[[Array, Array, Array], Calls]
@@ -76,16 +76,11 @@ class Cost:
         >>> gpunn.check_gradients(net, np.eye(4), [0.5, 1.5, -2.0, 0.0]) < 1e-6
         True
         """
-        return cls(
-            name,
-            loss=lambda a, y, out: [lambda: np.copyto(out, loss(a, y))],
-            gradient=lambda a, y, out: [lambda: np.copyto(out, gradient(a, y))],
-            cuda=cuda,
-        )
+        return cls(name, partial(_by, loss, "the loss"), partial(_by, gradient, "the gradient"), cuda=cuda)
 
-    def __reduce__(self) -> Any:
+    def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickled by name, where it has one of ours."""
-        return (get, (self.name,)) if has_name(self) else super().__reduce_ex__(2)
+        return (get, (self.name,)) if has_name(self) else super().__reduce_ex__(protocol)
 
     def defined_after(self, f: Activation) -> bool:
         """Whether all values of this activation are in the domain."""
@@ -112,6 +107,11 @@ class Cost:
         if self.loss_of_z is not None and self.reads_z(activation):
             return self.loss_of_z(z, y, out)
         return self.loss(a, y, out)
+
+
+def _by(function: Callable[[Array, Array], Array], what: str, a: Array, y: Array, out: Array) -> Calls:
+    """By a function of the user's."""
+    return [lambda: np.copyto(out, like(a, function(a, y), what))]
 
 
 def _quadratic(a: Array, y: Array, out: Array) -> Calls:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gpunn.network import Network
 
 Pair: TypeAlias = "tuple[ArrayLike, ArrayLike]"  # X (n_in, m) and y
-Validation: TypeAlias = "float | np.ndarray | Pair | None"
+Validation: TypeAlias = "float | np.ndarray | list[int] | range | Pair | None"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +200,10 @@ def description(net: Network, given: Given | None, asked: Asked) -> dict[str, st
     """All that has to be the same when a run is resumed, by name."""
     return {
         "network": repr(net),
+        "first weights": ", ".join(layer.initializer for layer in net.layers),
+        **({} if net.seed is None else {"seed": str(net.seed)}),  # who gives none takes any
+        "dropout": str(net.dropout),
+        "batch normalisation": str(net.layout.normed),
         **described_data(given, asked.class_weight),
         "label smoothing": str(asked.label_smoothing),
         "validation": described_validation(asked.validation),
@@ -224,7 +228,7 @@ def described_data(given: Given | None, class_weight: ClassWeight | None) -> dic
 def described_validation(validation: Validation) -> str:
     if validation is None or isinstance(validation, float | int):
         return described(validation)
-    return fingerprint(*map(np.asarray, validation if isinstance(validation, tuple) else [validation]))
+    return fingerprint(*(validation if isinstance(validation, tuple) else [validation]))
 
 
 def described_schedule(schedule: str | Schedule | None, epochs: int) -> str:

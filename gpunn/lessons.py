@@ -53,11 +53,25 @@ class Learner:
         """A key of random numbers, if any are needed, and the examples of `order` arranged anew."""
         needed = self.augmentation or any(self.model.dropout)
         key = int(rng.integers(1 << 32)) if needed else 0
-        return key, (self.arrange or rng.permutation)(order)
+        return key, arranged(self.arrange, order) if self.arrange else rng.permutation(order)
 
     def steps(self, m: int) -> int:
         """How many mini-batches m examples make."""
         return -(-m // min(self.batch_size, m))
+
+
+def arranged(arrange: Arrange, order: np.ndarray) -> np.ndarray:
+    """What a function of the user's makes of the order. ValueError where that is none of these examples."""
+    found = np.asarray(arrange(order))
+    if found.shape == order.shape and found.dtype.kind in "iu":
+        known = np.zeros(max(order.max(), found.max()) + 1, bool)
+        known[order] = True
+        if found.min() >= 0 and known[found].all():
+            return found
+    raise ValueError(
+        f"shuffle must return {len(order)} indices, of the examples that it was given, not {found.dtype} "
+        f"{found.shape}" + (f" from {found.min()} to {found.max()}" if found.size else "")
+    )
 
 
 class Ahead:

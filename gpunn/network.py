@@ -85,7 +85,7 @@ class Network:
         if doubts := self.cost.doubts_about(output):
             warnings.warn(doubts, stacklevel=2)
         self.meta = meta or {}
-        self.rng = np.random.default_rng(seed)
+        self.seed, self.rng = seed, np.random.default_rng(seed)
         self.layout = Layout(self.sizes, tuple(layer.batch_norm for layer in layers))
         self._theta = Parameters(self.layout, self.layout.zeros(self.dtype), self.dtype.itemsize)
         self._draw()

@@ -96,15 +96,15 @@ class Watch:
 
 
 def hold_out(
-    share: float | np.ndarray, labels: np.ndarray | None, m: int, rng: np.random.Generator
+    share: float | np.ndarray | list[int] | range, labels: np.ndarray | None, m: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """The indices (ascending) of the examples to train on and of those of the m to validate on.
 
     share: of the examples to validate on, or their very indices. labels (m,): each class keeps its share of
     both. ValueError where there are too few examples, or no such index.
     """
-    if isinstance(share, np.ndarray):
-        return _all_but(share, m), share
+    if isinstance(share, np.ndarray | list | range):
+        return _all_but(held := np.asarray(share), m), held
     from sklearn.model_selection import train_test_split
 
     if not 0 < share < 1:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from conftest import MakeBackend
 from safetensors.numpy import save_file
+from scipy.sparse import csc_array
 
 import gpunn
 from gpunn import (
@@ -82,9 +83,9 @@ def test_resumed_is_as_if_never_stopped(
         net = network()
         history = fit(net, **settings, checkpoint=tmp_path, resume=True, on_epoch_end=interrupt_after(broken))
         assert history.stopped in ("interrupted", "early")
-    again = network(seed=99)  # the checkpoint knows better
+    again = network(seed=None)  # the checkpoint knows better
     assert outcome(again, fit(again, **settings, checkpoint=tmp_path, resume=True)) == expected
-    done = network(5)
+    done = network(None)
     assert outcome(done, fit(done, **settings, checkpoint=tmp_path, resume=True)) == expected
 
 
@@ -127,6 +128,47 @@ def test_checkpoints_change_nothing(backend: MakeBackend, tmp_path: Path) -> Non
     net, plain = network(), network()
     settings = {"optimizer": "adam", "validation": 0.2}
     assert outcome(net, fit(net, **settings, checkpoint=tmp_path)) == outcome(plain, fit(plain, **settings))
+
+
+def hidden(seed: int | None = 0, input_dropout: float = 0.0, **settings: Any) -> Network:
+    layers = [Dense(4, "tanh", **settings), Dense(3, "softmax")]
+    return Network(6, layers, seed=seed, input_dropout=input_dropout)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (hidden(1), "seed: 0 there, 1 here"),
+        (hidden(init="he"), "first weights: glorot, glorot there, he, glorot here"),
+        (hidden(dropout=0.5), r"dropout: \(0.0, 0.0\) there, \(0.0, 0.5\) here"),
+        (hidden(input_dropout=0.1), "dropout"),
+        (hidden(batch_norm=True), "batch normalisation"),
+    ],
+)
+def test_another_network_does_not_take_over_what_one_has_learnt(
+    tmp_path: Path, other: Network, said: str
+) -> None:
+    first = hidden()
+    fit(first, checkpoint=tmp_path)
+    for again in (hidden(), hidden(None)):
+        fit(again, checkpoint=tmp_path, resume=True)
+        assert np.array_equal(again.theta, first.theta)
+    with pytest.raises(ValueError, match=f"of a run with another {said}"):
+        fit(other, checkpoint=tmp_path, resume=True)
+
+
+def test_neither_does_another_order(tmp_path: Path) -> None:
+    fit(network(), checkpoint=tmp_path)
+    with pytest.raises(ValueError, match="another order: True there, False here"):
+        fit(network(), checkpoint=tmp_path, resume=True, shuffle=False)
+
+
+def test_a_sparse_validation_set_is_told_from_another(tmp_path: Path) -> None:
+    held = csc_array(X[:, :9] / 255), Y[:9]
+    fit(network(), checkpoint=tmp_path, validation=held)
+    fit(network(), checkpoint=tmp_path, validation=held, resume=True)
+    with pytest.raises(ValueError, match="another validation"):
+        fit(network(), checkpoint=tmp_path, validation=(held[0][:, :8], Y[:8]), resume=True)
 
 
 class TestRefusing:

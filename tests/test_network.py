@@ -7,6 +7,7 @@ import json
 import math
 import pickle
 import signal
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,16 @@ class TestLearning:
         net = Network(5, [Dense(6, mine), Dense(3, "identity")], cubic, 0, "float64")
         assert gpunn.check_gradients(net, X, Y) < 1e-6
         assert net.fit(X, Y, epochs=30)[-1].loss < net.fit(X, Y, epochs=1)[0].loss * 3
+
+    def test_functions_of_ones_own_keep_the_shape(self) -> None:
+        def net(f: Any, loss: Any) -> Network:
+            cost = gpunn.Cost.from_functions(loss, lambda a, y: a - y)
+            return Network(5, [Dense(6, (f, np.cos)), Dense(3, "identity")], cost, seed=0)
+
+        with pytest.raises(ValueError, match=r"the loss of \(3, 40\) must be .*, not \(\)"):
+            net(np.sin, lambda a, y: np.sum((a - y) ** 2)).fit(X, Y, device="cpu", batch_size=40)
+        with pytest.raises(ValueError, match=r"an activation of \(6, 40\) must be .*, not \(1, 40\)"):
+            net(lambda z: z[:1], np.subtract).forward(X)
 
     def test_check_gradients_draws_a_sample(self) -> None:
         assert gpunn.check_gradients(small(dtype="float32"), X, Y, samples=5) < 1e-6
@@ -470,6 +481,26 @@ class TestHooks:
         assert np.array_equal(net.theta, book.theta)
         assert all(np.array_equal(order, np.arange(40)) for order in seen)
 
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            lambda order: order + 1,
+            lambda order: order - 1,
+            lambda order: order[:-1],
+            lambda order: np.append(order, 3),
+            lambda order: order % 2 == 0,
+            lambda order: order / 1,
+            lambda order: np.where(order == 4, 5, order),  # which is held out
+            lambda order: None,
+        ],
+    )
+    def test_an_arrangement_of_other_examples_is_refused(self, answer: Any) -> None:
+        with pytest.raises(ValueError, match=r"shuffle must return 39 indices, of the examples"):
+            small().fit(X, Y, validation=[5], shuffle=answer, device="cpu")
+
+    def test_an_example_may_come_twice(self) -> None:
+        small().fit(X, Y, shuffle=lambda order: order // 2, device="cpu")
+
     @pytest.mark.parametrize("swapped", [(0, 1), (1, 2), (0, 39), (7, 8)])
     def test_one_that_only_just_does_not_count_up(
         self, backend: MakeBackend, swapped: tuple[int, int]
@@ -499,6 +530,8 @@ class TestHooks:
             ({"validation": 0.2, "stop": gpunn.EarlyStopping("validation_score")}, "give fit a score"),
             ({"validation": np.arange(40)}, "all 40 examples are held out"),
             ({"validation": np.array([3, 40])}, "whole numbers in 0…39"),
+            ({"validation": [3, 40]}, "whole numbers in 0…39"),
+            ({"validation": []}, "whole numbers in 0…39"),
         ],
     )
     def test_what_is_missing_is_named(self, settings: dict, message: str) -> None:
@@ -513,6 +546,9 @@ class TestHooks:
         book.fit(X[:, kept], Y[kept], epochs=1, device="cpu")
         assert np.array_equal(net.theta, book.theta)
         assert record.validation_loss == pytest.approx(net.evaluate(X[:, held], Y[held])[0])
+        by_list = small()
+        by_list.fit(X, Y, epochs=1, validation=held.tolist(), device="cpu")
+        assert np.array_equal(net.theta, by_list.theta)
 
     @pytest.mark.parametrize("optimizer", [gpunn.Momentum(0.1), gpunn.Adam(), gpunn.RMSProp()])
     def test_an_optimizer_goes_on_from_its_state(self, backend: MakeBackend, optimizer: Any) -> None:
@@ -523,6 +559,15 @@ class TestHooks:
         np.testing.assert_allclose(net.theta, straight.theta, rtol=0, atol=1e-12)
         with pytest.raises(ValueError, match="of another optimizer or another network"):
             net.fit(X, Y, optimizer="sgd", optimizer_state=state)
+
+    def test_functions_of_ones_own_are_copied_and_pickled_with_it(self) -> None:
+        layers = [Dense(4, (np.sin, np.cos)), Dense(3, "identity")]
+        net = Network(5, layers, gpunn.Cost.from_functions(np.subtract, np.ones_like), seed=0)
+        for copy in (deepcopy(net), pickle.loads(pickle.dumps(net))):
+            assert np.array_equal(copy.forward(X), net.forward(X))
+            assert copy.evaluate(X, Y) == net.evaluate(X, Y)
+        relu = gpunn.ACTIVATIONS["relu"]
+        assert deepcopy(relu) is relu and pickle.loads(pickle.dumps(relu)) is relu
 
     def test_networks_are_pickled(self) -> None:
         net = small()
