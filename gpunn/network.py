@@ -306,7 +306,12 @@ class Network:
         outputs = be.matrix(self.sizes[-1], m)
         look = Round(self._reading(be), be.examples(X, None, None), m, forward_batch(m), outputs=outputs)
         look(np.arange(m))
-        return be.download(outputs)
+        found = be.download(outputs)
+        if not np.isfinite(found).all():
+            raise ValueError(
+                "the outputs are not finite numbers: X, or the network's weights, are too large or none"
+            )
+        return found
 
     def predict(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
         """The class labels (m,) for X (n_0, m): the largest output's index; for a single output, whether it

@@ -49,13 +49,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sgd": {"solver": "sgd", "learning_rate_init": 0.05},
     "plain sgd": {"solver": "sgd", "learning_rate_init": 0.1, "momentum": 0.0},
     "classical momentum": {"solver": "sgd", "learning_rate_init": 0.02, "nesterovs_momentum": False},
-    "invscaling": {
+    "invscaling": {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.2},
+    "invscaling, no momentum": {"solver": "sgd", "learning_rate": "invscaling", "momentum": 0.0},
+    "adaptive": {"solver": "sgd", "learning_rate": "adaptive", "tol": 10.0, "n_iter_no_change": 3},
+    "adaptive, classical momentum": {
         "solver": "sgd",
-        "learning_rate": "invscaling",
-        "learning_rate_init": 0.5,
-        "momentum": 0.0,
+        "learning_rate": "adaptive",
+        "tol": 0.05,
+        "nesterovs_momentum": False,
+        "max_iter": 40,
     },
-    "adaptive": {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.05, "momentum": 0.0, "max_iter": 40},
     "logistic, two layers": {"activation": "logistic", "hidden_layer_sizes": (6, 5), "epsilon": 1e-14},
     "no shuffling": {"shuffle": False, "epsilon": 1e-14},
     "early stopping": {"early_stopping": True, "solver": "sgd", "tol": 1e-3, "batch_size": 27},
@@ -136,7 +139,7 @@ class TestParity:
 
     def test_partial_fit(self) -> None:
         X, y = classes(120)
-        ours, theirs = both(MLPClassifier, solver="sgd", learning_rate="invscaling", momentum=0.0)
+        ours, theirs = both(MLPClassifier, solver="sgd", learning_rate="invscaling", learning_rate_init=0.5)
         for estimator in (ours, theirs):
             estimator.partial_fit(X[:40], y[:40], classes=[0, 1, 2])
             for _ in range(5):
@@ -170,6 +173,32 @@ class TestLearning:
         assert parts.t_ == whole.t_ == 7 * 80 and parts.n_iter_ == 4
         with pytest.raises(ValueError, match="the network is 7-100-3: it cannot go on as"):
             parts.set_params(hidden_layer_sizes=(5,)).fit(X, y)
+
+    @pytest.mark.parametrize(
+        ("changes", "now"),
+        [
+            ({"activation": "tanh"}, "tanh"),
+            ({"dropout": 0.5}, 0.5),
+            ({"loss": "hinge"}, "hinge"),
+        ],
+    )
+    def test_a_warm_start_takes_the_parameters_as_they_are(self, changes: dict[str, Any], now: Any) -> None:
+        X, y = classes(60)
+        est = MLPClassifier(warm_start=True, max_iter=1, random_state=0)
+        with pytest.warns(ConvergenceWarning):
+            theta = est.fit(X, y).network_.theta.copy()
+        with pytest.warns(ConvergenceWarning):
+            est.set_params(learning_rate_init=1e-300, **changes).fit(X, y)
+        layer = est.network_.layers[0]
+        assert now in (layer.f.name, layer.dropout, est.network_.cost.name)
+        assert_array_equal(est.network_.theta, theta)
+
+    def test_a_warm_start_cannot_take_up_other_weights(self) -> None:
+        X, y = classes(60)
+        est = MLPClassifier(warm_start=True, solver="lbfgs", max_iter=500, random_state=0).fit(X, y)
+        for changes in ({"batch_norm": True, "solver": "adam"}, {"hidden_layer_sizes": (5,)}):
+            with pytest.raises(ValueError, match=r"it cannot go on as|cannot go on with another"):
+                est.set_params(**changes).fit(X, y)
 
     def test_it_survives_a_pickle_and_goes_on_alike(self) -> None:
         X, y = classes(80)

@@ -242,6 +242,17 @@ class TestLearning:
         with pytest.raises(ValueError, match=r"an activation of \(6, 40\) must be .*, not \(1, 40\)"):
             net(lambda z: z[:1], np.subtract).forward(X)
 
+    @pytest.mark.parametrize("too_large", ["X", "weights"])
+    def test_outputs_that_are_no_numbers_are_no_prediction(self, too_large: str) -> None:
+        net, examples = Network(5, [Dense(4, "relu"), Dense(3, "identity")], seed=0), X.copy()
+        if too_large == "X":
+            examples[2, 5] = 1e300
+        else:
+            net.weights[1][0, 0] = np.nan
+        for predict in (net.predict, net.forward):
+            with pytest.raises(ValueError, match="the outputs are not finite numbers"):
+                predict(examples)
+
     def test_check_gradients_draws_a_sample(self) -> None:
         assert gpunn.check_gradients(small(dtype="float32"), X, Y, samples=5) < 1e-6
 

@@ -184,7 +184,8 @@ class BaseMLP(BaseEstimator):
         random = check_random_state(self.random_state)
         if first:
             self._begin(rows, random)
-        self._check_same_network(rows)
+        else:
+            self._go_on(rows)
         self.n_iter_ = 0
         if self.solver == "lbfgs":
             whole(self, rows)
@@ -197,14 +198,12 @@ class BaseMLP(BaseEstimator):
     def _begin(self, rows: Rows, random: np.random.RandomState) -> None:
         """A new network, and nothing learnt yet."""
         self.n_outputs_ = self._n_outputs(rows.targets)
-        output, cost = self._output_layer()
-        layers = [*hidden_layers(self), output]
-        seed = int(random.randint(2**31)) if any(layer.dropout for layer in layers) else 0
+        drops = any(layer.dropout for layer in hidden_layers(self))
+        seed = int(random.randint(2**31)) if drops else 0
         dtype = np.float32 if self.precision in SINGLE else self.precision or rows.X.dtype
-        self.network_ = Network(rows.X.shape[1], layers, cost, seed, dtype)
+        self.network_ = self._network(rows, seed, dtype)
         first_weights(self.network_, random)
-        self.out_activation_ = THEIRS.get(output.f.name, output.f.name)
-        self.n_layers_, self.t_ = len(layers) + 1, 0
+        self.n_layers_, self.t_ = len(self.network_.sizes), 0
         self.loss_curve_: list[float] = []
         self.learning_rate_, self._no_improvement_count = self.learning_rate_init, 0
         self.best_loss_ = None if self.early_stopping else math.inf
@@ -212,11 +211,24 @@ class BaseMLP(BaseEstimator):
         self.validation_scores_: list[float] | None = [] if self.early_stopping else None
         self._optimizer_states: dict[tuple[str, bool], OptimizerState] = {}
 
-    def _check_same_network(self, rows: Rows) -> None:
-        """ValueError where the parameters are no longer those of the network that is to learn on."""
+    def _network(self, rows: Rows, seed: int, dtype: Any) -> Network:
+        """As the parameters now want it."""
+        output, cost = self._output_layer()
+        self.out_activation_ = THEIRS.get(output.f.name, output.f.name)
+        return Network(rows.X.shape[1], [*hidden_layers(self), output], cost, seed, dtype)
+
+    def _go_on(self, rows: Rows) -> None:
+        """The network goes on with its weights and the parameters as they are now; ValueError where these
+        want other weights."""
+        before = self.network_
         sizes = (rows.X.shape[1], *hidden_sizes(self), self.n_outputs_)
-        if sizes != self.network_.sizes:
-            raise ValueError(f"the network is {self.network_.name}: it cannot go on as {sizes}")
+        if sizes != before.sizes:
+            raise ValueError(f"the network is {before.name}: it cannot go on as {sizes}")
+        after = self._network(rows, 0, before.dtype)
+        if after.layout != before.layout:
+            raise ValueError("the network cannot go on with another batch_norm")
+        after.theta[:], after.rng = before.theta, before.rng
+        self.network_ = after
 
     def _fit_to_the_end(self, rows: Rows, held: Rows | None, random: np.random.RandomState) -> None:
         """Until it converges or max_iter is reached; where scores decide, the best weights remain."""

@@ -132,7 +132,7 @@ def optimizer(est: BaseMLP, l2: float) -> optimizers.Optimizer:
     if est.solver == "adam":
         return optimizers.Adam(est.learning_rate_init, est.beta_1, est.beta_2, est.epsilon, l2=l2)
     nesterov = bool(est.nesterovs_momentum and est.momentum > 0)
-    return optimizers.SGD(est.learning_rate_init, est.momentum, nesterov, l2=l2)
+    return optimizers.SGD(est.learning_rate_, est.momentum, nesterov, l2=l2)
 
 
 def batch_size(est: BaseMLP, m: int) -> int:

@@ -18,7 +18,7 @@ from gpunn.estimators.settings import batch_size, optimizer
 from gpunn.fullbatch import Objective
 from gpunn.history import Record
 from gpunn.lessons import Arrange
-from gpunn.schedules import Schedule
+from gpunn.optimizers import Optimizer
 from gpunn.trainer import Diverged
 
 if TYPE_CHECKING:
@@ -39,39 +39,55 @@ def by_batches(
     size = batch_size(est, m)
     l2 = est.alpha / (size * mean)
     course = Course(est, net, m, -(-m // size), l2, est._loss_of(rows))
+    given: dict[str, Any] = {
+        "batch_size": size,
+        "shuffle": _arranging(chosen.train, random if est.shuffle else None),
+        "validation": chosen.validation,
+        "score": chosen.score,
+        "sample_weight": rows.relative_weights(mean),
+        "device": est.device,
+        "precision": est.precision,
+    }
     try:
-        history = net.fit(
-            rows.X.T,
-            rows.targets,
-            epochs=epochs,
-            batch_size=size,
-            optimizer=optimizer(est, l2),
-            schedule=_schedule(est),
-            shuffle=_arranging(chosen.train, random if est.shuffle else None),
-            validation=chosen.validation,
-            score=chosen.score,
-            sample_weight=rows.relative_weights(mean),
-            device=est.device,
-            precision=est.precision,
-            on_epoch_end=[course, *(est.callbacks or ())],
-            optimizer_state=est._optimizer_states.setdefault((est.solver, est.momentum > 0), {}),
-        )
+        while est.n_iter_ < epochs and not course.stopped:
+            _at_one_rate(est, course, rows, epochs, optimizer(est, l2), given)
     except Diverged as error:
         if course.best is None:
             raise ValueError(f"{NOT_FINITE} {error}") from None
         course.stopped = "diverged"
         course.scored(math.nan)
         not_converged(f"training diverged, and the best weights before that are kept: {error}")
-    else:
-        course.stopped = history.stopped
     return course
 
 
-def _schedule(est: BaseMLP) -> Schedule | None:
-    """The learning rate as it now is, where it changes."""
-    if est.solver != "sgd" or est.learning_rate == "constant":
-        return None
-    return lambda progress: est.learning_rate_ / est.learning_rate_init
+def _at_one_rate(
+    est: BaseMLP, course: Course, rows: Rows, epochs: int, chosen: Optimizer, given: dict[str, Any]
+) -> None:
+    """Train until the learning rate changes, or to the end.
+
+    scikit-learn's velocity has the rates within, that of each step: ours is brought to the next rate.
+    """
+    state = est._optimizer_states.setdefault((est.solver, est.momentum > 0), {})
+    rate, over = est.learning_rate_, False
+
+    def after(record: Record) -> bool:
+        nonlocal over
+        answers = [course(record), *(callback(record) for callback in est.callbacks or ())]
+        over = any(answer is True for answer in answers)
+        return over or est.learning_rate_ != rate
+
+    history = est.network_.fit(
+        rows.X.T,
+        rows.targets,
+        epochs=epochs - est.n_iter_,
+        optimizer=chosen,
+        on_epoch_end=after,
+        optimizer_state=state,
+        **given,
+    )
+    if est.learning_rate_ != rate:
+        state |= {name: array * (rate / est.learning_rate_) for name, array in state.items()}
+    course.stopped = history.stopped if over or history.stopped != "callback" else ""
 
 
 def _arranging(train: np.ndarray, random: np.random.RandomState | None) -> Arrange:
