@@ -1,5 +1,6 @@
 """Fully connected networks, trained by matrix-based back-propagation on NumPy or CUDA."""
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The estimators, which bring scikit-learn along, are only imported when asked for."""
+    """What brings scikit-learn or ONNX along is only imported when asked for."""
+    if name == "export":
+        return import_module("gpunn.export")
     if name in ("MLPClassifier", "MLPRegressor"):
         from gpunn import estimators
 

@@ -299,4 +299,6 @@ def get(f: str | Activation | tuple[Callable[[Array], Array], Callable[[Array], 
         return f
     if isinstance(f, tuple):
         return Activation.from_functions(*f)
+    if not isinstance(f, str):
+        raise ValueError(f"an activation must be a name, an Activation or a pair (f, f′), not {f!r}")
     return look_up(ACTIVATIONS, f.replace("_", " ").replace("-", " "), "activation")

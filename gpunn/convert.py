@@ -131,7 +131,10 @@ def _array(tensor: Any, default: float | None = None) -> Any:
 
 def to_torch(net: Network) -> Any:
     """The same function as an `nn.Sequential`: what `Network.to_torch` does."""
-    from torch import nn
+    try:
+        from torch import nn
+    except ImportError as error:
+        raise ImportError("to_torch needs PyTorch: pip install torch") from error
 
     modules: list[Any] = [nn.Dropout(net.dropout[0])] if net.dropout[0] else []
     for l, (layer, w, b, norm) in enumerate(

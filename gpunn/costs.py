@@ -406,6 +406,8 @@ def get(cost: str | Cost) -> Cost:
     """A cost by name, such as "huber" or "huber(2.0)", or as it is."""
     if isinstance(cost, Cost):
         return cost
+    if not isinstance(cost, str):
+        raise ValueError(f"a cost must be a name or a Cost, not {cost!r}")
     if not (parts := re.fullmatch(r"(.+)\((.*)\)", cost)):
         return look_up(COSTS, cost.replace("_", "-"), "cost")
     family = look_up(FAMILIES, parts[1], "cost with a parameter")

@@ -66,14 +66,21 @@ class Asked:
             raise ValueError("score needs a validation set: give fit validation=…")
         if self.augmentation:
             self.augmentation.check(n_in)
-        apart = self.validation is None or isinstance(self.validation, tuple)
-        if blocks and (self.sample_weight is not None or self.class_weight == "balanced" or not apart):
-            raise ValueError(
-                "blocks bring their sample weights with them, are not known all at once, as class_weight"
-                "='balanced' needs, and cannot be held out: give fit validation=(X, y)"
-            )
+        if blocks:
+            self._check_of_blocks()
         if self.resume and self.checkpoint is None:
             raise ValueError("resume needs the folder of the checkpoints: checkpoint=FOLDER")
+
+    def _check_of_blocks(self) -> None:
+        """Of which only one is at hand at a time."""
+        if self.sample_weight is not None:
+            raise ValueError("blocks bring their sample weights with them: (X, y, sample_weight) each")
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight='balanced' needs all examples at once, not blocks: give {label: weight}"
+            )
+        if not (self.validation is None or isinstance(self.validation, tuple)):
+            raise ValueError("nothing can be held out of blocks: give fit validation=(X, y)")
 
     @property
     def arrange(self) -> Arrange | None:

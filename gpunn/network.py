@@ -67,12 +67,17 @@ class Network:
         input_dropout: float = 0.0,
     ) -> None:
         if not isinstance(n_in, int | np.integer) and layers is None:
+            if len(n_in) < 2:
+                raise ValueError(f"a network needs at least one input and one layer, not {n_in!r}")
             n_in, *sizes = n_in
             layers, cost = [Dense(n, "sigmoid", "normal") for n in sizes], cost or "quadratic"
         if not isinstance(n_in, int | np.integer) or n_in < 1:
             raise ValueError(f"a network needs at least one input, not {n_in!r}")
         if not layers:
             raise ValueError("a network needs at least one layer")
+        for layer in layers:
+            if not isinstance(layer, Dense):
+                raise ValueError(f"a layer must be a Dense, such as Dense(30, 'relu'), not {layer!r}")
         if layers[-1].dropout:
             raise ValueError("the outputs cannot be dropped: give the last layer no dropout")
         if layers[-1].batch_norm:

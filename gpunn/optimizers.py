@@ -404,4 +404,9 @@ OPTIMIZERS: dict[str, Any] = {
 
 def get(optimizer: str | Optimizer) -> Optimizer:
     """An optimizer by name, with its usual settings, or as it is."""
-    return look_up(OPTIMIZERS, optimizer, "optimizer")() if isinstance(optimizer, str) else optimizer
+    if isinstance(optimizer, str):
+        chosen: Optimizer = look_up(OPTIMIZERS, optimizer, "optimizer")()
+        return chosen
+    if isinstance(optimizer, type) or not hasattr(optimizer, "bind"):
+        raise ValueError(f"optimizer must be a name or one such as gpunn.Adam(0.001), not {optimizer!r}")
+    return optimizer

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TypeAlias
 
 from gpunn.history import Record
-from gpunn.names import look_up
+from gpunn.names import look_up, unknown
 
 __all__ = [
     "SCHEDULES",
@@ -101,7 +101,8 @@ class ReduceOnPlateau:
             more.
 
     Raises:
-        ValueError: in training, where there is no such metric or it was not measured.
+        ValueError: there is no such metric, or a number is out of its range; in training, where the metric is
+            not measured.
 
     >>> net, plateau = gpunn.Network([2, 3, 1], seed=0), gpunn.ReduceOnPlateau(0.5, 2, "loss")
     >>> history = net.fit(np.eye(2), [0, 1], epochs=5, schedule=plateau)
@@ -113,6 +114,15 @@ class ReduceOnPlateau:
     current: float = field(default=1.0, init=False)
     best: float = field(default=math.inf, init=False)
     waited: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.factor < 1:
+            raise ValueError(f"factor must be between 0 and 1, not {self.factor}")
+        if not self.patience >= 1:
+            raise ValueError(f"patience must be at least 1, not {self.patience}")
+        metrics = [field.name for field in fields(Record)]
+        if self.metric not in metrics:
+            raise unknown(self.metric, "metric", metrics)
 
     def __call__(self, progress: float) -> float:
         return self.current
@@ -152,4 +162,8 @@ SCHEDULES: dict[str, Callable[[], Schedule]] = {
 
 def get(schedule: str | Schedule | None) -> Schedule | None:
     """A schedule by name, with its usual settings, or as it is."""
-    return look_up(SCHEDULES, schedule, "schedule")() if isinstance(schedule, str) else schedule
+    if isinstance(schedule, str):
+        return look_up(SCHEDULES, schedule, "schedule")()
+    if isinstance(schedule, type) or not (schedule is None or callable(schedule)):
+        raise ValueError(f"schedule must be a name or a function of progress in [0, 1), not {schedule!r}")
+    return schedule

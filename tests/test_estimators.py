@@ -248,6 +248,14 @@ class TestLearning:
             est = MLPClassifier(solver=solver, callbacks=enough, random_state=0).fit(X, y)
             assert [record.epoch for record in records] == [1, 2, 3, 4]
             assert est.n_iter_ == 4 == len(est.loss_curve_)
+            est.set_params(callbacks=enough[1]).fit(X, y)
+            assert est.n_iter_ == 4
+
+    def test_a_callback_may_end_it_though_the_rate_changes(self) -> None:
+        X, y = classes(60)
+        est = MLPClassifier(solver="sgd", learning_rate="invscaling", random_state=0)
+        est.set_params(callbacks=lambda record: est.n_iter_ == 3).fit(X, y)
+        assert est.n_iter_ == 3
 
     def test_class_weights(self) -> None:
         X, y = classes(300, 2)
@@ -331,6 +339,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"shuffle": 1}, "shuffle must be True or False, not 1"),
     ({"n_iter_no_change": 0}, "n_iter_no_change must be a whole number of at least 1 or inf, not 0"),
     ({"hidden_layer_sizes": (5, 0)}, r"hidden_layer_sizes must be > 0, got \[5, 0\]"),
+    ({"hidden_layer_sizes": (3.5,)}, r"hidden_layer_sizes must be whole numbers, got \[3.5\]"),
+    ({"activation": None}, "activation must be a name, an Activation, a pair"),
+    ({"callbacks": [3]}, r"callbacks must be a function, or several, not \[3\]"),
+    ({"class_weight": {0: -5}}, "class_weight must be 'balanced' or weights of 0 or more, not {0: -5}"),
     ({"activation": "rely"}, "unknown activation 'rely': did you mean 'relu'"),
     ({"loss": "log-los"}, "unknown cost 'log-los'"),
     ({"dropout": 1.0}, r"dropout must be in \[0, 1\)"),
@@ -347,6 +359,8 @@ def test_bad_parameters_get_one_line(parameters: dict[str, Any], message: str) -
 
 
 def test_bad_data_gets_one_line() -> None:
+    with pytest.raises(ValueError, match=r"sample_weight\[0\] is -1.0: weights must be 0 or more"):
+        MLPClassifier().fit(*classes(20), sample_weight=-np.ones(20))
     X, y = classes(20)
     with pytest.raises(ValueError, match="leave every example a weight of zero"):
         MLPClassifier().fit(X, y, np.zeros(20))

@@ -153,7 +153,7 @@ def test_augmentation_dropout_validation_stopping_and_resuming_go_with_blocks(tm
         ([(X, RNG.random((3, 90)))], {}, "cross-entropy needs blocks whose targets sum to 1"),
         (blocks_of(30), {"validation": 0.1}, r"give fit validation=\(X, y\)"),
         (blocks_of(30), {"sample_weight": WEIGHTS}, "bring their sample weights"),
-        (blocks_of(30), {"class_weight": "balanced"}, "not known all at once"),
+        (blocks_of(30), {"class_weight": "balanced"}, "needs all examples at once, not blocks"),
     ],
 )
 def test_what_cannot_be_is_named(blocks: Any, more: dict, message: str) -> None:

@@ -52,7 +52,8 @@ class BaseMLP(BaseEstimator):
         dropout: of the hidden layers, or a list of one for each.
         batch_norm: of the hidden layers.
         scoring: what counts on the validation examples, as scikit-learn has it.
-        callbacks: functions called with each epoch's `gpunn.Record`; one that returns True ends training.
+        callbacks: a function, or several, called with each epoch's `gpunn.Record`; one that returns True ends
+            training.
 
     After `fit` there are n_features_in_, feature_names_in_, coefs_ and intercepts_ (views), n_layers_,
     n_outputs_, out_activation_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_,
@@ -93,7 +94,7 @@ class BaseMLP(BaseEstimator):
     dropout: float | Sequence[float] = 0.0
     batch_norm: bool = False
     scoring: Any = None
-    callbacks: Sequence[Callback] | None = None
+    callbacks: Callback | Sequence[Callback] | None = None
 
     # what comes out
 

@@ -181,7 +181,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return Dense(self.n_outputs_, "softmax" if softmax else "sigmoid"), chosen
 
     def _class_weights(self, y: np.ndarray) -> np.ndarray | None:
-        return None if self.class_weight is None else compute_sample_weight(self.class_weight, y)
+        weights = None if self.class_weight is None else compute_sample_weight(self.class_weight, y)
+        if weights is not None and not (weights >= 0).all():
+            raise ValueError(
+                f"class_weight must be 'balanced' or weights of 0 or more, not {self.class_weight}"
+            )
+        return weights
 
     def _strata(self, y: np.ndarray) -> np.ndarray | None:
         return y if self.n_outputs_ == 1 else None

@@ -69,4 +69,7 @@ def combined_weights(given: Any, by_class: np.ndarray | None, m: int) -> tuple[A
     )
     if given.shape != (m,):
         raise ValueError(f"sample_weight must be ({m},), not {given.shape}")
+    if (given < 0).any():
+        first = int(np.argmax(given < 0))
+        raise ValueError(f"sample_weight[{first}] is {given[first]}: weights must be 0 or more")
     return given, given if by_class is None else given * by_class

@@ -13,6 +13,7 @@ import numpy as np
 from gpunn import costs, optimizers
 from gpunn.activations import Activation
 from gpunn.costs import Cost
+from gpunn.history import Callback
 from gpunn.layers import Dense
 from gpunn.network import Network
 
@@ -66,6 +67,8 @@ RULES: dict[str, Rule] = {
     "max_fun": _count,
     "precision": _one_of(None, "float32", "float64", "tf32", "bf16"),
     "batch_norm": _flag,
+    "activation": (lambda f: f is not None, "a name, an Activation, a pair (f, f′), or a list of these"),
+    "callbacks": (lambda c: c is None or callable(c) or all(map(callable, c)), "a function, or several"),
 }
 
 
@@ -81,7 +84,9 @@ def check(est: BaseMLP) -> None:
 def hidden_sizes(est: BaseMLP) -> list[int]:
     """hidden_layer_sizes as a list."""
     sizes = list(np.atleast_1d(np.asarray(est.hidden_layer_sizes, dtype=object)))
-    if not all(isinstance(n, int | np.integer) and n > 0 for n in sizes):
+    if not all(isinstance(n, int | np.integer) for n in sizes):
+        raise ValueError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
+    if not all(n > 0 for n in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     return [int(n) for n in sizes]
 
@@ -133,6 +138,11 @@ def optimizer(est: BaseMLP, l2: float) -> optimizers.Optimizer:
         return optimizers.Adam(est.learning_rate_init, est.beta_1, est.beta_2, est.epsilon, l2=l2)
     nesterov = bool(est.nesterovs_momentum and est.momentum > 0)
     return optimizers.SGD(est.learning_rate_, est.momentum, nesterov, l2=l2)
+
+
+def callbacks(est: BaseMLP) -> Sequence[Callback]:
+    """One or several."""
+    return [est.callbacks] if callable(est.callbacks) else est.callbacks or ()
 
 
 def batch_size(est: BaseMLP, m: int) -> int:

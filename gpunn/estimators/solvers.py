@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from gpunn.estimators.course import Course
 from gpunn.estimators.judging import judging
 from gpunn.estimators.rows import Rows
-from gpunn.estimators.settings import batch_size, optimizer
+from gpunn.estimators.settings import batch_size, callbacks, optimizer
 from gpunn.fullbatch import Objective
 from gpunn.history import Record
 from gpunn.lessons import Arrange
@@ -72,7 +72,7 @@ def _at_one_rate(
 
     def after(record: Record) -> bool:
         nonlocal over
-        answers = [course(record), *(callback(record) for callback in est.callbacks or ())]
+        answers = [course(record), *(callback(record) for callback in callbacks(est))]
         over = any(answer is True for answer in answers)
         return over or est.learning_rate_ != rate
 
@@ -129,7 +129,7 @@ def whole(est: BaseMLP, rows: Rows) -> None:
         record = Record(len(est.loss_curve_), est.loss_, None, None, None, seconds, rows.m / seconds)
         if est.verbose:
             print(f"Iteration {record.epoch}, loss = {est.loss_:.8f}")
-        answers = [callback(record) for callback in est.callbacks or ()]
+        answers = [callback(record) for callback in callbacks(est)]
         if any(answer is True for answer in answers):
             raise StopIteration
 
