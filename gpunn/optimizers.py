@@ -68,7 +68,8 @@ class Optimizer(Protocol):
 class SGD(Regularisation):
     """Stochastic gradient descent, with classical or Nesterov momentum.
 
-    v ← μ v + ∇C,  θ ← θ − η v;  with nesterov  θ ← θ − η (∇C + μ v)  (Sutskever et al. 2013).
+    v ← μ v + ∇C,  θ ← θ − η v;  with nesterov  θ ← θ − η (∇C + μ v)  (Sutskever et al.
+    2013, but with η outside v, as PyTorch has it, which is the same as long as η is).
 
     Args:
         learning_rate: η.
