@@ -580,13 +580,8 @@ def test_the_defaults_learn_the_digits(gpunn_, seed):
     assert result["test_accuracy"] >= 0.96
 
 
-def test_the_defaults_begin_well_on_mnist(gpunn_, mnist):
-    result = json.loads(gpunn_("train", "mnist", "--epochs", 1, "--json")[1])
-    assert result["network"] == "784-512-10"
-    assert result["test_accuracy"] > 0.95
-
-
 @pytest.mark.long
 def test_the_defaults_learn_mnist(gpunn_, mnist):
-    results = [json.loads(gpunn_("train", "--seed", seed, "--json")[1]) for seed in range(3)]
-    assert np.mean([result["test_accuracy"] for result in results]) >= 0.98
+    result = json.loads(gpunn_("train", "--json")[1])
+    assert result["network"] == "784-512-10"
+    assert result["test_accuracy"] >= 0.98
