@@ -26,7 +26,7 @@ EXCEPTIONS = {
 }
 if "too few members" not in SUITE.read_text(encoding="utf-8"):  # older ones did not ask for the name
     del EXCEPTIONS["test_early_stopping_stratified"]
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = pytest.mark.filterwarnings("default", "ignore::sklearn.exceptions.ConvergenceWarning")
 
 
 def adapted() -> Iterator[tuple[str, Callable[..., Any]]]:
