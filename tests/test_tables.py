@@ -285,6 +285,22 @@ def test_predictions_are_a_csv(gpunn_, run_of_fruits):
     assert [p["prediction"] for p in found] == [row["prediction"] for row in rows]
 
 
+def test_predictions_far_from_0_are_told_apart(gpunn_, trained):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200)
+    write("far.csv", "x,y\n" + "".join(f"{a:.5f},{1.7e9 + 100 * a:.3f}\n" for a in x))
+    trained("far.csv", "--target", "y", "--output", "run")
+    said = [float(line) for line in gpunn_("predict", "run", "far.csv")[1].splitlines()[1:]]
+    exact = json.loads(gpunn_("predict", "run", "far.csv", "--json")[1])["predictions"]
+    assert said == pytest.approx([row["prediction"] for row in exact], rel=0, abs=1e-4)
+    with open("far.csv", encoding="utf-8") as file:
+        actual = [float(row["y"]) for row in csv.DictReader(file)]
+    worst = json.loads(Path("run/run.json").read_text(encoding="utf-8"))["findings"]["mistakes"][0]
+    row = int(worst["place"].removeprefix("row ")) - 1
+    assert float(worst["true"].replace(",", "")) == pytest.approx(actual[row], rel=0, abs=1e-3)
+    assert float(worst["predicted"].replace(",", "")) == pytest.approx(said[row], rel=0, abs=1e-3)
+
+
 def test_columns_in_any_order_and_others_too(gpunn_, run_of_fruits):
     write("a.csv", "weight,colour,length\n150,red,8\n,?,18\n")
     write("b.csv", "taste,length,colour,kind,weight\nsweet,8,red,?,150\nsour,18,,?,\n")

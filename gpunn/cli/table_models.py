@@ -18,6 +18,7 @@ from gpunn.cli.tables import in_words, unknown_words
 from gpunn.metrics import per_class, probabilities
 from gpunn.modelfile import write_whole
 from gpunn.names import listed
+from gpunn.report.findings import written
 from gpunn.tables import target as targets
 from gpunn.tables.loading import TableOptions, held_out
 from gpunn.tables.preprocessing import Preprocessing
@@ -119,7 +120,7 @@ def predict_table(
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         content = json.dumps({"model": str(model.path), "predictions": rows}) + "\n"
     else:
-        content = as_csv(columns)
+        content = as_csv(columns, model.target.scale if isinstance(model.target, Quantity) else 1.0)
     if output:
         write_whole(output, content.encode())
     else:
@@ -138,11 +139,11 @@ def predictions(model: TableModel, outputs: np.ndarray) -> dict[str, list[Any]]:
     return found
 
 
-def as_csv(columns: dict[str, list[Any]]) -> str:
-    """A header, and a line a row; six digits are more than a network knows."""
+def as_csv(columns: dict[str, list[Any]], spread: float) -> str:
+    """A header, and a line a row; a millionth of the spread is more than a network knows."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
     for values in zip(*columns.values(), strict=True):
-        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
+        writer.writerow([written(value, spread) if isinstance(value, float) else value for value in values])
     return file.getvalue()

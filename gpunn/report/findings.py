@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
@@ -94,13 +95,21 @@ def margin(outputs: np.ndarray, threshold: float) -> np.ndarray:
 
 def measured(predicted: np.ndarray, y: np.ndarray, place: Callable[[int], str]) -> Measured:
     """What predictions (m,) of the numbers y (m,) show."""
-    residuals = predicted - y
+    residuals, spread = predicted - y, float(y.std()) or 1.0
     counts, edges = np.histogram(residuals, min(BARS, max(5, len(y) // 5)))
     worst = np.argsort(-np.abs(residuals), kind="stable")[:MISTAKES].tolist()
-    mistakes = [Mistake(place(i), f"{y[i]:,.6g}", f"{predicted[i]:,.6g}") for i in worst]
+    mistakes = [
+        Mistake(place(i), written(y[i], spread, ","), written(predicted[i], spread, ",")) for i in worst
+    ]
     drawn = np.unique(np.linspace(0, len(y) - 1, PAIRS).astype(np.intp))
     pairs = [(float(y[i]), float(predicted[i])) for i in drawn]
     return Measured(pairs, edges.tolist(), counts.tolist(), mistakes)
+
+
+def written(value: float, spread: float, thousands: str = "") -> str:
+    """A number to a millionth of the spread of its like, and to six digits at least."""
+    ahead = math.ceil(math.log10(abs(value) / spread)) if abs(value) > spread else 0
+    return f"{value:{thousands}.{min(6 + ahead, 17)}g}"
 
 
 def to_json(found: Findings | None) -> dict[str, Any] | None:
