@@ -1,9 +1,10 @@
 """A network as an ONNX file: rows of raw examples in, outputs and class labels out.
 
 X (N, n_0) is uint8 where the network was trained on images (its meta has an `image_shape`), and float32
-otherwise; of a table each column is an input of its own (N, 1), float32 or string, as it stands in the
-table. Each layer is a Gemm on the book's w[l] and b[l], batch normalisation folded in, and one operator for
-f. Importing this module needs the extra "onnx"; ImportError says so where it is missing.
+otherwise; of a table each column is an input of its own (N, 1), string or float32, as it stands in the
+table, or float64 where it lies far from 0 for its spread, as times do. Each layer is a Gemm on the book's
+w[l] and b[l], batch normalisation folded in, and one operator for f. Importing this module needs the extra
+"onnx"; ImportError says so where it is missing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gpunn.backends.base import UINT8_SCALE
 from gpunn.modelfile import write_whole
 from gpunn.network import Network
 from gpunn.tables.preprocessing import Category, Number, Preprocessing
+from gpunn.tables.table import is_far
 from gpunn.tables.target import Quantity, from_json
 
 try:
@@ -80,8 +82,9 @@ def to_onnx(net: Network, path: str | os.PathLike[str]) -> Any:
 
     Inputs: X (N, n_0), uint8 pixels or float32; of a table its columns, NaN or "" where a value is missing.
     Outputs: the network's, float32 (N, n_L), named `probabilities` where they lie in (0, 1) and else
-    `outputs`, of a number in a table `prediction`, in its units; and, of a classifier, `label` int64 (N), an
-    index into the metadata's `classes`. A column of one of these names keeps it, and the output's gets a _.
+    `outputs`, of a number in a table `prediction`, in its units, float64 where it lies far from 0 for its
+    spread; and, of a classifier, `label` int64 (N), an index into the metadata's `classes`. A column of one
+    of these names keeps it, and the output's gets a _.
     A good file is replaced only by a whole one.
 
     Raises:
@@ -106,10 +109,10 @@ def build(net: Network) -> Any:
     table = net.meta.get("table")
     graph = Graph([column["name"] for column in table["columns"]] if table else ())
     inputs, a0 = _columns(graph, Preprocessing.from_json(table)) if table else _features(graph, net)
-    outputs = _layers(graph, net.folded(), a0)
+    outputs, kind = _layers(graph, net.folded(), a0), TensorProto.FLOAT
     if table and isinstance(target := from_json(table["target"]), Quantity):
-        outputs = _in_units(graph, outputs, target)
-    declared = [helper.make_tensor_value_info(outputs, TensorProto.FLOAT, ["N", net.sizes[-1]])]
+        outputs, kind = _in_units(graph, outputs, target)
+    declared = [helper.make_tensor_value_info(outputs, kind, ["N", net.sizes[-1]])]
     if _classifies(net):
         label = _label(graph, outputs, net.sizes[-1], net.cost.threshold)
         declared.append(helper.make_tensor_value_info(label, TensorProto.INT64, ["N"]))
@@ -149,13 +152,17 @@ def _columns(graph: Graph, table: Preprocessing) -> tuple[list[Any], str]:
     """An input (N, 1) for each column of a table, and a[0]."""
     inputs, features = [], []
     for j, column in enumerate(table.columns, start=1):
-        number = isinstance(column, Number)
-        kind = TensorProto.FLOAT if number else TensorProto.STRING
+        kind = _kind(column) if isinstance(column, Number) else TensorProto.STRING
         inputs.append(helper.make_tensor_value_info(column.name, kind, ["N", 1]))
         features.append(
             _number(graph, column, j) if isinstance(column, Number) else _one_hot(graph, column, j)
         )
     return inputs, graph.add("Concat", *features, out="a0", axis=1)
+
+
+def _kind(column: Number | Quantity) -> Any:
+    """The type that holds its numbers."""
+    return TensorProto.DOUBLE if is_far(column.mean, column.scale) else TensorProto.FLOAT
 
 
 def _number(graph: Graph, column: Number, j: int) -> str:
@@ -178,10 +185,14 @@ def _one_hot(graph: Graph, column: Category, j: int) -> str:
     return graph.add("Cast", is_one, out=f"feature{j}", to=TensorProto.FLOAT)
 
 
-def _in_units(graph: Graph, outputs: str, target: Quantity) -> str:
-    """The prediction in the target's units."""
-    scaled = graph.add("Mul", outputs, graph.constant("target_scale", target.scale), out="target_scaled")
-    return graph.add("Add", scaled, graph.constant("target_mean", target.mean), out="prediction")
+def _in_units(graph: Graph, outputs: str, target: Quantity) -> tuple[str, Any]:
+    """The prediction in the target's units, and its type; in double precision, as `predict` does it."""
+    scale = graph.constant("target_scale", target.scale, np.float64)
+    mean = graph.constant("target_mean", target.mean, np.float64)
+    learnt = graph.add("Cast", outputs, out="learnt", to=TensorProto.DOUBLE)
+    scaled = graph.add("Mul", learnt, scale, out="target_scaled")
+    shifted = graph.add("Add", scaled, mean, out="target_shifted")
+    return graph.add("Cast", shifted, out="prediction", to=_kind(target)), _kind(target)
 
 
 def _layers(graph: Graph, net: Network, a: str) -> str:
@@ -196,8 +207,11 @@ def _layers(graph: Graph, net: Network, a: str) -> str:
 
 
 def _classifies(net: Network) -> bool:
-    """Whether `Network.predict` means something: the network has classes, or outputs or a cost of classes."""
-    return bool(net.meta.get("classes")) or net.layers[-1].f.values == (0, 1) or net.cost.of_labels
+    """Whether `Network.predict` means something: there are classes, or, but of a table, outputs or a cost of
+    such.
+    """
+    of_labels = net.layers[-1].f.values == (0, 1) or net.cost.of_labels
+    return bool(net.meta.get("classes")) or ("table" not in net.meta and of_labels)
 
 
 def _label(graph: Graph, outputs: str, n: int, threshold: float) -> str:

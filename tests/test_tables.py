@@ -350,6 +350,68 @@ def test_an_onnx_file_takes_the_raw_columns(gpunn_, trained, target):
         assert [["apple", "banana"][k] for k in found[1]] == [row["prediction"] for row in expected]
 
 
+def times(m=400, seed=0):
+    """Within 100 seconds of a day in 2023; the second half of them is late."""
+    rng = np.random.default_rng(seed)
+    t, x = 1_700_000_000 + rng.uniform(0, 100, m), rng.normal(size=m)
+    lines = [f"{a:.3f},{b:.3f},{'late' if a > 1_700_000_050 else 'early'}" for a, b in zip(t, x, strict=True)]
+    return "t,x,y\n" + "\n".join(lines) + "\n"
+
+
+def test_times_are_told_apart_by_fractions_of_a_second(trained, gpunn_):
+    write("t.csv", times())
+    result = trained("t.csv", "--target", "y", "--output", "run")
+    assert result["test_accuracy"] > 0.97
+    assert json.loads(gpunn_("evaluate", "run", "--json")[1])["accuracy"] == result["test_accuracy"]
+    number = Network.load("run").meta["table"]["columns"][0]
+    assert 1_700_000_045 < number["mean"] < 1_700_000_055 and 25 < number["scale"] < 33
+    whole = gpunn_("predict", "run", "t.csv")[1].splitlines()
+    lines = times().splitlines()
+    write("one.csv", f"{lines[0]}\n{lines[7]}\n")
+    assert gpunn_("predict", "run", "one.csv")[1].splitlines()[1].split(",")[0] == whole[7].split(",")[0]
+
+
+def test_identifiers_that_differ_are_not_always_the_same(trained):
+    write(
+        "t.csv",
+        "id,x,y\n" + "".join(f"{12345678901234000 + 2 * (i * 37 % 61)},{i % 7},{i % 2}\n" for i in range(80)),
+    )
+    assert trained("t.csv", "--target", "y", *QUICK)["network"] == "2-8-2"
+    table = Network.load("gpunn-runs/t-1").meta["table"]
+    assert table["dropped"] == {}
+
+
+@pytest.mark.parametrize("target", ["y", "t"])
+def test_an_onnx_file_tells_times_apart_too(gpunn_, trained, target):
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    write("t.csv", times())
+    trained("t.csv", "--target", target, "--output", "run", "--device", "cpu")
+    assert gpunn_("export", "run", "t.onnx")[0] == 0
+    session = onnxruntime.InferenceSession("t.onnx")
+    rows = list(csv.DictReader(times().splitlines()))
+    types = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(string)": object}
+    given = {
+        column.name: np.array([row[column.name] for row in rows])[:, None].astype(types[column.type])
+        for column in session.get_inputs()
+    }
+    found = session.run(None, given)[0]
+    expected = json.loads(gpunn_("predict", "run", "t.csv", "--json")[1])["predictions"]
+    if target == "t":
+        assert found[:, 0] == pytest.approx([row["prediction"] for row in expected], rel=0, abs=1e-3)
+    else:
+        assert found.max(axis=1) == pytest.approx([row["probability"] for row in expected], abs=1e-5)
+
+
+def test_numbers_have_no_labels_in_the_graph(gpunn_, trained):
+    pytest.importorskip("onnx")
+    write("t.csv", times())
+    asked = "--output-activation", "sigmoid", "--cost", "mae"
+    trained("t.csv", "--target", "t", *asked, "--output", "run", *QUICK)
+    code, out, _ = gpunn_("export", "run", "t.onnx", "--json")
+    assert (code, json.loads(out)["outputs"]) == (0, {"prediction": "float64 (N, 1)"})
+
+
 def test_columns_may_be_called_as_anything_in_the_graph(gpunn_, trained):
     pytest.importorskip("onnx")
     write(

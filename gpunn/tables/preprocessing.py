@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.tables.table import NUMBER, TEXT, Column, Table
+from gpunn.tables.table import NUMBER, TEXT, Column, Table, number_text
 
 MOST_CATEGORIES = 100
 ROW_NUMBERS = 20  # so many rows in a row are no coincidence
@@ -30,8 +30,8 @@ class Number:
 
     def apply(self, x: np.ndarray, column: Column, out: np.ndarray) -> int:
         """x (m,), NaN where there is nothing, into out (m, 1); 0, since no number is unknown."""
-        filled = np.where(np.isnan(x), self.fill, x.astype(np.float64))
-        out[:, 0] = (filled - self.mean) / self.scale
+        filled = np.where(np.isnan(x), self.fill - column.origin, x.astype(np.float64))
+        out[:, 0] = (filled - (self.mean - column.origin)) / self.scale
         return 0
 
 
@@ -131,19 +131,20 @@ def _fit_column(column: Column, x: np.ndarray, impute: str) -> Number | Category
     x = np.ascontiguousarray(x)
     if np.isnan(x).all() and not (column.texts and column.texts.many):
         return "empty"
-    return _fit_category(column, x) if column.texts else _fit_number(column.name, x, impute)
+    return _fit_category(column, x) if column.texts else _fit_number(column, x, impute)
 
 
-def _fit_number(name: str, x: np.ndarray, impute: str) -> Number | str:
+def _fit_number(column: Column, x: np.ndarray, impute: str) -> Number | str:
     """One column at a time, so that scikit-learn's copies stay small."""
     from sklearn.impute import SimpleImputer
     from sklearn.preprocessing import StandardScaler
 
     if np.nanmin(x) == np.nanmax(x):
-        return f"always {np.nanmin(x):g}"
+        return f"always {number_text(column.origin + float(np.nanmin(x)))}"
     imputer, scaler = SimpleImputer(strategy=impute), StandardScaler()
     scaler.fit(imputer.fit_transform(x[:, None]))
-    return Number(name, float(imputer.statistics_[0]), float(scaler.mean_[0]), float(scaler.scale_[0]))
+    fill, mean = (column.origin + float(value[0]) for value in (imputer.statistics_, scaler.mean_))
+    return Number(column.name, fill, mean, float(scaler.scale_[0]))
 
 
 def _fit_category(column: Column, x: np.ndarray) -> Category | str:
@@ -171,6 +172,8 @@ def mark_row_numbers(table: Table) -> Table:
     counting = [
         column.name
         for j, column in enumerate(table.columns)
-        if not column.texts and table.rows[0, j] in (0, 1) and (np.diff(table.rows[:, j]) == 1).all()
+        if not column.texts
+        and column.origin + float(table.rows[0, j]) in (0, 1)
+        and (np.diff(table.rows[:, j]) == 1).all()
     ]
     return replace(table, dropped=dict.fromkeys(counting, "counts the rows"))

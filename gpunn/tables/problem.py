@@ -102,7 +102,8 @@ def read_known(
     source = open_table(path, format)
     wanted = fitted.kinds | ({target.name: target.kind} if target else {})
     extra = check_columns(source, wanted)
-    table = read(source, wanted, target.name if target else None, dtype)
+    means = {number.name: number.mean for number in fitted.numbers}
+    table = read(source, wanted, target.name if target else None, dtype, means)
     if target:
         check_whole(table)
     return table, extra

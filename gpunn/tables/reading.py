@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from gpunn.names import listed, near_match
 from gpunn.tables.arrays import read_npy, read_npz
 from gpunn.tables.csvfile import CsvFile
 from gpunn.tables.parquetfile import ParquetFile
-from gpunn.tables.table import TEXT, Column, Growing, Source, Table, Texts
+from gpunn.tables.table import TEXT, Column, Growing, Source, Table, Texts, is_far
 
 CSV, PARQUET = (".csv", ".tsv", ".csv.gz", ".tsv.gz"), (".parquet", ".pq")
 SUFFIXES = (*CSV, *PARQUET, ".npz", ".npy")
@@ -52,26 +52,36 @@ def open_table(path: Path, format: Format) -> Source:
     return read_npz(path) if name.endswith(".npz") else read_npy(path, format.targets)
 
 
-def read(source: Source, kinds: Mapping[str, str], target: str | None, dtype: DTypeLike) -> Table:
+def read(
+    source: Source,
+    kinds: Mapping[str, str],
+    target: str | None,
+    dtype: DTypeLike,
+    origins: Mapping[str, float] | None = None,
+) -> Table:
     """The columns that kinds names, in its order, and the target apart.
 
+    origins: of columns of numbers, where they are known; else the first values decide.
     ValueError, in one line that names the file, the place and the column, for what is not as kinds says.
     """
     columns = {name: Column(name, Texts() if kind == TEXT else None) for name, kind in kinds.items()}
     names = [name for name in kinds if name != target]
     rows, y = Growing(len(names), dtype), Growing(1, np.float64)
+    origin = dict(origins or {})
     for batch in source.batches(kinds):
         values = {name: _numbers(columns[name], batch[name]) for name in kinds}
         m = len(next(iter(values.values())))
         block = rows.add(m)
         with np.errstate(over="ignore"):
             for j, name in enumerate(names):
-                block[:, j] = values[name]
-        _check_finite(source, names, block, rows.m - m)
+                if name not in origin and np.isfinite(values[name]).any():
+                    origin[name] = _origin(columns[name], values[name], block.dtype)
+                np.subtract(values[name], origin.get(name, 0.0), out=block[:, j], casting="same_kind")
+        _check_finite(source, values, names, block, rows.m - m)
         if target is not None:
             y.add(m)[:, 0] = values[target]
-            _check_finite(source, [target], y.array[y.m - m : y.m], y.m - m)
-    found = tuple(columns[name] for name in names)
+            _check_finite(source, values, [target], y.array[y.m - m : y.m], y.m - m)
+    found = tuple(replace(columns[name], origin=origin.get(name, 0.0)) for name in names)
     if target is None:
         return Table(source, found, rows.done())
     return Table(source, found, rows.done(), columns[target], y.done()[:, 0])
@@ -85,12 +95,26 @@ def _numbers(column: Column, values: Any) -> np.ndarray:
     return np.append(column.texts.encode(texts), np.nan)[codes]  # −1, for none, is the last
 
 
-def _check_finite(source: Source, names: list[str], block: np.ndarray, start: int) -> None:
+def _origin(column: Column, x: np.ndarray, dtype: np.dtype) -> float:
+    """The middle one of these values where they are far from 0, as times and identifiers are; else 0.
+
+    As a value of the column it leaves whole numbers whole.
+    """
+    if column.texts or dtype == np.float64:
+        return 0.0
+    finite = np.sort(x[np.isfinite(x)])
+    middle = finite[len(finite) // 2]
+    return float(middle) if is_far(middle, np.median(np.abs(finite - middle))) else 0.0
+
+
+def _check_finite(
+    source: Source, values: Mapping[str, np.ndarray], names: Sequence[str], block: np.ndarray, start: int
+) -> None:
     if not (infinite := np.isinf(block)).any():
         return
-    i, j = np.argwhere(infinite)[0]
-    where = f"{source.path}, {source.place(start + int(i))}, column '{names[j]}'"
-    raise ValueError(f"{where}: {block[i, j]} is not finite, or too large for {block.dtype}")
+    i, j = np.argwhere(infinite)[0].tolist()
+    where = f"{source.path}, {source.place(start + i)}, column '{names[j]}'"
+    raise ValueError(f"{where}: {values[names[j]][i]:g} is not finite, or too large for {block.dtype}")
 
 
 def refuse_mistaken(source: Source, columns: Iterable[Column]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 NUMBER, TEXT = "number", "text"
+FAR = 100  # times its spread from 0, a column loses 6e-6 of that spread as float32
 MOST_TEXTS = 1000  # different ones in a column; more are names, not categories
 
 
@@ -38,14 +39,28 @@ class Texts:
 
 @dataclass(frozen=True)
 class Column:
-    """A column's name and what it holds: numbers, or texts."""
+    """A column's name and what it holds: numbers, or texts.
+
+    origin: what was subtracted from its numbers before they were rounded to the table's type.
+    """
 
     name: str
     texts: Texts | None = None
+    origin: float = 0.0
 
     @property
     def kind(self) -> str:
         return TEXT if self.texts else NUMBER
+
+
+def number_text(value: float) -> str:
+    """A number as a file would have it: 3, not 3.0, and as many digits as tell it from any other."""
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e17 else repr(value)
+
+
+def is_far(middle: float, spread: float) -> bool:
+    """Whether numbers lie so far from 0 that float32 would blur what tells them apart."""
+    return abs(middle) > FAR * spread
 
 
 class Source(Protocol):
@@ -66,7 +81,8 @@ class Source(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """rows (m, n_columns), row-major: numbers, the codes of texts, and NaN where there is nothing.
+    """rows (m, n_columns), row-major: numbers less their column's origin, the codes of texts, and NaN where
+    there is nothing.
 
     target: its column and its m values in float64, if it was read. dropped: the columns that are
     not to be learnt from, and why.
