@@ -444,7 +444,7 @@ def test_bad_predictions_write_nothing(refused, run_of_fruits, gpunn_):
     refused(["evaluate", run_of_fruits, "c.csv"], "line 2", "pear", "apple, banana")
 
 
-def test_evaluate_repeats_what_training_measured(gpunn_, run_of_fruits, trained, refused):
+def test_evaluate_repeats_what_training_measured(gpunn_, run_of_fruits, trained):
     result = json.loads(gpunn_("evaluate", run_of_fruits, "--json")[1])
     meta = Network.load(run_of_fruits).meta
     assert result["accuracy"] == meta["test_accuracy"]
@@ -461,8 +461,31 @@ def test_evaluate_repeats_what_training_measured(gpunn_, run_of_fruits, trained,
     )
     out = gpunn_("predict", "gpunn-runs/q-1", "q.csv")[1]
     assert float(out.splitlines()[1]) > 1000
-    write("q.csv", quantities(299))
-    refused(["evaluate", "gpunn-runs/q-1"], "has changed", "name a table")
+
+
+def test_a_file_in_another_order_has_no_held_out_rows(gpunn_, trained):
+    header, *lines = quantities(100).splitlines()
+    write("q.csv", "\n".join([header, *lines]))
+    trained("q.csv", "--target", "price", "--output", "run", *QUICK)
+    code, out, err = gpunn_("evaluate", "run", "--json")
+    assert (code, err, json.loads(out)["examples"]) == (0, "", 20)
+    write("q.csv", "\n".join([header, *sorted(lines)]))
+    code, out, err = gpunn_("evaluate", "run", "--json")
+    path = Path("q.csv").absolute()
+    assert (code, json.loads(out)["dataset"], json.loads(out)["examples"]) == (0, str(path), 100)
+    assert err == (
+        f"gpunn: {path} has changed since it was trained on: no rows are held out, and all are tested on\n"
+    )
+
+
+def test_other_targets_beside_x_are_another_table(gpunn_, trained):
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    np.save("X.npy", X)
+    np.save("y.npy", X[:, 0] > 0)
+    trained("X.npy", "--target", "y.npy", "--output", "run", *QUICK)
+    assert gpunn_("evaluate", "run")[2] == ""
+    np.save("y.npy", X[:, 1] > 0)
+    assert "X.npy has changed since it was trained on" in gpunn_("evaluate", "run")[2]
 
 
 # what goes wrong

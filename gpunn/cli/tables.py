@@ -19,6 +19,7 @@ from gpunn.report.findings import Findings, classified, measured
 from gpunn.tables import target as targets
 from gpunn.tables.loading import TableOptions, load, pose
 from gpunn.tables.problem import Problem, predict, prepare
+from gpunn.tables.reading import fingerprint
 from gpunn.tables.splitting import folds, hold_out
 from gpunn.tables.table import Table
 from gpunn.tables.target import Classes
@@ -29,10 +30,11 @@ FEW = 5  # classes, that are named
 
 @dataclass(frozen=True, eq=False)
 class TableJob:
-    """A table to train on. folds: what cross-validation has found."""
+    """A table to train on. fingerprint: of its file. folds: what cross-validation has found."""
 
     path: Path
     options: TableOptions
+    fingerprint: str
     table: Table
     problem: Problem
     words: tuple[str, ...] = ()
@@ -121,7 +123,7 @@ class TableJob:
             "target": targets.to_json(target),
             **self.problem.preprocessing.to_json(),
             "options": asdict(self.options.absolute()),
-            "rows": len(self.table.rows),
+            "fingerprint": self.fingerprint,
         }
         classes = {"classes": target.classes} if isinstance(target, Classes) else {}
         rehearsed = {"folds": self.folds} if self.folds else {}
@@ -172,7 +174,8 @@ def open_job(
     missing = sum(int(np.isnan(column).sum()) for column in table.rows.T)  # all at once take much room
     problem = pose(table, target, options, settings.seed, settings.cost)
     words = tuple(told(table, problem, missing))
-    return TableJob(path, options, table, problem, words, resumed.get("folds", []) if resumed else [])
+    folds = resumed.get("folds", []) if resumed else []
+    return TableJob(path, options, fingerprint(path, options.format), table, problem, words, folds)
 
 
 # in words
