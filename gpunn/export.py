@@ -80,12 +80,12 @@ class Graph:
 def to_onnx(net: Network, path: str | os.PathLike[str]) -> Any:
     """Write the network as an ONNX file, and return what was written (`onnx.ModelProto`).
 
-    Inputs: X (N, n_0), uint8 pixels or float32; of a table its columns, NaN or "" where a value is missing.
+    Inputs: X (N, n_0), uint8 pixels or float32; of a table its columns, NaN or "" where a value is missing,
+    "True" or "False" for a truth value.
     Outputs: the network's, float32 (N, n_L), named `probabilities` where they lie in (0, 1) and else
     `outputs`, of a number in a table `prediction`, in its units, float64 where it lies far from 0 for its
     spread; and, of a classifier, `label` int64 (N), an index into the metadata's `classes`. A column of one
-    of these names keeps it, and the output's gets a _.
-    A good file is replaced only by a whole one.
+    of these names keeps it, and the output's gets a _. A good file is replaced only by a whole one.
 
     Raises:
         ValueError: the network has a function of your own, or goes beyond a file's 2 GiB.

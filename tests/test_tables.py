@@ -677,6 +677,27 @@ def test_parquet_is_read_as_the_same_csv_is(trained, refused):
     refused(["train", "p.parquet", "--target", "colour"], "row 6", "'colour' is missing")
 
 
+def test_truth_values_are_the_same_in_every_file(gpunn_, trained):
+    import pyarrow
+    import pyarrow.parquet
+
+    rng = np.random.default_rng(0)
+    x, b = rng.normal(size=60), rng.random(60) > 0.5
+    y = b ^ (x > 1)
+    write("a.csv", "x,b,y\n" + "".join(f"{x[i]},{b[i]},{y[i]}\n" for i in range(60)))
+    write("R.csv", Path("a.csv").read_text().replace("True", "TRUE").replace("False", "FALSE"))
+    write("sql.csv", Path("a.csv").read_text().lower())
+    pyarrow.parquet.write_table(pyarrow.table({"x": x, "b": b, "y": y}), "a.parquet")
+    np.savez("a.npz", x=x, b=b, y=y)
+    trained("a.csv", "--target", "y", "--output", "run", *QUICK)
+    results = []
+    for name in ("a.csv", "R.csv", "sql.csv", "a.parquet", "a.npz"):
+        code, out, err = gpunn_("evaluate", "run", name, "--json")
+        assert (code, err) == (0, "")
+        results.append({**json.loads(out), "dataset": None})
+    assert all(result == results[0] for result in results)
+
+
 def test_npz_and_npy(trained, gpunn_, refused):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(90, 3))
