@@ -633,6 +633,7 @@ def test_options_of_images_and_of_tables(refused):
     refused(["train", "t.csv", "--target", "y", "--cv", "3", "--test", "t.csv"], "--test", "--cv", "exclude")
     refused(["train", "t.csv", "--target", "y", "--held-out", "1"], "--held-out")
     refused(["train", "t.csv", "--target", "y", "--impute", "mode"], "unknown imputation 'mode'")
+    refused(["train", "t.csv", "--target", "y.npy"], "t.csv", "unknown column 'y.npy'", "x, y")
     refused(["train", "nowhere.csv", "--target", "y"], "nowhere.csv does not exist")
 
 
@@ -717,6 +718,7 @@ def test_npz_and_npy(trained, gpunn_, refused):
     whole = ["evaluate", "X", "X.npy", "--target", "y.npy"]
     assert gpunn_("evaluate", "X")[0] == gpunn_(*whole)[0] == 0
     refused(whole[:3], "X.npy lacks the column 'y'")
+    refused(["evaluate", "a", "a.npz", "--target", "y.npy"], "y.npy", "a.npz is none")
     assert gpunn_("predict", "X", "X.npy")[1].count("\n") == 91
     assert gpunn_("predict", "a", "X.npy")[0] == 0
     np.save("Xt.npy", X.T)

@@ -68,9 +68,9 @@ class TableModel:
         if self.options.cv:
             raise ValueError(f"{self.path} was trained on all the rows of its table: name another to test on")
         path = Path(self.net.meta["dataset"])
-        table = self.read(path, self.options.format, True)
+        table = self.read(path, self.options.format(path), True)
         found = examples_for(self.preprocessing, self.target, table)
-        if fingerprint(path, self.options.format) != self.fingerprint:
+        if fingerprint(path, self.options.format(path)) != self.fingerprint:
             say(f"{path} has changed since it was trained on: no rows are held out, and all are tested on")
             return str(path), found
         held = held_out(found.y, self.target, self.options, self.net.meta["settings"]["seed"])

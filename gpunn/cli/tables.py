@@ -175,7 +175,7 @@ def open_job(
     problem = pose(table, target, options, settings.seed, settings.cost)
     words = tuple(told(table, problem, missing))
     folds = resumed.get("folds", []) if resumed else []
-    return TableJob(path, options, fingerprint(path, options.format), table, problem, words, folds)
+    return TableJob(path, options, fingerprint(path, options.format(path)), table, problem, words, folds)
 
 
 # in words

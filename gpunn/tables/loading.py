@@ -45,11 +45,11 @@ class TableOptions:
         y = str(Path(self.target).absolute()) if self.target and self.target.endswith(".npy") else self.target
         return replace(self, target=y, test=str(Path(self.test).absolute()) if self.test else None)
 
-    @property
-    def format(self) -> Format:
-        """How the file is to be read."""
-        apart = Path(self.target) if self.target and self.target.endswith(".npy") else None
-        return Format(self.delimiter, self.header, apart)
+    def format(self, path: Path) -> Format:
+        """How that file is to be read; of a .npy file the targets may lie in another."""
+        beside = Path(self.target or "")
+        apart = beside.suffix == path.suffix.lower() == ".npy"
+        return Format(self.delimiter, self.header, beside if apart else None)
 
     def how(self, cost: str | None) -> Preparation:
         """What becomes of the numbers: a target is standardised where the cost is at home on all numbers."""
@@ -71,8 +71,9 @@ class TableOptions:
 def load(path: Path, options: TableOptions, dtype: DTypeLike) -> tuple[Table, Classes | Quantity]:
     """A table with its target encoded, and what that is. ValueError where file and options do not agree."""
     options.check()
-    source = open_table(path, options.format)
-    target = _target(source, "y" if options.format.targets else options.target)
+    format = options.format(path)
+    source = open_table(path, format)
+    target = _target(source, "y" if format.targets else options.target)
     kinds = _kinds(source, options, target)
     table = read(source, kinds, target, dtype)
     found = [*table.columns, table.target] if table.target else table.columns
@@ -127,8 +128,9 @@ def pose(
         return prepare(table, target, m, how)
     if options.test:
         problem = prepare(table, target, m, how, reuse=True)
-        fitted, target, format = problem.preprocessing, problem.target, replace(options.format, targets=None)
-        tested, _ = read_known(fitted, target, Path(options.test), format, table.rows.dtype)
+        fitted, target, path = problem.preprocessing, problem.target, Path(options.test)
+        format = replace(options.format(path), targets=None)
+        tested, _ = read_known(fitted, target, path, format, table.rows.dtype)
         return replace(problem, test=examples_for(fitted, target, tested))
     _check_parts(table, target, 2, "holding some out")
     held = held_out(table.y, target, options, seed)

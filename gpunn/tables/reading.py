@@ -46,6 +46,8 @@ def open_table(path: Path, format: Format) -> Source:
         raise ValueError(f"{path} is no table: its name should end in one of {', '.join(SUFFIXES)}")
     if not path.exists():
         raise ValueError(f"{path} does not exist")
+    if format.targets and not name.endswith(".npy"):
+        raise ValueError(f"{format.targets}: targets lie apart only from a .npy file, and {path} is none")
     if name.endswith(CSV):
         return CsvFile(path, format.delimiter, format.header)
     if name.endswith(PARQUET):
@@ -55,9 +57,8 @@ def open_table(path: Path, format: Format) -> Source:
 
 def fingerprint(path: Path, format: Format) -> str:
     """What tells the file from any other: a digest of its bytes, and of the targets beside it."""
-    apart = [format.targets] if format.targets and path.suffix.lower() == ".npy" else []
     digest = hashlib.blake2b(digest_size=16)
-    for part in (path, *apart):
+    for part in filter(None, (path, format.targets)):
         with part.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
