@@ -726,6 +726,9 @@ def test_npz_and_npy(trained, gpunn_, refused):
     refused(["train", "X.npy"], "--target y.npy")
     np.savez("c.npz", X=X, y=y[:-1])
     refused(["train", "c.npz"], "c.npz", "(90, 3)", "(89,)")
+    for clashing in ({"X": X, "X1": y}, {"X1": y, "X": X}):
+        np.savez("c.npz", **clashing)
+        refused(["train", "c.npz", "--target", "X1"], "c.npz", "'X1'", "rename")
     np.savez("o.npz", X=X, y=np.array([{}] * 90, object))
     refused(["train", "o.npz"], "o.npz")
     write("t.npz", "nothing")

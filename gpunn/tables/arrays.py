@@ -17,7 +17,8 @@ class Arrays:
     """Named arrays, an example a row: (m,) is a column of that name, NAME (m, n) the columns NAME1…NAMEn.
 
     kinds: numbers, or texts (truth values among them).
-    ValueError, naming the file, for an array of anything else and for arrays of different lengths.
+    ValueError, naming the file, for an array of anything else, for arrays of different lengths, and for
+    columns of one name.
     """
 
     notes = ()
@@ -29,6 +30,8 @@ class Arrays:
             columns = {name: array}
             if array.ndim == 2:
                 columns = {f"{name}{j}": array[:, j - 1] for j in range(1, array.shape[1] + 1)}
+            if twice := columns.keys() & self.columns.keys():
+                raise ValueError(f"{path}: {name} and another array make a column '{min(twice)}': rename one")
             self.columns |= columns
         self.m = self._count(arrays)
         self.kinds = {name: NUMBER if a.dtype.kind in "iuf" else TEXT for name, a in self.columns.items()}
