@@ -154,6 +154,40 @@ def test_regression_is_measured_in_the_targets_units(trained):
     assert result["settings"]["cost"] == "quadratic"
 
 
+def amounts(m=300, seed=0):
+    """Above 0, and twice as much for every unit of a."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(2, m))
+    return "a,b,amount\n" + "".join(f"{a[i]:.4f},{b[i]:.4f},{1e4 * 2 ** a[i]:.2f}\n" for i in range(m))
+
+
+@pytest.mark.parametrize("f", ["exp", "softplus"])
+def test_a_target_suits_the_outputs(trained, f):
+    write("t.csv", amounts())
+    result = trained("t.csv", "--target", "amount", "--output-activation", f, "--output", "run")
+    assert result["settings"]["cost"] == {"exp": "poisson", "softplus": "quadratic"}[f]
+    assert result["test_r2"] > 0.9
+    target = Network.load("run").meta["table"]["target"]
+    assert target["mean"] == 0 and 1e4 < target["scale"] < 1.5e4
+
+
+def test_a_target_that_the_outputs_reach_stays_as_it_is(trained, refused):
+    lines = amounts().splitlines()[1:]
+    shares = [f"{line.rpartition(',')[0]},{i % 101 / 100}" for i, line in enumerate(lines)]
+    write("t.csv", "\n".join(["a,b,share", *shares]))
+    sigmoid = "--output-activation", "sigmoid"
+    trained("t.csv", "--target", "share", *sigmoid, "--output", "run", *QUICK)
+    assert Network.load("run").meta["table"]["target"] == {
+        "task": "regression", "name": "share", "mean": 0.0, "scale": 1.0
+    }  # fmt: skip
+    write("t.csv", amounts())
+    refused(["train", "t.csv", "--target", "amount", *sigmoid], "t.csv, line 2", "'amount' is ", "above 1")
+    refused(["train", "t.csv", "--target", "a", "--cost", "poisson"], "'a' is -", "takes nothing below 0")
+    write("debts.csv", "a,b,amount\n1,2,3\n1,2,-4.5\n")
+    tested = "--cost", "poisson", "--test", "debts.csv"
+    refused(["train", "t.csv", "--target", "amount", *tested], "debts.csv, line 3", "'amount' is -4.5")
+
+
 @pytest.mark.parametrize(("values", "task"), [
     ([0, 1], "classification"),
     (["yes", "no"], "classification"),
@@ -757,8 +791,9 @@ def test_reading_takes_less_than_twice_the_memory_of_the_numbers(tmp_path):
 import sys
 from pathlib import Path
 from gpunn.tables.loading import TableOptions, load, pose
+from gpunn.tables.problem import Preparation
 options = TableOptions(target="y")
-pose(*load(Path(sys.argv[1]), options, "float32"), options, 0, None)
+pose(*load(Path(sys.argv[1]), options, "float32"), options, 0, Preparation.of())
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
 """
     rng, peaks, sizes = np.random.default_rng(0), [], (400_000, 1_600_000)

@@ -18,7 +18,7 @@ from gpunn.names import listed
 from gpunn.report.findings import Findings, classified, measured
 from gpunn.tables import target as targets
 from gpunn.tables.loading import TableOptions, load, pose
-from gpunn.tables.problem import Problem, predict, prepare
+from gpunn.tables.problem import Preparation, Problem, predict, prepare
 from gpunn.tables.reading import fingerprint
 from gpunn.tables.splitting import folds, hold_out
 from gpunn.tables.table import Table
@@ -102,7 +102,7 @@ class TableJob:
         if not self.options.cv or self.folds:
             return
         rows, y, seed = self.table.rows, self.problem.train.y, settings.seed
-        target, how = self.problem.target, self.options.how(settings.cost)
+        target, how = self.problem.target, preparation(self.options, settings)
         for k, (train, test) in enumerate(folds(self.options.cv, y, self.classes, seed), start=1):
             order = np.concatenate([train, test])
             part = replace(self.table, rows=rows[order], y=y[order])
@@ -172,10 +172,15 @@ def open_job(
     """Read a table; resumed: what is known of the run that is gone on with."""
     table, target = load(path, options, settings.dtype)
     missing = sum(int(np.isnan(column).sum()) for column in table.rows.T)  # all at once take much room
-    problem = pose(table, target, options, settings.seed, settings.cost)
+    problem = pose(table, target, options, settings.seed, preparation(options, settings))
     words = tuple(told(table, problem, missing))
     folds = resumed.get("folds", []) if resumed else []
     return TableJob(path, options, fingerprint(path, options.format(path)), table, problem, words, folds)
+
+
+def preparation(options: TableOptions, settings: Settings) -> Preparation:
+    """What is to become of the numbers of a table."""
+    return Preparation.of(options.impute, settings.cost, settings.output_activation)
 
 
 # in words

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpunn import costs
+from gpunn.costs import Cost
 from gpunn.names import listed, look_up, unknown
 from gpunn.tables.preprocessing import mark_row_numbers
 from gpunn.tables.problem import Preparation, Problem, examples_for, prepare, read_known
 from gpunn.tables.reading import Format, open_table, read, refuse_mistaken
 from gpunn.tables.splitting import hold_out, move_to_end
-from gpunn.tables.table import TEXT, Source, Table
+from gpunn.tables.table import TEXT, Source, Table, number_text
 from gpunn.tables.target import CLASSIFICATION, REGRESSION, Classes, Quantity, choose
 
 HELD_OUT = 0.2
@@ -50,10 +50,6 @@ class TableOptions:
         beside = Path(self.target or "")
         apart = beside.suffix == path.suffix.lower() == ".npy"
         return Format(self.delimiter, self.header, beside if apart else None)
-
-    def how(self, cost: str | None) -> Preparation:
-        """What becomes of the numbers: a target is standardised where the cost is at home on all numbers."""
-        return Preparation(self.impute or "median", cost is None or costs.get(cost).domain[0] < 0)
 
     def check(self) -> None:
         """ValueError for what is unknown, out of range, or does not go together."""
@@ -115,14 +111,15 @@ def _kinds(source: Source, options: TableOptions, target: str) -> dict[str, str]
 
 
 def pose(
-    table: Table, target: Classes | Quantity, options: TableOptions, seed: int, cost: str | None
+    table: Table, target: Classes | Quantity, options: TableOptions, seed: int, how: Preparation
 ) -> Problem:
     """What to train on and to test on. Reorders and overwrites the rows, unless for cross-validation.
 
-    ValueError for a class or a table too small to be divided.
+    ValueError for a class or a table too small to be divided, and for a number beyond the cost's.
     """
     assert table.y is not None
-    m, how = len(table.y), options.how(cost)
+    m = len(table.y)
+    _check_domain(table, target, how.cost)
     if options.cv:
         _check_parts(table, target, options.cv, f"cross-validation with {options.cv} parts")
         return prepare(table, target, m, how)
@@ -131,6 +128,7 @@ def pose(
         fitted, target, path = problem.preprocessing, problem.target, Path(options.test)
         format = replace(options.format(path), targets=None)
         tested, _ = read_known(fitted, target, path, format, table.rows.dtype)
+        _check_domain(tested, target, how.cost)
         return replace(problem, test=examples_for(fitted, target, tested))
     _check_parts(table, target, 2, "holding some out")
     held = held_out(table.y, target, options, seed)
@@ -138,6 +136,22 @@ def pose(
     problem = prepare(table, target, m - len(held), how, reuse=True)
     assert problem.test
     return replace(problem, test=replace(problem.test, rows=last))
+
+
+def _check_domain(table: Table, target: Classes | Quantity, cost: Cost) -> None:
+    """ValueError, with the place, for a number that the cost is not defined for."""
+    assert table.y is not None
+    if isinstance(target, Classes):
+        return
+    low, high = cost.domain
+    outside = (table.y < low) | (table.y > high)
+    if outside.any():
+        i = int(np.argmax(outside))
+        bound = f"below {low:g}" if table.y[i] < low else f"above {high:g}"
+        raise ValueError(
+            f"{table.path}, {table.place(i)}: '{target.name}' is {number_text(table.y[i])}, and {cost.name} "
+            f"takes nothing {bound}: choose another --cost or --output-activation"
+        )
 
 
 def held_out(y: np.ndarray, target: Classes | Quantity, options: TableOptions, seed: int) -> np.ndarray:

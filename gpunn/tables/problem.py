@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from gpunn import activations, costs
+from gpunn.activations import Activation
+from gpunn.costs import Cost
 from gpunn.names import listed
 from gpunn.network import Network, classify
 from gpunn.tables.preprocessing import Preprocessing
@@ -32,10 +35,23 @@ class Examples:
 
 @dataclass(frozen=True)
 class Preparation:
-    """impute: what missing numbers become. standardise: a target of numbers too."""
+    """impute: what missing numbers become. cost, output: of the network that is to learn."""
 
-    impute: str = "median"
-    standardise: bool = True
+    impute: str
+    cost: Cost
+    output: Activation
+
+    @classmethod
+    def of(cls, impute: str | None = None, cost: str | None = None, output: str | None = None) -> Preparation:
+        """By their names, or what is usual."""
+        f = activations.get(output or "identity")
+        return cls(impute or "median", costs.get(cost or costs.usual_for(f.name)), f)
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The open interval of the outputs that can be learnt."""
+        low, high = zip(self.cost.domain, self.output.values, strict=True)
+        return max(low), min(high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +143,8 @@ def prepare(
     if not fitted.columns:
         why = listed([f"{name} ({reason})" for name, reason in fitted.dropped.items()])
         raise ValueError(f"{table.path}: no column is left to learn from; dropped {why}")
-    if how.standardise and isinstance(target, Quantity):
-        target = replace(target, mean=float(y[:m].mean()), scale=float(y[:m].std()) or 1.0)
+    if isinstance(target, Quantity):
+        target = target.fitted(y[:m], how.reach)
     X, unknown = fitted.apply(table, table.rows, reuse)
     train, test = Examples(X[:, :m], y[:m], {}), Examples(X[:, m:], y[m:], unknown)
     return Problem(target, fitted, train, test if len(test.y) else None)

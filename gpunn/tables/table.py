@@ -60,7 +60,7 @@ class Column:
 
 def number_text(value: float) -> str:
     """A number as a file would have it: 3, not 3.0, and as many digits as tell it from any other."""
-    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e17 else repr(value)
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e17 else repr(float(value))
 
 
 def is_far(middle: float, spread: float) -> bool:

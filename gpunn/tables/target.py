@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,19 @@ class Quantity:
 
     task = REGRESSION
     kind = NUMBER
+
+    def fitted(self, y: np.ndarray, reach: tuple[float, float]) -> Quantity:
+        """With the mean and the scale that suit these numbers (m,), and outputs in that interval.
+
+        Those that the outputs reach as they are stay so; where there is but a least one of 0 they are scaled.
+        """
+        low, high = reach
+        within = low <= y.min() and y.max() <= high
+        if within and high < math.inf:
+            return self
+        if within and low == 0:
+            return replace(self, scale=float(y.mean()) or 1.0)
+        return replace(self, mean=float(y.mean()), scale=float(y.std()) or 1.0)
 
     def encode(self, table: Table) -> np.ndarray:
         """The numbers (m,) of a table's target."""
