@@ -536,6 +536,7 @@ def test_other_targets_beside_x_are_another_table(gpunn_, trained):
         ("a,b,a,y\n1,2,3,0\n", ["2 columns", "'a'"]),
         ("a,y\n1,0\ninf,1\n2,0\n3,1\n", ["line 3", "'a'", "inf", "finite"]),
         ("a,y\n1,0\n1e39,1\n2,0\n3,1\n", ["line 3", "'a'", "too large for float32"]),
+        ("a,y\n1,0.5\n1,1e200\n2,0\n3,1\n", ["line 3", "'y'", "1e+200", "too large"]),
         ("a,y\n1,0\n2,\n3,1\n", ["line 3", "target", "missing"]),
         ('a,y\n"1\n1",0\n2,\n3,1\n', ["line 4", "target", "missing"]),
         ("a,y\n1,x\n2,x\n3,y\n4,x\n", ["line 4", "'y'", "1 example"]),
@@ -628,6 +629,25 @@ def test_delimiters_are_sniffed(name, delimiter):
     text = text.replace(",0", f"{delimiter}0").replace("2,z,", f"2{delimiter}z{delimiter}")
     Path(name).write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
     assert CsvFile(Path(name)).kinds == {"a": NUMBER, "b,;": TEXT, "y": NUMBER}
+
+
+def test_what_cannot_be_unpacked_is_named(refused):
+    write("t.csv.gz", "a,y\n1,0\n2,1\n")
+    refused(["train", "t.csv.gz", "--target", "y"], "t.csv.gz cannot be unpacked: ")
+    for m in (200, 200_000):  # in the first block, and beyond it
+        whole = gzip.compress(("a,y\n" + "".join(f"{i * 7919 % 1000},{i % 2}\n" for i in range(m))).encode())
+        Path("t.csv.gz").write_bytes(whole[: len(whole) * 9 // 10])
+        refused(["train", "t.csv.gz", "--target", "y"], "t.csv.gz cannot be unpacked: ")
+
+
+def test_long_numbers_are_classes_in_full(gpunn_, refused):
+    write("t.csv", "x,y\n" + "".join(f"{i * 37 % 11},{1234567890123456 + i % 2}\n" for i in range(60)))
+    out = gpunn_("train", "t.csv", "--target", "y", *QUICK)[1]
+    assert out.splitlines()[1].endswith("2 classes: 1234567890123456, 1234567890123457")
+    write("t.csv", "x,y\n" + "".join(f"{i * 37 % 11},{12345678901234567 + i % 3}\n" for i in range(60)))
+    refused(["train", "t.csv", "--target", "y"], "'y' has numbers too long", "--category 'y'")
+    out = gpunn_("train", "t.csv", "--target", "y", "--category", "y", *QUICK)[1]
+    assert "3 classes: 12345678901234567, 12345678901234568, 12345678901234569" in out
 
 
 def test_a_delimiter_can_be_given(trained, refused, gpunn_):

@@ -40,16 +40,17 @@ class CsvFile:
         with self._explained():
             if next(self._records(), None) is None:
                 raise ValueError(f"{path} is empty")
-        self.delimiter = delimiter or self._sniff()
-        _, first, self.begin = next(self._records())
+            self.delimiter = delimiter or self._sniff()
+            _, first, self.begin = next(self._records())
         points = (name.replace(",", ".") for name in first)
         self.header = not all(map(is_number, points)) if header is None else header
         self.names = [name.strip() for name in first]
         if not self.header:
             self.names, self.begin = [str(k) for k in range(1, len(first) + 1)], 0
         self._check_names()
-        self.point = self._sniff_point()
-        self.kinds = self._infer()
+        with self._explained():
+            self.point = self._sniff_point()
+            self.kinds = self._infer()
 
     def _sniff(self) -> str:
         """The delimiter that the first line has most of, outside of quotes."""
@@ -81,8 +82,7 @@ class CsvFile:
         """NUMBER or TEXT by column; dates are texts, and a column with nothing yet is of numbers."""
         import pyarrow.types as types
 
-        with self._explained():
-            schema = self._reader({}).schema
+        schema = self._reader({}).schema
         numbers = types.is_integer, types.is_floating, types.is_null
         kinds = [NUMBER if any(is_(field.type) for is_ in numbers) else TEXT for field in schema]
         return dict(zip(self.names, kinds, strict=True))
@@ -194,13 +194,17 @@ class CsvFile:
             yield
         except (pyarrow.ArrowInvalid, pyarrow.ArrowKeyError, UnicodeDecodeError, csv.Error) as error:
             raise self._diagnose(kinds) or ValueError(f"{self.path}: {error}") from None
+        except OSError as error:
+            if error.errno:
+                raise
+            raise ValueError(f"{self.path} cannot be unpacked: {error}") from None
 
     def _diagnose(self, kinds: Mapping[str, str]) -> ValueError | None:
         """The first thing that is wrong, if it can be found."""
         numbers = (name for name, kind in kinds.items() if kind == NUMBER)
         looks: list[Callable[[], ValueError | None]] = [self._not_utf8, self._ragged]
         looks += [partial(self.not_a_number, name) for name in numbers]
-        with suppress(csv.Error):
+        with suppress(csv.Error, OSError):
             return next((found for look in looks if (found := look())), None)
         return None
 

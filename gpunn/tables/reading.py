@@ -19,6 +19,7 @@ from gpunn.tables.table import TEXT, Column, Growing, Source, Table, Texts, is_f
 
 CSV, PARQUET = (".csv", ".tsv", ".csv.gz", ".tsv.gz"), (".parquet", ".pq")
 SUFFIXES = (*CSV, *PARQUET, ".npz", ".npy")
+MOST = {"float32": (np.finfo(np.float32).max, "float32"), "float64": (1e150, "its square in float64")}
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,13 @@ def _origin(column: Column, x: np.ndarray, dtype: np.dtype) -> float:
 def _check_finite(
     source: Source, values: Mapping[str, np.ndarray], names: Sequence[str], block: np.ndarray, start: int
 ) -> None:
-    if not (infinite := np.isinf(block)).any():
+    most, what = MOST[block.dtype.name]
+    beyond = np.abs(block) > most
+    if not beyond.any():
         return
-    i, j = np.argwhere(infinite)[0].tolist()
+    i, j = np.argwhere(beyond)[0].tolist()
     where = f"{source.path}, {source.place(start + i)}, column '{names[j]}'"
-    raise ValueError(f"{where}: {values[names[j]][i]:g} is not finite, or too large for {block.dtype}")
+    raise ValueError(f"{where}: {values[names[j]][i]:g} is not finite, or too large for {what}")
 
 
 def refuse_mistaken(source: Source, columns: Iterable[Column]) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gpunn.names import unknown
-from gpunn.tables.table import MOST_TEXTS, NUMBER, Column, Table
+from gpunn.tables.table import MOST_TEXTS, NUMBER, Column, Table, number_text
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
+MOST_WHOLE = 2**53  # float64 holds no greater odd number
 FEW = 20  # different whole numbers are classes, where each comes twice or more
 
 
@@ -78,17 +80,23 @@ def choose(table: Table, task: str | None) -> Classes | Quantity:
     check_whole(table)
     column, values = table.target, np.unique(table.y)
     few = len(values) <= min(FEW, max(2, len(table.y) / 2)) and bool((values == np.rint(values)).all())
-    if task == REGRESSION and column.texts:
-        raise ValueError(f"{table.path}: '{column.name}' holds texts, and regression needs numbers")
+    number = task == REGRESSION or (task is None and not column.texts and not few)
+    _check_values(table.path, column, values, number)
+    return Quantity(column.name) if number else Classes(column.name, column.kind, _in_order(column, values))
+
+
+def _check_values(path: Path, column: Column, values: np.ndarray, number: bool) -> None:
+    """ValueError where these different values cannot be learnt as numbers, or as classes."""
+    target = f"{path}: '{column.name}'"
+    if number and column.texts:
+        raise ValueError(f"{target} holds texts, and regression needs numbers")
+    if not number and not column.texts and np.abs(values).max() > MOST_WHOLE:
+        category = f"--category '{column.name}'"
+        raise ValueError(f"{target} has numbers too long to be told apart: {category} takes them as texts")
     if len(values) == 1:
-        raise ValueError(
-            f"{table.path}: '{column.name}' is always {_names(column, values)[0]}: nothing to learn"
-        )
-    if task == REGRESSION or (task is None and not column.texts and not few):
-        return Quantity(column.name)
-    if len(values) > MOST_TEXTS:
-        raise ValueError(f"{table.path}: '{column.name}' has more than {MOST_TEXTS} classes")
-    return Classes(column.name, column.kind, _in_order(column, values))
+        raise ValueError(f"{target} is always {_names(column, values)[0]}: nothing to learn")
+    if not number and len(values) > MOST_TEXTS:
+        raise ValueError(f"{target} has more than {MOST_TEXTS} classes")
 
 
 def check_whole(table: Table) -> None:
@@ -108,7 +116,7 @@ def _names(column: Column, values: np.ndarray) -> list[str]:
     if column.texts:
         texts = list(column.texts.codes)
         return [texts[int(value)] for value in values]
-    return [f"{value:.15g}" for value in values]
+    return [number_text(value) for value in values]
 
 
 def _in_order(column: Column, values: np.ndarray) -> tuple[str, ...]:
