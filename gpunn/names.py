@@ -1,4 +1,4 @@
-"""Looking up things by name, with the near match in the error."""
+"""Looking up things by name, with the near match in the error; and naming them in words."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ def listed(names: Collection[str], most: int = 40) -> str:
     """The names, or the first of very many."""
     more = f", … ({len(names):,} in all)" if len(names) > most else ""
     return ", ".join(itertools.islice(names, most)) + more
+
+
+def counted(n: int, noun: str) -> str:
+    """How many there are, such as "1 row" or "1,000 rows"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def near_match(name: str, choices: Iterable[str]) -> str | None:

@@ -522,6 +522,11 @@ def test_other_targets_beside_x_are_another_table(gpunn_, trained):
     assert "X.npy has changed since it was trained on" in gpunn_("evaluate", "run")[2]
 
 
+def test_one_is_not_many(gpunn_, run_of_fruits):
+    write("one.csv", "weight,colour,length,kind\n150,red,8,apple\n")
+    assert gpunn_("evaluate", run_of_fruits, "one.csv")[1].splitlines()[0].endswith("one.csv, 1 example")
+
+
 # what goes wrong
 
 
@@ -531,7 +536,7 @@ def test_other_targets_beside_x_are_another_table(gpunn_, trained):
         ("", ["is empty"]),
         ("\n\n", ["is empty"]),
         ("a,y\n", ["no rows"]),
-        ("a,y\n1,0\n2,1\n3\n4,1\n", ["line 4", "1 value", "2 columns"]),
+        ("a,y\n1,0\n2,1\n3\n4,1\n", ["line 4: 1 value, but", "2 columns"]),
         ("a,y\n1,0\n\n2,1,1\n4,1\n", ["line 4", "3 values", "2 columns"]),
         ("a,b,a,y\n1,2,3,0\n", ["2 columns", "'a'"]),
         ("a,y\n1,0\ninf,1\n2,0\n3,1\n", ["line 3", "'a'", "inf", "finite"]),
@@ -668,12 +673,27 @@ def test_columns_that_say_nothing_are_dropped_with_a_word(gpunn_):
     )
 
 
+def test_dates_are_told_from_other_texts(gpunn_):
+    days = [f"{2000 + i},{i % 12 + 1:02d},{i % 28 + 1:02d}".split(",") for i in range(150)]
+    rows = [f"{y}-{m}-{d}T10:00,{d}.{m}.{y},{y}-{m}-x,{y}{m}{d},{y}" for y, m, d in days]
+    lines = [f"{i},{row},{'ab'[i % 2]}" for i, row in enumerate(rows)]
+    write("t.csv", ",when,day,name,number,year,y\n" + "\n".join(lines))
+    dropped = gpunn_("train", "t.csv", "--target", "y", *QUICK)[1].splitlines()[2]
+    dates = "more than 100 different dates; as numbers, such as days, they could be used"
+    assert dropped == (
+        f"not used: column 1 (counts the rows), when ({dates}), day ({dates}), "
+        "name (more than 100 different texts)"
+    )
+
+
 def test_columns_can_be_ignored_or_taken_as_categories(trained, refused):
     write("t.csv", "zip,x,y\n" + "".join(f"{i % 3},{i * 37 % 11},{i % 2}\n" for i in range(60)))
     result = trained("t.csv", "--target", "y", "--category", "zip", "--ignore", "x", *QUICK)
     assert result["network"] == "3-8-2"
     refused(["train", "t.csv", "--target", "y", "--ignore", "zipp"], "did you mean 'zip'")
     refused(["train", "t.csv", "--target", "y", "--ignore", "y"], "'y' is the target")
+    ignored = "--ignore", "x", "--ignore", "zip"
+    refused(["train", "t.csv", "--target", "y", *ignored], "no column is left", "all but 'y' are ignored")
 
 
 def test_options_of_images_and_of_tables(refused):
@@ -686,6 +706,10 @@ def test_options_of_images_and_of_tables(refused):
     refused(["train", "t.csv"], "--target NAME", "x, y")
     refused(["train", "t.csv", "--target", "y", "--cv", "3", "--test", "t.csv"], "--test", "--cv", "exclude")
     refused(["train", "t.csv", "--target", "y", "--held-out", "1"], "--held-out")
+    write("many.csv", "x,y\n" + "".join(f"{i / 7},{i % 2}\n" for i in range(60)))
+    most = "--held-out", "0.999"
+    refused(["train", "many.csv", "--target", "x", *most], "--held-out leaves 0 rows to train on")
+    refused(["train", "many.csv", "--target", "y", *most], "--held-out leaves no example of class '0'")
     refused(["train", "t.csv", "--target", "y", "--impute", "mode"], "unknown imputation 'mode'")
     refused(["train", "t.csv", "--target", "y.npy"], "t.csv", "unknown column 'y.npy'", "x, y")
     refused(["train", "nowhere.csv", "--target", "y"], "nowhere.csv does not exist")
@@ -799,6 +823,7 @@ def test_no_header_is_noticed_and_remembered(gpunn_, trained):
     assert code == 0
     assert "n.csv has no header: its columns are called 1 to 3" in out.splitlines()
     write("x.csv", "a,1,u\n" + "".join(f"{'ab'[i % 2]},{i * 37 % 11},{'uv'[i % 2]}\n" for i in range(59)))
+    assert "then --no-header" in gpunn_("train", "x.csv", "--target", "3")[2]
     trained("x.csv", "--target", "3", "--no-header", *QUICK)
     assert gpunn_("predict", "gpunn-runs/x-1", "x.csv")[1].count("\n") == 61
     assert gpunn_("evaluate", "gpunn-runs/x-1")[0] == 0

@@ -10,13 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from gpunn.metrics import most_confused
+from gpunn.names import counted
 
 
 def print_evaluation(result: dict[str, Any]) -> None:
     """What `gpunn evaluate` found."""
     console, matrix = Console(highlight=False), result["confusion_matrix"]
     names = [row["class"] for row in result["classes"]]
-    print(f"{result['model']} on {result['dataset']}, {result['examples']:,} examples")
+    print(f"{result['model']} on {result['dataset']}, {counted(result['examples'], 'example')}")
     print(f"accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f}\n")
     numbers = [str(k) for k in range(len(names))]
     rows = names if names == numbers else [f"{k} {name}" for k, name in zip(numbers, names, strict=True)]

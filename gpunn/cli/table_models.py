@@ -17,7 +17,7 @@ from gpunn import Network
 from gpunn.cli.tables import in_words, unknown_words
 from gpunn.metrics import per_class, probabilities
 from gpunn.modelfile import write_whole
-from gpunn.names import listed
+from gpunn.names import counted, listed
 from gpunn.report.findings import written
 from gpunn.tables import target as targets
 from gpunn.tables.loading import TableOptions, held_out
@@ -102,7 +102,7 @@ def evaluate(model: TableModel, data: str | None, format: Format, device: str, a
 
         print_evaluation(result)
     else:
-        print(f"{model.path} on {name}, {len(examples.y):,} examples\n{in_words(result)}")
+        print(f"{model.path} on {name}, {counted(len(examples.y), 'example')}\n{in_words(result)}")
 
 
 # predict

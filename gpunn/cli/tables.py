@@ -14,7 +14,7 @@ from gpunn import Augmentation, Network
 from gpunn.cli.job import fit
 from gpunn.cli.settings import Settings, build_network
 from gpunn.metrics import UNITS, figure
-from gpunn.names import listed
+from gpunn.names import counted, listed
 from gpunn.report.findings import Findings, classified, measured
 from gpunn.tables import target as targets
 from gpunn.tables.loading import TableOptions, load, pose
@@ -190,12 +190,11 @@ def told(table: Table, problem: Problem, missing: int) -> Iterator[str]:
     """What was found in a table, and what is made of it."""
     target, fitted = problem.target, problem.preprocessing
     categories = len(fitted.columns) - len(fitted.numbers)
-    numbers = len(fitted.numbers)
-    parts = [f"{len(table.rows):,} rows", f"{numbers} column{'' if numbers == 1 else 's'} of numbers"]
+    parts = [counted(len(table.rows), "row"), f"{counted(len(fitted.numbers), 'column')} of numbers"]
     if categories:
         parts.append(f"{categories} of categories")
     if missing:
-        parts.append(f"{missing:,} missing values")
+        parts.append(counted(missing, "missing value"))
     yield f"{table.path}: {', '.join(parts)}"
     yield from (f"{table.path} {note}" for note in table.source.notes)
     if isinstance(target, Classes):

@@ -18,6 +18,7 @@ from gpunn.cli.reports import WINDOW, draw_curve, show_window, write_report
 from gpunn.cli.runs import RUNS, check_writable, run_folder
 from gpunn.cli.settings import Settings, build_network, build_optimizer
 from gpunn.cli.tables import open_job
+from gpunn.names import counted
 from gpunn.schedules import score
 from gpunn.tables.loading import TableOptions
 from gpunn.tables.reading import is_table
@@ -129,7 +130,7 @@ def say(as_json: bool, *lines: str) -> None:
 def describe(settings: Settings, job: Job, net: Network, device: str) -> str:
     """One line: what is trained on what, and where."""
     return (
-        f"{job.name}, {job.X.shape[1]:,} examples: "
+        f"{job.name}, {counted(job.X.shape[1], 'example')}: "
         f"{net.name}, {net.parameters:,} parameters, {settings.optimizer}, on {device}"
     )
 
@@ -170,7 +171,7 @@ def describe_for_later(job: Job, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def closing_words(result: dict[str, Any], job: Job) -> str:
-    epochs = f"{result['epochs']} epoch{'' if result['epochs'] == 1 else 's'}"
+    epochs = counted(result["epochs"], "epoch")
     if result["stopped"]:
         how = "interrupted" if result["interrupted"] else "stopped early"
         epochs = f"{how} after {epochs}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpunn.metrics import UNITS, figure
+from gpunn.names import counted
 from gpunn.report.run import Run
 
 ALWAYS = {"accuracy": "the most frequent class", "rmse": "the mean"}
@@ -66,7 +67,7 @@ def subject(run: Run) -> str:
     """What was trained on what."""
     result = run.result
     return (
-        f"{result['train_examples']:,} examples, {result['parameters']:,} parameters, "
+        f"{counted(result['train_examples'], 'example')}, {result['parameters']:,} parameters, "
         f"{result['settings']['optimizer']}, on {result['device']}"
     )
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from gpunn.names import counted
 from gpunn.tables.arrow import decode, encoded, need_pyarrow
 from gpunn.tables.table import NUMBER, TEXT
 
@@ -29,7 +30,8 @@ class CsvFile:
     """A CSV file, UTF-8 with or without a byte order mark, with any line ends, perhaps gzipped.
 
     delimiter: one character; None takes the one of , ; tab | that the first line has most of. header: whether
-    the first line names the columns; None: unless it is all numbers. Without, columns are called "1", "2", ….
+    the first line names the columns; None: unless it is all numbers. Without, columns are called "1", "2", …;
+    a single one without a name, such as pandas' index, is "column 1".
     kinds: what each column seems to hold.
     Raises ValueError, in one line that names the file and where it can the line, for what is no such file.
     """
@@ -47,6 +49,9 @@ class CsvFile:
         self.names = [name.strip() for name in first]
         if not self.header:
             self.names, self.begin = [str(k) for k in range(1, len(first) + 1)], 0
+        if self.names.count("") == 1:
+            nameless = self.names.index("")
+            self.names[nameless] = f"column {nameless + 1}"
         self._check_names()
         with self._explained():
             self.point = self._sniff_point()
@@ -167,9 +172,8 @@ class CsvFile:
         """The error for the first row with more or fewer values than there are columns."""
         for line, record, _ in self._rows():
             if len(record) != len(self.names) > 0:
-                return ValueError(
-                    f"{self.path}, line {line}: {len(record)} values, but there are {len(self.names)} columns"
-                )
+                found, expected = counted(len(record), "value"), counted(len(self.names), "column")
+                return ValueError(f"{self.path}, line {line}: {found}, but the table has {expected}")
         return None
 
     def _not_utf8(self) -> ValueError | None:

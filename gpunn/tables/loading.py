@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpunn.costs import Cost
-from gpunn.names import listed, look_up, unknown
+from gpunn.names import counted, listed, look_up, unknown
+from gpunn.tables.csvfile import CsvFile
 from gpunn.tables.preprocessing import mark_row_numbers
 from gpunn.tables.problem import Preparation, Problem, examples_for, prepare, read_known
 from gpunn.tables.reading import Format, open_table, read, refuse_mistaken
@@ -98,7 +99,9 @@ def _target(source: Source, name: str | None) -> str:
 def _check_there(source: Source, names: Iterable[str]) -> None:
     for name in names:
         if name not in source.kinds:
-            raise ValueError(f"{source.path}: {unknown(name, 'column', source.kinds)}")
+            headed = isinstance(source, CsvFile) and source.header and name.isdecimal()
+            hint = "; or has the file no header? then --no-header" if headed else ""
+            raise ValueError(f"{source.path}: {unknown(name, 'column', source.kinds)}{hint}")
 
 
 def _kinds(source: Source, options: TableOptions, target: str) -> dict[str, str]:
@@ -107,6 +110,8 @@ def _kinds(source: Source, options: TableOptions, target: str) -> dict[str, str]
     if target in options.ignore:
         raise ValueError(f"'{target}' is the target and cannot be ignored")
     kinds = {name: kind for name, kind in source.kinds.items() if name not in options.ignore}
+    if len(kinds) == 1:
+        raise ValueError(f"{source.path}: no column is left to learn from: all but '{target}' are ignored")
     return {name: TEXT if name in options.category else kind for name, kind in kinds.items()}
 
 
@@ -132,6 +137,7 @@ def pose(
         return replace(problem, test=examples_for(fitted, target, tested))
     _check_parts(table, target, 2, "holding some out")
     held = held_out(table.y, target, options, seed)
+    _check_left(table, target, held)
     last = move_to_end(table.rows, table.y, held)
     problem = prepare(table, target, m - len(held), how, reuse=True)
     assert problem.test
@@ -160,17 +166,31 @@ def held_out(y: np.ndarray, target: Classes | Quantity, options: TableOptions, s
     return hold_out(share, y, isinstance(target, Classes), np.random.default_rng(seed))
 
 
+def _check_left(table: Table, target: Classes | Quantity, held: np.ndarray) -> None:
+    """ValueError where too much is held out to train on the rest."""
+    assert table.y is not None
+    rows, left = len(table.y) - len(held), ""
+    if isinstance(target, Classes):
+        n = len(target.classes)
+        counts = np.bincount(table.y, minlength=n) - np.bincount(table.y[held], minlength=n)
+        left = "" if counts.all() else f"no example of class '{target.classes[int(counts.argmin())]}'"
+    elif rows < 2:
+        left = counted(rows, "row")
+    if left:
+        raise ValueError(f"{table.path}: --held-out leaves {left} to train on: make it less")
+
+
 def _check_parts(table: Table, target: Classes | Quantity, least: int, what: str) -> None:
     """ValueError, with the place, for a class with fewer examples than that."""
     assert table.y is not None
     if len(table.y) < least + 1:
-        raise ValueError(f"{table.path} has {len(table.y)} rows, too few for {what}")
+        raise ValueError(f"{table.path} has {counted(len(table.y), 'row')}, too few for {what}")
     if not isinstance(target, Classes):
         return
     counts = np.bincount(table.y, minlength=len(target.classes)).tolist()
     if min(counts) < least:
         k = counts.index(min(counts))
-        where, some = table.place(int(np.argmax(table.y == k))), "example" + "s" * (counts[k] != 1)
+        where, some = table.place(int(np.argmax(table.y == k))), counted(counts[k], "example")
         which = f"{table.path}, {where}: class '{target.classes[k]}'"
         hint = "" if target.kind == TEXT else "; --task regression takes it as a number"
-        raise ValueError(f"{which} has {counts[k]} {some}, and {what} needs {least}{hint}")
+        raise ValueError(f"{which} has {some}, and {what} needs {least}{hint}")

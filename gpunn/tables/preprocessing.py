@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -12,6 +13,7 @@ from gpunn.tables.table import NUMBER, TEXT, Column, Table, number_text
 
 MOST_CATEGORIES = 100
 ROW_NUMBERS = 20  # so many rows in a row are no coincidence
+DATE = re.compile(r"(\d{4}([-./])\d\d?\2\d\d?|\d\d?([-./])\d\d?\3\d{4})([T ].*)?")
 BLOCK = 1 << 14  # rows at a time
 
 
@@ -153,10 +155,12 @@ def _fit_category(column: Column, x: np.ndarray) -> Category | str:
 
     assert column.texts
     present, counts = np.unique(x[~np.isnan(x)], return_counts=True)
+    dates = all(map(DATE.fullmatch, column.texts.codes))
+    what, hint = ("dates", "; as numbers, such as days, they could be used") if dates else ("texts", "")
     if column.texts.many or len(present) > MOST_CATEGORIES:
-        return f"more than {MOST_CATEGORIES} different texts"
+        return f"more than {MOST_CATEGORIES} different {what}{hint}"
     if len(present) > max(2, len(x) / 2):
-        return f"{len(present)} different texts in {len(x)} rows"
+        return f"{len(present)} different {what} in {len(x)} rows{hint}"
     texts = np.array([*column.texts.codes, None], object)
     if len(present) == 1 and counts[0] == len(x):
         return f"always '{texts[int(present[0])]}'"
