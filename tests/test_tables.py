@@ -522,6 +522,22 @@ def test_other_targets_beside_x_are_another_table(gpunn_, trained):
     assert "X.npy has changed since it was trained on" in gpunn_("evaluate", "run")[2]
 
 
+def test_a_confusion_matrix_is_headed_by_the_classes(gpunn_, trained, monkeypatch):
+    def matrix(classes):
+        rows = [f"{i * 37 % 11 + i % 3},{classes[i % 3]}" for i in range(90)]
+        write("t.csv", "x,y\n" + "\n".join(rows))
+        trained("t.csv", "--target", "y", "--output", "run", *QUICK)
+        lines = gpunn_("evaluate", "run")[1].splitlines()
+        assert lines[3] == "confusion matrix (rows: true class, columns: predicted)"
+        return [re.sub(r"( +\d+){3}$", "", line).strip() for line in lines[6:9]], lines[5].split()
+
+    assert matrix(["3", "1", "2"]) == (["1", "2", "3"], ["1", "2", "3"])
+    assert matrix(["b", "[c]", "a"]) == (["[c]", "a", "b"], ["[c]", "a", "b"])
+    monkeypatch.setenv("COLUMNS", "60")
+    long = ["1000000000000000", "2000000000000000", "3000000000000000"]
+    assert matrix(long) == ([f"#{k} {name}" for k, name in enumerate(long, 1)], ["#1", "#2", "#3"])
+
+
 def test_one_is_not_many(gpunn_, run_of_fruits):
     write("one.csv", "weight,colour,length,kind\n150,red,8,apple\n")
     assert gpunn_("evaluate", run_of_fruits, "one.csv")[1].splitlines()[0].endswith("one.csv, 1 example")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,22 +20,29 @@ def print_evaluation(result: dict[str, Any]) -> None:
     names = [row["class"] for row in result["classes"]]
     print(f"{result['model']} on {result['dataset']}, {counted(result['examples'], 'example')}")
     print(f"accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f}\n")
-    numbers = [str(k) for k in range(len(names))]
-    rows = names if names == numbers else [f"{k} {name}" for k, name in zip(numbers, names, strict=True)]
-    cell = 1 + max(len(str(count)) for row in [numbers, *matrix] for count in row)
-    if max(map(len, rows)) + len(rows) * cell <= console.width:
+    numbers = [f"#{k}" for k in range(1, len(names) + 1)]
+    numbered = [f"{number} {name}" for number, name in zip(numbers, names, strict=True)]
+    ways = (names, names), (numbers, numbered)  # by name where there is room
+    found = next((way for way in ways if confusion_width(matrix, *way) <= console.width), None)
+    if found:
         print("confusion matrix (rows: true class, columns: predicted)\n")
-        console.print(confusion_table(matrix, numbers, rows))
-    else:  # too wide
+        console.print(confusion_table(matrix, *found))
+    else:
         print_confusions(matrix, names)
     print()
     console.print(class_table(result["classes"]))
 
 
+def confusion_width(matrix: Sequence[Sequence[int]], columns: Sequence[str], rows: Sequence[str]) -> int:
+    """In characters."""
+    cells = zip(columns, *matrix, strict=True)
+    return max(map(cell_len, rows)) + sum(1 + max(cell_len(str(cell)) for cell in column) for column in cells)
+
+
 def confusion_table(matrix: Sequence[Sequence[int]], columns: Sequence[str], rows: Sequence[str]) -> Table:
     table = Table("", box=None, padding=(0, 0, 0, 1), pad_edge=False, collapse_padding=True)
     for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(Text(name), justify="right", no_wrap=True)
     for true, (name, counts) in enumerate(zip(rows, matrix, strict=True)):
         cells = [
             Text(str(n), "bold" if k == true else "red" if n else "bright_black")
