@@ -311,12 +311,14 @@ class Network:
         outputs = be.matrix(self.sizes[-1], m)
         look = Round(self._reading(be), be.examples(X, None, None), m, forward_batch(m), outputs=outputs)
         look(np.arange(m))
-        found = be.download(outputs)
-        if not np.isfinite(found).all():
-            raise ValueError(
-                "the outputs are not finite numbers: X, or the network's weights, are too large or none"
-            )
-        return found
+        return self._finite(be.download(outputs))
+
+    def _finite(self, outputs: np.ndarray) -> np.ndarray:
+        """These, if they are numbers, of which something can be said. ValueError where they are not."""
+        if np.isfinite(outputs).all():
+            return outputs
+        why = "X is too large" if np.isfinite(self.theta).all() else "the network's weights are not, either"
+        raise ValueError(f"the outputs are not finite numbers: {why}")
 
     def predict(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
         """The class labels (m,) for X (n_0, m): the largest output's index; for a single output, whether it
@@ -336,7 +338,7 @@ class Network:
         """(outputs a[L] (n_out, m), loss, accuracy): `forward` and `evaluate` in one pass."""
         evaluation = self._evaluation(X, y, device, keep=True)
         loss, accuracy, _ = evaluation()
-        return evaluation.be.download(evaluation.outputs), loss, accuracy
+        return self._finite(evaluation.be.download(evaluation.outputs)), loss, accuracy
 
     def _evaluation(self, X: ArrayLike, y: ArrayLike, device: str, *, keep: bool = False) -> Evaluation:
         """Of this network as it is, over all the examples."""

@@ -249,8 +249,9 @@ class TestLearning:
             examples[2, 5] = 1e300
         else:
             net.weights[1][0, 0] = np.nan
-        for predict in (net.predict, net.forward):
-            with pytest.raises(ValueError, match="the outputs are not finite numbers"):
+        why = "X is too large" if too_large == "X" else "the network's weights are not, either"
+        for predict in (net.predict, net.forward, lambda x: net.examine(x, Y)):
+            with pytest.raises(ValueError, match=f"the outputs are not finite numbers: {why}"):
                 predict(examples)
 
     def test_check_gradients_draws_a_sample(self) -> None:
