@@ -297,7 +297,7 @@ class Network:
         """The outputs a[L] (n_L, m), in the network's dtype, for X (n_0, m), as `fit` takes it.
 
         Raises:
-            ValueError: X is not finite numbers of that shape.
+            ValueError: X is not finite numbers of that shape, or what comes out is not finite.
             BackendError: a device that cannot be had.
 
         >>> gpunn.Network([2, 3, 1], seed=0).forward(np.zeros((2, 5))).shape
