@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -46,13 +47,18 @@ class JsonLines:
     def __call__(self, record: Record) -> None:
         if not self.begun:
             kept = [line for line in self._lines() if _epoch(line) < record.epoch]
-            write_whole(self.path, "".join(f"{line}\n" for line in kept).encode())
+            write_whole(self.path, "".join([*kept, _line(record)]).encode())
             self.begun = True
+            return
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(record)) + "\n")
+            file.write(_line(record))
 
     def _lines(self) -> list[str]:
-        return self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        return self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.exists() else []
+
+
+def _line(record: Record) -> str:
+    return json.dumps(asdict(record)) + "\n"
 
 
 def _epoch(line: str) -> float:
@@ -61,6 +67,11 @@ def _epoch(line: str) -> float:
         return float(json.loads(line)["epoch"])
     except (ValueError, KeyError, TypeError):
         return float("inf")
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """All of them at once, as `JsonLines` does; whole or not at all."""
+    write_whole(path, "".join(map(_line, records)).encode())
 
 
 def read_records(path: Path) -> list[Record]:

@@ -30,8 +30,9 @@ from gpunn import (
     cli,
     datasets,
     schedules,
+    trainer,
 )
-from gpunn.cli import images, settings, training
+from gpunn.cli import images, runs, settings, training
 from gpunn.optimizers import OPTIMIZERS
 
 ROOT = Path(__file__).parent.parent
@@ -100,6 +101,77 @@ def test_every_run_gets_a_folder_of_its_own(gpunn_):
         assert sorted(os.listdir(f"gpunn-runs/digits-{n}")) == kept
     history = Path("gpunn-runs/digits-2/history.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in history] == [1, 2]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def test_a_run_that_fails_leaves_the_earlier_one_whole(gpunn_, refused, monkeypatch):
+    assert gpunn_("train", "digits", *QUICK, "--output", "run")[0] == 0
+    before, one_epoch = contents("run"), trainer.one_epoch
+
+    def diverge(learner, lessons, epoch, *rest):
+        if epoch == 2:
+            raise gpunn.Diverged("the cost became inf")
+        return one_epoch(learner, lessons, epoch, *rest)
+
+    monkeypatch.setattr(trainer, "one_epoch", diverge)
+    refused(["train", "digits", *QUICK, "--seed", 1, "--output", "run"], "inf", code=1)
+    after = contents("run")
+    assert after.pop("history.new.jsonl").count(b"\n") == 1  # of the one that failed
+    assert after == before
+    monkeypatch.undo()
+    assert gpunn_("train", "digits", *QUICK, "--seed", 1, "--output", "run")[0] == 0
+    after = contents("run")
+    assert after.keys() == before.keys()
+    assert not [name for name in before if before[name] == after[name]]
+
+
+def test_a_full_disk_leaves_the_earlier_run_whole(gpunn_, monkeypatch):
+    assert gpunn_("train", "digits", *QUICK, "--output", "run")[0] == 0
+    before = contents("run")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Network, "save", full)
+    assert gpunn_("train", "digits", *QUICK, "--seed", 1, "--output", "run")[0] != 0
+    after = contents("run")
+    assert after.pop("history.new.jsonl").count(b"\n") == 2
+    assert after == before
+
+
+def test_nothing_stays_of_an_earlier_run(gpunn_, monkeypatch):
+    assert gpunn_("train", "digits", *QUICK, "--plot", "--output", "run")[0] == 0
+    assert {"curve.png", "report.html", "run.json"} < contents("run").keys()
+    monkeypatch.setattr(images.ImageJob, "findings", lambda *_: {}["key"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        code, _, err = gpunn_("train", "digits", *QUICK, "--output", "run")
+    assert code == 0
+    assert "there is no report" in err
+    assert sorted(contents("run")) == ["history.jsonl", "model.safetensors"]
+
+
+def test_only_one_process_at_a_time_trains_in_a_folder(gpunn_, refused):
+    if sys.platform == "win32":
+        pytest.skip("no lock there")
+    Path("run").mkdir()
+    with runs.locked(Path("run")):
+        refused(["train", "digits", *QUICK, "--json", "--output", "run"], "another process trains in run")
+    assert not contents("run")
+    assert gpunn_("train", "digits", *QUICK, "--output", "run")[0] == 0
+
+
+def test_checkpoints_are_never_those_of_another_run(gpunn_, refused):
+    assert gpunn_("train", "digits", *QUICK, "--checkpoint-every", 1, "--output", "run")[0] == 0
+    before = Path("run/model.safetensors").read_bytes()
+    refused(
+        ["train", "digits", *QUICK, "--seed", 1, "--output", "run"], "run holds the checkpoints", "--resume"
+    )
+    assert Path("run/model.safetensors").read_bytes() == before
+    assert gpunn_("train", "--resume", "run")[0] == 0
 
 
 def test_images_are_augmented(gpunn_):

@@ -218,7 +218,7 @@ def test_a_report_that_fails_costs_a_warning(
         raise error
 
     monkeypatch.setattr(page, "render_report", fail)
-    (tmp_path / "report.html").write_text("an earlier one")
+    (tmp_path / "report.html").write_text("of an earlier run")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         code, out, err = gpunn_("train", *KINDS["images"], "--output", tmp_path, "--json")
@@ -227,7 +227,7 @@ def test_a_report_that_fails_costs_a_warning(
         err.startswith("gpunn: warning: the run is saved, but there is no report: ") and err.count("\n") == 1
     )
     assert Network.load(tmp_path).meta["test_accuracy"] == json.loads(out)["test_accuracy"]
-    assert text_of(tmp_path) == "an earlier one"
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_the_first_drawing_ever_says_nothing(tmp_path: Path) -> None:
@@ -325,6 +325,12 @@ def test_bad_input_is_one_line(runs: Path, gpunn_: RunCommand, tmp_path: Path) -
     for changes in ({"version": 9}, {"result": {}}, {"findings": {"mistakes": 1}}, {"command": None}):
         assert "/run.json" in damaged("run.json", json.dumps(whole | changes).encode())
     assert "model.safetensors" in damaged("model.safetensors", b"")
+    assert "are of different runs" in damaged("run.json", (runs / "classes" / "run.json").read_bytes())
+    assert "history.jsonl are of different" in damaged(
+        "history.jsonl", (runs / "numbers" / "history.jsonl").read_bytes()
+    )
+    lines = (runs / "images" / "history.jsonl").read_bytes().splitlines(keepends=True)
+    assert "history.jsonl are of different" in damaged("history.jsonl", b"".join(lines[::-1]))
     assert "compare runs that predict the same" in refused(runs / "numbers", runs / "classes")
     assert "RUN" in refused()
 

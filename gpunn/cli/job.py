@@ -10,6 +10,7 @@ import numpy as np
 
 from gpunn import Augmentation, EarlyStopping, History, Network
 from gpunn.callbacks import JsonLines, TensorBoard
+from gpunn.cli.runs import live_history
 from gpunn.cli.settings import Settings, build_optimizer
 from gpunn.history import Callback
 from gpunn.inputs import check_smoothing, check_weights, check_y
@@ -81,7 +82,7 @@ def fit(
 
 def callbacks(settings: Settings, folder: Path) -> list[Callback]:
     """What writes down each epoch."""
-    watching: list[Callback] = [JsonLines(folder / "history.jsonl")]
+    watching: list[Callback] = [JsonLines(live_history(folder))]
     return [*watching, TensorBoard(folder)] if settings.tensorboard else watching
 
 

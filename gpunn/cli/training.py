@@ -15,7 +15,7 @@ from gpunn.checkpoint import newest
 from gpunn.cli.images import open_images
 from gpunn.cli.job import Job, check_targets, fit
 from gpunn.cli.reports import WINDOW, draw_curve, show_window, write_report
-from gpunn.cli.runs import RUNS, check_writable, run_folder
+from gpunn.cli.runs import MODEL, RUNS, check_output, keep, run_folder
 from gpunn.cli.settings import Settings, build_network, build_optimizer
 from gpunn.cli.tables import open_job
 from gpunn.names import counted
@@ -40,7 +40,7 @@ def train(
     options: those that were given, for the command that does it again. plot: draw the learning curve.
     resumed: what a checkpoint says of its run.
     """
-    check_writable(output or RUNS)
+    check_output(output or RUNS, resumed is not None)
     job = open_data(data, settings, table, data_dir, resumed)
     settings = settings.filled(job.usual)
     optimizer = build_optimizer(settings)
@@ -49,20 +49,20 @@ def train(
     settings = settings.complete(net, optimizer)
     be = backends.choose(settings.device, net.dtype, settings.precision)
     say(as_json, *job.words, describe(settings, job, net, be.description))
-    for line in job.rehearse(settings):
-        say(as_json, line)
-    net.meta = {**job.meta(), "settings": asdict(settings), "gpunn": __version__}
-    net.meta["resume"] = for_resuming(settings, table, data_dir, options)
     with run_folder(output, job.folder) as folder:
+        for line in job.rehearse(settings):
+            say(as_json, line)
+        net.meta = {**job.meta(), "settings": asdict(settings), "gpunn": __version__}
+        net.meta["resume"] = for_resuming(settings, table, data_dir, options)
         history = fit(net, job, settings, folder, resumed is not None)
         tested, outputs = job.test(net)
         result = {"device": be.name, **summarise(settings, job, net, history, tested)}
         net.meta = describe_for_later(job, result)
-        net.save(folder / "model.safetensors")
-    result["model"] = str(folder / "model.safetensors")
-    result["report"] = write_report(folder, job, net, outputs, history, result, options)
-    drawn = plot and draw_curve(folder, history, f"{net.name} on {job.name}")
-    result |= {"curve": drawn} if drawn else {}
+        keep(folder, net, history)
+        result["model"] = str(folder / MODEL)
+        result["report"] = write_report(folder, job, net, outputs, history, result, options)
+        drawn = plot and draw_curve(folder, history, f"{net.name} on {job.name}")
+        result |= {"curve": drawn} if drawn else {}
     print(json.dumps(result) if as_json else closing_words(result, job), flush=True)
     if drawn == WINDOW:
         show_window()

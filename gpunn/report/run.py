@@ -23,6 +23,7 @@ from gpunn.report.findings import Findings, from_json, to_json
 FORMAT, VERSION = "gpunn-run", 1
 NAMES = {"result": dict, "notes": list, "command": str, "ended": str, "machine": str, "versions": dict}
 RESULT = ("dataset", "device", "network", "parameters", "train_examples", "epochs", "best_epoch", "settings")
+OF_THE_MODEL = ("epochs", "seconds", "settings")  # what its meta says, too
 SCORES = ("test_accuracy", "test_rmse", "cv")  # one at least
 
 
@@ -75,7 +76,11 @@ class Run:
             device, stopped = result["device_description"], result["stopped"]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged: {error!r}") from None
-        records = _records(folder / "history.jsonl", epochs)
+        records = _records(folder / "history.jsonl")
+        if any(net.meta.get(name) != result.get(name) for name in OF_THE_MODEL):
+            raise ValueError(f"{path} and model.safetensors are of different runs: train again")
+        if len(records) != epochs or (records and records[-1].loss != result.get("train_loss")):
+            raise ValueError(f"{path} and history.jsonl are of different runs: train again")
         return cls(
             folder, net, History(device, records, stopped), findings=found, **{n: kept[n] for n in NAMES}
         )
@@ -101,10 +106,7 @@ def _read(path: Path) -> dict[str, Any]:
     return kept
 
 
-def _records(path: Path, epochs: int) -> list[Record]:
-    """The run's epochs: a folder that was used before may hold those of another after them."""
-    if not epochs:
-        return []
+def _records(path: Path) -> list[Record]:
     if not path.exists():
         raise ValueError(f"{path.parent} has lost its history: there is no {path.name}")
-    return [record for record in read_records(path) if record.epoch <= epochs]
+    return read_records(path)
