@@ -10,12 +10,16 @@ Any function of a `Record` will do, and training ends where it returns True:
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
+import socket
+import struct
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from gpunn.history import Record
 from gpunn.modelfile import write_whole
@@ -49,12 +53,23 @@ class JsonLines:
             kept = [line for line in self._lines() if _epoch(line) < record.epoch]
             write_whole(self.path, "".join([*kept, _line(record)]).encode())
             self.begun = True
-            return
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(_line(record))
+        else:
+            _append(self.path, _line(record).encode())
 
     def _lines(self) -> list[str]:
         return self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.exists() else []
+
+
+def _append(path: Path, content: bytes) -> None:
+    """Make a file longer, or leave it as it was. OSError, with its name, where that cannot be."""
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("ab") as file:
+            file.write(content)
+    except OSError as error:
+        with suppress(OSError):
+            os.truncate(path, size)
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _line(record: Record) -> str:
@@ -86,26 +101,50 @@ def read_records(path: Path) -> list[Record]:
 
 
 class TensorBoard:
-    """Writes each record's figures into a folder for TensorBoard, through tensorboardX.
+    """Writes each record's figures into a folder for TensorBoard, as soon as its epoch is done.
+
+    tensorboardX makes the messages. Its own writer is a thread, which dies of a full disk with training
+    waiting for it, and which Python from 3.12 on does not let finish: a file needs none of that.
 
     Args:
         folder: which `tensorboard --logdir` is then given.
 
     Raises:
         ImportError: tensorboardX is missing; the message says what to install.
+        OSError: at an epoch, where the folder cannot be written.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         try:
-            from tensorboardX import SummaryWriter
+            import tensorboardX  # noqa: F401
         except ImportError as error:
             raise ImportError('TensorBoard needs tensorboardX: pip install "gpunn[tensorboard]"') from error
-        self.writer = SummaryWriter(str(folder), flush_secs=1)
-        atexit.register(
-            self.writer.close
-        )  # a thread of its own writes, and a process that ends does not wait
+        self.folder = Path(folder)
+        self.path: Path | None = None
 
     def __call__(self, record: Record) -> None:
-        for name, value in asdict(record).items():
-            if name != "epoch" and value is not None:
-                self.writer.add_scalar(name, value, record.epoch)
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        figures = {name: value for name, value in asdict(record).items() if name != "epoch"}
+        values = [Summary.Value(tag=n, simple_value=v) for n, v in figures.items() if v is not None]
+        event = Event(wall_time=time.time(), step=record.epoch, summary=Summary(value=values))
+        if self.path:
+            _append(self.path, _framed(event))
+            return
+        begin = Event(wall_time=time.time(), file_version="brain.Event:2")
+        path = self.folder / f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, _framed(begin) + _framed(event))
+        self.path = path
+
+
+def _framed(event: Any) -> bytes:
+    """A message as TensorBoard's files have it: its length, the message, and a checksum of each."""
+    from tensorboardX.record_writer import masked_crc32c
+
+    message = event.SerializeToString()
+    length = struct.pack("<Q", len(message))
+    return b"".join(
+        [length, struct.pack("<I", masked_crc32c(length)), message, struct.pack("<I", masked_crc32c(message))]
+    )

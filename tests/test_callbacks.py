@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,15 +85,18 @@ def test_json_lines_of_another_training_are_replaced(tmp_path: Path) -> None:
 def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX")
     from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.record_writer import masked_crc32c
 
     board = TensorBoard(tmp_path)
     history = Network([4, 3], seed=0).fit(X, Y, epochs=2, on_epoch_end=board)
-    board.writer.close()
     (file,) = tmp_path.iterdir()
     content, at, found = file.read_bytes(), 0, {}
     while at < len(content):  # length (8 bytes), its checksum (4), the event, its checksum (4)
         length = int.from_bytes(content[at : at + 8], "little")
-        event = Event.FromString(content[at + 12 : at + 12 + length])
+        message, end = content[at + 12 : at + 12 + length], at + 12 + length
+        for checked, place in ((content[at : at + 8], at + 8), (message, end)):
+            assert masked_crc32c(checked) == int.from_bytes(content[place : place + 4], "little")
+        event = Event.FromString(message)
         found |= {(value.tag, event.step): value.simple_value for value in event.summary.value}
         at += 16 + length
     for record in history:
@@ -97,6 +104,44 @@ def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
             if name != "epoch" and value is not None:
                 assert found[name, record.epoch] == pytest.approx(value, rel=1e-6)
     assert ("validation_loss", 1) not in found
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_full_disk_leaves_nothing_of_half_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboardX")
+    from gpunn import callbacks, modelfile
+
+    real = os.fsync
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    record = Record(1, 0.5, None, None, None, 1.0, 2.0)
+    for name, watch in (("h", JsonLines(tmp_path / "h")), ("tfevents", TensorBoard(tmp_path))):
+        monkeypatch.setattr(modelfile.os, "fsync", full)
+        with pytest.raises(OSError, match=f"No space left.*{name}"):
+            watch(record)
+        assert not [path for path in tmp_path.iterdir() if name in path.name]
+        monkeypatch.setattr(modelfile.os, "fsync", real)
+        watch(record)
+        (path,) = (path for path in tmp_path.iterdir() if name in path.name)
+        before = path.read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(callbacks.Path, "open", Full.open)
+            with pytest.raises(OSError, match=f"No space left.*{name}"):
+                watch(record)
+        assert path.read_bytes() == before
+
+
+class Full(io.FileIO):
+    """A file on a disk that has room for three more bytes."""
+
+    def open(self: Path, *_: object) -> Full:
+        return Full(self, "a")
+
+    def write(self, content: Any) -> int:
+        super().write(content[:3])
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_without_tensorboardx_it_says_what_to_install() -> None:

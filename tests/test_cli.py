@@ -192,6 +192,17 @@ def test_tensorboard_finds_the_run(gpunn_):
     assert sum("tfevents" in name for name in os.listdir("run")) == 1
 
 
+def test_tensorboard_without_an_epoch_says_and_leaves_nothing():
+    pytest.importorskip("tensorboardX")
+    rate = ["--learning-rate", "1e30", "--activation", "identity", "--output-activation", "identity"]
+    run = process("train", "digits", *QUICK, *rate, "--tensorboard", "--output", "run")
+    err = run.communicate(timeout=60)[1]
+    assert run.returncode == 1
+    assert err.startswith("gpunn: error: the cost became ")
+    assert err.count("\n") == 1
+    assert not os.path.exists("run")
+
+
 def test_json_is_one_object(gpunn_):
     code, out, err = gpunn_("train", "digits", *QUICK, "--seed", 3, "--json")
     result = json.loads(out)
