@@ -116,12 +116,12 @@ def test_a_run_that_fails_leaves_the_earlier_one_whole(gpunn_, refused, monkeypa
             raise gpunn.Diverged("the cost became inf")
         return one_epoch(learner, lessons, epoch, *rest)
 
-    monkeypatch.setattr(trainer, "one_epoch", diverge)
-    refused(["train", "digits", *QUICK, "--seed", 1, "--output", "run"], "inf", code=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "one_epoch", diverge)
+        refused(["train", "digits", *QUICK, "--seed", 1, "--output", "run"], "inf", code=1)
     after = contents("run")
     assert after.pop("history.new.jsonl").count(b"\n") == 1  # of the one that failed
     assert after == before
-    monkeypatch.undo()
     assert gpunn_("train", "digits", *QUICK, "--seed", 1, "--output", "run")[0] == 0
     after = contents("run")
     assert after.keys() == before.keys()
@@ -652,6 +652,21 @@ def test_a_reader_that_leaves_is_no_error(model):
     assert run.stderr.read() == ""
     run.stderr.close()
     assert run.wait(timeout=60) == cli.FAILED
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_error(closed):
+    if sys.platform == "win32":
+        pytest.skip("no such shell")
+    arguments = ["train", "digits", *QUICK, "--init", "zeros", "--output", "run"]
+    command = shlex.join([sys.executable, "-m", "gpunn", *arguments])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(f"{command} {closed}", shell=True, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout == "") == closed.startswith(">")
+    assert done.stderr.startswith("gpunn: warning: ") == (closed == ">&-")
+    assert done.stderr.count("\n") <= 1
+    assert Network.load("run").meta["epochs"] == 2
 
 
 # how good the defaults are
