@@ -617,6 +617,38 @@ def test_help_imports_little():
     assert set(eval(done.stdout.splitlines()[-1])) == {"gpunn.cli", "gpunn.cli.options"}
 
 
+INTERRUPTED_IMPORT = """
+import runpy, sys
+module = sys.argv.pop(1)
+class CtrlC:
+    def find_spec(self, name, *_):
+        if name == module:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, CtrlC())
+assert "numpy" not in sys.modules
+runpy.run_module("gpunn", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "numpy", "gpunn.cli.training", "scipy.linalg"])
+def test_ctrl_c_while_something_is_imported_is_130(module):
+    command = [sys.executable, "-c", INTERRUPTED_IMPORT, module]
+    command += ["train", "digits", *QUICK]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_all_names_are_there_when_they_are_asked_for():
+    code = (
+        "import sys, gpunn; before = {'numpy', 'scipy', 'typer'} & set(sys.modules)\n"
+        "found = [getattr(gpunn, name) for name in [*gpunn.__all__, '__version__', 'optimizers']]\n"
+        "from gpunn import *; print(before, set(gpunn.__all__) <= set(dir(gpunn)), hasattr(gpunn, 'nothing'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "set() True False\n"
+
+
 # as a process
 
 
