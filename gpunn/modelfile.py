@@ -14,6 +14,8 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 FORMAT, VERSION = "gpunn", "1"
+LONG = 200  # letters of a complaint
+NORMS = ("gamma", "beta", "mean", "variance")
 
 
 def write(
@@ -63,8 +67,7 @@ def _umask() -> int:
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]:
     """(network, meta, tensors). ValueError, naming the file, where it is not a good gpunn model."""
-    if path.is_dir():
-        path = path / "model.safetensors"
+    path = file_of(path)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -73,14 +76,79 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarr
             if metadata.get("version") != VERSION:
                 raise ValueError(f"{path} has version {metadata.get('version')}; this gpunn reads {VERSION}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        network, meta = json.loads(metadata["network"]), json.loads(metadata.get("meta", "{}"))
-        if not (isinstance(network, dict) and isinstance(meta, dict)):
-            raise ValueError(f"{path} is not a readable model: its metadata are no JSON objects")
-        return network, meta, tensors
+        network, meta = parse(metadata["network"]), parse(metadata.get("meta", "{}"))
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist") from None
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, NotJSON) as error:
         raise ValueError(f"{path} is not a readable model: {error}") from None
+    if wrong := complaint(network, "model.json", "network"):
+        raise ValueError(f"{path} does not describe a network: {wrong}")
+    shapes, types = {name: a.shape for name, a in tensors.items()}, {a.dtype for a in tensors.values()}
+    if shapes != dict(arrays_of(network)) or len(types) > 1:
+        raise ValueError(f"{path} does not describe a network: its arrays are of another one")
+    if not isinstance(meta, dict):
+        raise ValueError(f"{path} is not a readable model: its meta is no JSON object")
+    return network, meta, tensors
+
+
+def file_of(path: Path) -> Path:
+    """A folder means the model in it."""
+    return path / "model.safetensors" if path.is_dir() else path
+
+
+def arrays_of(network: dict[str, Any]) -> Iterator[tuple[str, tuple[int, int]]]:
+    """The name and the shape of each array that a network has."""
+    n_before = network["n_in"]
+    for l, layer in enumerate(network["layers"], start=1):
+        n = layer["n"]
+        yield f"w{l}", (n, n_before)
+        for name in ("b", *(NORMS if layer["batch_norm"] else ())):
+            yield f"{name}{l}", (n, 1)
+        n_before = n
+
+
+def check_meta(path: Path, meta: dict[str, Any]) -> None:
+    """ValueError, naming the file, where it holds something else by a name that gpunn's commands know."""
+    if wrong := complaint(meta, "model.json", "meta"):
+        raise ValueError(f"{file_of(path)} is damaged: {wrong}")
+
+
+# JSON
+
+
+class NotJSON(ValueError):
+    """A text that is none."""
+
+
+def parse(text: str) -> Any:
+    """What JSON says. NotJSON for other texts, and for such as only mean mischief."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise NotJSON(str(error)) from None
+
+
+def complaint(content: Any, schema: str, part: str) -> str | None:
+    """Where JSON is not what that part of one of gpunn's schemas says, and how; None where it is."""
+    from jsonschema.exceptions import best_match
+
+    error = best_match(_validator(schema, part).iter_errors(content))
+    if not error:
+        return None
+    words = error.message  # which begin with what is there, however long that is
+    place = error.json_path.replace("$", part, 1)
+    return f"{place}: {words if len(words) <= LONG else f'…{words[-LONG:]}'}"
+
+
+@lru_cache
+def _validator(schema: str, part: str) -> Any:
+    """To JSON schema 8.0 is an integer, and to Python it is none."""
+    from jsonschema import Draft202012Validator, validators
+
+    whole = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, x: type(x) is int)
+    strict = validators.extend(Draft202012Validator, type_checker=whole)
+    known = json.loads(files("gpunn").joinpath(f"schema/{schema}").read_text(encoding="utf-8"))
+    return strict({"$defs": known["$defs"], "$ref": f"#/$defs/{part}"})
 
 
 @contextmanager

@@ -319,10 +319,11 @@ def test_bad_input_is_one_line(runs: Path, gpunn_: RunCommand, tmp_path: Path) -
     assert damaged("run.json", b"\xff{").startswith("/run.json is damaged: ")
     assert damaged("run.json", b"[]").startswith("/run.json is not what gpunn train writes")
     scoreless = {name: value for name, value in whole["result"].items() if name != "test_accuracy"}
-    assert "its result has no score" in damaged(
-        "run.json", json.dumps(whole | {"result": scoreless}).encode()
-    )
-    for changes in ({"version": 9}, {"result": {}}, {"findings": {"mistakes": 1}}, {"command": None}):
+    unset = {**whole["result"], "settings": {}}
+    rows = {**whole["findings"], "confusion": whole["findings"]["confusion"][1:]}
+    wrong = [{"version": 9}, {"result": {}}, {"result": scoreless}, {"result": unset}, {"versions": {}}]
+    wrong += [{"command": None}, {"findings": {"mistakes": 1}}, {"findings": rows}]
+    for changes in wrong:
         assert "/run.json" in damaged("run.json", json.dumps(whole | changes).encode())
     assert "model.safetensors" in damaged("model.safetensors", b"")
     assert "are of different runs" in damaged("run.json", (runs / "classes" / "run.json").read_bytes())

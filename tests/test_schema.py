@@ -9,12 +9,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from gpunn import ACTIVATIONS, COSTS, INITIALIZERS, Dense, Network, cli
 
-jsonschema = pytest.importorskip("jsonschema")
 SCHEMA = json.loads(files("gpunn").joinpath("schema/model.json").read_text(encoding="utf-8"))
 IMAGES = {"image_shape": (2, 2), "classes": ["a", "b"], "digit": False, "dataset": "here", "more": None}
 
@@ -35,8 +36,10 @@ def check(head: dict[str, Any]) -> None:
         jsonschema.Draft202012Validator(within).validate(content)
 
 
-def test_the_schema_is_one() -> None:
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+@pytest.mark.parametrize("name", ["model", "run"])
+def test_the_schemas_are_such(name: str) -> None:
+    schema = json.loads(files("gpunn").joinpath(f"schema/{name}.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
 
 
 NAMES = [*((f, "quadratic") for f in ACTIVATIONS), *(("sigmoid", cost) for cost in COSTS)]
@@ -121,3 +124,90 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     for other in wrong:
         with pytest.raises(jsonschema.ValidationError):
             check(other)
+
+
+TABLE = {
+    "columns": [
+        {"name": "x", "fill": 0.5, "mean": 0, "scale": 2.0},
+        {"name": "c", "categories": ["a", None]},
+    ],
+    "dropped": {},
+    "target": {"task": "classification", "name": "y", "kind": "text", "classes": ["p", "q"]},
+    "options": {"header": True},
+    "fingerprint": "0123456789abcdef" * 2,
+}
+META: dict[str, Any] = {"dataset": "t.csv", "settings": {"seed": 0}, "table": TABLE}
+LAYER = {"n": 2, "activation": "softmax", "init": "glorot", "dropout": 0.0, "batch_norm": False}
+
+
+def written(path: Path, layer: dict[str, Any] | None = None, **meta: Any) -> Path:
+    """A model of three inputs and two outputs, with another layer or meta than its own."""
+    net = Network(3, [Dense(2, "softmax")], seed=0)
+    net.save(path)
+    tensors, metadata = load_file(path), header(path)["__metadata__"]
+    network = {**json.loads(metadata["network"]), "layers": [LAYER | (layer or {})]}
+    save_file(tensors, path, {**metadata, "network": json.dumps(network), "meta": json.dumps(meta)})
+    return path
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"activation": None},
+        {"activation": "rleu"},
+        {"dropout": None},
+        {"n": "2"},
+        {"n": 2.0},
+        {"n": 10**15},
+        {"batch_norm": True},
+        {"more": 1},
+    ],
+)
+def test_a_model_that_describes_no_network_is_refused(tmp_path: Path, layer: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"m does not describe a network: ") as error:
+        Network.load(written(tmp_path / "m", layer))
+    assert "\n" not in str(error.value)
+    written(tmp_path / "m")
+    Network.load(tmp_path / "m")
+    metadata, tensors = header(tmp_path / "m")["__metadata__"], load_file(tmp_path / "m")
+    save_file({**tensors, "b1": tensors["b1"].astype(np.float64)}, tmp_path / "m", metadata)
+    with pytest.raises(ValueError, match="m does not describe a network: its arrays"):
+        Network.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("meta", "place"),
+    [
+        ({"image_shape": [1.0, 3.0]}, "meta.image_shape"),
+        ({"image_shape": [[1], 3]}, "meta.image_shape"),
+        ({"classes": 5}, "meta.classes"),
+        ({"dataset": 5}, "meta.dataset"),
+        ({"table": 5}, "meta"),
+        ({"table": TABLE}, "meta"),
+        ({**META, "table": {}}, "meta.table"),
+        ({**META, "table": {**TABLE, "columns": [{"name": "x"}]}}, "meta.table.columns"),
+        ({**META, "table": {**TABLE, "columns": TABLE["columns"][:1]}}, "3-2 is not a network for its table"),
+        ({**META, "table": {**TABLE, "target": {"task": "guessing"}}}, "meta.table.target"),
+        ({**META, "table": {**TABLE, "options": {"test": 5}}}, "meta.table.options.test"),
+    ],
+)
+def test_commands_refuse_a_model_whose_meta_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], meta: dict[str, Any], place: str
+) -> None:
+    path = str(written(tmp_path / "m", **meta))
+    commands = [["evaluate", path], ["predict", path, "x.png"], ["export", path, str(tmp_path / "m.onnx")]]
+    for command in [*commands, ["demo", path, "--no-browser"]]:
+        assert cli.main(command) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and err.startswith(f"gpunn: error: {path} is damaged: {place}"), err
+        assert err.count("\n") == 1
+    assert Network.load(path).meta == meta  # whatever its maker wanted kept
+
+
+def test_the_model_of_these_tests_is_right_but_for_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnx")
+    path = written(tmp_path / "m", **META)
+    check(header(path))
+    assert cli.main(["export", str(path), str(tmp_path / "m.onnx")]) == 0

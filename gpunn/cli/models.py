@@ -16,7 +16,9 @@ from gpunn import Network, datasets
 from gpunn.cli import table_models
 from gpunn.cli.table_models import TableModel, predict_table
 from gpunn.metrics import per_class, probabilities
+from gpunn.modelfile import check_meta
 from gpunn.network import classify
+from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import Format
 
 
@@ -29,7 +31,14 @@ class Model:
 
     @classmethod
     def load(cls, path: Path) -> Model:
-        return cls(path, Network.load(path))
+        """ValueError, naming the file, where it is damaged, or is of another table than its network."""
+        net = Network.load(path)
+        check_meta(path, net.meta)
+        if table := net.meta.get("table"):
+            n_in, n_out = Preprocessing.from_json(table).features, len(table["target"].get("classes", "1"))
+            if (n_in, n_out) != (net.sizes[0], net.sizes[-1]):
+                raise ValueError(f"{path} is damaged: {net.name} is not a network for its table")
+        return cls(path, net)
 
     @property
     def classes(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -129,7 +130,7 @@ def judging(run: Run) -> Iterator[Chart]:
 def first_layer(run: Run) -> Iterator[str]:
     """Pictures of the weights of the neurons whose weights are largest, of a network of images."""
     shape, w = run.net.meta.get("image_shape"), run.net.weights[0]
-    if not shape:
+    if not shape or math.prod(shape) != w.shape[1]:
         return
     largest = np.argsort(-np.linalg.norm(w, axis=1), kind="stable")[:WEIGHTS]
     most = float(np.quantile(np.abs(w[largest]), 0.995)) or 1.0

@@ -3,7 +3,7 @@
 `model.safetensors` is the network, `history.jsonl` its epochs, and `run.json` the rest: {"format":
 "gpunn-run", "version": 1, "result" (what `gpunn train --json` prints), "findings" (see `findings`; null
 without a test), "notes" (what was found in the data), "command" (to train the same again), "ended",
-"machine", "versions"}.
+"machine", "versions"}. `gpunn/schema/run.json` is its JSON schema.
 """
 
 from __future__ import annotations
@@ -16,15 +16,13 @@ from typing import Any
 
 from gpunn.callbacks import read_records
 from gpunn.history import History, Record
-from gpunn.modelfile import write_whole
+from gpunn.modelfile import check_meta, complaint, parse, write_whole
 from gpunn.network import Network
-from gpunn.report.findings import Findings, from_json, to_json
+from gpunn.report.findings import Classified, Findings, from_json, to_json
 
 FORMAT, VERSION = "gpunn-run", 1
-NAMES = {"result": dict, "notes": list, "command": str, "ended": str, "machine": str, "versions": dict}
-RESULT = ("dataset", "device", "network", "parameters", "train_examples", "epochs", "best_epoch", "settings")
+NAMES = ("result", "notes", "command", "ended", "machine", "versions")
 OF_THE_MODEL = ("epochs", "seconds", "settings")  # what its meta says, too
-SCORES = ("test_accuracy", "test_rmse", "cv")  # one at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,40 +68,35 @@ class Run:
                 f"{folder} is not the folder of a run: it has no run.json, which gpunn train writes"
             )
         kept = _read(path)
-        net, result = Network.load(folder), kept["result"]
-        try:
-            found, epochs = from_json(kept["findings"]), int(result["epochs"])
-            device, stopped = result["device_description"], result["stopped"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is damaged: {error!r}") from None
+        net, result, found = Network.load(folder), kept["result"], from_json(kept["findings"])
+        check_meta(folder, net.meta)
+        if isinstance(found, Classified) and not _is_square(found.confusion, len(found.classes)):
+            raise ValueError(f"{path} is damaged: its confusion matrix is not one of its classes")
         records = _records(folder / "history.jsonl")
-        if any(net.meta.get(name) != result.get(name) for name in OF_THE_MODEL):
+        if any(net.meta.get(name) != result[name] for name in OF_THE_MODEL):
             raise ValueError(f"{path} and model.safetensors are of different runs: train again")
-        if len(records) != epochs or (records and records[-1].loss != result.get("train_loss")):
+        if len(records) != result["epochs"] or (records and records[-1].loss != result["train_loss"]):
             raise ValueError(f"{path} and history.jsonl are of different runs: train again")
-        return cls(
-            folder, net, History(device, records, stopped), findings=found, **{n: kept[n] for n in NAMES}
-        )
+        history = History(result["device_description"], records, result["stopped"])
+        return cls(folder, net, history, findings=found, **{name: kept[name] for name in NAMES})
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = parse(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from None
     if not isinstance(kept, dict) or kept.get("format") != FORMAT:
         raise ValueError(f"{path} is not what gpunn train writes there")
     if kept.get("version") != VERSION:
         raise ValueError(f"{path} has version {kept.get('version')}; this gpunn reads {VERSION}")
-    for name, kind in {**NAMES, "findings": dict | None}.items():
-        if name not in kept or not isinstance(kept[name], kind):
-            raise ValueError(f"{path} is damaged: it has no {name}")
-    missing = [name for name in RESULT if name not in kept["result"]]
-    if not any(name in kept["result"] for name in SCORES):
-        missing.append("score")
-    if missing:
-        raise ValueError(f"{path} is damaged: its result has no {missing[0]}")
+    if wrong := complaint(kept, "run.json", "run"):
+        raise ValueError(f"{path} is damaged: {wrong}")
     return kept
+
+
+def _is_square(matrix: list[list[int]], n: int) -> bool:
+    return len(matrix) == n and all(len(row) == n for row in matrix)
 
 
 def _records(path: Path) -> list[Record]:
