@@ -69,6 +69,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarr
     """(network, meta, tensors). ValueError, naming the file, where it is not a good gpunn model."""
     path = file_of(path)
     try:
+        path.open("rb").close()  # to safetensors every file that it may not read is not there
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
@@ -79,6 +80,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarr
         network, meta = parse(metadata["network"]), parse(metadata.get("meta", "{}"))
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist") from None
+    except PermissionError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     except (SafetensorError, OSError, KeyError, TypeError, AttributeError, NotJSON) as error:
         raise ValueError(f"{path} is not a readable model: {error}") from None
     if wrong := complaint(network, "model.json", "network"):

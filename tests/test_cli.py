@@ -29,6 +29,7 @@ from gpunn import (
     backends,
     cli,
     datasets,
+    modelfile,
     schedules,
     trainer,
 )
@@ -136,7 +137,7 @@ def test_a_full_disk_leaves_the_earlier_run_whole(gpunn_, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Network, "save", full)
-    assert gpunn_("train", "digits", *QUICK, "--seed", 1, "--output", "run")[0] != 0
+    assert gpunn_("train", "digits", *QUICK, "--seed", 1, "--output", "run")[0] == 1
     after = contents("run")
     assert after.pop("history.new.jsonl").count(b"\n") == 2
     assert after == before
@@ -382,6 +383,34 @@ def test_an_unwritable_output_is_found_before_training(refused, monkeypatch, tmp
     (tmp_path / "gpunn-runs").touch()
     refused(["train", "digits"], "gpunn-runs", "--output")
     assert sorted(os.listdir(tmp_path)) == ["file", "gpunn-runs"]
+
+
+def test_a_run_that_cannot_be_written_is_not_resumed(gpunn_, refused, monkeypatch):
+    assert gpunn_("train", "digits", *QUICK, "--checkpoint-every", 1, "--output", "run")[0] == 0
+
+    def read_only(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(runs.tempfile, "TemporaryFile", read_only)
+    line = "cannot write to run (Read-only file system): a run is resumed where it is"
+    refused(["train", "--resume", "run"], line)
+
+
+def test_a_disk_that_fills_is_a_run_that_failed(refused, monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(modelfile.os, "fsync", full)
+    refused(["train", "digits", *QUICK, "--json"], "gpunn-runs/digits-1/history.jsonl: No space left", code=1)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_model_that_may_not_be_read_is_there(refused, model, monkeypatch):
+    def forbidden(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(modelfile.Path, "open", forbidden)
+    refused(["evaluate", model], "model.safetensors cannot be read: Permission denied")
 
 
 def test_a_run_that_diverges_is_1_and_leaves_nothing(refused, tmp_path):

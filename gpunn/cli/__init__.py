@@ -6,6 +6,7 @@ What the options mean is in `options`, what the commands do in `training`, `mode
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -20,6 +21,7 @@ from typer.core import TyperCommand
 from gpunn.cli import options
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 APART = ("data", "output", "plot", "json", "debug")  # what of a training does not change what is trained
 
 HELP = """Train fully connected networks by matrix-based back-propagation, on a CPU or a CUDA GPU.
@@ -77,7 +79,8 @@ def _explain(error: Exception) -> tuple[int, str]:
     if hasattr(error, "format_message"):  # typer's own, whichever class its version calls it
         return BAD_INPUT, error.format_message()
     if isinstance(error, OSError) and error.strerror:
-        return BAD_INPUT, f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        code = FAILED if error.errno in FULL_DISK else BAD_INPUT
+        return code, f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, ValueError | OSError | BackendError | ImportError):
         return BAD_INPUT, str(error)
     if isinstance(error, FloatingPointError | MemoryError):  # Diverged is one of the first

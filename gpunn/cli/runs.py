@@ -33,9 +33,8 @@ def check_output(folder: Path, resumed: bool) -> None:
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
-        raise ValueError(
-            f"cannot write to {folder} ({error.strerror}): choose a folder with --output"
-        ) from error
+        advice = "a run is resumed where it is" if resumed else "choose a folder with --output"
+        raise ValueError(f"cannot write to {folder} ({error.strerror}): {advice}") from error
 
 
 @contextmanager
