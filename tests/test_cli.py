@@ -359,6 +359,8 @@ def test_why_the_cpu_is_used(gpunn_, monkeypatch):
         (["train", "./nowhere"], ["nowhere"]),
         (["train", "mnist", "--data-dir", "nowhere"], ["nowhere"]),
         (["train", "fashion-mnist", "--data-dir", "nowhere"], ["nowhere"]),
+        (["train", "digits", "--data-dir", "."], ["--data-dir is for", "digits is none"]),
+        (["train", "mnst", "--data-dir", "."], ["did you mean 'mnist'"]),
         (["evaluate"], ["argument"]),
         (["evaluate", "nowhere"], ["nowhere"]),
         (["predict", "nowhere"], ["FILE"]),
@@ -530,6 +532,14 @@ def test_a_matrix_that_is_too_wide_becomes_a_list(gpunn_, model, monkeypatch):
 def test_a_data_set_of_other_images_is_refused(refused, model, tmp_path):
     write_idx_folder(tmp_path / "shapes")
     refused(["evaluate", model, "shapes/"], "64", "20", "shapes")
+
+
+def test_options_for_other_models_are_refused(refused, model):
+    said = f"and what {model} was trained on is none"
+    refused(["evaluate", model, "--delimiter", ";"], "--delimiter is for tables", said)
+    refused(["evaluate", model, "--target", "y.npy"], "--target is for tables", said)
+    refused(["predict", model, "x.png", "--no-header"], "--header is for tables", said)
+    refused(["evaluate", model, "--data-dir", "."], "--data-dir is for", "digits is none")
 
 
 # predict

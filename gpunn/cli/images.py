@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ import numpy as np
 from gpunn import Augmentation, Network, datasets
 from gpunn.cli.settings import Settings
 from gpunn.datasets import Dataset, DataUnavailable
+from gpunn.datasets.catalog import CLASSES
 from gpunn.report.findings import Findings, classified
 
+DOWNLOADED = "data sets that are downloaded (mnist, fashion-mnist)"
 HELD_OUT = 0.1  # of the training examples, where they decide when to stop: the test examples must not
 USUAL = {"epochs": 10, "batch_size": 128}
 USUAL_FOR = {"digits": {"epochs": 20, "batch_size": 16}}  # 1,437 examples: few steps in an epoch
@@ -118,9 +120,22 @@ class ImageJob:
 def open_images(name: str | None, data_dir: Path | None) -> ImageJob:
     """The data set; where none is named and MNIST cannot be had, the digits."""
     try:
-        return ImageJob(datasets.load(name or "mnist", data_dir), data_dir)
+        return ImageJob(load(name or "mnist", data_dir), data_dir)
     except DataUnavailable as error:
         if name:
             raise
         print(f"gpunn: training the embedded digits, since there is no MNIST: {error}", file=sys.stderr)
-        return ImageJob(datasets.load("digits"), data_dir)
+        return ImageJob(datasets.load("digits"), None)
+
+
+def load(name: str, data_dir: Path | None) -> Dataset:
+    """A data set. ValueError where it is said in which folder one is that is in none, or is a folder."""
+    dataset = datasets.load(name, data_dir)
+    refuse(["data-dir"] if data_dir and name not in CLASSES else [], name, DOWNLOADED)
+    return dataset
+
+
+def refuse(options: Sequence[str], data: str, kind: str) -> None:
+    """ValueError if there are any, which are for another kind of data."""
+    if options:
+        raise ValueError(f"--{options[0].replace('_', '-')} is for {kind}, and {data} is none")

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from gpunn import Network, datasets
-from gpunn.cli import table_models
+from gpunn import Network
+from gpunn.cli import images, table_models
+from gpunn.cli.images import DOWNLOADED, refuse
 from gpunn.cli.table_models import TableModel, predict_table
 from gpunn.metrics import per_class, probabilities
 from gpunn.modelfile import check_meta
@@ -85,9 +86,11 @@ def evaluate(
     """Print how well a model does on the test examples of a data set, or on a table."""
     model = Model.load(path)
     if "table" in model.net.meta:
+        refuse(["data-dir"] if data_dir else [], f"what {path} was trained on", DOWNLOADED)
         table_models.evaluate(TableModel.of(path, model.net), data, format, device, as_json)
         return
-    dataset = datasets.load(data or model.dataset, data_dir)
+    refuse_format(format, path)
+    dataset = images.load(data or model.dataset, data_dir)
     X, y = dataset.test.X, dataset.test.y
     if len(X) != model.net.sizes[0]:
         raise ValueError(
@@ -110,6 +113,13 @@ def evaluate(
         print_evaluation(result)
 
 
+def refuse_format(format: Format, path: Path) -> None:
+    """ValueError where it is said how a table is to be read that the model does not take."""
+    given = {"delimiter": format.delimiter, "header": format.header, "target": format.targets}
+    chosen = [name for name, value in given.items() if value is not None]
+    refuse(chosen, f"what {path} was trained on", "tables")
+
+
 # predict
 
 
@@ -121,6 +131,7 @@ def predict(
     if "table" in model.net.meta:
         predict_table(TableModel.of(path, model.net), files, format, device, as_json, output)
         return 0
+    refuse_format(format, path)
     if output:
         raise ValueError(f"{path} was not trained on a table: its predictions go to the standard output only")
     for file in files:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gpunn import History, Network, __version__, backends
 from gpunn.checkpoint import newest
-from gpunn.cli.images import open_images
+from gpunn.cli.images import DOWNLOADED, open_images, refuse
 from gpunn.cli.job import Job, check_targets, fit
 from gpunn.cli.reports import WINDOW, draw_curve, show_window, write_report
 from gpunn.cli.runs import MODEL, RUNS, check_output, keep, run_folder
@@ -94,16 +94,10 @@ def open_data(
     if data and is_table(data):
         image_options = ("shift", "rotate", "scale", "elastic")
         refuse([name for name in image_options if getattr(settings, name)], data, "images")
-        refuse(["data-dir"] if data_dir else [], data, "data sets that have a name")
+        refuse(["data-dir"] if data_dir else [], data, DOWNLOADED)
         return open_job(Path(data), settings, table, resumed)
     refuse(table.chosen(), data or "mnist", "tables (.csv, .parquet, .npz, .npy)")
     return open_images(data, data_dir)
-
-
-def refuse(options: Sequence[str], data: str, kind: str) -> None:
-    """ValueError if there are any."""
-    if options:
-        raise ValueError(f"--{options[0].replace('_', '-')} is for {kind}, and {data} is none")
 
 
 # what is said and kept
