@@ -87,11 +87,14 @@ def test_imports_point_down() -> None:
 
 
 def test_only_the_cuda_backend_imports_cupy_and_only_when_asked() -> None:
+    """Likewise other large libraries, once all names are there but the estimators."""
     for path in PACKAGE.rglob("*.py"):
         if re.search(r"import (cupy|nvmath)\b|from (cupy|nvmath)", path.read_text(encoding="utf-8")):
             assert path.name in ("cupy_device.py", "cublaslt.py", "diagnosis.py")
     code = (
-        "import sys, gpunn; sys.exit(sum(m in sys.modules for m in ('cupy', 'sklearn', 'matplotlib', 'PIL')))"
+        "import sys, gpunn; [getattr(gpunn, name) for name in gpunn.__all__ if name[:3] != 'MLP']\n"
+        "gpunn.datasets.catalog.folders('mnist')\n"
+        "sys.exit(sum(m in sys.modules for m in ('cupy', 'sklearn', 'matplotlib', 'PIL', 'pooch')))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

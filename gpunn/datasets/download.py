@@ -1,4 +1,7 @@
-"""Download MNIST and Fashion-MNIST from their public mirrors, each file checked against its SHA-256."""
+"""Download MNIST and Fashion-MNIST from their public mirrors, each file checked against its SHA-256.
+
+pooch does it, and is imported only then: with it comes a tqdm that, in a notebook without ipywidgets, warns.
+"""
 
 import logging
 import re
@@ -8,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pooch
+import platformdirs
 
 from gpunn.datasets.dataset import DataUnavailable
 
@@ -44,7 +47,7 @@ SHA256 = {
 
 def cache_folder(name: str) -> Path:
     """Return the folder of the user's cache that holds the downloaded files of a data set."""
-    return Path(pooch.os_cache("gpunn")) / name
+    return Path(platformdirs.user_cache_dir("gpunn")) / name
 
 
 def download(name: str, stems: Sequence[str], folder: Path) -> None:
@@ -69,6 +72,8 @@ def download(name: str, stems: Sequence[str], folder: Path) -> None:
 
 
 def _retrieve(url: str, sha256: str, folder: Path) -> None:
+    import pooch
+
     terminal = sys.stderr is not None and sys.stderr.isatty()
     downloader = pooch.HTTPDownloader(progressbar=terminal, chunk_size=1 << 16, timeout=TIMEOUT)
     with _quiet(pooch.get_logger()):
