@@ -542,6 +542,24 @@ def test_options_for_other_models_are_refused(refused, model):
     refused(["evaluate", model, "--data-dir", "."], "--data-dir is for", "digits is none")
 
 
+# export
+
+
+def test_export_says_in_a_line_what_goes_in(gpunn_, monkeypatch):
+    pytest.importorskip("onnx")
+    pytest.importorskip("pyarrow")
+    X = np.random.default_rng(0).standard_normal((40, 12))
+    columns = ['"in\ntwo lines"', *(f"c{k}" for k in range(1, 12))]
+    np.savetxt("t.csv", X, delimiter=",", header=",".join(columns), comments="")
+    options = ["--target", "c11", "--task", "regression", "--epochs", 1, "--output", "run"]
+    assert gpunn_("train", "t.csv", *options)[0] == 0
+    code, out, err = gpunn_("export", "run", "m.onnx")
+    named = ", ".join(f"{name} float32 (N, 1)" for name in ["in two lines", *(f"c{k}" for k in range(1, 8))])
+    assert (code, err) == (0, "")
+    assert out == f"saved m.onnx: {named}, … (11 in all) → prediction float32 (N, 1)\n"
+    assert len(json.loads(gpunn_("export", "run", "m.onnx", "--json")[1])["inputs"]) == 11
+
+
 # predict
 
 

@@ -10,6 +10,9 @@ from typing import Any
 
 from gpunn.cli.models import Model
 from gpunn.cli.runs import RUNS
+from gpunn.names import listed
+
+FEW = 8  # inputs, that are named
 
 # export
 
@@ -26,8 +29,7 @@ def export(path: Path, file: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"model": str(path), "onnx": str(file), "inputs": inputs, "outputs": outputs}))
     else:
-        described = [", ".join(f"{name} {kind}" for name, kind in io.items()) for io in (inputs, outputs)]
-        print(f"saved {file}: {described[0]} → {described[1]}")
+        print(f"saved {file}: {in_words(inputs)} → {in_words(outputs)}")
 
 
 def signature(values: Any) -> dict[str, str]:
@@ -40,6 +42,11 @@ def signature(values: Any) -> dict[str, str]:
         shape = ", ".join(d.dim_param or str(d.dim_value) for d in tensor.shape.dim)
         found[value.name] = f"{tensor_dtype_to_np_dtype(tensor.elem_type)} ({shape})"
     return found
+
+
+def in_words(values: dict[str, str]) -> str:
+    """In one line, whatever the columns of a table are called and however many they are."""
+    return listed([" ".join(f"{name} {kind}".split()) for name, kind in values.items()], FEW)
 
 
 # demo
