@@ -287,6 +287,24 @@ def test_the_best_run_comes_first(runs: Path, gpunn_: RunCommand, tmp_path: Path
     assert differing == ["optimizer", "learning rate", "epochs"]
 
 
+def test_classes_and_numbers_stand_apart_on_one_page(runs: Path, gpunn_: RunCommand) -> None:
+    code, out, err = gpunn_("report", "gpunn-runs", "--json", "--output", "all.html")
+    assert (code, err) == (0, "")
+    names = [Path(run).name for run in json.loads(out)["runs"]]
+    assert sorted(names) == sorted(KINDS) and names[-1] == "numbers"
+    text = Path("all.html").read_text(encoding="utf-8")
+    by_accuracy, by_rmse = text.split("Results by RMSE")
+    assert "Results by accuracy" in by_accuracy and "The best by RMSE is numbers, " in by_accuracy
+    assert f"The best by accuracy is {names[0]}, " in by_accuracy
+    rows = [
+        re.findall(r"</i>([^<]*)</th>", part.split("</section>")[0]) for part in text.split("<h2>Results")
+    ]
+    assert rows[1:] == [names[:3], ["numbers"]]
+    assert "<th>RMSE</th>" not in by_accuracy and "<th>test RMSE</th>" in by_rmse
+    ids = re.findall(r'<section id="([^"]*)"', text)
+    assert len(set(ids)) == len(ids) == 6
+
+
 def test_runs_of_the_same_settings_differ_in_nothing(runs: Path, gpunn_: RunCommand, tmp_path: Path) -> None:
     for name in "ab":
         assert gpunn_("train", *KINDS["images"], "--output", tmp_path / name)[0] == 0
@@ -332,7 +350,6 @@ def test_bad_input_is_one_line(runs: Path, gpunn_: RunCommand, tmp_path: Path) -
     )
     lines = (runs / "images" / "history.jsonl").read_bytes().splitlines(keepends=True)
     assert "history.jsonl are of different" in damaged("history.jsonl", b"".join(lines[::-1]))
-    assert "compare runs that predict the same" in refused(runs / "numbers", runs / "classes")
     assert "RUN" in refused()
 
 

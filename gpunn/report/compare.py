@@ -1,16 +1,16 @@
-"""The page on which runs are held against each other, the best first."""
+"""The page on which runs are held against each other, the best first; classes apart from numbers."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, groupby
 from pathlib import Path
 
 from gpunn.modelfile import write_whole
 from gpunn.report.drawing import FAINT, RUNS, Line
-from gpunn.report.facts import Score, brief, in_words, score
+from gpunn.report.facts import MEASURES, Score, brief, in_words, score
 from gpunn.report.figures import by_seconds, curves
 from gpunn.report.page import Chart, template
 from gpunn.report.run import Run
@@ -38,38 +38,52 @@ class Entry:
         return len(RUNS) <= self.place < COLOURED
 
 
+@dataclass(frozen=True)
+class Part:
+    """Runs that are judged by the same measure, the best first, and what the page says of them."""
+
+    entries: Sequence[Entry]
+
+    @property
+    def best(self) -> Entry:
+        return self.entries[0]
+
+    @property
+    def notes(self) -> list[str]:
+        return list(notes(self.entries))
+
+    @property
+    def settings(self) -> dict[str, list[str]]:
+        return differing([entry.run for entry in self.entries])
+
+    @property
+    def charts(self) -> list[Chart]:
+        return list(overlaid(self.entries))
+
+
 def write(runs: Sequence[Run], path: Path) -> None:
     """Write the page of runs, the best first as `ranked` has them; whole or not at all."""
     write_whole(path, render_comparison(runs).encode())
 
 
 def render_comparison(runs: Sequence[Run]) -> str:
-    """The page as HTML."""
-    entries = [
-        Entry(run, name, score(run.result), place)
-        for place, (run, name) in enumerate(zip(runs, names(runs), strict=True))
+    """The page as HTML: a part for each measure by which runs are judged."""
+    judged = [(run, name, score(run.result)) for run, name in zip(runs, names(runs), strict=True)]
+    parts = [
+        Part([Entry(run, name, found, place) for place, (run, name, found) in enumerate(alike)])
+        for _, alike in groupby(judged, lambda entry: entry[2].measure)
     ]
-    return template("comparison.html").render(
-        entries=entries,
-        best=entries[0],
-        notes=list(notes(entries)),
-        settings=differing(runs),
-        charts=list(overlaid(entries)),
-        brief=brief,
-    )
+    return template("comparison.html").render(runs=len(runs), parts=parts, brief=brief)
 
 
 def ranked(runs: Sequence[Run]) -> list[Run]:
-    """The best first. ValueError where classes stand beside numbers."""
-    scores = {run: score(run.result) for run in runs}
-    for run in runs[1:]:
-        one, other = scores[runs[0]].measure, scores[run].measure
-        if one != other:
-            raise ValueError(
-                f"{runs[0].folder} is judged by its {one} and {run.folder} by its {other}: compare runs that "
-                "predict the same"
-            )
-    return sorted(runs, key=lambda run: scores[run].rank)
+    """Those that are judged by the same measure together, the best first."""
+
+    def rank(run: Run) -> tuple[int, tuple[float, float]]:
+        found = score(run.result)
+        return MEASURES.index(found.measure), found.rank
+
+    return sorted(runs, key=rank)
 
 
 def names(runs: Sequence[Run]) -> list[str]:
