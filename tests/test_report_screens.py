@@ -92,6 +92,41 @@ def test_a_comparison_on_every_screen(
     assert opened.locator("#results tbody tr").count() == 2
 
 
+CUT = "(place) => { const box = document.querySelector(place); return box.scrollWidth - box.clientWidth; }"
+LONG = [
+    "a class that is called by very many words, of which not all can stand in a single line " * 2,
+    "b" * 99,
+]
+
+
+@pytest.mark.parametrize("screen", ["light", "dark"])
+def test_no_column_of_the_results_is_cut_off(
+    runs: Path, visit: Callable[..., Any], gpunn_: RunCommand, tmp_path: Path, screen: str
+) -> None:
+    deep = ["--hidden", *("200",) * 12, "--epochs", "1", "--output", tmp_path / f"{'long-name-' * 6}1"]
+    assert gpunn_("train", "digits", *deep)[0] == 0
+    assert gpunn_("report", "gpunn-runs", tmp_path, "--output", "all.html")[0] == 0
+    opened = visit(Path("all.html"), screen)
+    check_layout(opened, screen)
+    for place in ("#results .scroll", "#results-2 .scroll"):
+        assert opened.evaluate(CUT, place) == 0
+
+
+@pytest.mark.parametrize("screen", ["light", "dark"])
+def test_long_names_of_classes_cut_nothing_off(
+    visit: Callable[..., Any], gpunn_: RunCommand, tmp_path: Path, screen: str
+) -> None:
+    pytest.importorskip("pyarrow")
+    rows = [f'{k % 7},{k % 5},"{LONG[k % 2]}"' for k in range(80)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,kind", *rows]))
+    arguments = [tmp_path / "t.csv", "--target", "kind", "--epochs", "1", "--output", tmp_path / "run"]
+    assert gpunn_("train", *arguments)[0] == 0
+    opened = visit(tmp_path / "run" / "report.html", screen)
+    check_layout(opened, screen)
+    for place in ("#classes .scroll", "#mistakes .scroll"):
+        assert opened.evaluate(CUT, place) == 0
+
+
 def test_names_are_text_and_nothing_else(runs: Path, visit: Callable[..., Any]) -> None:
     opened = visit(runs / "classes" / "report.html", "light")
     assert opened.locator("#classes tbody th").all_inner_texts() == sorted(NASTY)
