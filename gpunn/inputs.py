@@ -171,8 +171,8 @@ def check_weights(
             raise ValueError("class_weight needs class labels, and y is targets: give sample_weight")
         with np.errstate(over="ignore"):
             weights *= _class_weights(class_weight, y.labels, max(n_out, 2))[y.labels]
-    if weights.max() > np.finfo(np.float32).max:
-        raise ValueError(f"the largest weight is {weights.max():g}, too large for float32")
+    if np.max(weights) > np.finfo(np.float32).max:
+        raise ValueError(f"the largest weight is {np.max(weights):g}, too large for float32")
     return weights[None]
 
 

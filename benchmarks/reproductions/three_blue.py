@@ -53,7 +53,7 @@ def measure(folder: Path | None = None, say: Say = silent) -> Finding:
     sure = np.mean(largest > SURE, axis=1)
     measured = (
         f"{nets[0].parameters:,} parameters; {spread(right, '{:.2f} %')} named after {RECIPE.epochs} epochs; "
-        f"an output above {SURE} for {sure.min():.0%} to {sure.max():.0%} of {NOISE:,} images of noise"
+        f"an output above {SURE} for {np.min(sure):.0%} to {np.max(sure):.0%} of {NOISE:,} images of noise"
     )
     passed = nets[0].parameters == 13_002 and np.median(right) >= 95.5 and bool((sure > 0.5).all())
     runs = {

@@ -82,7 +82,7 @@ def cross_validate(
             theta[:] = net.rng.random(theta.shape)  # Brownlee's: uniform in 0…1
         columns = scaler.transform(X[train]).T
         net.fit(columns, labels[train], epochs=epochs, batch_size=1, optimizer=gpunn.SGD(ETA), device="cpu")
-        commonest = np.bincount(labels[train]).argmax()
+        commonest = np.argmax(np.bincount(labels[train]))
         right = accuracy(net, scaler.transform(X[test]).T, labels[test])
         scores.append((right, float(np.mean(labels[test] == commonest))))
     return scores

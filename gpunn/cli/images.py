@@ -83,7 +83,7 @@ class ImageJob:
         """How good the weights are that are saved, even if Ctrl-C came within an epoch."""
         X, y = self.dataset.test.X, self.dataset.test.y
         outputs, test_loss, test_accuracy = net.examine(X, y)
-        baseline = float(np.mean(y == np.bincount(self.y).argmax()))
+        baseline = float(np.mean(y == np.argmax(np.bincount(self.y))))
         return {
             "test_loss": test_loss,
             "test_accuracy": test_accuracy,

@@ -64,7 +64,7 @@ def read_folder(name: str, files: dict[str, Path], classes: tuple[str, ...] | No
             f"but those of {files[FILES[0]]} are {height}×{width}"
         )
     if classes is None:
-        classes = tuple(map(str, range(int(max(train_labels.max(), test_labels.max())) + 1)))
+        classes = tuple(map(str, range(int(max(np.max(train_labels), np.max(test_labels))) + 1)))
     train = Split.from_images(train_images, train_labels)
     test = Split.from_images(test_images, test_labels)
     return Dataset(name=name, train=train, test=test, image_shape=(height, width), classes=classes)

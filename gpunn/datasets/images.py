@@ -35,7 +35,7 @@ def read_image(
     """
     image = _open(Path(path))
     pixels = _grey(image)
-    low, high = int(pixels.min()), int(pixels.max())
+    low, high = int(np.min(pixels)), int(np.max(pixels))
     if high - low < MIN_CONTRAST:
         raise ValueError(f"{path}: blank image, its grey values are all within {low} to {high}")
     light = _background(pixels) > (low + high) / 2
@@ -114,7 +114,7 @@ def _resize(pixels: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
 
 def _crop_to_ink(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the bounding box of what is lighter than the background, stretched to 0…1."""
-    background, brightest = _background(pixels), float(pixels.max())
+    background, brightest = _background(pixels), float(np.max(pixels))
     ink = pixels > background + FAINT * (brightest - background)
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     crop = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32)
@@ -127,7 +127,7 @@ def _place_digit(pixels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[n
     part, shift = UCI_DIGITS_PLACE if tuple(shape) == (8, 8) else MNIST_PLACE
     scale = min(part * side / length for side, length in zip(shape, ink.shape, strict=True))
     ink = _resize(ink, (max(1, round(scale * ink.shape[0])), max(1, round(scale * ink.shape[1]))))
-    ink = np.clip(ink / ink.max(), 0, 1)  # a thin stroke, averaged, would be faint
+    ink = np.clip(ink / np.max(ink), 0, 1)  # a thin stroke, averaged, would be faint
     placed = np.zeros(shape, np.uint8)
     top, left = (
         int(np.clip(round((side - 1) / 2 + shift - mass_centre), 0, side - length))

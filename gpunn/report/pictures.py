@@ -34,7 +34,7 @@ def of_matrix(confusion: list[list[int]]) -> str:
     counts = np.array(confusion, np.float64)
     right = counts.diagonal() / np.maximum(counts.sum(axis=1), 1)
     np.fill_diagonal(counts, 0)
-    return of_weights(counts / max(counts.max(), 1) - np.diag(right), 1)
+    return of_weights(counts / max(np.max(counts), 1) - np.diag(right), 1)
 
 
 def of_weights(w: np.ndarray, most: float) -> str:

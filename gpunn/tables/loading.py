@@ -173,7 +173,7 @@ def _check_left(table: Table, target: Classes | Quantity, held: np.ndarray) -> N
     if isinstance(target, Classes):
         n = len(target.classes)
         counts = np.bincount(table.y, minlength=n) - np.bincount(table.y[held], minlength=n)
-        left = "" if counts.all() else f"no example of class '{target.classes[int(counts.argmin())]}'"
+        left = "" if counts.all() else f"no example of class '{target.classes[int(np.argmin(counts))]}'"
     elif rows < 2:
         left = counted(rows, "row")
     if left:

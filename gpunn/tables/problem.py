@@ -83,7 +83,7 @@ class Problem:
         """The same of no network: always the most frequent class to train on, or the mean."""
         always: float = self.train.y.mean()
         if isinstance(self.target, Classes):
-            always = int(np.bincount(self.train.y).argmax())
+            always = int(np.argmax(np.bincount(self.train.y)))
         return measure(self.target, y, np.full(len(y), always))
 
 
