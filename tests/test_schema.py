@@ -184,6 +184,7 @@ def test_a_model_that_describes_no_network_is_refused(tmp_path: Path, layer: dic
         ({"dataset": 5}, "meta.dataset"),
         ({"table": 5}, "meta"),
         ({"table": TABLE}, "meta"),
+        ({**META, "settings": {"seed": "0"}}, "meta.settings.seed"),
         ({**META, "table": {}}, "meta.table"),
         ({**META, "table": {**TABLE, "columns": [{"name": "x"}]}}, "meta.table.columns"),
         ({**META, "table": {**TABLE, "columns": TABLE["columns"][:1]}}, "3-2 is not a network for its table"),
