@@ -15,7 +15,7 @@ from benchmarks.contestants import CONTESTANTS, Skipped
 from benchmarks.machine import explain_cuda, gpu, threads
 from benchmarks.nets import Data, Net, Problem
 
-PATIENCE = 90  # seconds until a worker that does not answer is given up
+PATIENCE = 120  # seconds until a worker that does not answer is given up
 
 
 class Worker:
