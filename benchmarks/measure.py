@@ -66,8 +66,11 @@ def compare(
         _try(turn, lambda: turn.get_ready(net, target))
         tick(f"{what}: {turn.name} is ready")
 
+    floors = [turn for name, turn in turns.items() if name.startswith(GPU_FLOOR)]
+    for turn in floors:  # alone, since that is when its ceilings are measured
+        get_ready(turn)
     with ThreadPoolExecutor(cores()) as pool:  # compiling takes long, and one at a time far longer
-        list(pool.map(get_ready, turns.values()))
+        list(pool.map(get_ready, (turn for turn in turns.values() if turn not in floors)))
     for turn in turns.values():
         _try(turn, partial(turn.calibrate, target))  # now that it is alone
     for i in range(rounds + 1):
