@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpunn.backends.base import Backend, Examples
 from gpunn.costs import Cost
+
+if TYPE_CHECKING:  # whose arrays know how inputs are made dense
+    from gpunn.backends.base import Backend, Examples
 
 ClassWeight: TypeAlias = str | Mapping[int, float] | ArrayLike
 

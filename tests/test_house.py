@@ -99,6 +99,19 @@ def test_only_the_cuda_backend_imports_cupy_and_only_when_asked() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_any_name_may_be_asked_for_first() -> None:
+    code = (
+        "import sys, importlib\n"
+        "for name in sys.argv[1:]:\n"
+        "    for known in [known for known in sys.modules if known.split('.')[0] == 'gpunn']:\n"
+        "        del sys.modules[known]\n"
+        "    importlib.import_module(f'gpunn.{name}')"
+    )
+    modules = [path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")]
+    packages = ["backends", "cli", "datasets", "demo", "estimators", "report", "tables"]
+    subprocess.run([sys.executable, "-c", code, *modules, *packages], check=True)
+
+
 @pytest.mark.parametrize("optimizer", [gpunn.SGD(0.1, l2=1e-3), gpunn.Nesterov(0.1), gpunn.Adam()])
 def test_a_step_allocates_nothing(optimizer: gpunn.SGD | gpunn.Adam) -> None:
     net = gpunn.Network(64, [gpunn.Dense(512, "relu"), gpunn.Dense(10, "softmax")], seed=0)
