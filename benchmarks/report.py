@@ -12,8 +12,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-THROUGHPUT = ("contestant", "examples/s", "quartiles", "µs/step", "of the floor", "of gpunn CPU")
-
 
 def slug(results: dict[str, Any]) -> str:
     """The name of the results' files: cpu, or the GPU's name."""

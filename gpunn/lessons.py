@@ -63,10 +63,11 @@ class Learner:
 def arranged(arrange: Arrange, order: np.ndarray) -> np.ndarray:
     """What a function of the user's makes of the order. ValueError where that is none of these examples."""
     found = np.asarray(arrange(order))
-    if found.shape == order.shape and found.dtype.kind in "iu":
-        known = np.zeros(max(order.max(), found.max()) + 1, bool)
+    last = order.max()
+    if found.shape == order.shape and found.dtype.kind in "iu" and 0 <= found.min() <= found.max() <= last:
+        known = np.zeros(last + 1, bool)
         known[order] = True
-        if found.min() >= 0 and known[found].all():
+        if known[found].all():
             return found
     raise ValueError(
         f"shuffle must return {len(order)} indices, of the examples that it was given, not {found.dtype} "

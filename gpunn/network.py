@@ -228,7 +228,7 @@ class Network:
                 of the learning rate at that step.
             augmentation: what the images may be shown as, anew in every epoch.
             shuffle: False leaves the examples in their order; a function is given the indices of those to
-                train on before every epoch, and returns them as they are to come.
+                train on before every epoch, and returns as many of them, as they are to come.
             validation: (X, y), measured after every epoch; or which examples to hold out for that: their
                 indices (k,), or the share of them, such as 0.1, drawn class by class where y is classes.
             score: a function of the outputs (n_L, k) for the validation, recorded as `validation_score`; more

@@ -95,8 +95,8 @@ class ReduceOnPlateau:
     A schedule that looks at how training goes, and so belongs to one training alone.
 
     Args:
-        factor: of the learning rate, each time.
-        patience: epochs.
+        factor: of the learning rate, each time, between 0 and 1.
+        patience: epochs, at least 1.
         metric: a field of `gpunn.Record`; losses and times are better when less, accuracies and scores when
             more.
 

@@ -507,6 +507,7 @@ class TestHooks:
         [
             lambda order: order + 1,
             lambda order: order - 1,
+            lambda order: order + 10**15,
             lambda order: order[:-1],
             lambda order: np.append(order, 3),
             lambda order: order % 2 == 0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from gpunn import Augmentation, Network, datasets
+from gpunn.cli.options import DOWNLOADED, refuse
 from gpunn.cli.settings import Settings
 from gpunn.datasets import Dataset, DataUnavailable
 from gpunn.datasets.catalog import CLASSES
 from gpunn.report.findings import Findings, classified
 
-DOWNLOADED = "data sets that are downloaded (mnist, fashion-mnist)"
 HELD_OUT = 0.1  # of the training examples, where they decide when to stop: the test examples must not
 USUAL = {"epochs": 10, "batch_size": 128}
 USUAL_FOR = {"digits": {"epochs": 20, "batch_size": 16}}  # 1,437 examples: few steps in an epoch
@@ -133,9 +133,3 @@ def load(name: str, data_dir: Path | None) -> Dataset:
     dataset = datasets.load(name, data_dir)
     refuse(["data-dir"] if data_dir and name not in CLASSES else [], name, DOWNLOADED)
     return dataset
-
-
-def refuse(options: Sequence[str], data: str, kind: str) -> None:
-    """ValueError if there are any, which are for another kind of data."""
-    if options:
-        raise ValueError(f"--{options[0].replace('_', '-')} is for {kind}, and {data} is none")

@@ -14,7 +14,7 @@ import numpy as np
 
 from gpunn import Network
 from gpunn.cli import images, table_models
-from gpunn.cli.images import DOWNLOADED, refuse
+from gpunn.cli.options import DOWNLOADED, refuse
 from gpunn.cli.table_models import TableModel, predict_table
 from gpunn.metrics import per_class, probabilities
 from gpunn.modelfile import check_meta

@@ -1,13 +1,21 @@
-"""The options of the command line: names, help, and where it shows them."""
+"""The options of the command line: names, help, where it shows them, and for which data they are."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 NETWORK, TRAINING, TABLES = "Network", "Training", "Tables"
+DOWNLOADED = "data sets that are downloaded (mnist, fashion-mnist)"
+
+
+def refuse(options: Sequence[str], data: str, kind: str) -> None:
+    """ValueError if there are any, which are for another kind of data."""
+    if options:
+        raise ValueError(f"--{options[0].replace('_', '-')} is for {kind}, and {data} is none")
 
 
 def _of_network(help: str, default: str | bool = True, metavar: str | None = None) -> typer.models.OptionInfo:

@@ -12,8 +12,9 @@ from typing import Any
 
 from gpunn import History, Network, __version__, backends
 from gpunn.checkpoint import newest
-from gpunn.cli.images import DOWNLOADED, open_images, refuse
+from gpunn.cli.images import open_images
 from gpunn.cli.job import Job, check_targets, fit
+from gpunn.cli.options import DOWNLOADED, refuse
 from gpunn.cli.reports import WINDOW, draw_curve, show_window, write_report
 from gpunn.cli.runs import MODEL, RUNS, check_output, keep, run_folder
 from gpunn.cli.settings import Settings, build_network, build_optimizer
