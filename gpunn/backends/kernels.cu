@@ -60,7 +60,7 @@ template <class X> struct alignas(4 * sizeof(X)) Four {
 // The thread's share of a matrix of n rows: row i, and of its columns first, first + strips, ... No thread leaves
 // early, since block_sum needs them all; but beyond row n there is nothing to do.
 struct Share {
-    static const int AT_ONCE = 4;  // columns that it reads before it writes to any: waiting for all takes no longer
+    static const int AT_ONCE = 4;  // columns that it reads before it writes to any, and so waits for together
     Index i, n, m, first, strips;
 
     __device__ Share(Index rows, Index columns) : n(rows), m(columns) {

@@ -1,0 +1,96 @@
+"""What becomes of a table's columns, held against scikit-learn, and which rows are held out."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from gpunn.tables import splitting
+from gpunn.tables.csvfile import CsvFile
+from gpunn.tables.preprocessing import Preprocessing
+from gpunn.tables.reading import Format, open_table, read
+from gpunn.tables.table import NUMBER, TEXT
+
+pytest.importorskip("pyarrow")
+
+
+def pipeline(numbers, categories, impute="median"):
+    """The same as scikit-learn has it."""
+    number = make_pipeline(SimpleImputer(strategy=impute), StandardScaler())
+    category = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    return ColumnTransformer([("n", number, numbers), ("c", category, categories)])
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_preprocessing_is_scikit_learns(tmp_path_factory, data):
+    m = data.draw(st.integers(12, 40))
+    number = st.one_of(st.none(), st.floats(-1e3, 1e3, width=32))
+    text = st.sampled_from([None, "a", "b", "c", "ä b"])
+    numbers = [data.draw(st.lists(number, min_size=m, max_size=m)) for _ in range(2)]
+    texts = [data.draw(st.lists(text, min_size=m, max_size=m)) for _ in range(2)]
+    folder = tmp_path_factory.mktemp("parity")
+    path = folder / "t.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["n0", "n1", "t0", "t1"])
+        writer.writerows(zip(*numbers, *texts, strict=True))
+    kinds = {"n0": NUMBER, "n1": NUMBER, "t0": TEXT, "t1": TEXT}
+    impute = data.draw(st.sampled_from(["median", "mean"]))
+    table = read(open_table(path, Format()), kinds, None, "float64")
+    fitted = Preprocessing.fit(table, table.rows[: m // 2], impute)
+    X, unknown = fitted.apply(table, table.rows)
+    frame = np.array([*numbers, *texts], object).T
+    frame[:, :2] = frame[:, :2].astype(float)
+    at = {name: k for k, name in enumerate(kinds)}
+    used = [at[name] for name in fitted.kinds]
+    theirs = pipeline([k for k in used if k < 2], [k for k in used if k >= 2], impute)
+    expected = theirs.fit(frame[: m // 2]).transform(frame) if used else np.empty((m, 0))
+    assert pytest.approx(expected.astype(float), rel=1e-9, abs=1e-9) == X.T
+    assert X.flags.f_contiguous
+    known = {k: set(frame[: m // 2, k]) for k in used if k >= 2}
+    missing = {f"t{k - 2}": sum(v not in known[k] for v in frame[:, k]) for k in known}
+    assert unknown == {name: n for name, n in missing.items() if n}
+    again = Preprocessing.from_json(json.loads(json.dumps(fitted.to_json())))
+    assert again == fitted
+    fitted.apply(table, table.rows, reuse=True)
+
+
+def test_rows_may_make_way_for_what_becomes_of_them(tmp_path):
+    lines = (f"{i * 7 % 50},{i % 3},{i * 3 % 11},{i * 1.5}\n" for i in range(50_000))
+    (tmp_path / "t.csv").write_text("a,b,c,y\n" + "".join(lines))
+    source = CsvFile(tmp_path / "t.csv")
+    kinds = dict.fromkeys("abc", NUMBER)
+    table = read(source, kinds, None, "float32")
+    fitted = Preprocessing.fit(table, table.rows)
+    apart, _ = fitted.apply(table, table.rows)
+    inside, _ = fitted.apply(table, table.rows, reuse=True)
+    assert np.shares_memory(inside, table.rows)
+    assert np.array_equal(apart, inside)
+
+
+@given(
+    y=st.lists(st.integers(0, 3), min_size=2, max_size=60),
+    share=st.floats(0.05, 0.9),
+    seed=st.integers(0, 5),
+)
+def test_each_class_is_held_out_from(y, share, seed):
+    y = np.array(y)
+    held = splitting.hold_out(share, y, True, np.random.default_rng(seed))
+    assert len(np.unique(held)) == len(held)
+    for k in np.unique(y):
+        m, n = np.sum(y == k), np.sum(y[held] == k)
+        assert n == (0 if m == 1 else max(1, round(share * m)))
+        rows, labels = np.arange(2 * len(y)).reshape(-1, 2), y.copy()
+    splitting.move_to_end(rows, labels, held)
+    assert sorted(rows[len(y) - len(held) :, 0] // 2) == held.tolist()
+    assert np.array_equal(y[rows[:, 0] // 2], labels)
