@@ -23,7 +23,7 @@ cuda)
     export GPUNN_NEEDS_CUDA=1 PATH=$PATH:/usr/local/cuda/bin
     ;;
 cpu)
-    tests=(tests/test_parity.py -k "cpu and sigmoid-softmax") results=$(mktemp -d) patience=10
+    tests=(tests/core/test_parity.py -k "cpu and sigmoid-softmax") results=$(mktemp -d) patience=10
     benchmark=(--quick --nets 784-30 --only gpunn floor)
     trap 'rm -rf "$results"' EXIT
     ;;

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.activations import ACTIVATIONS, LEAK
-from gpunn.backends.base import UINT8_SCALE
-from gpunn.modelfile import write_whole
+from gpunn.core.backend import UINT8_SCALE
+from gpunn.files.writing import write_whole
+from gpunn.functions.activations import ACTIVATIONS, LEAK
 from gpunn.network import Network
 from gpunn.tables.preprocessing import Category, Number, Preprocessing
 from gpunn.tables.table import is_far
@@ -103,7 +103,7 @@ def to_onnx(net: Network, path: str | os.PathLike[str]) -> Any:
 
 def build(net: Network) -> Any:
     """The network as an `onnx.ModelProto`, which `to_onnx` writes. ValueError as there."""
-    from gpunn import __version__
+    from gpunn.version import __version__
 
     _check(net)
     table = net.meta.get("table")

@@ -12,21 +12,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from gpunn import activations, backends, costs, fitting, initializers, modelfile
-from gpunn.augmentation import Augmentation
-from gpunn.backends.base import NORM_EPSILON, Backend
-from gpunn.costs import Cost
-from gpunn.fitting import Asked, Validation
-from gpunn.history import Callback, History
-from gpunn.inputs import ClassWeight, Targets, check_examples, check_X
-from gpunn.layers import Dense, check_dropout
-from gpunn.lessons import Arrange, Blocks
-from gpunn.optimizers import Collect, Optimizer
-from gpunn.parameters import Layout, Parameters
-from gpunn.plan import Model, Round, forward_batch
-from gpunn.schedules import Schedule
-from gpunn.stopping import EarlyStopping
-from gpunn.trainer import Evaluation, OptimizerState, Score
+from gpunn import backends
+from gpunn.core.backend import NORM_EPSILON, Backend
+from gpunn.core.inputs import ClassWeight, Targets, check_examples, check_X
+from gpunn.core.layers import Dense, check_dropout
+from gpunn.core.optimizers import Collect, Optimizer
+from gpunn.core.parameters import Layout, Parameters
+from gpunn.core.plan import Model, Round, forward_batch
+from gpunn.exchange import sklearn, torch
+from gpunn.files import model
+from gpunn.functions import activations, costs, initializers
+from gpunn.functions.augmentation import Augmentation
+from gpunn.functions.costs import Cost
+from gpunn.training import fit
+from gpunn.training.fit import Asked, Validation
+from gpunn.training.history import Callback, History
+from gpunn.training.loop import Evaluation, OptimizerState, Score
+from gpunn.training.schedules import Schedule
+from gpunn.training.sources import Arrange, Blocks
+from gpunn.training.stopping import EarlyStopping
 
 
 class Network:
@@ -171,14 +175,6 @@ class Network:
         layers = ", ".join(f"Dense({layer.n}, {layer.f.name!r})" for layer in self.layers)
         return f"Network({self.sizes[0]}, [{layers}], cost={self.cost.name!r}, dtype={str(self.dtype)!r})"
 
-    def _repr_html_(self) -> str:
-        """A table of the layers, in a notebook."""
-        from gpunn.report.notebook import network_html
-
-        return network_html(self)
-
-    # what it does
-
     def fit(
         self,
         X: ArrayLike | Blocks,
@@ -291,7 +287,7 @@ class Network:
             resume=resume,
             optimizer_state=optimizer_state,
         )
-        return fitting.fit(self, X, y, asked)
+        return fit.fit(self, X, y, asked)
 
     def forward(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
         """The outputs a[L] (n_L, m), in the network's dtype, for X (n_0, m), as `fit` takes it.
@@ -408,7 +404,7 @@ class Network:
         ]
         network = {"n_in": self.sizes[0], "layers": layers, "cost": self.cost.name}
         network["input_dropout"] = self.dropout[0]
-        modelfile.write(Path(path), network, self.meta, self._tensors())
+        model.write(Path(path), network, self.meta, self._tensors())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
@@ -417,8 +413,8 @@ class Network:
         Raises:
             ValueError: the file is not there, is damaged, or is not gpunn's; the message names it.
         """
-        network, meta, tensors = modelfile.read(Path(path))
-        with modelfile.complaining_about(Path(path)):
+        network, meta, tensors = model.read(Path(path))
+        with model.complaining_about(Path(path)):
             layers = [Dense(**layer) for layer in network["layers"]]
             dtype, dropped = tensors["w1"].dtype, network.get("input_dropout", 0.0)
             with warnings.catch_warnings():
@@ -440,9 +436,7 @@ class Network:
             ValueError: a layer of another kind, with its place.
             ImportError: PyTorch is not installed.
         """
-        from gpunn import convert
-
-        return convert.from_torch(module, cost, meta)
+        return torch.from_torch(cls, module, cost, meta)
 
     def to_torch(self) -> Any:
         """The same function as a PyTorch `nn.Sequential`, in evaluation mode; it takes rows, and pixels that
@@ -452,9 +446,7 @@ class Network:
             ValueError: an activation that PyTorch has not.
             ImportError: PyTorch is not installed.
         """
-        from gpunn import convert
-
-        return convert.to_torch(self)
+        return torch.to_torch(self)
 
     @classmethod
     def from_sklearn(cls, estimator: Any, meta: dict[str, Any] | None = None) -> Network:
@@ -471,9 +463,8 @@ class Network:
         >>> np.allclose(ours.forward(X.T), theirs.predict_proba(X)[:, 1])
         True
         """
-        from gpunn import convert
 
-        return convert.from_sklearn(estimator, meta)
+        return sklearn.from_sklearn(cls, estimator, meta)
 
     def astype(self, dtype: DTypeLike) -> Network:
         """A copy in float32 or float64."""

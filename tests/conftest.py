@@ -13,23 +13,18 @@ import emulated
 import numpy as np
 import pytest
 import reporting
+from helpers import MakeBackend, need_cuda
 
 import gpunn
-from gpunn import backends, cli, trainer
-from gpunn.backends import Host, cuda_persistent
-from gpunn.backends.base import Backend
-from gpunn.backends.cuda import Cuda
+from gpunn import backends, cli
+from gpunn.backends import Host
+from gpunn.backends.cuda import persistent
+from gpunn.backends.cuda.backend import Cuda
+from gpunn.core.backend import Backend
+from gpunn.training import loop
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-MakeBackend = Callable[[str], Backend]
-
-
-def need_cuda() -> None:
-    """Skip the test where there is no CUDA device; where GPUNN_NEEDS_CUDA says that there is one, fail."""
-    if reason := backends.explain_cuda():
-        stop = pytest.fail if os.environ.get("GPUNN_NEEDS_CUDA") else pytest.skip
-        stop(f"no CUDA device: {reason}")
 
 
 @pytest.fixture(params=["cpu", "emulated", "cuda"])
@@ -44,7 +39,7 @@ def backend(
         if kind == "cpu":
             return Host(dtype)
         if kind == "cuda":
-            monkeypatch.setattr(cuda_persistent, "ADVANTAGE", np.inf)  # which has tests of its own
+            monkeypatch.setattr(persistent, "ADVANTAGE", np.inf)  # which has tests of its own
             return backends_choose("cuda", dtype)
         devices.append(emulated.EmulatedDevice(pytestconfig.cache.mkdir("emulated")))
         return Cuda(devices[-1], dtype)
@@ -84,7 +79,7 @@ def no_window(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Ctrl-C within that epoch."""
-    one_epoch = trainer.one_epoch
+    one_epoch = loop.one_epoch
 
     def at(wanted: int) -> None:
         def broken(learner: Any, lessons: Any, epoch: int, *rest: Any) -> gpunn.Record:
@@ -92,7 +87,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
                 raise KeyboardInterrupt
             return one_epoch(learner, lessons, epoch, *rest)
 
-        monkeypatch.setattr(trainer, "one_epoch", broken)
+        monkeypatch.setattr(loop, "one_epoch", broken)
 
     return at
 
@@ -143,15 +138,3 @@ def mnist() -> gpunn.datasets.Dataset:
 def digits() -> gpunn.datasets.Dataset:
     """The embedded 8×8 digits."""
     return gpunn.datasets.load("digits")
-
-
-def one_hot(labels: np.ndarray, n: int) -> Any:
-    """Targets (n, m) of labels (m,)."""
-    return np.eye(n)[:, labels]
-
-
-def classes(m: int, k: int = 3, n: int = 7) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of k classes that can be told apart, mostly."""
-    rng = np.random.default_rng(m + k)
-    y = rng.integers(0, k, m)
-    return rng.standard_normal((m, n)) + np.eye(max(n, k))[y, :n], y

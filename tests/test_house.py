@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import os
-import re
 import subprocess
 import sys
 import tracemalloc
@@ -14,83 +12,21 @@ import numpy as np
 import pytest
 
 import gpunn
-from gpunn import plan
 from gpunn.backends import Host
+from gpunn.core import plan
 
 PACKAGE = Path(gpunn.__file__).parent
 
-# from the bottom up: a module may import from the rows before its own
-ROWS = [
-    {"names", "history", "parameters", "rates", "randoms", "initializers", "py.typed"},
-    {"activations", "augmentation", "reference", "schedules"},
-    {"costs", "layers", "modelfile", "progress"},
-    {"callbacks"},
-    {"backends.base", "backends.device"},
-    {"inputs", "backends.kernels", "backends.host_images"},
-    {"backends.host_storage"},
-    {"backends.host_norm", "backends.host_vectors"},
-    {"backends.host", "backends.cublaslt", "backends.cuda_storage", "optimizers", "stopping"},
-    {"backends.cuda_vectors", "backends.cuda_stream", "backends.cuda_joining", "backends.cuda_persistent"},
-    {"backends.cuda"},
-    {"backends.cupy_device"},
-    {"backends.diagnosis"},
-    {"backends", "workspace", "checkpoint"},
-    {"backprop"},
-    {"plan"},
-    {"lessons"},
-    {"trainer"},
-    {"fitting"},
-    {"network"},
-    {"metrics", "report.drawing", "report.pictures"},
-    {"report.findings"},
-    {"report.run", "report.figures"},
-    {"report.facts", "report.window"},
-    {"report.page"},
-    {"report.compare", "report.notebook", "report"},
-    {"tables.table", "tables.arrow"},
-    {"tables.arrays", "tables.csvfile", "tables.parquetfile"},
-    {"tables.reading", "tables.preprocessing", "tables.target", "tables.splitting"},
-    {"tables.problem"},
-    {"tables.loading"},
-    {"checks", "statistics", "datasets", "convert", "demo", "export", "fullbatch"},
-    {"estimators.settings", "estimators.course", "estimators.rows"},
-    {"estimators.judging"},
-    {"estimators.solvers"},
-    {"estimators.base"},
-    {"estimators.classifier"},
-    {"estimators.regressor"},
-    {"estimators"},
-]
+
+def test_imports_point_down_without_circles() -> None:
+    """The contracts of `[tool.importlinter]` in pyproject.toml, lazy imports included."""
+    pytest.importorskip("importlinter")
+    done = subprocess.run(["lint-imports"], cwd=PACKAGE.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
-def imports_of(path: Path) -> set[str]:
-    """The gpunn modules that a file imports at its top level."""
-    found = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("gpunn"):
-            base = node.module.removeprefix("gpunn").removeprefix(".")
-            found |= {base} if base else {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {a.name.removeprefix("gpunn.") for a in node.names if a.name.startswith("gpunn.")}
-    return found
-
-
-def test_imports_point_down() -> None:
-    row = {module: height for height, modules in enumerate(ROWS) for module in modules}
-    for module, height in row.items():
-        path = PACKAGE / Path(*module.split(".")).with_suffix(".py")
-        path = path if path.exists() else PACKAGE / module / "__init__.py"
-        if not path.exists() or module == "datasets":
-            continue
-        for imported in imports_of(path):
-            assert row[imported] < height, f"{module} imports {imported}"
-
-
-def test_only_the_cuda_backend_imports_cupy_and_only_when_asked() -> None:
-    """Likewise other large libraries, once all names are there but the estimators."""
-    for path in PACKAGE.rglob("*.py"):
-        if re.search(r"import (cupy|nvmath)\b|from (cupy|nvmath)", path.read_text(encoding="utf-8")):
-            assert path.name in ("cupy_device.py", "cublaslt.py", "diagnosis.py")
+def test_large_libraries_are_imported_only_when_needed() -> None:
+    """All public names but the estimators do without them."""
     code = (
         "import sys, gpunn; [getattr(gpunn, name) for name in gpunn.__all__ if name[:3] != 'MLP']\n"
         "gpunn.datasets.catalog.folders('mnist')\n"
@@ -107,9 +43,9 @@ def test_any_name_may_be_asked_for_first() -> None:
         "        del sys.modules[known]\n"
         "    importlib.import_module(f'gpunn.{name}')"
     )
-    modules = [path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")]
-    packages = ["backends", "cli", "datasets", "demo", "estimators", "report", "tables"]
-    subprocess.run([sys.executable, "-c", code, *modules, *packages], check=True)
+    modules = [path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py")]
+    names = [".".join(path.parts) for path in modules if path.stem not in ("__init__", "__main__")]
+    subprocess.run([sys.executable, "-c", code, *names], check=True)
 
 
 @pytest.mark.parametrize("optimizer", [gpunn.SGD(0.1, l2=1e-3), gpunn.Nesterov(0.1), gpunn.Adam()])

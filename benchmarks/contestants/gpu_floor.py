@@ -15,13 +15,13 @@ from benchmarks.contestants.floor import products
 from benchmarks.machine import explain_cuda
 from benchmarks.nets import Net, Problem
 from gpunn import backends
-from gpunn.backends.cuda import Cuda
-from gpunn.backends.cuda_joining import joined
-from gpunn.backends.device import Product
-from gpunn.backprop import backpropagate, feedforward
-from gpunn.optimizers import SGD
-from gpunn.plan import Model
-from gpunn.workspace import Chunk
+from gpunn.backends.cuda.backend import Cuda
+from gpunn.backends.cuda.device import Product
+from gpunn.backends.cuda.fusing import joined
+from gpunn.core.backprop import backpropagate, feedforward
+from gpunn.core.optimizers import SGD
+from gpunn.core.plan import Model
+from gpunn.core.workspace import Chunk
 
 LARGE = 8192  # rows and columns of the products that show the arithmetic's ceiling
 COPIED = 1 << 30  # bytes of the copy that shows the memory's

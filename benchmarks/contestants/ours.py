@@ -10,8 +10,8 @@ import gpunn
 from benchmarks.contestants.base import Skipped, Weights, timed
 from benchmarks.machine import explain_cuda
 from benchmarks.nets import Problem
-from gpunn.history import Record
 from gpunn.reference import Textbook
+from gpunn.training.history import Record
 
 
 class Gpunn:

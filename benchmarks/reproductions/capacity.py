@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 
 import gpunn
 from benchmarks.reproductions.common import Claim, Finding, Reproduction, Say, accuracy, silent
+from benchmarks.reproductions.points import Fit, Points
 
 UNITS, DECAYS = (3, 6, 20), (0.001, 0.01, 0.1)
 ETA, MOMENTUM, BATCH = 0.01, 0.1, 10  # the demonstration's; it divides the decay, too, by the batch's ten
@@ -28,23 +28,6 @@ CLAIM = Claim(
     "step in units and the mean length of the outputs' contours with each step in L2",
     {"eta": ETA, "momentum": MOMENTUM, "batch": BATCH, "epochs": EPOCHS, "draws": DRAWS},
 )
-Points = tuple[np.ndarray, np.ndarray]  # (2, m), and which are of the first class (m,)
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A trained network: cost and accuracy on its training points, the length of its contours, its outputs.
-
-    length: the mean over all levels, in sides of the square that is drawn: how much the output varies there.
-    regions (CELLS, CELLS): the output, a row for each y.
-    """
-
-    cost: float
-    accuracy: float
-    length: float
-    regions: np.ndarray
-
-
 Fits = Mapping[str, Sequence[Fit]]  # a network's fits, one for each draw
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 import gpunn
 from gpunn.backends import Host
+from gpunn.core.plan import Round
 from gpunn.datasets import Dataset, DataUnavailable
-from gpunn.plan import Round
 
 Say: TypeAlias = Callable[[str], object]  # is told how far a measurement is
 

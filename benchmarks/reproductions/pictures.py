@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.charts import GRID, INK, SOFT, STYLE
-from benchmarks.reproductions.capacity import Fit, Points
+from benchmarks.reproductions.points import Fit, Points
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 COLOURS = (ORANGE, GREEN, PURPLE, BLUE)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.backends.base import Backend, BackendError
-from gpunn.backends.host import Host
+from gpunn.backends.host.backend import Host
+from gpunn.core.backend import Backend, BackendError
 
 __all__ = ["Backend", "BackendError", "Host", "choose", "cuda_devices", "explain_cuda"]
 
@@ -35,7 +35,7 @@ def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None
         index = int(named[2] or 0)
         reason = explain_cuda(index)
         if not reason:
-            from gpunn.backends import cupy_device
+            from gpunn.backends.cuda import cupy_device
 
             return cupy_device.backend(index, precision)
         if named[1] == "cuda":
@@ -47,13 +47,13 @@ def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None
 
 def explain_cuda(index: int = 0) -> str:
     """Why that CUDA device cannot be used, in one line; empty if it works."""
-    from gpunn.backends import diagnosis
+    from gpunn.backends.cuda import diagnosis
 
     return diagnosis.explain(index)
 
 
 def cuda_devices() -> list[str]:
     """The CUDA devices that work, by name."""
-    from gpunn.backends import diagnosis
+    from gpunn.backends.cuda import diagnosis
 
     return diagnosis.devices()

@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _explain(error: Exception) -> tuple[int, str]:
     """The exit code and the line for an error."""
-    from gpunn.backends.base import BackendError
+    from gpunn.core.backend import BackendError
 
     if hasattr(error, "format_message"):  # typer's own, whichever class its version calls it
         return BAD_INPUT, error.format_message()
@@ -111,7 +111,7 @@ def repeat_option(option: str, args: Sequence[str]) -> list[str]:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from gpunn import __version__
+        from gpunn.version import __version__
 
         print("gpunn", __version__)
         raise typer.Exit()

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gpunn.metrics import most_confused
+from gpunn.inspection.metrics import most_confused
 from gpunn.names import counted
 
 

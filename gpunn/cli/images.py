@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from gpunn import Augmentation, Network, datasets
+from gpunn import datasets
 from gpunn.cli.options import DOWNLOADED, refuse
 from gpunn.cli.settings import Settings
 from gpunn.datasets import Dataset, DataUnavailable
 from gpunn.datasets.catalog import CLASSES
+from gpunn.functions.augmentation import Augmentation
+from gpunn.network import Network
 from gpunn.report.findings import Findings, classified
 
 HELD_OUT = 0.1  # of the training examples, where they decide when to stop: the test examples must not

@@ -8,13 +8,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpunn import Augmentation, EarlyStopping, History, Network
-from gpunn.callbacks import JsonLines, TensorBoard
 from gpunn.cli.runs import live_history
 from gpunn.cli.settings import Settings, build_optimizer
-from gpunn.history import Callback
-from gpunn.inputs import check_smoothing, check_weights, check_y
+from gpunn.core.inputs import check_smoothing, check_weights, check_y
+from gpunn.functions.augmentation import Augmentation
+from gpunn.network import Network
 from gpunn.report.findings import Findings
+from gpunn.training.callbacks import JsonLines, TensorBoard
+from gpunn.training.history import Callback, History
+from gpunn.training.stopping import EarlyStopping
 
 
 class Job(Protocol):

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from gpunn import Network
 from gpunn.cli import images, table_models
 from gpunn.cli.options import DOWNLOADED, refuse
 from gpunn.cli.table_models import TableModel, predict_table
-from gpunn.metrics import per_class, probabilities
-from gpunn.modelfile import check_meta
-from gpunn.network import classify
+from gpunn.files.model import check_meta
+from gpunn.inspection.metrics import per_class, probabilities
+from gpunn.network import Network, classify
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import Format
 

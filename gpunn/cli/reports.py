@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from gpunn import History, Network, __version__
 from gpunn.cli.job import Job
 from gpunn.cli.runs import RUNS
 from gpunn.cli.system import PACKAGES, cores, cpu_name, installed
+from gpunn.network import Network
 from gpunn.report.run import Run
+from gpunn.training.history import History
+from gpunn.version import __version__
 
 WINDOW = "in a window"
 

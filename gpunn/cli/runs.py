@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gpunn import History, Network
-from gpunn.callbacks import write_records
-from gpunn.checkpoint import Checkpoints
+from gpunn.network import Network
+from gpunn.training.callbacks import write_records
+from gpunn.training.checkpoint import Checkpoints
+from gpunn.training.history import History
 
 RUNS = Path("gpunn-runs")
 MODEL, HISTORY, NEW_HISTORY = "model.safetensors", "history.jsonl", "history.new.jsonl"

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gpunn import Dense, Network
+from gpunn.core.layers import Dense
+from gpunn.core.optimizers import OPTIMIZERS, Optimizer
 from gpunn.names import look_up
-from gpunn.optimizers import OPTIMIZERS, Optimizer
+from gpunn.network import Network
 
 DTYPES = {"float32": "float32", "float64": "float64", "tf32": "float32", "bf16": "float32"}
 

@@ -39,8 +39,9 @@ def show(as_json: bool) -> None:
 
 def describe() -> dict[str, Any]:
     """The same as a dictionary."""
-    from gpunn import __version__, backends
+    from gpunn import backends
     from gpunn.datasets import catalog
+    from gpunn.version import __version__
 
     folders = catalog.folders("mnist")
     return {

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from gpunn import Network
 from gpunn.cli.tables import in_words, unknown_words
-from gpunn.metrics import per_class, probabilities
-from gpunn.modelfile import write_whole
+from gpunn.files.writing import write_whole
+from gpunn.inspection.metrics import per_class, probabilities
 from gpunn.names import counted, listed
+from gpunn.network import Network
 from gpunn.report.findings import written
 from gpunn.tables import target as targets
 from gpunn.tables.loading import TableOptions, held_out

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from gpunn import Augmentation, Network
 from gpunn.cli.job import fit
 from gpunn.cli.settings import Settings, build_network
-from gpunn.metrics import UNITS, figure
+from gpunn.functions.augmentation import Augmentation
+from gpunn.inspection.metrics import UNITS, figure
 from gpunn.names import counted, listed
+from gpunn.network import Network
 from gpunn.report.findings import Findings, classified, measured
 from gpunn.tables import target as targets
 from gpunn.tables.loading import TableOptions, load, pose

@@ -10,8 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gpunn import History, Network, __version__, backends
-from gpunn.checkpoint import newest
+from gpunn import backends
 from gpunn.cli.images import open_images
 from gpunn.cli.job import Job, check_targets, fit
 from gpunn.cli.options import DOWNLOADED, refuse
@@ -20,9 +19,13 @@ from gpunn.cli.runs import MODEL, RUNS, check_output, keep, run_folder
 from gpunn.cli.settings import Settings, build_network, build_optimizer
 from gpunn.cli.tables import open_job
 from gpunn.names import counted
-from gpunn.schedules import score
+from gpunn.network import Network
 from gpunn.tables.loading import TableOptions
 from gpunn.tables.reading import is_table
+from gpunn.training.checkpoint import newest
+from gpunn.training.history import History
+from gpunn.training.schedules import score
+from gpunn.version import __version__
 
 
 def train(

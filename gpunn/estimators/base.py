@@ -13,15 +13,15 @@ from sklearn.base import BaseEstimator, is_regressor
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from gpunn.costs import Cost
+from gpunn.core.inputs import is_sparse, on_device
+from gpunn.core.layers import Dense
 from gpunn.estimators.rows import Rows, combined_weights, on_device_X
 from gpunn.estimators.settings import THEIRS, check, first_weights, hidden_layers, hidden_sizes
 from gpunn.estimators.solvers import by_batches, not_converged, whole
-from gpunn.history import Callback
-from gpunn.inputs import is_sparse, on_device
-from gpunn.layers import Dense
+from gpunn.functions.costs import Cost
 from gpunn.network import Network
-from gpunn.trainer import OptimizerState
+from gpunn.training.history import Callback
+from gpunn.training.loop import OptimizerState
 
 Classes: TypeAlias = Literal["new", "same", "among"]
 SINGLE = ("float32", "tf32", "bf16")

@@ -11,10 +11,10 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
-from gpunn.costs import Cost
+from gpunn.core.layers import Dense
 from gpunn.estimators.base import BaseMLP, Classes
 from gpunn.estimators.settings import STOCHASTIC, cost
-from gpunn.layers import Dense
+from gpunn.functions.costs import Cost
 from gpunn.network import classify
 
 

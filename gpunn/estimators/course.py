@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpunn.history import Record
 from gpunn.network import Network
+from gpunn.training.history import Record
 
 if TYPE_CHECKING:
     from gpunn.estimators.base import BaseMLP

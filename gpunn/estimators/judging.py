@@ -12,7 +12,7 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
 from gpunn.estimators.rows import Rows
-from gpunn.trainer import Score
+from gpunn.training.loop import Score
 
 if TYPE_CHECKING:
     from gpunn.estimators.base import BaseMLP

@@ -11,12 +11,12 @@ from scipy.special import xlogy
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
-from gpunn.costs import Cost
+from gpunn.core.layers import Dense
 from gpunn.estimators.base import BaseMLP, Classes
 from gpunn.estimators.classifier import learns_by_batches
 from gpunn.estimators.rows import Rows
 from gpunn.estimators.settings import cost
-from gpunn.layers import Dense
+from gpunn.functions.costs import Cost
 
 
 @dataclass(eq=False, repr=False)

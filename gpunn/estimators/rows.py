@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from gpunn.inputs import dense, on_device
+from gpunn.core.inputs import dense, on_device
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpunn import costs, optimizers
-from gpunn.activations import Activation
-from gpunn.costs import Cost
-from gpunn.history import Callback
-from gpunn.layers import Dense
+from gpunn.core import optimizers
+from gpunn.core.layers import Dense
+from gpunn.functions import costs
+from gpunn.functions.activations import Activation
+from gpunn.functions.costs import Cost
 from gpunn.network import Network
+from gpunn.training.history import Callback
 
 if TYPE_CHECKING:
     from gpunn.estimators.base import BaseMLP

@@ -11,15 +11,15 @@ import numpy as np
 import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
 
+from gpunn.core.optimizers import Optimizer
 from gpunn.estimators.course import Course
 from gpunn.estimators.judging import judging
+from gpunn.estimators.objective import Objective
 from gpunn.estimators.rows import Rows
 from gpunn.estimators.settings import batch_size, callbacks, optimizer
-from gpunn.fullbatch import Objective
-from gpunn.history import Record
-from gpunn.lessons import Arrange
-from gpunn.optimizers import Optimizer
-from gpunn.trainer import Diverged
+from gpunn.training.history import Record
+from gpunn.training.loop import Diverged
+from gpunn.training.sources import Arrange
 
 if TYPE_CHECKING:
     from gpunn.estimators.base import BaseMLP

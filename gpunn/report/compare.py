@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby
 from pathlib import Path
 
-from gpunn.modelfile import write_whole
+from gpunn.files.writing import write_whole
 from gpunn.report.drawing import FAINT, RUNS, Line
 from gpunn.report.facts import MEASURES, Score, brief, in_words, score
 from gpunn.report.figures import by_seconds, curves

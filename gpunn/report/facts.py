@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gpunn.metrics import UNITS, figure
+from gpunn.inspection.metrics import UNITS, figure
 from gpunn.names import counted
 from gpunn.report.run import Run
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpunn.history import History
-from gpunn.metrics import BINS, Calibration
+from gpunn.inspection.metrics import BINS, Calibration
 from gpunn.report.drawing import (
     ABOVE,
     BELOW,
@@ -27,6 +26,7 @@ from gpunn.report.drawing import (
     svg,
 )
 from gpunn.report.findings import Measured
+from gpunn.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gpunn.metrics import Calibration, calibrate, per_class, probabilities
+from gpunn.inspection.metrics import Calibration, calibrate, per_class, probabilities
 from gpunn.network import Network, classify
 from gpunn.report.pictures import of_example
 

@@ -1,14 +1,14 @@
-"""What a notebook shows of a network and of a history."""
+"""HTML views of `Network` and `History` for notebooks; importing this module gives them to both classes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from gpunn.history import History
 from gpunn.network import Network
 from gpunn.report.figures import curves, measured_lines
 from gpunn.report.page import template
+from gpunn.training.history import History
 
 
 def network_html(net: Network) -> str:
@@ -34,3 +34,7 @@ def history_html(history: History) -> str:
         if lines := measured_lines(history, name):
             charts.append(curves(lines, words, percent=name == "accuracy"))
     return template("history.html").render(history=history, charts=charts)
+
+
+Network._repr_html_ = network_html  # type: ignore[attr-defined]
+History._repr_html_ = history_html  # type: ignore[attr-defined]

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.metrics import UNITS, figure, most_confused
-from gpunn.modelfile import write_whole
+from gpunn.files.writing import write_whole
+from gpunn.inspection.metrics import UNITS, figure, most_confused
 from gpunn.report.facts import brief, chosen, notes, score, subject, tiles, validated
 from gpunn.report.figures import agreement, curves, measured_lines, reliability, residuals, times
 from gpunn.report.findings import Classified, Measured

@@ -3,7 +3,7 @@
 `model.safetensors` is the network, `history.jsonl` its epochs, and `run.json` the rest: {"format":
 "gpunn-run", "version": 1, "result" (what `gpunn train --json` prints), "findings" (see `findings`; null
 without a test), "notes" (what was found in the data), "command" (to train the same again), "ended",
-"machine", "versions"}. `gpunn/schema/run.json` is its JSON schema.
+"machine", "versions"}. `gpunn/files/schema/run.json` is its JSON schema.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpunn.callbacks import read_records
-from gpunn.history import History, Record
-from gpunn.modelfile import check_meta, complaint, parse, write_whole
+from gpunn.files.model import check_meta
+from gpunn.files.writing import complaint, parse, write_whole
 from gpunn.network import Network
 from gpunn.report.findings import Classified, Findings, from_json, to_json
+from gpunn.training.callbacks import read_records
+from gpunn.training.history import History, Record
 
 FORMAT, VERSION = "gpunn-run", 1
 NAMES = ("result", "notes", "command", "ended", "machine", "versions")

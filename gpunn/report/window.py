@@ -6,10 +6,10 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpunn.history import History
-from gpunn.modelfile import write_whole
+from gpunn.files.writing import write_whole
 from gpunn.report.drawing import style
 from gpunn.report.figures import draw_curves, measured_lines
+from gpunn.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpunn.costs import Cost
+from gpunn.functions.costs import Cost
 from gpunn.names import counted, listed, look_up, unknown
 from gpunn.tables.csvfile import CsvFile
 from gpunn.tables.preprocessing import mark_row_numbers

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpunn import activations, costs
-from gpunn.activations import Activation
-from gpunn.costs import Cost
+from gpunn.functions import activations, costs
+from gpunn.functions.activations import Activation
+from gpunn.functions.costs import Cost
 from gpunn.names import listed
 from gpunn.network import Network, classify
 from gpunn.tables.preprocessing import Preprocessing

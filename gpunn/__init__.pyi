@@ -1,0 +1,36 @@
+"""The public names of gpunn and the modules that define them."""
+
+from . import datasets as datasets
+from . import export as export
+from . import reference as reference
+from .backends import BackendError as BackendError
+from .core import optimizers as optimizers
+from .core.layers import Dense as Dense
+from .core.optimizers import SGD as SGD
+from .core.optimizers import Adam as Adam
+from .core.optimizers import AdamW as AdamW
+from .core.optimizers import Momentum as Momentum
+from .core.optimizers import Nesterov as Nesterov
+from .core.optimizers import RMSProp as RMSProp
+from .estimators import MLPClassifier as MLPClassifier
+from .estimators import MLPRegressor as MLPRegressor
+from .functions import activations as activations
+from .functions import costs as costs
+from .functions.activations import ACTIVATIONS as ACTIVATIONS
+from .functions.activations import Activation as Activation
+from .functions.augmentation import Augmentation as Augmentation
+from .functions.costs import COSTS as COSTS
+from .functions.costs import Cost as Cost
+from .functions.initializers import INITIALIZERS as INITIALIZERS
+from .inspection import statistics as statistics
+from .inspection.gradient_check import check_gradients as check_gradients
+from .inspection.statistics import layer_statistics as layer_statistics
+from .network import Network as Network
+from .training import callbacks as callbacks
+from .training import schedules as schedules
+from .training.history import History as History
+from .training.history import Record as Record
+from .training.loop import Diverged as Diverged
+from .training.schedules import ReduceOnPlateau as ReduceOnPlateau
+from .training.stopping import EarlyStopping as EarlyStopping
+from .version import __version__ as __version__

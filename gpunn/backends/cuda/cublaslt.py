@@ -1,0 +1,172 @@
+"""Matrix products by cuBLASLt, through nvmath's bindings: what cuBLAS itself cannot do within a graph.
+
+A product's algorithm is settled when it is bound, once for every shape: the first that the library's own
+heuristic names, and not the quickest in a trial, whose outcome might differ from run to run and with it
+the order of the sums. It runs once before it is needed, so that nothing is loaded while a graph is captured.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gpunn.backends.cuda.device import BF16, Buffer, Product, keeping
+from gpunn.functions.calls import Call
+
+WORKSPACE = 32 << 20  # bytes, as NVIDIA advises for its largest GPUs
+CANDIDATES = 4  # algorithms to ask for, should one not run
+ALIGNMENT = 16  # bytes, which its widest loads ask for: more is of no use to it
+COMPUTE = {
+    "float32": "COMPUTE_32F",
+    "float64": "COMPUTE_64F",
+    "tf32": "COMPUTE_32F_FAST_TF32",
+    "bf16": "COMPUTE_32F",
+}
+
+TYPES = {np.dtype("float32"): "CUDA_R_32F", np.dtype("float64"): "CUDA_R_64F", BF16: "CUDA_R_16BF"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """c (n, m) ← op(a) op(b): all that the choice of an algorithm depends on.
+
+    types: of alpha, a and b, and c and the bias. alignment: of a, b, and c and the bias, in bytes. bias:
+    whether one is added, and with relu through max(0, ·).
+    """
+
+    shapes: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # of a, b and c as they lie
+    trans: tuple[bool, bool]
+    precision: str
+    types: tuple[int, int, int]
+    alignment: tuple[int, int, int]
+    bias: bool = False
+    relu: bool = False
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The layouts of a, b and c, by address, and the algorithm, an array of one."""
+
+    layouts: tuple[int, int, int]
+    algorithm: np.ndarray
+
+
+class Products:
+    """Products on one stream. allocate(nbytes): (pointer, memory) of zeros; wait(): for all launched."""
+
+    def __init__(self, stream: int, allocate: Callable[[int], tuple[int, Any]], wait: Call) -> None:
+        from nvmath import CudaDataType
+        from nvmath.bindings import cublas, cublasLt
+
+        self.lt, self.compute = cublasLt, cublas.ComputeType
+        self.types = {name: int(getattr(CudaDataType, kind)) for name, kind in TYPES.items()}
+        self.stream, self.allocate, self.wait = stream, allocate, wait
+        self.handle = cublasLt.create()  # for as long as the process runs
+        self.workspace, self._memory = allocate(WORKSPACE)
+        self.settled: dict[Problem, Settled | None] = {}
+
+    def bind(self, product: Product, precision: str) -> Call | None:
+        """The product; None where the library has nothing for it."""
+        a, b, c, bias = product.a, product.b, product.c, product.bias
+        if bias and aligned(bias) < ALIGNMENT:  # it should do, and on some GPUs is an error that ends all
+            return None
+        alignment = aligned(a), aligned(b), min(aligned(c), aligned(bias or c))
+        shapes, trans = (a.shape, b.shape, c.shape), (product.trans_a, product.trans_b)
+        types = self.types[product.alpha.dtype], self.types[a.dtype], self.types[c.dtype]
+        problem = Problem(shapes, trans, precision, types, alignment, bias is not None, product.relu)
+        description = self._describe(problem, bias)
+        run = partial(self._run, description, product)
+        if problem not in self.settled:
+            self.settled[problem] = self._settle(problem, description, c, run)
+        if (chosen := self.settled[problem]) is None:
+            self.lt.matmul_desc_destroy(description)
+            return None
+        call = keeping(run(chosen, c.pointer), chosen, *(x.memory for x in product.buffers))
+        weakref.finalize(call, self.lt.matmul_desc_destroy, description).atexit = False
+        return call
+
+    def _run(self, description: int, product: Product, chosen: Settled, out: int) -> Call:
+        """The product by that algorithm, which reads c and writes to `out`."""
+        (la, lb, lc), p = chosen.layouts, product
+        return partial(
+            self.lt.matmul, self.handle, description, p.alpha.pointer, p.a.pointer, la, p.b.pointer, lb,
+            p.beta.pointer, p.c.pointer, lc, out, lc,
+            chosen.algorithm.ctypes.data, self.workspace, WORKSPACE, self.stream,
+        )  # fmt: skip
+
+    def _settle(
+        self, problem: Problem, description: int, c: Buffer, run: Callable[[Settled, int], Call]
+    ) -> Settled | None:
+        """The first algorithm that runs, with its result thrown away."""
+        layouts = self._layouts(problem)
+        try:
+            found = self._heuristic(problem, description, layouts)
+        except self.lt.cuBLASLtError:  # it has none
+            return None
+        out, memory = self.allocate(c.nbytes)
+        for algorithm in found:
+            chosen = Settled(layouts, algorithm)
+            try:
+                keeping(run(chosen, out), memory)()
+                self.wait()
+            except self.lt.cuBLASLtError:
+                continue
+            return chosen
+        return None
+
+    def _describe(self, problem: Problem, bias: Buffer | None) -> int:
+        lt, name = self.lt, self.lt.MatmulDescAttribute
+        compute = getattr(self.compute, COMPUTE[problem.precision])
+        description: int = lt.matmul_desc_create(compute, problem.types[0])
+        chosen = {
+            name.POINTER_MODE: lt.PointerMode.DEVICE,  # alpha and beta lie there too
+            name.TRANSA: int(problem.trans[0]),
+            name.TRANSB: int(problem.trans[1]),
+        }
+        if bias:
+            chosen[name.EPILOGUE] = lt.Epilogue.RELU_BIAS if problem.relu else lt.Epilogue.BIAS
+            chosen[name.BIAS_POINTER] = bias.pointer
+        for attribute, value in chosen.items():
+            held = np.array([value], lt.get_matmul_desc_attribute_dtype(attribute))
+            lt.matmul_desc_set_attribute(description, attribute, held.ctypes.data, held.nbytes)
+        return description
+
+    def _layouts(self, problem: Problem) -> tuple[int, int, int]:
+        """Of a, b and c: column-major, with nothing between the columns."""
+        _, read, written = problem.types
+        kinds = zip((read, read, written), problem.shapes, strict=True)
+        la, lb, lc = (self.lt.matrix_layout_create(kind, n, m, n) for kind, (n, m) in kinds)
+        return la, lb, lc
+
+    def _heuristic(
+        self, problem: Problem, description: int, layouts: tuple[int, int, int]
+    ) -> list[np.ndarray]:
+        """The library's candidates, the best first, each as an array of one."""
+        lt, name = self.lt, self.lt.MatmulPreferenceAttribute
+        preference = lt.matmul_preference_create()
+        a, b, c = problem.alignment
+        least = (name.MIN_ALIGNMENT_A_BYTES, name.MIN_ALIGNMENT_B_BYTES, name.MIN_ALIGNMENT_C_BYTES)
+        chosen = {name.MAX_WORKSPACE_BYTES: WORKSPACE, **dict(zip(least, (a, b, c), strict=True))}
+        chosen[name.MIN_ALIGNMENT_D_BYTES] = c
+        for attribute, value in chosen.items():
+            held = np.array([value], lt.get_matmul_preference_attribute_dtype(attribute))
+            lt.matmul_preference_set_attribute(preference, attribute, held.ctypes.data, held.nbytes)
+        results, count = np.zeros(CANDIDATES, lt.matmul_heuristic_result_dtype), np.zeros(1, np.int32)
+        try:
+            lt.matmul_algo_get_heuristic(
+                self.handle, description, *layouts, layouts[2], preference,
+                CANDIDATES, results.ctypes.data, count.ctypes.data,
+            )  # fmt: skip
+        finally:
+            lt.matmul_preference_destroy(preference)
+        return [results[i : i + 1]["algo"].copy() for i in range(count[0]) if results[i]["state"] == 0]
+
+
+def aligned(buffer: Buffer) -> int:
+    """The largest power of 2, up to ALIGNMENT, that divides where it begins."""
+    return min(ALIGNMENT, buffer.pointer & -buffer.pointer)

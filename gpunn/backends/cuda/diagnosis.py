@@ -1,0 +1,127 @@
+"""Whether a CUDA device can be used: if not, why, and what to do about it, in one line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
+
+import numpy as np
+
+from gpunn.backends.cuda.backend import Cuda
+from gpunn.backends.cuda.cupy_device import backend
+from gpunn.backends.cuda.device import Product
+from gpunn.core.backend import BackendError
+
+OLDEST_DRIVER = {12: 525, 13: 580}  # that runs CUDA of that major version, for which there is an extra
+OLDEST_DEVICE = 7, 5  # compute capability
+
+
+@cache
+def explain(index: int = 0) -> str:
+    """Why that CUDA device cannot be used; empty if a graph of a product and a kernel really ran on it."""
+    try:
+        return next(filter(None, _obstacles(index)), "")
+    except Exception as error:  # cupy raises what its many libraries raise
+        return f"CUDA device {index} failed its trial: {_one_line(error)}"
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows; a process that is forked from one with CUDA has none
+    os.register_at_fork(after_in_child=explain.cache_clear)
+
+
+def _obstacles(index: int) -> Iterator[str]:
+    """What may stand in the way, in the order in which one meets it; empty where the way is free."""
+    yield _no_cupy()
+    yield _no_driver()
+    yield _no_device(index)
+    yield _no_library()
+    _try(backend(index, "float32"))
+
+
+def _no_cupy() -> str:
+    if find_spec("cupy") is None:
+        return "cupy is not installed: pip install 'gpunn[cuda13]', or cuda12 for an older driver"
+    try:
+        import cupy  # noqa: F401
+        from cupy_backends.cuda.libs import nvrtc  # noqa: F401
+    except Exception as error:
+        return f"cupy cannot be imported: {_one_line(error)}"
+    return ""
+
+
+def _no_driver() -> str:
+    """What is wrong with NVIDIA's driver, if anything."""
+    from cupy.cuda import runtime
+
+    try:
+        driver, needed = runtime.driverGetVersion() // 1000, runtime.runtimeGetVersion() // 1000
+    except Exception as error:
+        return f"no NVIDIA driver: {_one_line(error)}"
+    if driver == 0:
+        return "no NVIDIA driver is installed"
+    if driver >= needed:
+        return ""
+    other = f", or pip install 'gpunn[cuda{driver}]' instead" if driver in OLDEST_DRIVER else ""
+    return (
+        f"the NVIDIA driver knows CUDA {driver}, and this cupy is for CUDA {needed}: update it to "
+        f"{OLDEST_DRIVER.get(needed, 'a newer one')} or later{other}"
+    )
+
+
+def _no_device(index: int) -> str:
+    from cupy.cuda import runtime
+
+    try:
+        count = runtime.getDeviceCount()
+    except Exception as error:
+        return f"no CUDA device answers: {_one_line(error)}"
+    if index >= count:
+        return f"there is no CUDA device {index}: this machine has {count}"
+    found = runtime.getDeviceProperties(index)
+    capability = found["major"], found["minor"]
+    if capability >= OLDEST_DEVICE:
+        return ""
+    own, oldest = (".".join(map(str, version)) for version in (capability, OLDEST_DEVICE))
+    return f"{found['name'].decode()} has compute capability {own}: gpunn needs {oldest} or later"
+
+
+def _no_library() -> str:
+    """NVRTC compiles the kernels, and cuBLASLt multiplies."""
+    from cupy.cuda import runtime
+    from cupy_backends.cuda.libs import nvrtc
+
+    name = "NVRTC"
+    try:
+        nvrtc.getVersion()
+        name = "nvmath-python with cuBLASLt"
+        from nvmath.bindings import cublasLt
+
+        cublasLt.get_version()
+    except Exception as error:
+        extra = f"cuda{runtime.runtimeGetVersion() // 1000}"
+        return f"{name} is missing: pip install 'gpunn[{extra}]' ({_one_line(error)})"
+    return ""
+
+
+def _try(be: Cuda) -> None:
+    """A product and a kernel, as a graph, and their results."""
+    a, c = be.upload(np.eye(8)), be.upload(np.zeros((8, 8)))
+    for call in be.plan([be._product(Product(be.one, a, a, be.zero, c)), *be._each("times", a.size, c, c)]):
+        call()
+    if not np.array_equal(be.download(c), np.eye(8)):
+        raise BackendError("I·I ⊙ I came out wrong")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def devices() -> list[str]:
+    """The CUDA devices that work, by name."""
+    if explain():
+        return []
+    from cupy.cuda import runtime
+
+    return [backend(k, "float32").description for k in range(runtime.getDeviceCount()) if not explain(k)]

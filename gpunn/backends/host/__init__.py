@@ -1,0 +1,1 @@
+"""The CPU backend: NumPy's ufuncs and SciPy's BLAS."""

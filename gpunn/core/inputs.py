@@ -1,0 +1,228 @@
+"""The door: what a user hands in, checked once, with the shapes in the error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gpunn.functions.costs import Cost
+
+if TYPE_CHECKING:  # whose arrays know how inputs are made dense
+    from gpunn.core.backend import Backend, Examples
+
+ClassWeight: TypeAlias = str | Mapping[int, float] | ArrayLike
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What y means: class labels (m,), or else real targets (n_out, m).
+
+    distributions: each example's targets sum to 1, as softmax's outputs do.
+    """
+
+    labels: np.ndarray | None
+    targets: np.ndarray | None
+    distributions: bool
+
+
+def is_sparse(X: Any) -> bool:
+    """Whether it is one of scipy.sparse's."""
+    return hasattr(X, "tocsc")
+
+
+def on_device(X: Any) -> bool:
+    """Whether it is CuPy's, in the memory of a CUDA device."""
+    return hasattr(X, "__cuda_array_interface__")
+
+
+def dense(X: Any) -> np.ndarray:
+    """X as NumPy's array, with its zeros written out where it was sparse."""
+    return X.toarray() if is_sparse(X) else X.get() if on_device(X) else np.asarray(X)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Examples as they were handed in, checked: X (n_in, m), what y means, and weights (1, m) if any.
+
+    smoothing: ε, by which labels' targets are smoothed.
+    """
+
+    X: np.ndarray
+    y: Targets
+    weights: np.ndarray | None = None
+    smoothing: float = 0.0
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+        """X, labels, targets, weights."""
+        return self.X, self.y.labels, self.y.targets, self.weights
+
+    def copy(self) -> Given:
+        """The same in memory of its own."""
+        X, labels, targets, weights = (None if a is None else a.copy(order="F") for a in self.arrays())
+        assert X is not None
+        return replace(self, X=X, y=replace(self.y, labels=labels, targets=targets), weights=weights)
+
+    def load(self, be: Backend) -> Examples:
+        """Where the backend wants them."""
+        return be.examples(self.X, self.y.labels, self.y.targets, self.smoothing, self.weights)
+
+
+def check_examples(
+    X: Any,
+    y: ArrayLike,
+    sizes: Sequence[int],
+    cost: Cost,
+    sample_weight: ArrayLike | None = None,
+    class_weight: ClassWeight | None = None,
+    label_smoothing: float = 0.0,
+) -> Given:
+    """Examples, if they go with a network of those sizes and with its cost; ValueError, with the shapes."""
+    X = check_X(X, sizes[0])
+    m, n_out = X.shape[1], sizes[-1]
+    targets = check_y(y, m, n_out)
+    if cost.of_labels and targets.labels is None:
+        raise ValueError(f"{cost.name} needs class labels ({m},), not targets")
+    if targets.targets is not None:
+        check_range(targets.targets, *cost.domain, cost.name)
+    check_smoothing(label_smoothing, targets, cost)
+    return Given(X, targets, check_weights(sample_weight, class_weight, targets, m, n_out), label_smoothing)
+
+
+def check_X(X: Any, n_in: int) -> np.ndarray:
+    """X (n_in, m), an example a column; ValueError where it is not numbers, not that shape, or not finite.
+
+    A sparse one stays so, as CSC, and CuPy's where it is: only `Backend.examples` and `dense` know them.
+    """
+    X = X.tocsc() if is_sparse(X) else X if on_device(X) else np.asarray(X)
+    if X.dtype.kind not in "buif":
+        raise ValueError(f"X must be numbers, not {X.dtype}")
+    if X.ndim != 2 or X.shape[0] != n_in:
+        hint = "; transpose it, since examples are columns" if X.ndim == 2 and X.shape[1] == n_in else ""
+        raise ValueError(f"X must be ({n_in}, m), one example a column, not {X.shape}{hint}")
+    if X.shape[1] == 0:
+        raise ValueError(f"X has no examples: its shape is {X.shape}")
+    _check_finite(*(X.data, "X.data") if is_sparse(X) else (X, "X"))
+    return X
+
+
+def check_y(y: ArrayLike, m: int, n_out: int) -> Targets:
+    """y as class labels (m,) or targets (n_out, m); one-hot targets become labels."""
+    y = dense(y)
+    if y.dtype.kind not in "buif":
+        raise ValueError(f"y must be numbers, not {y.dtype}")
+    if y.shape not in ((m,), (n_out, m)):
+        raise ValueError(f"y must be labels ({m},) or targets ({n_out}, {m}), not {y.shape}")
+    _check_finite(y, "y")
+    if y.ndim == 2 and n_out > 1:
+        distributions = np.allclose(np.sum(y, 0), 1)
+        if distributions and np.isin(y, (0, 1)).all():
+            return Targets(np.argmax(y, 0), None, True)
+        return Targets(None, np.asfortranarray(y), distributions)
+    y = y.ravel()
+    if n_out == 1 and not np.isin(y, (0, 1)).all():
+        return Targets(None, y[None], False)
+    return Targets(_check_labels(y, max(n_out, 2)), None, n_out > 1)
+
+
+def _check_labels(y: np.ndarray, classes: int) -> np.ndarray:
+    labels = y.astype(np.intp)
+    if not np.array_equal(labels, y):
+        raise ValueError("y must be whole numbers where it is class labels")
+    outside = (labels < 0) | (labels >= classes)
+    if outside.any():
+        first = int(np.argmax(outside))
+        raise ValueError(f"labels must be in 0…{classes - 1}, but y[{first}] is {labels[first]}")
+    return labels
+
+
+def check_range(targets: np.ndarray, least: float, most: float, cost: str) -> None:
+    """ValueError where a target is not in [least, most]."""
+    outside = (targets < least) | (targets > most)
+    if outside.any():
+        first = tuple(int(i) for i in np.argwhere(outside)[0])
+        rule = f"in [{least:g}, {most:g}]" if np.isfinite(most) else f"of {least:g} or more"
+        where = ", ".join(map(str, first))
+        raise ValueError(f"{cost} needs targets {rule}, but y[{where}] is {targets[first]:g}")
+
+
+def check_smoothing(epsilon: float, y: Targets, cost: Cost) -> None:
+    """ValueError unless ε is in [0, 1), and 0 where y is not labels or the cost needs them as they are."""
+    if not 0 <= epsilon < 1:
+        raise ValueError(f"label_smoothing must be in [0, 1), not {epsilon!r}")
+    if epsilon and y.labels is None:
+        raise ValueError("label_smoothing needs class labels, and y is targets")
+    if epsilon and cost.of_labels:
+        raise ValueError(f"{cost.name} needs class labels as they are: label_smoothing must be 0")
+
+
+def check_weights(
+    sample_weight: ArrayLike | None, class_weight: ClassWeight | None, y: Targets, m: int, n_out: int
+) -> np.ndarray | None:
+    """One weight an example (1, m): its own times its class's; None where neither is given."""
+    if sample_weight is None and class_weight is None:
+        return None
+    weights = np.ones(m)
+    if sample_weight is not None:
+        weights *= _check_weights(sample_weight, m, "sample_weight")
+    if class_weight is not None:
+        if y.labels is None:
+            raise ValueError("class_weight needs class labels, and y is targets: give sample_weight")
+        with np.errstate(over="ignore"):
+            weights *= _class_weights(class_weight, y.labels, max(n_out, 2))[y.labels]
+    if np.max(weights) > np.finfo(np.float32).max:
+        raise ValueError(f"the largest weight is {np.max(weights):g}, too large for float32")
+    return weights[None]
+
+
+def _class_weights(class_weight: ClassWeight, labels: np.ndarray, classes: int) -> np.ndarray:
+    """The weight of each class (classes,); a dictionary leaves the others at 1.
+
+    "balanced" is m / (k · the examples of the class), k the classes that occur, as in scikit-learn (King and
+    Zeng 2001).
+    """
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ValueError(
+                f"class_weight must be 'balanced', a dictionary or an array, not '{class_weight}'"
+            )
+        counts = np.bincount(labels, minlength=classes)
+        return len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    if not isinstance(class_weight, Mapping):
+        return _check_weights(class_weight, classes, "class_weight")
+    weights: list[float] = [1.0] * classes
+    for label, weight in class_weight.items():
+        if label not in range(classes):
+            raise ValueError(f"class_weight has a class {label!r}, but the classes are 0…{classes - 1}")
+        weights[int(label)] = weight
+    return _check_weights(weights, classes, "class_weight")
+
+
+def _check_weights(weights: ArrayLike, n: int, name: str) -> np.ndarray:
+    """Weights (n,), finite and 0 or more."""
+    weights = dense(weights)
+    if weights.dtype.kind not in "buif":
+        raise ValueError(f"{name} must be numbers, not {weights.dtype}")
+    if weights.shape != (n,):
+        raise ValueError(f"{name} must be ({n},), not {weights.shape}")
+    _check_finite(weights, name)
+    if (weights < 0).any():
+        first = int(np.argmax(weights < 0))
+        raise ValueError(f"{name}[{first}] is {weights[first]}: weights must be 0 or more")
+    return weights
+
+
+def _check_finite(array: np.ndarray, name: str) -> None:
+    """A sum is finite only if every element is, so the common case needs no temporary array."""
+    if array.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.sum(array, dtype=np.result_type(array, np.float32))):
+            return
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        where = ", ".join(str(i) for i in bad[0])
+        raise ValueError(f"{name}[{where}] is {array[tuple(bad[0])]}: {name} must be finite")

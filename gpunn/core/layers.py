@@ -1,0 +1,73 @@
+"""A layer: how many neurons, what they compute, and how they begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpunn.functions import activations, initializers
+from gpunn.functions.activations import Activation
+from gpunn.names import look_up
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A fully connected layer of n neurons: a = f(w a_before + b), w (n, n_before), b (n, 1).
+
+    Args:
+        n: how many neurons.
+        activation: a name (`gpunn.ACTIVATIONS`), an `Activation`, or a pair of NumPy functions (f, f′) of z.
+        init: a name (`gpunn.INITIALIZERS`): normal, scaled, glorot, he, zeros; None chooses he for the
+            rectifiers and glorot for the rest.
+        dropout: the share of its outputs that is dropped in training, the others counting 1/(1 − dropout)
+            (Srivastava et al. 2014); not of the last layer.
+        batch_norm: z is normalised over each mini-batch in training, and by the running mean and variance
+            otherwise (Ioffe and Szegedy 2015); not of the last layer.
+
+    Raises:
+        ValueError: n is below 1, dropout is not in [0, 1), or a name is none of gpunn's.
+
+    >>> gpunn.Dense(30, "tanh", dropout=0.5).f.name
+    'tanh'
+    >>> gpunn.Dense(30, (np.sin, np.cos)).f.name
+    'custom'
+    >>> gpunn.Dense(30, "relo")
+    Traceback (most recent call last):
+    ValueError: unknown activation 'relo': did you mean 'relu'? choose from sigmoid, tanh, relu, ...
+    """
+
+    n: int
+    activation: str | Activation | tuple[Callable[..., Any], Callable[..., Any]] = "sigmoid"
+    init: str | None = None
+    dropout: float = 0.0
+    batch_norm: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dropout", check_dropout(self.dropout))
+        if not isinstance(self.n, int | np.integer) or self.n < 1:
+            raise ValueError(f"a layer needs at least one neuron, not {self.n!r}")
+        object.__setattr__(self, "n", int(self.n))
+        object.__setattr__(self, "activation", activations.get(self.activation))
+        if self.init is not None:
+            look_up(initializers.INITIALIZERS, self.init, "initializer")
+
+    @property
+    def f(self) -> Activation:
+        """The activation itself."""
+        assert isinstance(self.activation, Activation)
+        return self.activation
+
+    @property
+    def initializer(self) -> str:
+        """The name of how its weights begin, chosen or usual."""
+        return self.init or initializers.usual_for(self.f.name)
+
+
+def check_dropout(rate: float) -> float:
+    """The share, if it is one. ValueError where it is not."""
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout must be in [0, 1), not {rate!r}")
+    return float(rate)

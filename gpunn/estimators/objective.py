@@ -1,0 +1,52 @@
+"""The cost of all examples at once and its gradient, for SciPy's minimisers."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gpunn import backends
+from gpunn.core.inputs import check_examples
+from gpunn.core.optimizers import Collect
+from gpunn.core.parameters import Parameters
+from gpunn.core.plan import Round
+from gpunn.network import Network
+from gpunn.training.loop import mean
+
+
+class Objective:
+    """θ ↦ (C, ∇C) with C = the mean cost of the examples + (l2/2) Σ w², bound once and called many times.
+
+    X (n_0, m), y labels (m,) or targets (n_L, m), sample_weight (m,): as `Network.fit` takes them. θ and ∇C
+    are vectors in float64 in the layout of `net.theta`. The network itself is left as it is, and it needs
+    to be one without dropout and batch normalisation, whose cost would not be a function of θ.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        l2: float = 0.0,
+        device: str = "auto",
+        precision: str | None = None,
+    ) -> None:
+        given = check_examples(X, y, net.sizes, net.cost, sample_weight)
+        be, m = backends.choose(device, net.dtype, precision), given.X.shape[1]
+        self.be, self.model, self.l2 = be, net._on(be, given.y), l2
+        self.collected = Collect(l2=l2).bind(be, self.model.theta)
+        self.round = Round(self.model, given.load(be), m, m, update=self.collected)
+        self.order = np.arange(m)
+
+    def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        self.be.restore(theta.astype(self.be.dtype), into=self.model.theta.flat)
+        losses, _ = self.round(self.order)
+        gradient = self.be.download(self.collected.g.flat).astype(np.float64)
+        return mean(losses) + self.penalty(theta), gradient
+
+    def penalty(self, theta: np.ndarray) -> float:
+        """(l2/2) Σ w²."""
+        weights = Parameters(self.model.theta.layout, theta, self.be.dtype.itemsize).w[1:]
+        return self.l2 / 2 * sum(float(np.vdot(w, w)) for w in weights)

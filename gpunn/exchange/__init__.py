@@ -1,0 +1,1 @@
+"""Networks from and for PyTorch and scikit-learn, used through `Network.from_torch` and its neighbours."""

@@ -1,0 +1,1 @@
+"""Model files, their JSON schemas, and writing files whole."""

@@ -1,0 +1,98 @@
+"""The model file: safetensors, with the network as JSON in its metadata.
+
+Tensors `w1`, `b1`, … `wL`, `bL`: w (n_l, n_{l-1}) and b (n_l, 1), little-endian float32 or float64; of a
+batch-normalised layer also `gamma`, `beta`, `mean` and `variance`, each (n_l, 1).
+Metadata, all strings: `format` "gpunn", `version` "1", `network` {"n_in", "layers": [{"n", "activation",
+"init", "dropout", "batch_norm"}], "cost", "input_dropout"} and `meta` (what its maker wanted kept), both
+JSON. `gpunn/files/schema/model.json` is the file's JSON schema, with the meaning of `meta`'s names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from gpunn.files.writing import NotJSON, complaint, parse, write_whole
+
+FORMAT, VERSION = "gpunn", "1"
+NORMS = ("gamma", "beta", "mean", "variance")
+
+
+def write(
+    path: Path, network: dict[str, Any], meta: dict[str, Any], tensors: Mapping[str, np.ndarray]
+) -> None:
+    """Write beside, fsync, rename. OSError where the folder cannot be written."""
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "network": json.dumps(network),
+        "meta": json.dumps(meta),
+    }
+    write_whole(path, save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata))
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]:
+    """(network, meta, tensors). ValueError, naming the file, where it is not a good gpunn model."""
+    path = file_of(path)
+    try:
+        path.open("rb").close()  # to safetensors every file that it may not read is not there
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise ValueError(f"{path} is a safetensors file, but not a gpunn model")
+            if metadata.get("version") != VERSION:
+                raise ValueError(f"{path} has version {metadata.get('version')}; this gpunn reads {VERSION}")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        network, meta = parse(metadata["network"]), parse(metadata.get("meta", "{}"))
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist") from None
+    except PermissionError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, NotJSON) as error:
+        raise ValueError(f"{path} is not a readable model: {error}") from None
+    if wrong := complaint(network, "model.json", "network"):
+        raise ValueError(f"{path} does not describe a network: {wrong}")
+    shapes, types = {name: a.shape for name, a in tensors.items()}, {a.dtype for a in tensors.values()}
+    if shapes != dict(arrays_of(network)) or len(types) > 1:
+        raise ValueError(f"{path} does not describe a network: its arrays are of another one")
+    if not isinstance(meta, dict):
+        raise ValueError(f"{path} is not a readable model: its meta is no JSON object")
+    return network, meta, tensors
+
+
+def file_of(path: Path) -> Path:
+    """A folder means the model in it."""
+    return path / "model.safetensors" if path.is_dir() else path
+
+
+def arrays_of(network: dict[str, Any]) -> Iterator[tuple[str, tuple[int, int]]]:
+    """The name and the shape of each array that a network has."""
+    n_before = network["n_in"]
+    for l, layer in enumerate(network["layers"], start=1):
+        n = layer["n"]
+        yield f"w{l}", (n, n_before)
+        for name in ("b", *(NORMS if layer["batch_norm"] else ())):
+            yield f"{name}{l}", (n, 1)
+        n_before = n
+
+
+def check_meta(path: Path, meta: dict[str, Any]) -> None:
+    """ValueError, naming the file, where it holds something else by a name that gpunn's commands know."""
+    if wrong := complaint(meta, "model.json", "meta"):
+        raise ValueError(f"{file_of(path)} is damaged: {wrong}")
+
+
+@contextmanager
+def complaining_about(path: Path) -> Iterator[None]:
+    """Turn what a wrong but well-formed file causes into one line about that file."""
+    try:
+        yield
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise ValueError(f"{path} does not describe a network: {error}") from None

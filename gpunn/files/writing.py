@@ -1,0 +1,75 @@
+"""Write whole files, and check JSON against gpunn's schemas."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+LONG = 200  # characters of a complaint
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file by a whole one, or leave it as it was. OSError, with its name, where that cannot be."""
+    try:
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(beside, 0o666 & ~_umask())
+            os.replace(beside, path)
+        except BaseException:
+            Path(beside).unlink(missing_ok=True)  # Ctrl-C may come when it is already in place
+            raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+# JSON
+
+
+class NotJSON(ValueError):
+    """A text that is none."""
+
+
+def parse(text: str) -> Any:
+    """What JSON says. NotJSON for other texts, and for such as only mean mischief."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise NotJSON(str(error)) from None
+
+
+def complaint(content: Any, schema: str, part: str) -> str | None:
+    """Where JSON is not what that part of one of gpunn's schemas says, and how; None where it is."""
+    from jsonschema.exceptions import best_match
+
+    error = best_match(_validator(schema, part).iter_errors(content))
+    if not error:
+        return None
+    words = error.message  # which begin with what is there, however long that is
+    place = error.json_path.replace("$", part, 1)
+    return f"{place}: {words if len(words) <= LONG else f'…{words[-LONG:]}'}"
+
+
+@lru_cache
+def _validator(schema: str, part: str) -> Any:
+    """To JSON schema 8.0 is an integer, and to Python it is none."""
+    from jsonschema import Draft202012Validator, validators
+
+    whole = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, x: type(x) is int)
+    strict = validators.extend(Draft202012Validator, type_checker=whole)
+    known = json.loads(files("gpunn").joinpath(f"files/schema/{schema}").read_text(encoding="utf-8"))
+    return strict({"$defs": known["$defs"], "$ref": f"#/$defs/{part}"})

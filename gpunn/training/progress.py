@@ -1,0 +1,60 @@
+"""One bar a run: epoch, loss, accuracy, examples/s. Silent where stderr is not a terminal."""
+
+from __future__ import annotations
+
+import sys
+from threading import RLock
+from types import TracebackType
+
+from tqdm import tqdm
+
+from gpunn.training.history import Record
+
+
+class Bar(tqdm):  # type: ignore[misc]
+    """tqdm's, without its thread, and with a lock that forked processes do not share: one that is killed
+    while it holds it stops no other."""
+
+    monitor_interval = 0
+
+
+Bar.set_lock(RLock())
+
+
+class ProgressBar:
+    """Counts examples over all epochs, some of them done before; `show` False keeps it silent.
+
+    m: how many an epoch has; None where the first one must show it.
+    """
+
+    def __init__(self, m: int | None, epochs: int, show: bool, done: int = 0) -> None:
+        self.epochs = epochs
+        self.bar = Bar(
+            total=m and m * epochs,
+            initial=(m or 0) * done,
+            unit=" examples",
+            unit_scale=True,
+            dynamic_ncols=True,
+            miniters=1,  # looks at the clock each time, as no thread does
+            bar_format="{percentage:3.0f}% {bar} {rate_fmt}{postfix}",
+            disable=not (show and sys.stderr.isatty()),
+        )
+        self.update = self.bar.update
+
+    def epoch(self, record: Record) -> None:
+        """Show the epoch that has just ended."""
+        if self.bar.total is None:
+            self.bar.total = self.bar.n * self.epochs
+        shown = {"epoch": f"{record.epoch}/{self.epochs}", "loss": f"{record.loss:.4f}"}
+        accuracy = record.validation_accuracy if record.validation_accuracy is not None else record.accuracy
+        if accuracy is not None:
+            shown["accuracy"] = f"{accuracy:.2%}"
+        self.bar.set_postfix(shown)
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.bar.close()

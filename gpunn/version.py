@@ -1,0 +1,14 @@
+"""The version of the installed package."""
+
+from importlib import metadata
+
+
+def installed() -> str:
+    """The installed version; "0+unknown" in a checkout that is not installed."""
+    try:
+        return metadata.version("gpunn")
+    except metadata.PackageNotFoundError:
+        return "0+unknown"
+
+
+__version__ = installed()

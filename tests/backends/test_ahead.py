@@ -1,0 +1,96 @@
+"""The order of the examples is what the generator alone decides, though it may be drawn an epoch ahead."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import emulated
+import numpy as np
+import pytest
+from emulated import EmulatedDevice
+from helpers import MakeBackend
+
+import gpunn
+from gpunn.backends.cuda.backend import Cuda
+from gpunn.core.plan import Round
+from gpunn.training.sources import Ahead, Learner
+
+KINDS = [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64]
+ORDER = np.arange(50) * 2
+
+
+def learner(rng: np.random.Generator, dropout: float = 0.0, **how: Any) -> Learner:
+    model: Any = SimpleNamespace(
+        dropout=[dropout], be=SimpleNamespace(runs_ahead=how.pop("runs_ahead", True))
+    )
+    update: Any = None
+    return Learner(model, update, 10, rng, **how)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_looking_ahead_changes_nothing(kind: type[np.random.BitGenerator], dropout: float) -> None:
+    looking, plain = np.random.Generator(kind(1)), np.random.Generator(kind(1))
+    ahead = Ahead(learner(looking, dropout), ORDER)
+    assert ahead.look
+    for epoch in range(5):
+        key, order = ahead.next()  # drawn before, but for the first
+        assert key == (plain.integers(1 << 32) if dropout else 0)
+        assert np.array_equal(order, plain.permutation(ORDER))
+        ahead.look()
+        if epoch == 2:
+            assert looking.random() == plain.random()  # what was drawn ahead is now stale
+
+
+def test_what_was_drawn_ahead_is_used() -> None:
+    ahead = Ahead(learner(np.random.default_rng(1)), ORDER)
+    assert ahead.look
+    ahead.look()
+    assert ahead.next_one
+    drawn = ahead.next_one[1]
+    assert ahead.next() is drawn
+    assert ahead.next() is not drawn
+
+
+def test_nobody_looks_ahead_for_nothing() -> None:
+    """On a device that is done when it says so, or with an order of the user's own, who may count."""
+    rng = np.random.default_rng(1)
+    assert Ahead(learner(rng, runs_ahead=False), ORDER).look is None
+    assert Ahead(learner(rng, arrange=lambda order: order), ORDER).look is None
+
+
+def test_two_fits_are_one_long_fit(backend: MakeBackend) -> None:
+    X, y = np.random.default_rng(0).standard_normal((3, 20)), np.arange(20) % 2
+    nets = [gpunn.Network(3, [gpunn.Dense(2)], seed=5, dtype="float64") for _ in range(2)]
+    nets[0].fit(X, y, epochs=4, batch_size=7)
+    for _ in range(2):
+        nets[1].fit(X, y, epochs=2, batch_size=7)
+    assert np.array_equal(nets[0].weights[0], nets[1].weights[0])
+    assert nets[0].rng.bit_generator.state == nets[1].rng.bit_generator.state
+
+
+def test_the_next_order_is_on_its_way_before_the_losses_are_asked_for(pytestconfig: pytest.Config) -> None:
+    if not emulated.COMPILER:
+        pytest.skip("no C++ compiler for the emulated device")
+    device = EmulatedDevice(pytestconfig.cache.mkdir("emulated"))
+    be = Cuda(device)
+    net = gpunn.Network(3, [gpunn.Dense(2, "softmax")], seed=0)
+    examples = be.examples(np.zeros((3, 20), np.uint8), np.zeros(20, int), None)
+    over = Round(net._on(be), examples, 20, 4)
+    device.check()
+    uploads, synchronised, orders = [], [], [np.arange(20)[::-1].copy(), np.arange(20), np.arange(20) % 7]
+
+    def look_ahead() -> tuple[int, np.ndarray]:
+        synchronised.append(device.synchronisations)
+        return 7, orders[1]
+
+    for order in (orders[0], orders[1], orders[2]):  # the last is another than was expected
+        begun = device.synchronisations
+        over(order, look_ahead=look_ahead)
+        assert synchronised.pop() <= begun + 1  # which asks whether the order before has been sent
+        uploads.append(device.uploads)
+        sent = np.empty(20, np.int64)
+        device.read(over.p.order.pointer, sent)
+        assert np.array_equal(sent, orders[1])
+    assert np.diff(uploads).tolist() == [1, 2]

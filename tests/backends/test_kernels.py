@@ -1,0 +1,126 @@
+"""Every kernel compiles for every architecture that is sold, without a GPU and without spilling."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gpunn
+from gpunn.backends.cuda import source
+from gpunn.backends.cuda.device import BF16
+from gpunn.backends.cuda.memory import MOST_STRIPS
+from gpunn.backends.cuda.persistent import TILES
+
+ARCHITECTURES = (75, 80, 90, 100, 120)
+REGISTERS = 65536 // (source.ROWS * MOST_STRIPS)  # that a thread of the largest block may have
+IDENTITY, SIGMOID = gpunn.ACTIVATIONS["identity"], gpunn.ACTIVATIONS["sigmoid"]
+HIDDEN = [f for f in gpunn.ACTIVATIONS.values() if f.cuda]
+QUADRATIC, ENTROPY = gpunn.COSTS["quadratic"], gpunn.COSTS["cross-entropy"]
+SOURCES = {
+    "all": source.KERNELS,
+    **{f.name: source.activation_source(f) + source.KERNELS for f in HIDDEN},
+    **{c.name: source.cost_source(c, IDENTITY) + source.KERNELS for c in gpunn.COSTS.values() if c.cuda},
+    "binary-cross-entropy of z": source.cost_source(gpunn.COSTS["binary-cross-entropy"], SIGMOID)
+    + source.KERNELS,
+    **{
+        f"persistent, {tile}": source.persistent_source(HIDDEN, cost, f, tile)
+        + source.KERNELS
+        + source.PERSISTENT
+        for tile, cost, f in (
+            (TILES[0], QUADRATIC, SIGMOID),
+            (TILES[-2], ENTROPY, gpunn.ACTIVATIONS["softmax"]),
+            (TILES[-1], QUADRATIC, SIGMOID),
+        )
+    },
+}
+HEADS = {
+    "float32": source.preamble(np.dtype("float32")),
+    "float64": source.preamble(np.dtype("float64")),
+    "bf16": source.preamble(np.dtype("float32"), BF16) + source.layer_source(BF16),
+}
+TOGETHER = [(k, name) for k in ARCHITECTURES for name in HEADS if name != "bf16" or k >= 80]
+KERNEL = re.compile(
+    r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores, (\d+) bytes spill loads"
+    r".*?Used (\d+) registers([^\n]*)",
+    re.DOTALL,
+)
+
+
+def test_the_sources_are_ascii() -> None:
+    """CuPy writes them to a file in whatever encoding the machine has."""
+    assert (source.KERNELS + source.PERSISTENT).isascii()
+
+
+def check(log: str) -> tuple[list[int], list[int]]:
+    """Registers and bytes of shared memory of each kernel that the assembler tells of, if all is well."""
+    found = KERNEL.findall(log)
+    assert found
+    for name, stores, loads, registers, _ in found:
+        assert (stores, loads) == ("0", "0"), f"{name} spills"
+        assert int(registers) <= REGISTERS, f"{name} has {registers} registers"
+    shared = [int(size[1]) if (size := re.search(r"(\d+) bytes smem", rest)) else 0 for *_, rest in found]
+    return [int(kernel[3]) for kernel in found], shared
+
+
+def on_every_core(check_one: Callable[[str, str], Any], dtype: str) -> list[Any]:
+    """check_one(name, source) for each of the sources."""
+    head = HEADS[dtype]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(check_one, SOURCES, [head + body for body in SOURCES.values()]))
+
+
+@pytest.mark.parametrize("dtype", HEADS)
+def test_nvcc_has_no_complaint(tmp_path: Path, dtype: str) -> None:
+    if not (nvcc := shutil.which("nvcc")):
+        pytest.skip("no nvcc")
+    options = ["-std=c++17", "-cubin", "-arch=sm_90", "-Xptxas=-v", "-Werror=all-warnings"]
+    options.append("-diag-suppress=177")  # not every module calls all that they share
+
+    def check_one(name: str, source: str) -> None:
+        file = tmp_path / f"{name}.cu"
+        file.write_text(source, encoding="utf-8")
+        command = [nvcc, *options, "-o", file.with_suffix(".cubin"), file]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        check(done.stderr)
+
+    on_every_core(check_one, dtype)
+
+
+@pytest.fixture(scope="module")
+def nvrtc() -> Any:
+    found = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="cupy is not installed")
+    try:
+        found.getVersion()
+    except Exception as error:  # whatever the loader raises
+        pytest.skip(f"no NVRTC: {error}")
+    return found
+
+
+@pytest.mark.parametrize(("architecture", "dtype"), TOGETHER)
+def test_nvrtc_compiles_for_every_architecture(nvrtc: Any, architecture: int, dtype: str) -> None:
+    """Its figures are printed: `pytest -rP tests/test_kernels.py` shows them."""
+    options = ["--std=c++17", f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v"]
+
+    def check_one(name: str, source: str) -> tuple[list[int], list[int]]:
+        program = nvrtc.createProgram(source, name, [], [])
+        nvrtc.compileProgram(program, options)
+        assert nvrtc.getCUBIN(program)
+        return check(nvrtc.getProgramLog(program))
+
+    found = on_every_core(check_one, dtype)
+    registers, shared = (list(chain(*figures)) for figures in zip(*found, strict=True))
+    print(
+        f"sm_{architecture} {dtype}: {len(registers)} source, at most {max(registers)} registers and "
+        f"{max(shared)} bytes of shared memory, nothing spilled"
+    )

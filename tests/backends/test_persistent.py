@@ -1,0 +1,273 @@
+"""The persistent kernel: the same trajectory as step by step, for whichever networks it is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import emulated
+import numpy as np
+import pytest
+from emulated import EmulatedDevice
+from helpers import need_cuda
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import gpunn
+from gpunn import backends
+from gpunn.backends import Host
+from gpunn.backends.cuda import persistent
+from gpunn.backends.cuda.backend import Cuda
+from gpunn.backends.cuda.persistent import BLOCKS, Shape
+
+SHARED = 200 << 10
+SIGMOIDS = [gpunn.Dense(6), gpunn.Dense(4)]
+CHAIN = [
+    gpunn.Dense(n, f.name) for n, f in zip(range(5, 14), gpunn.ACTIVATIONS.values(), strict=False) if f.cuda
+]
+LINEAR = gpunn.Dense(3, "identity")
+
+
+@dataclass
+class Case:
+    """A network, and how it is trained."""
+
+    layers: list[gpunn.Dense]
+    cost: str | None = None
+    n_in: int = 19
+    m: int = 43
+    batch_size: int = 8
+    how: dict[str, Any] | None = None
+
+
+CASES = {
+    "the book's": Case(SIGMOIDS, "quadratic"),
+    "softmax": Case([gpunn.Dense(6), gpunn.Dense(4, "softmax")], "cross-entropy"),
+    "every activation": Case([*CHAIN, gpunn.Dense(4, "softmax")], "cross-entropy"),
+    "no hidden layer": Case([gpunn.Dense(4)], "quadratic"),
+    "no hidden layer, softmax": Case([gpunn.Dense(4, "softmax")], "cross-entropy"),
+    "z is read": Case([gpunn.Dense(6), gpunn.Dense(1, "sigmoid")], "binary-cross-entropy"),
+    "wider than a block": Case([gpunn.Dense(150), gpunn.Dense(70)], "quadratic"),
+    "many examples a step": Case(SIGMOIDS, "quadratic", m=150, batch_size=70),
+    "one example a step": Case(SIGMOIDS, "quadratic", m=9, batch_size=1),
+    "one short step": Case(SIGMOIDS, "quadratic", m=3, batch_size=8),
+    "several plans": Case(SIGMOIDS, "quadratic", m=700, batch_size=5),
+    "momentum": Case(SIGMOIDS, "quadratic", how={"optimizer": gpunn.Momentum(0.3, l2=0.02, l1=0.01)}),
+    "nesterov": Case(SIGMOIDS, "quadratic", how={"optimizer": gpunn.Nesterov(0.3, l2=0.02)}),
+    "rmsprop": Case(SIGMOIDS, "quadratic", how={"optimizer": gpunn.RMSProp(0.01, l1=0.01)}),
+    "adam": Case(SIGMOIDS, "quadratic", how={"optimizer": gpunn.Adam(0.05, l2=0.02)}),
+    "adamw": Case(SIGMOIDS, "quadratic", how={"optimizer": gpunn.AdamW(0.05, l1=0.01)}),
+    "l1, l2": Case(SIGMOIDS, "quadratic", how={"optimizer": gpunn.SGD(0.5, l1=0.05, l2=0.1)}),
+    "scheduled": Case(SIGMOIDS, "quadratic", how={"schedule": "one-cycle", "optimizer": gpunn.Adam(0.05)}),
+    "weights": Case(SIGMOIDS, "quadratic", how={"sample_weight": np.arange(43) % 3}),
+    "weights, softmax": Case(
+        [gpunn.Dense(6), gpunn.Dense(4, "softmax")],
+        "cross-entropy",
+        how={"sample_weight": np.arange(43) % 3, "label_smoothing": 0.1},
+    ),
+}
+
+
+@pytest.fixture(params=["emulated", "cuda"])
+def on(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
+) -> Iterator[Callable[[str], Cuda | Host]]:
+    """Chooses the backend by name, whatever is asked for; "device" has room for small networks."""
+    kind, devices, choose = request.param, [], backends.choose
+    if kind == "cuda":
+        need_cuda()
+    if kind == "emulated" and not emulated.COMPILER:
+        pytest.skip("no C++ compiler for the emulated device")
+    monkeypatch.setattr(persistent, "ADVANTAGE", 0)
+    if kind == "emulated":
+        monkeypatch.setattr(persistent, "THREADS", 64)
+
+    def use(name: str, dtype: str = "float64") -> Any:
+        be: Any = Host(dtype)
+        if name == "device" and kind == "cuda":
+            be = choose("cuda", dtype)
+        elif name == "device":
+            devices.append(EmulatedDevice(pytestconfig.cache.mkdir("emulated"), shared_bytes=SHARED))
+            be = Cuda(devices[-1], dtype)
+        monkeypatch.setattr(backends, "choose", lambda *_: be)
+        return be
+
+    yield use
+    for device in devices:
+        device.check()
+
+
+def spread_over(blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(persistent, "BLOCKS", (blocks,))
+
+
+def count_launches(be: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many blocks each launch of the persistent kernel that is bound from now on has."""
+    launch, found = be.device.launch, []
+
+    def counted(kernel: Any, blocks: int, *rest: Any) -> Any:
+        if len(rest) == 3:  # with shared memory
+            found.append(blocks)
+        return launch(kernel, blocks, *rest)
+
+    monkeypatch.setattr(be.device, "launch", counted)
+    return found
+
+
+def theta_after(case: Case, dtype: str = "float64", epochs: int = 2) -> tuple[np.ndarray, gpunn.History]:
+    net = gpunn.Network(case.n_in, case.layers, case.cost, 0, dtype)
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((case.n_in, case.m)), rng.integers(0, max(2, net.sizes[-1]), case.m)
+    how = {"optimizer": gpunn.SGD(0.5), **(case.how or {})}
+    history = net.fit(X, y, epochs=epochs, batch_size=case.batch_size, **how)
+    return net.theta.copy(), history
+
+
+@pytest.mark.parametrize("blocks", [1, 4])
+@pytest.mark.parametrize("name", CASES)
+def test_as_step_by_step(
+    name: str, blocks: int, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spread_over(blocks, monkeypatch)
+    launches = count_launches(on("device"), monkeypatch)
+    theta, history = theta_after(CASES[name])
+    assert set(launches) == {blocks}
+    on("cpu")
+    expected, as_expected = theta_after(CASES[name])
+    np.testing.assert_allclose(theta, expected, rtol=1e-9, atol=1e-12)
+    for mine, theirs in zip(history, as_expected, strict=True):
+        assert (mine.loss, mine.accuracy) == (pytest.approx(theirs.loss, rel=1e-10), theirs.accuracy)
+
+
+@pytest.mark.parametrize("cost", ["mae", "huber", "poisson"])
+def test_other_costs(cost: str, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = [gpunn.Dense(6, "tanh"), gpunn.Dense(1, "exp" if cost == "poisson" else "identity")]
+    X, found = np.random.default_rng(0).standard_normal((5, 40)), []
+    launches = count_launches(on("device"), monkeypatch)
+    for _ in range(2):
+        net = gpunn.Network(5, layers, cost, 0, "float64")
+        net.fit(X, np.abs(X.sum(0)), epochs=3, batch_size=16, optimizer=gpunn.SGD(0.05))
+        found.append(net.theta.copy())
+        on("cpu")
+    assert launches
+    np.testing.assert_allclose(*found, rtol=1e-9, atol=1e-12)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=2, max_size=5),
+    m=st.integers(1, 60),
+    batch_size=st.integers(1, 40),
+    blocks=st.sampled_from(BLOCKS),
+)
+def test_any_shape(
+    sizes: list[int],
+    m: int,
+    batch_size: int,
+    blocks: int,
+    on: Callable[..., Any],
+    pytestconfig: pytest.Config,
+) -> None:
+    """What does not go into so many parts is done step by step, and comes to the same."""
+    case = Case([gpunn.Dense(n) for n in sizes[1:]], "quadratic", sizes[0], m, batch_size)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        spread_over(blocks, monkeypatch)
+        on("device")
+        theta, _ = theta_after(case)
+        on("cpu")
+        np.testing.assert_allclose(theta, theta_after(case)[0], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", [gpunn.Nesterov(0.3), gpunn.Adam(0.05)])
+def test_float32_and_alike_to_the_bit(
+    optimizer: gpunn.SGD | gpunn.Adam, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spread_over(4, monkeypatch)
+    case, thetas = Case(SIGMOIDS, "quadratic", how={"optimizer": optimizer}), []
+    for _ in range(2):
+        on("device", "float32")
+        thetas.append(theta_after(case, "float32", 3)[0])
+    assert thetas[0].tobytes() == thetas[1].tobytes()
+    on("cpu", "float32")
+    np.testing.assert_allclose(thetas[0], theta_after(case, "float32", 3)[0], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", [gpunn.Momentum(0.3), gpunn.Adam(0.05), gpunn.RMSProp(0.01)])
+def test_a_fit_in_two_parts(optimizer: gpunn.SGD | gpunn.Adam, on: Callable[..., Any]) -> None:
+    """The optimizer's state comes back from the chip, and goes there again, to the bit."""
+    X, y, thetas = np.random.default_rng(0).standard_normal((19, 43)), np.arange(43) % 4, []
+    for parts in ([4], [1, 3]):
+        on("device")
+        net, state = gpunn.Network(19, SIGMOIDS, "quadratic", 0, "float64"), {}
+        for epochs in parts:
+            net.fit(X, y, epochs=epochs, batch_size=8, optimizer=optimizer, optimizer_state=state)
+        thetas.append(net.theta.tobytes())
+    assert thetas[0] == thetas[1]
+
+
+@pytest.mark.parametrize(
+    ("layers", "cost", "how"),
+    [
+        ([gpunn.Dense(6, dropout=0.5), gpunn.Dense(4)], "quadratic", {}),
+        ([gpunn.Dense(6, batch_norm=True), gpunn.Dense(4)], "quadratic", {}),
+        ([gpunn.Dense(6, "softmax"), gpunn.Dense(4)], "quadratic", {}),
+        ([gpunn.Dense(6), gpunn.Dense(4, "softmax")], "quadratic", {}),
+        ([gpunn.Dense(6), gpunn.Dense(4, "identity")], "hinge", {}),
+        (SIGMOIDS, "quadratic", {"optimizer": gpunn.SGD(0.1, clip_norm=1.0)}),
+        (SIGMOIDS, "quadratic", {"optimizer": gpunn.Adam(max_norm=1.0)}),
+    ],
+)
+def test_what_it_cannot_do_is_done_step_by_step(
+    layers: list[gpunn.Dense],
+    cost: str,
+    how: dict[str, Any],
+    on: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    launches = count_launches(on("device"), monkeypatch)
+    theta_after(Case(layers, cost, how=how))
+    assert not launches
+
+
+def test_no_byte_less_would_do(on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shared memory is asked for as the kernel takes it."""
+    device = getattr(on("device"), "device", None)
+    if not isinstance(device, EmulatedDevice):
+        pytest.skip("a GPU has no fence around a block's shared memory")
+    whole = Shape.shared_bytes
+    monkeypatch.setattr(Shape, "shared_bytes", lambda *args: whole(*args) - 4 * 8)
+    with pytest.raises(AssertionError, match="train: a write past the block's shared memory"):
+        theta_after(CASES["wider than a block"])
+
+
+class Room:
+    """A backend, for all that the choice asks of it."""
+
+    dtype = np.dtype("float32")
+
+    def __init__(self, processors: int, shared_bytes: int) -> None:
+        self.device = self
+        self.processors, self.shared_bytes = processors, shared_bytes
+
+
+@pytest.mark.parametrize(
+    ("sizes", "m", "states", "room", "blocks"),
+    [
+        ((784, 30, 10), 10, 0, Room(132, 227 << 10), 8),  # the book's
+        ((784, 16, 16, 10), 100, 0, Room(132, 227 << 10), 8),  # 3Blue1Brown's
+        ((784, 30, 10), 10, 0, Room(40, 64 << 10), 8),  # on an older GPU
+        ((784, 30, 10), 10, 2, Room(2, 227 << 10), 2),  # with Adam, on a smaller one
+        ((784, 30, 10), 10, 0, Room(132, 0), None),  # no cooperative launch
+        ((64, 32, 10), 10, 0, Room(132, 227 << 10), 1),
+        ((7, 128, 3), 32, 2, Room(132, 227 << 10), 1),
+        ((2, 3, 1), 1, 0, Room(132, 227 << 10), 1),
+        ((784, 128, 10), 128, 0, Room(132, 227 << 10), None),  # more work than eight processors are good for
+        ((784, 1024, 1024, 10), 128, 0, Room(132, 227 << 10), None),
+        ((784, 30, 10), 1024, 0, Room(132, 227 << 10), None),
+    ],
+)
+def test_when_it_is_chosen(
+    sizes: tuple[int, ...], m: int, states: int, room: Any, blocks: int | None
+) -> None:
+    assert Shape(sizes, m, states).blocks(room) == blocks

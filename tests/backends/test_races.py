@@ -1,0 +1,142 @@
+"""ThreadSanitizer over the kernels whose threads work together: no race, but one where a barrier is missing.
+
+Each CUDA thread is a thread of the host here, and a program of its own runs them, since the sanitizer must
+be there from the start.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from functools import cache
+from itertools import count
+from pathlib import Path
+
+import emulated
+import numpy as np
+import pytest
+
+import gpunn
+from gpunn.backends.cuda.persistent import Shape
+from gpunn.backends.cuda.source import KERNELS, PERSISTENT, persistent_source, preamble
+from gpunn.core.parameters import Layout
+
+MAIN = """
+#include <cstdio>
+template <class X> static X* of(size_t n, X value) { return (new std::vector<X>(n, value))->data(); }
+int main(int, char** arguments) {
+    missing = std::atoi(arguments[1]);
+    const Index n = 9, m = 3, rows = 2, strips = 64;  // two blocks, the second nearly empty
+    const Index columns = (m * 32 + 63) / 64;
+    T *a = of<T>(n * m, 0.5), *y = of<T>(n * m, 0.25), *z = of<T>(n * m, 2), *x = of<T>(n * m, 1);
+    T *losses = of<T>(m, 0);
+    T *b = of<T>(n, 1), *c = of<T>(n, 1), *d = of<T>(n, 1), *e = of<T>(n, 1), *g = of<T>(n, 1);
+    T *one = of<T>(1, 1), *sums = of<T>(64, 0);
+    Index *labels = of<Index>(m, 3), *position = of<Index>(1, 0);
+    unsigned char* hits = of<unsigned char>(m, 0);
+    launch(rows, strips, [=] { bias_gradient(n, m, x, one, one, b); });
+    launch(rows, strips, [=] { normalize(n, m, 1, 1e-5, 0.1, b, c, d, e, z, x, g); });
+    launch(rows, strips, [=] { normalize(n, m, 0, 1e-5, 0.1, b, c, d, e, z, x, g); });
+    launch(rows, strips, [=] { norm_error(n, m, 1, one, one, x, b, z, c, d); });
+    launch(rows, strips, [=] { bound_rows(n, m, 1, x); });
+    launch(2, 64, [=] { sum_squares(n * m, x, sums); });
+    launch(3, 64, [=] { clip(n * m, 1, sums, x); });
+    launch(columns, 64, [=] { feed_softmax(m, n, b, z, a); });
+    launch(columns, 64, [=] { feed_softmax(m, n, b, a, a); });
+    launch(columns, 64, [=] { times_softmax_jacobian(m, n, a, z); });
+    launch(columns, 64, [=] { measure_hinge(m, n, a, y, position, losses, labels, 0.5, hits); });
+    launch(columns, 64, [=] { hinge_gradient(m, n, a, y, z); });
+    launch(columns, 64, [=] { feed_softmax_error(m, n, b, y, z, a, x); });
+    std::puts("done");
+}
+"""
+PERSISTENT_MAIN = """
+#include <cstdio>
+template <class X> static X* of(size_t n, X value) { return (new std::vector<X>(n, value))->data(); }
+int main(int, char** arguments) {
+    missing = std::atoi(arguments[1]);
+    const Index count = 12, batch = 5, depth = 3;
+    Index* shape = of<Index>(7, 0);
+    for (Index i = 0; i < 7; ++i) shape[i] = (Index[]){SHAPE}[i];
+    double *numbers = of<double>(8, 0.1), *adam = of<double>(3, 0), *etas = of<double>(3, 0.1);
+    T *theta = of<T>(1000, 0.5), *first = of<T>(1000, 0), *second = of<T>(1000, 0), *eta = of<T>(1, 0.1);
+    T *x = of<T>(count * 6, 1), *y = of<T>(count * 3, 0.5);
+    T *z = of<T>(count * 3, 0), *a = of<T>(count * 3, 0);
+    Index* step = of<Index>(1, 0);
+    Word* words = of<Word>(1000, 0);
+    launch(2, 32, [=] {
+        train(count, batch, depth, shape, ADAM, 2, numbers, theta, first, second,
+              eta, 1, etas, step, adam, x, y, 0, eta, z, a, words);
+    }, SHARED, true);
+    std::puts("done");
+}
+"""
+SANITIZER = ["-std=c++20", "-O1", "-g", "-fsanitize=thread", "-DTHREADS_FOR_REAL", "-pthread"]
+SHAPE = Shape((6, 5, 4, 3), 5, 2)
+
+
+def source_of(persistent: bool) -> tuple[str, str, str]:
+    """What comes before the kernels, they, and the program that runs them."""
+    head = preamble(np.dtype("float32"))
+    if not persistent:
+        return head, KERNELS, MAIN
+    tanh, softmax = gpunn.ACTIVATIONS["tanh"], gpunn.ACTIVATIONS["softmax"]
+    head += persistent_source([tanh, tanh], gpunn.COSTS["cross-entropy"], softmax, SHAPE.tile) + KERNELS
+    places = *SHAPE.sizes, *Layout(SHAPE.sizes, (False,) * 3).blocks(4)[0]
+    main = PERSISTENT_MAIN.replace("SHAPE", ", ".join(map(str, places)))
+    return head, PERSISTENT, main.replace("SHARED", str(SHAPE.shared_bytes(2, 4)))
+
+
+BARRIER = re.compile(r"__sync(threads|warp)\(\);")
+BARRIERS = [
+    pytest.param(persistent, k, id=f"{file}:{kernels.count(chr(10), 0, barrier.start()) + 1}")
+    for persistent, file, kernels in ((False, "kernels.cu", KERNELS), (True, "persistent.cu", PERSISTENT))
+    for k, barrier in enumerate(BARRIER.finditer(kernels))
+]
+
+
+@cache
+def no_sanitizer() -> str:
+    """Why ThreadSanitizer cannot be used; empty if it can."""
+    if not emulated.COMPILER:
+        return "no C++ compiler"
+    command = [emulated.COMPILER, *SANITIZER, "-x", "c++", "-", "-o", "/dev/null"]
+    done = subprocess.run(command, input="int main() {}", text=True, capture_output=True, check=False)
+    return "" if done.returncode == 0 else "no ThreadSanitizer for this compiler"
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """A program of the persistent kernel and one of the others; argument: a barrier to leave out, or -1."""
+    if reason := no_sanitizer():
+        pytest.skip(reason)
+    return {persistent: program(tmp_path_factory.mktemp("races"), persistent) for persistent in (False, True)}
+
+
+def program(folder: Path, persistent: bool) -> Path:
+    head, kernels, main = source_of(persistent)
+    numbers = count()
+    kernels = BARRIER.sub(lambda barrier: f"if (missing != {next(numbers)}) {barrier[0]}", kernels)
+    source = emulated.compilable("\n".join([emulated.HEADER, head, "static int missing;", kernels, main]), [])
+    return emulated.compiled(source, ".cpp", ".races", SANITIZER, folder)
+
+
+def run(program: Path, missing: int) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([str(program), str(missing)], capture_output=True, text=True, check=False)
+    if "unexpected memory mapping" in done.stderr:
+        pytest.skip("ThreadSanitizer does not run on this kernel")
+    return done
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_the_kernels_have_no_race(programs: dict[bool, Path], persistent: bool) -> None:
+    done = run(programs[persistent], -1)
+    assert done.stderr == ""
+    assert (done.returncode, done.stdout) == (0, "done\n")
+
+
+@pytest.mark.parametrize(("persistent", "barrier"), BARRIERS)
+def test_a_barrier_less_is_a_race(programs: dict[bool, Path], persistent: bool, barrier: int) -> None:
+    done = run(programs[persistent], barrier)
+    assert "WARNING: ThreadSanitizer: data race" in done.stderr, "this barrier is of no use"
+    assert done.returncode == 66

@@ -1,0 +1,110 @@
+"""Examples that the device has no room for are streamed to it, and nothing else changes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import emulated
+import numpy as np
+import pytest
+from emulated import EmulatedDevice
+from scipy.sparse import csc_array
+
+from gpunn import Dense, Network, backends
+from gpunn.backends.cuda.backend import AHEAD, STRIDE, Cuda
+
+pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="no C++ compiler for the emulated device")
+
+RNG = np.random.default_rng(0)
+PIXELS = np.asfortranarray(RNG.integers(0, 256, (12, 500), dtype=np.uint8))
+VALUES = RNG.standard_normal((12, 500))
+LABELS, TARGETS = np.arange(500) % 3, RNG.random((3, 500))
+SMALL = 400 << 10  # bytes: the rest has room in it
+STREAMED = r"MiB of examples stay on the host and are streamed to emulated, of which 0 MiB are free"
+
+
+@pytest.fixture
+def on(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> Callable[[int], EmulatedDevice]:
+    """Compute on an emulated device with so many bytes."""
+
+    def on(nbytes: int) -> EmulatedDevice:
+        device = EmulatedDevice(pytestconfig.cache.mkdir("emulated"), nbytes)
+        monkeypatch.setattr(backends, "choose", lambda device_, dtype, *_: Cuda(device, str(np.dtype(dtype))))
+        return device
+
+    return on
+
+
+def fitted(X: np.ndarray, y: np.ndarray, **how: Any) -> Network:
+    net = Network(12, [Dense(6, "tanh"), Dense(3)], "quadratic", seed=0, dtype="float64")
+    net.fit(X, y, epochs=3, batch_size=9, **how)
+    return net
+
+
+@pytest.mark.parametrize(
+    ("X", "y"),
+    [
+        (PIXELS, LABELS),
+        (VALUES, LABELS),
+        (VALUES.astype("f4"), TARGETS),
+        (csc_array(VALUES * (VALUES > 1)), LABELS),
+    ],
+)
+def test_the_same_comes_out(
+    on: Callable[[int], EmulatedDevice], monkeypatch: pytest.MonkeyPatch, X: np.ndarray, y: np.ndarray
+) -> None:
+    monkeypatch.setattr(Cuda, "chunk_bytes", 9 * 12 * 8 * 4)  # 14 replays and a tail
+    on(1 << 40)
+    whole = fitted(X, y)
+    with monkeypatch.context() as patch:
+        patch.setattr("gpunn.backends.cuda.memory.ROOM", 1e-9)
+        device = on(1 << 30)
+        with pytest.warns(UserWarning, match="are streamed to emulated"):
+            streamed = fitted(X, y)
+    device.check()
+    assert np.array_equal(streamed.weights[0], whole.weights[0])
+    assert np.array_equal(streamed.weights[1], whole.weights[1])
+    assert device.launches["gather_bytes" if X is PIXELS else "gather_values"] >= 3 * 14
+
+
+def test_what_has_room_is_not_streamed(on: Callable[[int], EmulatedDevice]) -> None:
+    """The device decides by the memory that it has free."""
+    on(SMALL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted(PIXELS, LABELS)  # 6 kB
+    large = np.tile(PIXELS, 60)  # 360 kB
+    on(SMALL)
+    with pytest.warns(UserWarning, match=STREAMED):
+        net = fitted(large, np.tile(LABELS, 60))
+    assert np.isfinite(net.weights[0]).all()
+
+
+def test_blocks_can_be_too_large_too(
+    on: Callable[[int], EmulatedDevice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpunn.backends.cuda.memory.ROOM", 1e-9)
+    on(1 << 30)
+    blocks = [(VALUES[:, :200], LABELS[:200]), (VALUES[:, 200:400], LABELS[200:400])]
+    net = Network(12, [Dense(3)], "quadratic", seed=0, dtype="float64")
+    with pytest.warns(UserWarning, match="are streamed"):
+        net.fit(blocks, epochs=2, batch_size=9)
+    plain = Network(12, [Dense(3)], "quadratic", seed=0, dtype="float64")
+    monkeypatch.undo()
+    plain.fit(blocks, epochs=2, batch_size=9, device="cpu")
+    np.testing.assert_allclose(net.weights[0], plain.weights[0], rtol=0, atol=1e-12)
+
+
+def test_two_page_locked_buffers_and_no_more(
+    on: Callable[[int], EmulatedDevice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpunn.backends.cuda.memory.ROOM", 1e-9)
+    monkeypatch.setattr(Cuda, "chunk_bytes", 9 * 12 * 8)
+    device = on(1 << 30)
+    with pytest.warns(UserWarning, match="are streamed"):
+        fitted(PIXELS[:, : 9 * 50], LABELS[: 9 * 50])
+    chunks = [memory for memory in device.pinned_memory if memory.nbytes == 9 * 12]
+    assert len(chunks) == 2
+    assert STRIDE * AHEAD > 2  # so it is the buffers that the host waits for

@@ -1,0 +1,100 @@
+"""Gradients and weights against the textbook, for every backend."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import MakeBackend, one_hot
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from problems import DEFINED, PAIRINGS
+
+import gpunn
+from gpunn.functions.costs import COSTS
+from gpunn.reference import Textbook
+
+
+def network(sizes: list[int], hidden: str, output: str, cost: str, seed: int = 0) -> gpunn.Network:
+    layers = [gpunn.Dense(n, hidden) for n in sizes[1:-1]] + [gpunn.Dense(sizes[-1], output)]
+    net = gpunn.Network(sizes[0], layers, cost, seed, "float64")
+    for w, b in zip(net.weights, net.biases, strict=True):
+        w *= 1 / 4 if hidden == "exp" else 1  # exp of exp leaves a sigmoid no room
+        b[:] = net.rng.standard_normal(b.shape) / 3
+    return net
+
+
+def textbook(net: gpunn.Network) -> Textbook:
+    copies = [w.copy() for w in net.weights], [b.copy() for b in net.biases]
+    return Textbook(*copies, [layer.f.name for layer in net.layers], net.cost.name)
+
+
+def data(net: gpunn.Network, m: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((net.sizes[0], m)), rng.integers(0, max(2, net.sizes[-1]), m)
+
+
+def test_softmax_with_targets_that_do_not_sum_to_one(backend: MakeBackend) -> None:
+    net = network([3, 4], "relu", "softmax", "cross-entropy")
+    X, _ = data(net, 6)
+    for Y in (np.random.default_rng(1).random((4, 6)), np.full((4, 6), 0.25)):
+        for (dw, _), (dw_, _) in zip(net.gradients(X, Y), textbook(net).mean_gradient(X, Y), strict=True):
+            np.testing.assert_allclose(dw, dw_, rtol=0, atol=1e-12)
+
+
+def targets(net: gpunn.Network, y: np.ndarray) -> np.ndarray:
+    return y[None].astype(float) if net.sizes[-1] == 1 else one_hot(y, net.sizes[-1])
+
+
+@pytest.mark.parametrize(("hidden", "output", "cost"), DEFINED)
+def test_gradients_equal_the_textbook(backend: MakeBackend, hidden: str, output: str, cost: str) -> None:
+    net = network([7, 6, 5, 4], hidden, output, cost)
+    X, y = data(net, 9)
+    expected = textbook(net).mean_gradient(X, targets(net, y))
+    for (dw, db), (dw_, db_) in zip(net.gradients(X, y), expected, strict=True):
+        np.testing.assert_allclose(dw, dw_, rtol=0, atol=1e-12 * max(1, np.abs(dw_).max()))
+        np.testing.assert_allclose(db, db_, rtol=0, atol=1e-12 * max(1, np.abs(db_).max()))
+
+
+@pytest.mark.filterwarnings("ignore:.*is defined for outputs")
+@pytest.mark.parametrize(("hidden", "output", "cost"), PAIRINGS)
+def test_gradients_equal_central_differences(hidden: str, output: str, cost: str) -> None:
+    net = network([3, 4, 3], hidden, output, cost)
+    X, y = data(net, 5)
+    assert gpunn.check_gradients(net, X, y) < 1e-6
+
+
+def test_a_wrong_gradient_is_found() -> None:
+    wrong = gpunn.Activation.from_functions(np.sin, np.sin, "wrong")
+    net = gpunn.Network(4, [gpunn.Dense(3, wrong), gpunn.Dense(2, "softmax")], seed=0)
+    assert gpunn.check_gradients(net, *data(net, 5)) > 1e-3
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=2, max_size=5),
+    m=st.integers(1, 30),
+    batch_size=st.integers(1, 12),
+    pairing=st.sampled_from(DEFINED),
+    seed=st.integers(0, 1000),
+)
+def test_an_epoch_equals_the_textbook(
+    backend: MakeBackend, sizes: list[int], m: int, batch_size: int, pairing: tuple[str, str, str], seed: int
+) -> None:
+    net = network(sizes, *pairing, seed)
+    book = textbook(net)
+    X, y = data(net, m, seed)
+    order = np.random.default_rng(seed).permutation(m)
+    net.rng = np.random.default_rng(seed)
+    room = np.inf  # from the outputs to where the cost ends; the less there is, the more digits are lost
+    low, high = COSTS[pairing[2]].domain
+    with np.errstate(all="ignore"):
+        for start in range(0, m, batch_size):
+            outputs = np.array([book.feedforward(x[:, None]) for x in X.T])
+            room = min(room, (outputs - low).min(), (high - outputs).min())
+            book.epoch(X, targets(net, y), order[start : start + batch_size], batch_size, eta=0.05)
+        finite = all(np.isfinite(w).all() and np.abs(w).max() < 1e3 for w in book.weights)
+    if not finite or room <= 0:  # an entropy of a saturated output: the textbook divides by zero
+        return
+    net.fit(X, y, epochs=1, batch_size=batch_size, optimizer=gpunn.SGD(0.05))
+    for mine, theirs in zip(net.weights + net.biases, book.weights + book.biases, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=max(1e-10, 1e-15 / room))

@@ -1,0 +1,347 @@
+"""A CUDA device without a GPU: the very same kernels, compiled by the host's C++ compiler.
+
+Products are NumPy's. It punishes what a GPU would punish, or would let pass in silence: nothing that was
+launched is done before somebody waits for it; new memory is poisoned with NaNs and fenced with guard words;
+a graph is what was recorded, and names pointers, not objects. A test instrument: no device that a user can
+choose.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import weakref
+from bisect import bisect_right, insort
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gpunn.backends.cuda.device import BF16, Buffer, Product, keeping
+from gpunn.backends.cuda.source import KERNELS, PERSISTENT
+from gpunn.functions.calls import Call
+
+COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
+UNWANTED = ["-Wno-unused-function", "-Wno-clobbered", "-Wno-unknown-warning-option"]
+WARNINGS = ["-Wall", "-Wextra", "-Werror", *UNWANTED]
+FLAGS = ["-std=c++17", "-O1", "-U_FORTIFY_SOURCE", *WARNINGS]  # which forbids a jump to another stack
+LIBRARY = ["-shared", "-Wl,-Bsymbolic"]  # libc has an `advance` too
+COVERAGE = os.environ.get("GPUNN_KERNEL_COVERAGE")  # a folder: count there which of their lines run
+HEADER = Path(__file__).with_name("emulated.hpp").read_text(encoding="utf-8")
+GUARD = 256
+GUARD_BYTE, POISON_BYTE = 0xA5, 0xFF  # the latter makes every float a NaN
+MOST_THREADS, MOST_BLOCKS, MOST_SHARED = 1024, 2**31 - 1, 48 << 10
+OUTCOMES = {
+    1: "a thread has left, and others wait for it at a barrier",
+    2: "a write past the block's shared memory",
+}
+
+DYNAMIC_SHARED = re.compile(r"extern __shared__ ([\w<>]+) (\w+)\[\];")
+KERNEL = re.compile(r'extern "C" __global__ (?:__launch_bounds__\([^)]*\) )?void (\w+)\(([^)]*)\)')
+RUNNER = """
+extern "C" int run_{name}(unsigned grid, unsigned block, unsigned shared, bool together, {parameters}) {{
+    return launch(grid, block, [=] {{ {name}({arguments}); }}, shared, together);
+}}
+"""
+
+
+def compilable(source: str, kernels: Iterable[tuple[str, str]]) -> str:
+    """Kernels as C++, and for each a function that runs all its threads."""
+    for file, text in (("kernels.cu", KERNELS), ("persistent.cu", PERSISTENT)):
+        source = source.replace(text, f'#line 1 "{file}"\n{text}#line 1 "runners"\n')
+    made = [DYNAMIC_SHARED.sub(r"#define \2 ((\1*)dynamic_shared)", source)]
+    for name, parameters in kernels:
+        arguments = ", ".join(re.findall(r"(\w+)\s*(?:,|$)", parameters))
+        made.append(RUNNER.format(name=name, parameters=parameters, arguments=arguments))
+    return "\n".join(made)
+
+
+def left_in(source: str) -> list[tuple[str, str]]:
+    """(name, parameters) of the kernels that the preamble leaves in."""
+    assert COMPILER
+    command = [COMPILER, "-E", "-P", "-x", "c++", "-"]
+    done = subprocess.run(command, input=source, capture_output=True, text=True, check=True)
+    return KERNEL.findall(" ".join(done.stdout.split()))
+
+
+def compiled(text: str, suffix: str, result: str, flags: list[str], folder: Path) -> Path:
+    """What the compiler makes of the text; what an earlier run has made of it is in the folder."""
+    assert COMPILER
+    name = hashlib.sha256(f"{COMPILER} {flags} {text}".encode()).hexdigest()[:16]
+    path, fresh = folder / f"{name}{result}", folder / f"{name}.{os.getpid()}"  # others may be at it, too
+    if not path.exists():
+        fresh.write_text(text, encoding="utf-8")
+        source = fresh.rename(folder / f"{name}{suffix}")
+        subprocess.run([COMPILER, *flags, source.name, "-o", fresh.name], check=True, cwd=folder)
+        fresh.rename(path)
+    return path
+
+
+@cache
+def built(source: str, folder: Path) -> tuple[ctypes.CDLL, list[tuple[str, str]]]:
+    """The library of a module's kernels, compiled if the folder has none yet; and left_in(source)."""
+    kernels = left_in(source)
+    flags = [*FLAGS, "-fPIC", *(["--coverage"] if COVERAGE else [])]
+    header = compiled(HEADER, ".hpp", ".hpp.gch", [*flags, "-x", "c++-header"], folder)
+    code = f'#include "{header.stem}"\n' + compilable(source, kernels)
+    loaded = ctypes.CDLL(str(compiled(code, ".cpp", ".so", [*flags, *LIBRARY], folder)))
+    assert loaded.shared_bytes() <= MOST_SHARED, "more shared memory than a block has"
+    return loaded, kernels
+
+
+def _types(parameters: str, real: np.dtype[Any]) -> list[np.dtype[Any]]:
+    """The NumPy types of a kernel's parameters; a buffer's is that of what it points to."""
+    known = {"Index": "int64", "T": real, "double": "float64", "unsigned char": "uint8"}
+    known |= {"Word": "uint64", "Bf16": BF16}
+    names = (re.sub(r"const |\*|__restrict__|\w+\s*$", "", p).strip() for p in parameters.split(","))
+    return [np.dtype(known[name]) for name in names]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a launch, a copy or a product does, and which memories it names: by weak references, as the
+    GPU's pointers keep nothing alive."""
+
+    run: Callable[[], None]
+    names: tuple[weakref.ref[Any], ...]
+
+    def held(self) -> list[Any]:
+        memories = [name() for name in self.names]
+        assert all(memory is not None for memory in memories), "a pointer whose memory was freed"
+        return memories
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Memory that the device gave away, weakly; what lies around it should stay as it is."""
+
+    memory: weakref.ref[Any]
+    nbytes: int
+    fences: tuple[np.ndarray, ...]
+
+    def check(self) -> None:
+        assert all((fence == GUARD_BYTE).all() for fence in self.fences), "a write before or past a buffer"
+
+
+class EmulatedDevice:
+    """`gpunn.backends.cuda.device.Device` on the host."""
+
+    description = "emulated"
+    processors = 8
+    lent: ClassVar[list[np.ndarray]] = []  # other libraries' arrays in the device's memory
+
+    def __init__(self, folder: Path, nbytes: int = 1 << 40, shared_bytes: int = 0) -> None:
+        self.folder, self.nbytes, self.shared_bytes = folder, nbytes, shared_bytes
+        self.allocations: dict[int, Allocation] = {}
+        self.starts: list[int] = []  # of them, in order
+        self.pinned_memory: list[np.ndarray] = []
+        self.recording: list[Operation] | None = None
+        self.queue: list[tuple[Operation, list[Any]]] = []  # what the stream has still to do
+        self.launches: dict[str, int] = {}
+        self.complaints: list[str] = []
+        self.uploads = self.synchronisations = 0
+
+    # memory
+
+    def allocate(self, nbytes: int) -> tuple[int, Any]:
+        self._refuse_capture("an allocation")
+        block = np.full(nbytes + 3 * GUARD, GUARD_BYTE, np.uint8)
+        start = 2 * GUARD - block.ctypes.data % GUARD  # aligned as cudaMalloc does
+        memory = block[start : start + nbytes]
+        memory[:] = POISON_BYTE
+        pointer = block.ctypes.data + start
+        fences = block[start - GUARD : start], block[start + nbytes :]
+        self.allocations[pointer] = Allocation(weakref.ref(memory), nbytes, fences)
+        insort(self.starts, pointer)
+        weakref.finalize(memory, self._freed, pointer)
+        return pointer, memory
+
+    def _freed(self, pointer: int) -> None:
+        self.starts.remove(pointer)
+        try:
+            self.allocations.pop(pointer).check()
+        except AssertionError as error:  # a finalizer's own would be lost
+            self.complaints.append(str(error))
+
+    def free_bytes(self) -> int:
+        return self.nbytes - sum(allocation.nbytes for allocation in self.allocations.values())
+
+    def pinned(self, nbytes: int) -> np.ndarray:
+        self._refuse_capture("an allocation")
+        self.pinned_memory.append(np.empty(nbytes, np.uint8))
+        return self.pinned_memory[-1]
+
+    def check(self) -> None:
+        """All that was launched, and every fence."""
+        self._synchronize()
+        for allocation in self.allocations.values():
+            allocation.check()
+        assert not self.complaints, self.complaints
+
+    def _memory(self, pointer: int, nbytes: int) -> weakref.ref[Any]:
+        """The memory that holds all of these bytes."""
+        for array in self.lent:
+            if 0 <= pointer - array.ctypes.data <= array.nbytes - nbytes:
+                return weakref.ref(array)
+        at = bisect_right(self.starts, pointer) - 1
+        assert at >= 0, "a pointer that the device never gave"
+        allocation = self.allocations[self.starts[at]]
+        assert pointer + nbytes <= self.starts[at] + allocation.nbytes, "a view past the end of its memory"
+        return allocation.memory
+
+    def write(self, pointer: int, array: np.ndarray) -> None:
+        self._refuse_capture("a copy from the host")
+        assert array.flags.c_contiguous or array.flags.f_contiguous
+        self.uploads += 1
+        pinned = any(np.may_share_memory(array, memory) for memory in self.pinned_memory)
+        source = array if pinned else array.copy(order="K")  # as CUDA does with what may be paged out
+        copy = partial(ctypes.memmove, pointer, source.ctypes.data, source.nbytes)
+        self._do(Operation(keeping(copy, source), (self._memory(pointer, array.nbytes),)))
+
+    def read(self, pointer: int, array: np.ndarray) -> None:
+        self._refuse_capture("a copy to the host")
+        self._memory(pointer, array.nbytes)
+        self._synchronize()
+        ctypes.memmove(array.ctypes.data, pointer, array.nbytes)
+
+    def copy(self, pointer: int, source: int, nbytes: int) -> None:
+        names = (self._memory(pointer, nbytes), self._memory(source, nbytes))
+        self._do(Operation(partial(ctypes.memmove, pointer, source, nbytes), names))
+
+    def adopt(self, array: Any, dtype: np.dtype[Any]) -> Buffer:
+        self._refuse_capture("a copy")
+        own = array.astype(dtype, order="F", copy=False)
+        return Buffer(own.ctypes.data, own.shape, dtype, own)
+
+    # the stream
+
+    def _do(self, operation: Operation) -> None:
+        if self.recording is not None:
+            self.recording.append(operation)
+        else:  # the pool of a stream may take memory back at once, for whoever comes later in it
+            self.queue.append((operation, operation.held()))
+
+    def _synchronize(self, until: int | None = None) -> None:
+        self.synchronisations += 1
+        done, self.queue = self.queue[:until], self.queue[until:] if until is not None else []
+        with np.errstate(all="ignore"):
+            for operation, _ in done:
+                operation.run()
+
+    def mark(self) -> Call:
+        self._refuse_capture("an event")
+        reached = Operation(lambda: None, ())
+        self._do(reached)
+
+        def wait() -> None:
+            for at, (operation, _) in enumerate(self.queue):
+                if operation is reached:
+                    self._synchronize(at + 1)
+                    return
+
+        return wait
+
+    def capture(self, calls: Iterable[Call]) -> Call:
+        self._refuse_capture("a capture")
+        kept = list(calls)
+        self.recording = graph = []
+        try:
+            for call in kept:
+                call()
+        finally:
+            self.recording = None
+
+        def replay() -> None:
+            self.queue.extend([(operation, operation.held()) for operation in graph])
+
+        return keeping(replay, kept)
+
+    def _refuse_capture(self, what: str) -> None:
+        assert self.recording is None, f"{what} during capture"
+
+    # kernels and products
+
+    def compile(self, source: str, *, together: bool = False) -> Callable[[str], Any]:
+        self._refuse_capture("a compilation")
+        loaded, kernels = built(source, Path(COVERAGE) if COVERAGE else self.folder)
+        real = np.dtype("float64" if "typedef double T;" in source else "float32")
+        types = {name: _types(parameters, real) for name, parameters in kernels}
+        return lambda name: (name, getattr(loaded, f"run_{name}"), types[name], together)
+
+    def launch(
+        self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...], shared: int = 0
+    ) -> Call:
+        name, run, types, together = kernel
+        assert 1 <= threads <= MOST_THREADS, f"{name}: {threads} threads in a block"
+        assert 1 <= blocks <= (self.processors if together else MOST_BLOCKS), f"{name}: {blocks} blocks"
+        assert shared <= self.shared_bytes, f"{name}: {shared} bytes of shared memory"
+        assert [x.dtype for x in arguments] == types, f"{name}: {[x.dtype for x in arguments]} for {types}"
+        how = [ctypes.c_uint(x) for x in (blocks, threads, shared)]
+        passed = [*how, ctypes.c_bool(together), *(_c_argument(x) for x in arguments)]
+
+        def on_the_device() -> None:
+            self.launches[name] = self.launches.get(name, 0) + 1
+            outcome = OUTCOMES.get(run(*passed))
+            assert outcome is None, f"{name}: {outcome}"
+
+        return self._bound(on_the_device, [x for x in arguments if isinstance(x, Buffer)])
+
+    def product(self, product: Product, precision: str) -> Call | None:
+        if product.bias and product.c.dtype == np.float64:  # kernels of our own must do it there
+            return None
+        operand = BF16 if precision == "bf16" else product.c.dtype
+        assert product.a.dtype == product.b.dtype == operand, "operands of other types than the precision's"
+        by, left, right, keep, out, *bias = (_view(x) for x in product.buffers)
+        left, right = left.T if product.trans_a else left, right.T if product.trans_b else right
+        assert left.shape[1] == right.shape[0]
+        assert out.shape == (left.shape[0], right.shape[1])
+
+        def on_the_device() -> None:
+            x = by * (read(left, precision) @ read(right, precision)) + (keep * out if keep else 0)
+            x += read(bias[0]).reshape(-1, 1) if bias else 0
+            out[:] = written(np.maximum(x, 0) if product.relu else x, out.dtype)
+
+        return self._bound(on_the_device, product.buffers)
+
+    def _bound(self, run: Callable[[], None], buffers: list[Buffer]) -> Call:
+        names = [self._memory(x.pointer, x.size * x.dtype.itemsize) for x in buffers]
+        operation = Operation(run, tuple(names))
+        return keeping(lambda: self._do(operation), *(x.memory for x in buffers))
+
+
+def read(x: np.ndarray, precision: str = "") -> np.ndarray:
+    """What a product reads: bf16's bits as floats, and a float for tf32 with 10 bits after the point."""
+    if x.dtype == BF16:
+        return (x.astype(np.uint32) << 16).view(np.float32)
+    if precision == "tf32":
+        return ((x.view(np.uint32) + (1 << 12)) >> 13 << 13).view(np.float32)
+    return x
+
+
+def written(x: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Numbers as they lie in memory: in bf16, the nearest, and of two the even one."""
+    if dtype != BF16:
+        return x
+    bits = x.astype(np.float32).view(np.uint32)
+    return np.where(np.isnan(x), 0x7FFF, (bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(BF16)
+
+
+def _view(buffer: Buffer) -> np.ndarray:
+    """The buffer's elements, which it does not keep alive."""
+    kind = {"float64": ctypes.c_double, "uint16": ctypes.c_uint16}.get(buffer.dtype.name, ctypes.c_float)
+    flat = np.ctypeslib.as_array(ctypes.cast(buffer.pointer, ctypes.POINTER(kind)), (buffer.size,))
+    return flat.reshape(buffer.shape, order="F")
+
+
+def _c_argument(x: Any) -> Any:
+    if isinstance(x, Buffer):
+        return ctypes.c_void_p(x.pointer)
+    kinds = {"int64": ctypes.c_longlong, "float32": ctypes.c_float, "float64": ctypes.c_double}
+    return kinds[x.dtype.name](x.item())

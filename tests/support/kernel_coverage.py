@@ -1,0 +1,54 @@
+"""Which lines of the kernels the emulated device ran: `python tests/kernel_coverage.py FOLDER LEAST`.
+
+FOLDER is what GPUNN_KERNEL_COVERAGE named while the tests ran. Each module was compiled from its own part
+of a file; a line counts if any of them ran it. Fails where a file is below LEAST per cent.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from gpunn.backends.cuda.source import KERNELS, PERSISTENT
+
+FILES = {"kernels.cu": KERNELS, "persistent.cu": PERSISTENT}
+
+
+def lines(folder: Path) -> dict[str, dict[int, int]]:
+    """How often each line that can be run was, by file."""
+    found: dict[str, dict[int, int]] = {name: {} for name in FILES}
+    for notes in sorted(folder.glob("*.gcno")):
+        command = ["gcov", "--json-format", "--stdout", str(notes)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+        for report in filter(None, done.stdout.splitlines()):
+            for file in json.loads(report)["files"]:
+                counts = found.get(Path(file["file"]).name, {})
+                for line in file["lines"]:
+                    number = line["line_number"]
+                    counts[number] = counts.get(number, 0) + line["count"]
+    return found
+
+
+def main() -> None:
+    """Print each file's share, and the lines that never ran."""
+    folder, least = Path(sys.argv[1]), float(sys.argv[2])
+    shares = [share(name, counts) for name, counts in lines(folder).items()]
+    if min(shares) < least:
+        raise SystemExit(f"{min(shares):.1f} % is less than {least:g} %")
+
+
+def share(name: str, counts: dict[int, int]) -> float:
+    """Of a file's lines, how many per cent ran; printed, with the others."""
+    missed = [number for number, count in sorted(counts.items()) if not count]
+    ran = 100 * (1 - len(missed) / len(counts))
+    print(f"{name}: {len(counts)} lines, {len(missed)} never run, {ran:.1f} %")
+    text = FILES[name].splitlines()
+    for number in missed:
+        print(f"  {number}: {text[number - 1].strip()}")
+    return ran
+
+
+if __name__ == "__main__":
+    main()
