@@ -218,8 +218,8 @@ def train(
       gpunn train --checkpoint-every 1, and once it was killed: gpunn train --resume gpunn-runs/mnist-1
     """
     from gpunn.cli import training
-    from gpunn.cli.settings import Settings
     from gpunn.tables.loading import TableOptions
+    from gpunn.training.settings import Settings
 
     if resume:
         _check_alone(ctx)

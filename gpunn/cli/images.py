@@ -14,12 +14,12 @@ import numpy as np
 
 from gpunn import datasets
 from gpunn.cli.options import DOWNLOADED, refuse
-from gpunn.cli.settings import Settings
 from gpunn.datasets import Dataset, DataUnavailable
 from gpunn.datasets.catalog import CLASSES
 from gpunn.functions.augmentation import Augmentation
 from gpunn.network import Network
 from gpunn.report.findings import Findings, classified
+from gpunn.training.settings import Settings
 
 HELD_OUT = 0.1  # of the training examples, where they decide when to stop: the test examples must not
 USUAL = {"epochs": 10, "batch_size": 128}

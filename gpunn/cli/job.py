@@ -9,13 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpunn.cli.runs import live_history
-from gpunn.cli.settings import Settings, build_optimizer
 from gpunn.core.inputs import check_smoothing, check_weights, check_y
 from gpunn.functions.augmentation import Augmentation
 from gpunn.network import Network
 from gpunn.report.findings import Findings
 from gpunn.training.callbacks import JsonLines, TensorBoard
 from gpunn.training.history import Callback, History
+from gpunn.training.settings import Settings
 from gpunn.training.stopping import EarlyStopping
 
 
@@ -55,6 +55,12 @@ class Job(Protocol):
     def next_steps(self, model: str) -> list[str]: ...
 
 
+def build_network(settings: Settings, n_in: int, n_out: int) -> Network:
+    """Build the network that the settings describe."""
+    layers, dropout = settings.build_layers(n_out), settings.input_dropout
+    return Network(n_in, layers, settings.cost, settings.seed, settings.dtype, input_dropout=dropout)
+
+
 def fit(
     net: Network, job: Job, settings: Settings, folder: Path | None = None, resume: bool = False
 ) -> History:
@@ -65,7 +71,7 @@ def fit(
         job.y,
         epochs=settings.epochs or 0,
         batch_size=settings.batch_size or 0,
-        optimizer=build_optimizer(settings),
+        optimizer=settings.build_optimizer(),
         schedule=settings.schedule,
         augmentation=job.augmentation(settings),
         validation=job.validation(settings),

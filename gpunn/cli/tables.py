@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.cli.job import fit
-from gpunn.cli.settings import Settings, build_network
+from gpunn.cli.job import build_network, fit
 from gpunn.functions.augmentation import Augmentation
 from gpunn.inspection.metrics import UNITS, figure
 from gpunn.names import counted, listed
@@ -24,6 +23,7 @@ from gpunn.tables.reading import fingerprint
 from gpunn.tables.splitting import folds, hold_out
 from gpunn.tables.table import Table
 from gpunn.tables.target import Classes
+from gpunn.training.settings import Settings
 
 VALIDATED = 0.1  # of the rows to train on, where they decide when to stop
 FEW = 5  # classes, that are named

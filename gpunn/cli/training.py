@@ -12,11 +12,10 @@ from typing import Any
 
 from gpunn import backends
 from gpunn.cli.images import open_images
-from gpunn.cli.job import Job, check_targets, fit
+from gpunn.cli.job import Job, build_network, check_targets, fit
 from gpunn.cli.options import DOWNLOADED, refuse
 from gpunn.cli.reports import WINDOW, draw_curve, show_window, write_report
 from gpunn.cli.runs import MODEL, RUNS, check_output, keep, run_folder
-from gpunn.cli.settings import Settings, build_network, build_optimizer
 from gpunn.cli.tables import open_job
 from gpunn.names import counted
 from gpunn.network import Network
@@ -25,6 +24,7 @@ from gpunn.tables.reading import is_table
 from gpunn.training.checkpoint import newest
 from gpunn.training.history import History
 from gpunn.training.schedules import score
+from gpunn.training.settings import Settings
 from gpunn.version import __version__
 
 
@@ -46,11 +46,11 @@ def train(
     """
     check_output(output or RUNS, resumed is not None)
     job = open_data(data, settings, table, data_dir, resumed)
-    settings = settings.filled(job.usual)
-    optimizer = build_optimizer(settings)
+    settings = settings.with_defaults(job.usual)
+    optimizer = settings.build_optimizer()
     net = build_network(settings, len(job.X), job.n_out)
     check_targets(settings, job, net)
-    settings = settings.complete(net, optimizer)
+    settings = settings.with_choices(net.cost.name, optimizer)
     be = backends.choose(settings.device, net.dtype, settings.precision)
     say(as_json, *job.words, describe(settings, job, net, be.description))
     with run_folder(output, job.folder) as folder:
@@ -81,7 +81,7 @@ def resume(run: Path, data_dir: Path | None, as_json: bool, plot: bool) -> int:
         raise ValueError(f"{run} holds no checkpoint of gpunn train: begin one with --checkpoint-every")
     kept = meta["resume"]
     data_dir = data_dir or (Path(kept["data_dir"]) if kept["data_dir"] else None)
-    settings, table = Settings(**kept["settings"]), TableOptions(**kept["table"])
+    settings, table = Settings.from_kept(kept["settings"]), TableOptions(**kept["table"])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*going on from")  # said above
         return train(meta["dataset"], settings, table, data_dir, run, as_json, kept["options"], plot, meta)

@@ -21,11 +21,12 @@ from safetensors.numpy import save_file
 
 import gpunn
 from gpunn import ACTIVATIONS, COSTS, INITIALIZERS, Dense, Network, backends, cli, datasets
-from gpunn.cli import images, runs, settings, training
+from gpunn.cli import images, runs, training
 from gpunn.core.optimizers import OPTIMIZERS
 from gpunn.files import model as model_file
 from gpunn.files import writing
 from gpunn.training import loop, schedules
+from gpunn.training.settings import DTYPES
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["--epochs", "2", "--hidden", "32", "--device", "cpu"]
@@ -640,7 +641,7 @@ def test_help_at_every_level(gpunn_):
 def test_help_names_all_the_choices(gpunn_, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     out = gpunn_("train", "--help")[1]
-    choices = [*OPTIMIZERS, *schedules.SCHEDULES, *COSTS, *INITIALIZERS, *datasets.NAMES, *settings.DTYPES]
+    choices = [*OPTIMIZERS, *schedules.SCHEDULES, *COSTS, *INITIALIZERS, *datasets.NAMES, *DTYPES]
     for name in (*choices, *(name.replace(" ", "-") for name in ACTIVATIONS)):
         assert name in out, name
 
