@@ -20,10 +20,11 @@ from gpunn.tables import target as targets
 from gpunn.tables.loading import TableOptions, load, pose
 from gpunn.tables.problem import Preparation, Problem, predict, prepare
 from gpunn.tables.reading import fingerprint
-from gpunn.tables.splitting import folds, hold_out
+from gpunn.tables.splitting import folds
 from gpunn.tables.table import Table
 from gpunn.tables.target import Classes
 from gpunn.training.settings import Settings
+from gpunn.training.splitting import sample_each_class
 
 VALIDATED = 0.1  # of the rows to train on, where they decide when to stop
 FEW = 5  # classes, that are named
@@ -85,7 +86,8 @@ class TableJob:
 
     def _validated(self, seed: int) -> np.ndarray:
         """The rows that decide when to stop."""
-        return hold_out(VALIDATED, self.problem.train.y, self.classes, np.random.default_rng(seed))
+        y, rng = self.problem.train.y, np.random.default_rng(seed)
+        return sample_each_class(VALIDATED, y if self.classes else None, len(y), rng)
 
     def validation(self, settings: Settings) -> Any:
         test, validated = self.problem.test, self._validated(settings.seed)

@@ -15,9 +15,10 @@ from gpunn.tables.csvfile import CsvFile
 from gpunn.tables.preprocessing import mark_row_numbers
 from gpunn.tables.problem import Preparation, Problem, examples_for, prepare, read_known
 from gpunn.tables.reading import Format, open_table, read, refuse_mistaken
-from gpunn.tables.splitting import hold_out, move_to_end
+from gpunn.tables.splitting import move_to_end
 from gpunn.tables.table import TEXT, Source, Table, number_text
 from gpunn.tables.target import CLASSIFICATION, REGRESSION, Classes, Quantity, choose
+from gpunn.training.splitting import sample_each_class
 
 HELD_OUT = 0.2
 
@@ -163,7 +164,8 @@ def _check_domain(table: Table, target: Classes | Quantity, cost: Cost) -> None:
 def held_out(y: np.ndarray, target: Classes | Quantity, options: TableOptions, seed: int) -> np.ndarray:
     """The indices of the rows to test on: the same for the same table, share and seed."""
     share = options.held_out or HELD_OUT
-    return hold_out(share, y, isinstance(target, Classes), np.random.default_rng(seed))
+    labels = y if isinstance(target, Classes) else None
+    return sample_each_class(share, labels, len(y), np.random.default_rng(seed))
 
 
 def _check_left(table: Table, target: Classes | Quantity, held: np.ndarray) -> None:

@@ -7,16 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 
-def hold_out(share: float, y: np.ndarray, classes: bool, rng: np.random.Generator) -> np.ndarray:
-    """The indices of that share of the rows, class by class; of a class with two or more at least one.
-
-    Unlike scikit-learn's split it has no least size, so that small tables can be held out from too.
-    """
-    groups = [np.flatnonzero(y == k) for k in np.unique(y)] if classes else [np.arange(len(y))]
-    held = [rng.permutation(rows)[: max(1, round(share * len(rows)))] for rows in groups if len(rows) > 1]
-    return np.sort(np.concatenate(held)) if held else np.empty(0, np.intp)
-
-
 def folds(k: int, y: np.ndarray, classes: bool, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The rows to train on and those to test on, k times; each class keeps its share."""
     from sklearn.model_selection import KFold, StratifiedKFold

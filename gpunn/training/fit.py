@@ -24,7 +24,8 @@ from gpunn.training.loop import Evaluation, OptimizerState, Score
 from gpunn.training.progress import ProgressBar
 from gpunn.training.schedules import ReduceOnPlateau, Schedule
 from gpunn.training.sources import Arrange, Block, Learner, Lessons, Loaded, Streamed
-from gpunn.training.stopping import EarlyStopping, hold_out
+from gpunn.training.splitting import stratified_split
+from gpunn.training.stopping import EarlyStopping
 
 if TYPE_CHECKING:
     from gpunn.network import Network
@@ -148,7 +149,7 @@ def lessons_of(
     if asked.validation is None or isinstance(asked.validation, tuple):
         evaluation = evaluation_of(net, learner, asked)
     else:
-        order, held_out = hold_out(asked.validation, given.y.labels, len(order), net.rng)
+        order, held_out = stratified_split(asked.validation, given.y.labels, len(order), net.rng)
         plain = replace(examples, smoothing=0.0, weights=None)
         evaluation = Evaluation(learner.model, plain, held_out, asked.score)
     return Loaded(learner, examples, order), evaluation, len(order)

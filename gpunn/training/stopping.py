@@ -1,4 +1,4 @@
-"""When to stop: a share of the examples held out, and an epoch's score on them that no longer improves."""
+"""Stop training once the score on held-out examples no longer improves."""
 
 from __future__ import annotations
 
@@ -93,37 +93,3 @@ class Watch:
         """The best θ, where there is one."""
         if self.best.theta is not None:
             self.be.copy(self.best.theta, into=self.theta)
-
-
-def hold_out(
-    share: float | np.ndarray | list[int] | range, labels: np.ndarray | None, m: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """The indices (ascending) of the examples to train on and of those of the m to validate on.
-
-    share: of the examples to validate on, or their very indices. labels (m,): each class keeps its share of
-    both. ValueError where there are too few examples, or no such index.
-    """
-    if isinstance(share, np.ndarray | list | range):
-        return _all_but(held := np.asarray(share), m), held
-    from sklearn.model_selection import train_test_split
-
-    if not 0 < share < 1:
-        raise ValueError(f"the share for validation must be between 0 and 1, not {share}")
-    seed = int(rng.integers(2**32))
-    try:
-        kept, held = train_test_split(np.arange(m), test_size=share, stratify=labels, random_state=seed)
-    except ValueError as error:
-        why = " ".join(str(error).split())
-        raise ValueError(f"cannot hold out {share} of {m} examples, class by class: {why}") from None
-    return np.sort(kept), np.sort(held)
-
-
-def _all_but(held: np.ndarray, m: int) -> np.ndarray:
-    """The rest of 0…m − 1, if there is one."""
-    if held.ndim != 1 or held.dtype.kind not in "iu" or not len(held) or held.min() < 0 or held.max() >= m:
-        raise ValueError(f"the indices to validate on must be whole numbers in 0…{m - 1}, at least one")
-    free = np.ones(m, bool)
-    free[held] = False
-    if not free.any():
-        raise ValueError(f"all {m} examples are held out: none is left to train on")
-    return np.flatnonzero(free)

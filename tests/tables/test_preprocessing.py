@@ -19,6 +19,7 @@ from gpunn.tables.csvfile import CsvFile
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import Format, open_table, read
 from gpunn.tables.table import NUMBER, TEXT
+from gpunn.training.splitting import sample_each_class
 
 pytest.importorskip("pyarrow")
 
@@ -85,7 +86,7 @@ def test_rows_may_make_way_for_what_becomes_of_them(tmp_path):
 )
 def test_each_class_is_held_out_from(y, share, seed):
     y = np.array(y)
-    held = splitting.hold_out(share, y, True, np.random.default_rng(seed))
+    held = sample_each_class(share, y, len(y), np.random.default_rng(seed))
     assert len(np.unique(held)) == len(held)
     for k in np.unique(y):
         m, n = np.sum(y == k), np.sum(y[held] == k)

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 from gpunn import Network, cli
-from gpunn.tables import splitting
 from gpunn.tables.csvfile import CsvFile
 from gpunn.tables.loading import TableOptions, load
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.problem import read_known
 from gpunn.tables.reading import Format, read
 from gpunn.tables.table import NUMBER, TEXT
+from gpunn.training.splitting import sample_each_class
 
 pytest.importorskip("pyarrow")
 
@@ -259,7 +259,7 @@ def test_the_held_out_rows_touch_no_statistics(trained):
     write("a.csv", quantities(100))
     options = TableOptions(target="price", held_out=0.3)
     table, _ = load(Path("a.csv"), options, "float32")
-    held = splitting.hold_out(0.3, table.y, False, np.random.default_rng(0))
+    held = sample_each_class(0.3, None, len(table.y), np.random.default_rng(0))
     lines = quantities(100).splitlines()
     for row in held:
         lines[row + 1] = "1e6,-1e6,1e9"

@@ -14,7 +14,8 @@ import gpunn
 from gpunn import Dense, EarlyStopping, Network, Record
 from gpunn.backends import Host
 from gpunn.datasets import Dataset
-from gpunn.training.stopping import Watch, hold_out
+from gpunn.training.splitting import stratified_split
+from gpunn.training.stopping import Watch
 
 
 def small(digits: Dataset, m: int = 200) -> tuple[Network, np.ndarray, np.ndarray]:
@@ -29,25 +30,25 @@ def flat(net: Network) -> np.ndarray:
 class TestHoldingOut:
     def test_every_example_once_and_each_class_its_share(self) -> None:
         labels = np.repeat(np.arange(4), (100, 60, 30, 10))
-        kept, held = hold_out(0.2, labels, 200, np.random.default_rng(0))
+        kept, held = stratified_split(0.2, labels, 200, np.random.default_rng(0))
         assert sorted([*kept, *held]) == list(range(200))
         assert np.bincount(labels[held]).tolist() == [20, 12, 6, 2]
         assert (np.diff(kept) > 0).all() and (np.diff(held) > 0).all()
 
     def test_the_generator_decides(self) -> None:
         def draw(seed: int) -> list[int]:
-            return list(hold_out(0.5, None, 50, np.random.default_rng(seed))[1])
+            return list(stratified_split(0.5, None, 50, np.random.default_rng(seed))[1])
 
         assert draw(1) == draw(1) != draw(2)
 
     @pytest.mark.parametrize("share", [0, 1, 1.5, -0.1, float("nan")])
     def test_no_share(self, share: float) -> None:
         with pytest.raises(ValueError, match="the share for validation must be between 0 and 1"):
-            hold_out(share, None, 10, np.random.default_rng(0))
+            stratified_split(share, None, 10, np.random.default_rng(0))
 
     def test_too_few_of_a_class_is_one_line(self) -> None:
         with pytest.raises(ValueError, match=r"cannot hold out 0.1 of 5 examples, class by class: .*"):
-            hold_out(0.1, np.array([0, 0, 0, 0, 1]), 5, np.random.default_rng(0))
+            stratified_split(0.1, np.array([0, 0, 0, 0, 1]), 5, np.random.default_rng(0))
 
     def test_fit_trains_on_the_rest_and_measures_the_share(
         self, backend: MakeBackend, digits: Dataset
@@ -57,7 +58,7 @@ class TestHoldingOut:
         history = net.fit(X, y, epochs=2, batch_size=16, validation=0.25)
         twin, rng = small(digits)[0], np.random.default_rng(0)
         rng.bit_generator.state = twin.rng.bit_generator.state
-        kept, held = hold_out(0.25, y, 200, rng)
+        kept, held = stratified_split(0.25, y, 200, rng)
         twin.rng.bit_generator.state = rng.bit_generator.state
         parts = X[:, kept], y[kept]
         expected = twin.fit(*parts, epochs=2, batch_size=16, validation=(X[:, held], y[held]))
