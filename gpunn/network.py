@@ -20,6 +20,7 @@ from gpunn.core.optimizers import Collect, Optimizer
 from gpunn.core.parameters import Layout, Parameters
 from gpunn.core.plan import Model, Round, forward_batch
 from gpunn.exchange import sklearn, torch
+from gpunn.exchange.parts import Parts
 from gpunn.files import model
 from gpunn.functions import activations, costs, initializers
 from gpunn.functions.augmentation import Augmentation
@@ -436,7 +437,7 @@ class Network:
             ValueError: a layer of another kind, with its place.
             ImportError: PyTorch is not installed.
         """
-        return torch.from_torch(cls, module, cost, meta)
+        return cls._of_parts(torch.from_torch(module), cost, meta)
 
     def to_torch(self) -> Any:
         """The same function as a PyTorch `nn.Sequential`, in evaluation mode; it takes rows, and pixels that
@@ -446,7 +447,7 @@ class Network:
             ValueError: an activation that PyTorch has not.
             ImportError: PyTorch is not installed.
         """
-        return torch.to_torch(self)
+        return torch.to_torch(self.layers, self._tensors(), self.dropout[0])
 
     @classmethod
     def from_sklearn(cls, estimator: Any, meta: dict[str, Any] | None = None) -> Network:
@@ -463,8 +464,16 @@ class Network:
         >>> np.allclose(ours.forward(X.T), theirs.predict_proba(X)[:, 1])
         True
         """
+        return cls._of_parts(sklearn.from_sklearn(estimator), None, meta)
 
-        return sklearn.from_sklearn(cls, estimator, meta)
+    @classmethod
+    def _of_parts(cls, parts: Parts, cost: str | Cost | None, meta: dict[str, Any] | None) -> Network:
+        """A network that another library's was taken apart into; `meta` is added to the parts' own."""
+        meta = {**parts.meta, **(meta or {})}
+        net = cls(parts.n_in, parts.layers, cost, None, parts.dtype, meta, parts.input_dropout)
+        for name, view in net._tensors().items():
+            view[:] = parts.arrays[name]
+        return net
 
     def astype(self, dtype: DTypeLike) -> Network:
         """A copy in float32 or float64."""

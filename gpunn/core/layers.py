@@ -1,4 +1,4 @@
-"""A layer: how many neurons, what they compute, and how they begin."""
+"""A layer: the number of its neurons, their activation, and how their weights are initialised."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.functions import activations, initializers
+from gpunn.functions import activations
 from gpunn.functions.activations import Activation
+from gpunn.functions.initializers import INITIALIZERS
 from gpunn.names import look_up
 
 
@@ -18,17 +19,17 @@ class Dense:
     """A fully connected layer of n neurons: a = f(w a_before + b), w (n, n_before), b (n, 1).
 
     Args:
-        n: how many neurons.
+        n: number of neurons.
         activation: a name (`gpunn.ACTIVATIONS`), an `Activation`, or a pair of NumPy functions (f, f′) of z.
-        init: a name (`gpunn.INITIALIZERS`): normal, scaled, glorot, he, zeros; None chooses he for the
-            rectifiers and glorot for the rest.
-        dropout: the share of its outputs that is dropped in training, the others counting 1/(1 − dropout)
-            (Srivastava et al. 2014); not of the last layer.
-        batch_norm: z is normalised over each mini-batch in training, and by the running mean and variance
-            otherwise (Ioffe and Szegedy 2015); not of the last layer.
+        init: a name (`gpunn.INITIALIZERS`); None chooses the activation's usual initialiser: he for the
+            rectifiers, glorot for the others.
+        dropout: fraction of its outputs dropped in training; the remaining outputs are multiplied by
+            1/(1 − dropout) (Srivastava et al. 2014). Not for the last layer.
+        batch_norm: normalise z over each mini-batch in training, and by the running mean and variance
+            otherwise (Ioffe and Szegedy 2015). Not for the last layer.
 
     Raises:
-        ValueError: n is below 1, dropout is not in [0, 1), or a name is none of gpunn's.
+        ValueError: n is below 1, dropout is not in [0, 1), or a name is unknown.
 
     >>> gpunn.Dense(30, "tanh", dropout=0.5).f.name
     'tanh'
@@ -52,22 +53,22 @@ class Dense:
         object.__setattr__(self, "n", int(self.n))
         object.__setattr__(self, "activation", activations.get(self.activation))
         if self.init is not None:
-            look_up(initializers.INITIALIZERS, self.init, "initializer")
+            look_up(INITIALIZERS, self.init, "initializer")
 
     @property
     def f(self) -> Activation:
-        """The activation itself."""
+        """Its activation, looked up."""
         assert isinstance(self.activation, Activation)
         return self.activation
 
     @property
     def initializer(self) -> str:
-        """The name of how its weights begin, chosen or usual."""
-        return self.init or initializers.usual_for(self.f.name)
+        """The name of its initialiser: the chosen one, or the activation's usual one."""
+        return self.init or self.f.init
 
 
 def check_dropout(rate: float) -> float:
-    """The share, if it is one. ValueError where it is not."""
+    """Return the dropout rate as a float. Raises ValueError unless it is in [0, 1)."""
     if not 0 <= rate < 1:
         raise ValueError(f"dropout must be in [0, 1), not {rate!r}")
     return float(rate)

@@ -1,22 +1,22 @@
 """Networks from scikit-learn: the same function, with its weights copied exactly.
 
-An example is a row there and a column here, and scikit-learn keeps the transpose of w[l].
+scikit-learn takes examples as rows, and stores the transpose of w[l].
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from gpunn.core.layers import Dense
+from gpunn.exchange.parts import Parts
 
-if TYPE_CHECKING:  # `Network` reads and writes through this module
-    from gpunn.network import Network
-
-OF_SKLEARN = {"logistic": "sigmoid"}  # the other activations have the same names
+OF_SKLEARN = {"logistic": "sigmoid"}  # all other activations have the same name in both
 
 
-def from_sklearn(make: type[Network], estimator: Any, meta: dict[str, Any] | None = None) -> Network:
-    """The network of a fitted `MLPClassifier` or `MLPRegressor`: what `Network.from_sklearn` does."""
+def from_sklearn(estimator: Any) -> Parts:
+    """Take apart a fitted `MLPClassifier` or `MLPRegressor`. Raises ValueError for any other estimator."""
     from sklearn.neural_network import MLPClassifier, MLPRegressor
     from sklearn.utils.validation import check_is_fitted
 
@@ -27,10 +27,12 @@ def from_sklearn(make: type[Network], estimator: Any, meta: dict[str, Any] | Non
     check_is_fitted(estimator)
     *hidden, output = (w.shape[1] for w in estimator.coefs_)
     f, f_out = (OF_SKLEARN.get(f, f) for f in (estimator.activation, estimator.out_activation_))
-    layers = [*(Dense(n, f) for n in hidden), Dense(output, f_out)]
-    classes = {"classes": estimator.classes_.tolist()} if isinstance(estimator, MLPClassifier) else {}
-    w = estimator.coefs_[0]
-    net = make(len(w), layers, None, None, w.dtype, {**classes, **(meta or {})})
-    for l, (w, b) in enumerate(zip(estimator.coefs_, estimator.intercepts_, strict=True)):
-        net.weights[l][:], net.biases[l][:, 0] = w.T, b
-    return net
+    arrays: dict[str, np.ndarray] = {}
+    for l, (w, b) in enumerate(zip(estimator.coefs_, estimator.intercepts_, strict=True), start=1):
+        arrays |= {f"w{l}": w.T, f"b{l}": b[:, None]}
+    return Parts(
+        len(estimator.coefs_[0]),
+        [*(Dense(n, f) for n in hidden), Dense(output, f_out)],
+        arrays,
+        meta={"classes": estimator.classes_.tolist()} if isinstance(estimator, MLPClassifier) else {},
+    )

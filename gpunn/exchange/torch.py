@@ -1,46 +1,33 @@
-"""Networks from PyTorch and scikit-learn, and back to PyTorch: the same function, its weights copied exactly.
+"""Networks from and to PyTorch: the same function, with its weights copied exactly.
 
-An example is a row there and a column here. PyTorch keeps w[l] as we do, (n_l, n_{l-1}), scikit-learn its
-transpose.
+PyTorch takes examples as rows, and stores w[l] as gpunn does, (n_l, n_{l-1}).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from gpunn.core.backend import NORM_EPSILON, NORM_MOMENTUM
 from gpunn.core.layers import Dense
-from gpunn.functions.activations import ACTIVATIONS, LEAK, Activation
-from gpunn.functions.costs import Cost
+from gpunn.exchange.parts import Parts
+from gpunn.functions.activations import ACTIVATIONS, Activation
+from gpunn.names import listed
 
-if TYPE_CHECKING:  # `Network` reads and writes through this module
-    from gpunn.network import Network
-
-# our activation: its class in torch.nn, and the settings with which that is the same (any of them will do)
-FUNCTIONS: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
-    "sigmoid": ("Sigmoid", {}),
-    "tanh": ("Tanh", {}),
-    "relu": ("ReLU", {}),
-    "leaky relu": ("LeakyReLU", {"negative_slope": (LEAK,)}),
-    "elu": ("ELU", {"alpha": (1,)}),
-    "gelu": ("GELU", {"approximate": ("none",)}),
-    "softplus": ("Softplus", {"beta": (1,), "threshold": (20,)}),
-    "identity": ("Identity", {}),
-    "softmax": ("Softmax", {"dim": (1, -1)}),
+OF_TORCH = {f.torch[0]: f.name for f in ACTIVATIONS.values() if f.torch}
+SETTINGS = {
+    **dict(f.torch for f in ACTIVATIONS.values() if f.torch),
+    "BatchNorm1d": {"eps": (NORM_EPSILON,), "track_running_stats": (True,)},
 }
-OF_TORCH = {kind: f for f, (kind, _) in FUNCTIONS.items()}
-SAME = dict(FUNCTIONS.values()) | {"BatchNorm1d": {"eps": (NORM_EPSILON,), "track_running_stats": (True,)}}
 
 
 # from PyTorch
 
 
-def from_torch(
-    make: type[Network], module: Any, cost: str | Cost | None = None, meta: dict[str, Any] | None = None
-) -> Network:
-    """The network that an `nn.Sequential` is: what `Network.from_torch` does."""
+def from_torch(module: Any) -> Parts:
+    """Take apart an `nn.Sequential`. Raises ValueError for a module that gpunn has no equivalent of."""
     from torch import nn
 
     if not isinstance(module, nn.Sequential):
@@ -49,32 +36,28 @@ def from_torch(
     before, *groups = _groups(module)
     if not groups:
         raise ValueError("this nn.Sequential has no Linear")
-    dropped = _take(before, ["Dropout"])
+    dropout = _take(before, ["Dropout"])
     _check_empty(before)
-    parts = [_parts(group) for group in groups]
-    first: Any = parts[0][0]
-    n_in, dtype = first.in_features, str(first.weight.dtype).removeprefix("torch.")
+    modules = [_modules(group) for group in groups]
+    first: Any = modules[0][0]
+    dtype = str(first.weight.dtype).removeprefix("torch.")
     if dtype not in ("float32", "float64"):
         raise ValueError(f"layer weights of {dtype} cannot be read: convert the module to float32 or float64")
-    layers = [_dense(*part) for part in parts]
-    net = make(n_in, layers, cost, None, dtype, meta, dropped.p if dropped else 0.0)
-    for w, b, norm, (linear, batch_norm, *_) in zip(net.weights, net.biases, net.norms, parts, strict=True):
-        w[:], b[:, 0] = _array(linear.weight), _array(linear.bias, 0)
-        if norm:
-            norm["gamma"][:, 0], norm["beta"][:, 0] = _array(batch_norm.weight, 1), _array(batch_norm.bias, 0)
-            norm["mean"][:, 0] = _array(batch_norm.running_mean)
-            norm["variance"][:, 0] = _array(batch_norm.running_var)
-    return net
+    arrays: dict[str, np.ndarray] = {}
+    for l, (linear, norm, _, _) in enumerate(modules, start=1):
+        arrays |= _arrays(l, linear, norm)
+    layers = [_dense(*layer) for layer in modules]
+    return Parts(first.in_features, layers, arrays, dropout.p if dropout else 0.0)
 
 
 def _kind(child: Any) -> str:
-    """The name of its class, with its module's where that is not PyTorch's."""
+    """The name of a module's class, qualified unless it is one of torch.nn's."""
     kind = type(child)
     return kind.__name__ if kind.__module__.startswith("torch.nn.") else f"{kind.__module__}.{kind.__name__}"
 
 
 def _groups(module: Any) -> list[list[tuple[int, Any]]]:
-    """Its modules, each with its place, cut before every Linear; the first are those before any."""
+    """Split the (place, module) pairs before every Linear; the first group is what precedes any Linear."""
     groups: list[list[tuple[int, Any]]] = [[]]
     for place, child in enumerate(module):
         if _kind(child) == "Linear":
@@ -83,8 +66,8 @@ def _groups(module: Any) -> list[list[tuple[int, Any]]]:
     return groups
 
 
-def _parts(group: list[tuple[int, Any]]) -> tuple[Any, Any, Any, Any]:
-    """(Linear, BatchNorm1d, activation, Dropout), None for those that are not there."""
+def _modules(group: list[tuple[int, Any]]) -> tuple[Any, Any, Any, Any]:
+    """(Linear, BatchNorm1d, activation, Dropout) of one layer; None for a missing module."""
     kinds = ["Linear"], ["BatchNorm1d"], list(OF_TORCH), ["Dropout"]
     linear, norm, f, dropout = (_take(group, kind) for kind in kinds)
     _check_empty(group)
@@ -92,26 +75,26 @@ def _parts(group: list[tuple[int, Any]]) -> tuple[Any, Any, Any, Any]:
 
 
 def _take(group: list[tuple[int, Any]], kinds: list[str]) -> Any:
-    """The first of the group, taken off, where it is of those kinds; None otherwise."""
+    """Remove and return the first module of the group if it is of one of these kinds, else None."""
     if not group or _kind(group[0][1]) not in kinds:
         return None
     place, child = group.pop(0)
-    for setting, same in SAME.get(_kind(child), {}).items():
+    for setting, same in SETTINGS.get(_kind(child), {}).items():
         if getattr(child, setting) not in same:
-            raise ValueError(f"layer {place}, {child}, is none of gpunn's: that has {setting}={same[0]}")
+            raise ValueError(f"layer {place}, {child}, has no equivalent: gpunn has {setting}={same[0]}")
     return child
 
 
 def _check_empty(group: list[tuple[int, Any]]) -> None:
     for place, child in group:
         raise ValueError(
-            f"layer {place}, {_kind(child)}, cannot be read here: a layer of gpunn's is Linear, "
-            f"BatchNorm1d, one of {', '.join(OF_TORCH)}, and Dropout, in this order"
+            f"layer {place}, {_kind(child)}, cannot be read here: a layer is a Linear, and optionally "
+            f"BatchNorm1d, one of {listed(OF_TORCH)}, and Dropout, in this order"
         )
 
 
 def _check_widths(module: Any) -> None:
-    """PyTorch finds out when it runs; NumPy would spread a single column."""
+    """Compare the widths of neighbours: PyTorch would find out too late, and NumPy would broadcast."""
     width = None
     for place, child in enumerate(module):
         takes = getattr(child, "in_features", getattr(child, "num_features", width))
@@ -125,30 +108,48 @@ def _dense(linear: Any, norm: Any, f: Any, dropout: Any) -> Dense:
     return Dense(linear.out_features, name, None, dropout.p if dropout else 0.0, norm is not None)
 
 
-def _array(tensor: Any, default: float | None = None) -> Any:
-    return default if tensor is None else tensor.detach().cpu().numpy()
+def _arrays(l: int, linear: Any, norm: Any) -> dict[str, np.ndarray]:
+    """The arrays of layer l by name, with neutral values for parameters that the module does not have."""
+    n = linear.out_features
+    arrays = {f"w{l}": _array(linear.weight), f"b{l}": _column(linear.bias, n, 0)}
+    if norm:
+        arrays |= {f"gamma{l}": _column(norm.weight, n, 1), f"beta{l}": _column(norm.bias, n, 0)}
+        arrays |= {f"mean{l}": _column(norm.running_mean, n), f"variance{l}": _column(norm.running_var, n)}
+    return arrays
+
+
+def _array(tensor: Any) -> np.ndarray:
+    array: np.ndarray = tensor.detach().cpu().numpy()
+    return array
+
+
+def _column(tensor: Any, n: int, default: float = 0.0) -> np.ndarray:
+    """A tensor (n,) as an array (n, 1); None becomes the default."""
+    return np.full((n, 1), default) if tensor is None else _array(tensor)[:, None]
 
 
 # to PyTorch
 
 
-def to_torch(net: Network) -> Any:
-    """The same function as an `nn.Sequential`: what `Network.to_torch` does."""
+def to_torch(layers: Sequence[Dense], arrays: Mapping[str, np.ndarray], input_dropout: float) -> Any:
+    """Build an `nn.Sequential` in evaluation mode; `arrays` are named as in `Parts`.
+
+    Raises ValueError for an activation that PyTorch does not have.
+    """
     try:
         from torch import nn
     except ImportError as error:
         raise ImportError("to_torch needs PyTorch: pip install torch") from error
 
-    modules: list[Any] = [nn.Dropout(net.dropout[0])] if net.dropout[0] else []
-    for l, (layer, w, b, norm) in enumerate(
-        zip(net.layers, net.weights, net.biases, net.norms, strict=True), start=1
-    ):
-        modules.append(_filled(nn.Linear(*w.shape[::-1]), weight=w, bias=b.ravel()))
-        if norm:
-            gamma, beta, mean, variance = (x.ravel() for x in norm.values())
+    modules: list[Any] = [nn.Dropout(input_dropout)] if input_dropout else []
+    for l, layer in enumerate(layers, start=1):
+        w = arrays[f"w{l}"]
+        modules.append(_filled(nn.Linear(*w.shape[::-1]), weight=w, bias=arrays[f"b{l}"].ravel()))
+        if layer.batch_norm:
+            norm = [arrays[f"{name}{l}"].ravel() for name in ("gamma", "beta", "mean", "variance")]
+            names = ("weight", "bias", "running_mean", "running_var")
             batch_norm = nn.BatchNorm1d(layer.n, NORM_EPSILON, NORM_MOMENTUM)
-            _filled(batch_norm, weight=gamma, bias=beta, running_mean=mean, running_var=variance)
-            modules.append(batch_norm)
+            modules.append(_filled(batch_norm, **dict(zip(names, norm, strict=True))))
         if layer.f.name != "identity":
             modules.append(_function(layer.f, l))
         if layer.dropout:
@@ -159,14 +160,14 @@ def to_torch(net: Network) -> Any:
 def _function(f: Activation, l: int) -> Any:
     from torch import nn
 
-    if f.name not in FUNCTIONS or f is not ACTIVATIONS[f.name]:
-        raise ValueError(f"layer {l}'s '{f.name}' is not in torch.nn, which has {', '.join(FUNCTIONS)}")
-    kind, settings = FUNCTIONS[f.name]
+    if f.torch is None:
+        raise ValueError(f"layer {l}'s '{f.name}' is not in torch.nn: use one of {listed(OF_TORCH.values())}")
+    kind, settings = f.torch
     return getattr(nn, kind)(**{name: same[0] for name, same in settings.items()})
 
 
 def _filled(module: Any, **arrays: np.ndarray) -> Any:
-    """A module with these parameters and buffers, in their dtype."""
+    """The module with these parameters and buffers, in their dtype."""
     import torch
 
     for name, array in arrays.items():

@@ -1,6 +1,7 @@
 """Everything that has a formula: activations, costs, initializers, augmentation, random numbers.
 
-Each function is one entry with all its spellings. Nothing here imports from another room.
+An activation or a cost is one entry with all its spellings. Nothing here imports from another room, except
+names.
 """
 
 import lazy_loader

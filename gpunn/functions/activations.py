@@ -1,24 +1,29 @@
-"""The activations f and f′: each with its NumPy and its CUDA spelling on adjacent lines.
+"""Activations: f and f′, each with all its spellings in one entry.
 
-The NumPy spelling is *bound*: given its buffers it returns the list of calls that compute it, so that
-running it allocates nothing. `f` works in place (the buffer holds z, then a = f(z)); `backward`
-multiplies an error by f′ in place, with f′ written in a wherever that is possible. The CUDA spelling is
-the pair of C expressions f(z) and f′(a, z), in the scalar type T.
+The NumPy spelling is *bound*: given its buffers, it returns the list of calls that compute it, and running
+them allocates nothing. `f` works in place (the buffer holds z, then a = f(z)). `backward` multiplies an error
+by f′ in place, with f′ written in terms of a whenever possible. The CUDA spelling is the pair of C
+expressions f(z) and f′(a, z), in the scalar type T.
+
+To add an activation, write its entry here, list it in `ACTIVATIONS`, and add its line to
+`gpunn/reference.py`. Everything else is derived from the entry.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from scipy import special
+import scipy  # loads scipy.special when a function needs it: texts made of the entries do not
 
-from gpunn.functions.calls import Array, Calls, constant, filled, like
+from gpunn.functions.calls import Array, Calls, check_shape, constant, filled
 from gpunn.names import look_up
+
+TorchModule: TypeAlias = tuple[str, dict[str, tuple[Any, ...]]]
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,21 @@ class Activation:
     """One activation function, elementwise (softmax: by column). Your own: `Activation.from_functions`.
 
     Attributes:
-        name: what it is called, and saved as.
-        f: f(a, s) returns the calls that turn z into f(z), in place in a (n, m); s is scratch of its shape.
+        name: its name in code, on the command line and in model files.
+        f: f(a, s) returns the calls that turn z into f(z), in place in a (n, m); s (n, m) is scratch.
         backward: backward(delta, a, z, s) returns the calls for delta ← delta ⊙ f′(z), all (n, m); they may
             overwrite z and s.
-        cuda: (f in z, f′ in a and z), as C expressions; None where there is no elementwise spelling.
+        cuda: (f in z, f′ in a and z) as C expressions; None if there is no elementwise CUDA spelling.
         keeps_z: f′ needs z itself, so a must not overwrite it.
-        values: an open interval that holds them all, where one matters.
+        values: the open interval that contains all values of f.
+        by_column: f couples the outputs of an example, so f′ is a Jacobian; the values of each column sum
+            to 1.
+        onnx: assignments in ONNX's textual syntax that compute a from z, examples in rows.
+        torch: (class in `torch.nn`, {setting: equivalent values, of which the first is written}).
+        javascript: f as a JavaScript expression in a number z (by_column: in an array z).
+        latex: (f, f′) as LaTeX, f′ in terms of a whenever possible.
+        init: the initialiser that usually precedes it.
+        source: the paper or chapter that introduced it.
     """
 
     name: str
@@ -41,6 +54,13 @@ class Activation:
     cuda: tuple[str, str] | None
     keeps_z: bool = False
     values: tuple[float, float] = (-math.inf, math.inf)
+    by_column: bool = False
+    onnx: str | None = None
+    torch: TorchModule | None = field(default=None, hash=False)
+    javascript: str | None = None
+    latex: tuple[str, str] | None = None
+    init: str = "glorot"
+    source: str = ""
 
     @classmethod
     def from_functions(
@@ -50,13 +70,13 @@ class Activation:
         name: str = "custom",
         cuda: tuple[str, str] | None = None,
     ) -> Activation:
-        """An activation of your own from two NumPy functions of z, f(z) and f′(z), both elementwise.
+        """Make an activation from two elementwise NumPy functions of z, f(z) and f′(z).
 
         Args:
-            f: of z (n, m), returns as much.
-            derivative: f′, likewise of z.
+            f: maps z (n, m) to an array of the same shape.
+            derivative: f′, maps z (n, m) to an array of the same shape.
             name: for error messages; a network with a function of your own cannot be saved.
-            cuda: the same two as C expressions, f in `z` and f′ in `a` and `z`, if it is to run on a GPU.
+            cuda: f in `z` and f′ in `a` and `z`, as C expressions; required on a GPU.
 
         >>> softsign = gpunn.Activation.from_functions(
         ...     lambda z: z / (1 + abs(z)),
@@ -67,28 +87,37 @@ class Activation:
         >>> gpunn.check_gradients(net, np.eye(4), [0, 1, 0, 1]) < 1e-6
         True
         """
-        return cls(name, partial(_by, f), partial(_times, derivative), cuda=cuda, keeps_z=True)
+        return cls(name, partial(_apply, f), partial(_apply_backward, derivative), cuda=cuda, keeps_z=True)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the user wrote it, so that it has no spelling but the user's."""
+        return ACTIVATIONS.get(self.name) is not self
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether its values lie in (0, 1)."""
+        return self.values == (0, 1)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pickled by name, where it has one of ours."""
-        own = ACTIVATIONS.get(self.name) is not self
-        return super().__reduce_ex__(protocol) if own else (get, (self.name,))
+        """Pickle a built-in activation by its name."""
+        return super().__reduce_ex__(protocol) if self.is_own else (get, (self.name,))
 
 
-def _by(f: Callable[[Array], Array], a: Array, s: Array) -> Calls:
-    """a = f(a), by a function of the user's."""
-    return [lambda: np.copyto(a, like(a, f(a), "an activation"))]
+def _apply(f: Callable[[Array], Array], a: Array, s: Array) -> Calls:
+    """a ← f(a), for a function of the user's."""
+    return [lambda: np.copyto(a, check_shape(f(a), a, "an activation"))]
 
 
-def _times(derivative: Callable[[Array], Array], delta: Array, a: Array, z: Array, s: Array) -> Calls:
-    """δ = δ ⊙ f′(z), likewise."""
-    return [lambda: np.multiply(delta, derivative(z), delta)]
+def _apply_backward(f_prime: Callable[[Array], Array], delta: Array, a: Array, z: Array, s: Array) -> Calls:
+    """δ ← δ ⊙ f′(z), for a function of the user's."""
+    return [lambda: np.multiply(delta, f_prime(z), delta)]
 
 
 def _sigmoid(a: Array, s: Array) -> Calls:
-    """a = ½ + ½ tanh(z/2): the same function as 1/(1 + e⁻ᶻ), and NumPy's tanh is vectorised."""
-    if a.size < 256:  # too small for that to matter: one call instead of four
-        return [partial(special.expit, a, a)]
+    """a = ½ + ½ tanh(z/2), which equals 1/(1 + e⁻ᶻ); unlike expit, NumPy's tanh is vectorised."""
+    if a.size < 256:  # too small to gain from vectorisation: make one call instead of four
+        return [partial(scipy.special.expit, a, a)]
     half = constant(a, 0.5)
     return [
         partial(np.multiply, a, half, a),
@@ -106,6 +135,20 @@ def _sigmoid_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
     ]
 
 
+SIGMOID = Activation(
+    "sigmoid",
+    _sigmoid,
+    _sigmoid_backward,
+    cuda=("1 / (1 + exp(-z))", "a * (1 - a)"),
+    values=(0, 1),
+    onnx="a = Sigmoid(z)",
+    torch=("Sigmoid", {}),
+    javascript="1 / (1 + Math.exp(-z))",
+    latex=(r"1 / (1 + e^{-z})", r"a (1 - a)"),
+    source="Nielsen, chapter 1",
+)
+
+
 def _tanh_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
     return [
         partial(np.multiply, a, a, s),
@@ -114,18 +157,44 @@ def _tanh_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
     ]
 
 
+TANH = Activation(
+    "tanh",
+    lambda a, s: [partial(np.tanh, a, a)],
+    _tanh_backward,
+    cuda=("tanh(z)", "1 - a * a"),
+    onnx="a = Tanh(z)",
+    torch=("Tanh", {}),
+    javascript="Math.tanh(z)",
+    latex=(r"\tanh z", r"1 - a^2"),
+    source="LeCun et al. 1998",
+)
+
+
 def _relu(a: Array, s: Array) -> Calls:
     return [partial(np.maximum, a, filled(a.shape, a.dtype, 0), out=a)]
 
 
 def _relu_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
-    """f′ = min(⌈a⌉, 1): 1 where a > 0, else 0, with no Boolean to convert."""
+    """f′ = min(⌈a⌉, 1): 1 if a > 0, else 0, with no Boolean to convert."""
     return [
         partial(np.ceil, a, s),
         partial(np.minimum, s, filled(a.shape, a.dtype, 1), out=s),
         partial(np.multiply, delta, s, delta),
     ]
 
+
+RELU = Activation(
+    "relu",
+    _relu,
+    _relu_backward,
+    cuda=("z > 0 ? z : T(0)", "T(a > 0)"),
+    onnx="a = Relu(z)",
+    torch=("ReLU", {}),
+    javascript="Math.max(z, 0)",
+    latex=(r"\max(0, z)", r"\begin{cases} 1 & a > 0 \\ 0 & \text{else} \end{cases}"),
+    init="he",
+    source="Nair and Hinton 2010",
+)
 
 LEAK = 0.01
 
@@ -143,6 +212,20 @@ def _leaky_relu_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
     ]
 
 
+LEAKY_RELU = Activation(
+    "leaky relu",
+    _leaky_relu,
+    _leaky_relu_backward,
+    cuda=(f"z > 0 ? z : T({LEAK}) * z", f"a > 0 ? T(1) : T({LEAK})"),
+    onnx=f"a = LeakyRelu <alpha = {LEAK}> (z)",
+    torch=("LeakyReLU", {"negative_slope": (LEAK,)}),
+    javascript=f"Math.max(z, {LEAK} * z)",
+    latex=(r"\max(z, z / 100)", r"\begin{cases} 1 & a > 0 \\ 1/100 & \text{else} \end{cases}"),
+    init="he",
+    source="Maas, Hannun and Ng 2013",
+)
+
+
 def _elu(a: Array, s: Array) -> Calls:
     """a = max(z, exp(min(z, 0)) − 1), since eᶻ − 1 ≥ z."""
     return [
@@ -153,6 +236,7 @@ def _elu(a: Array, s: Array) -> Calls:
 
 
 def _elu_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
+    """f′ = min(a, 0) + 1."""
     return [
         partial(np.minimum, a, constant(a, 0), out=s),
         partial(np.add, s, constant(a, 1), s),
@@ -160,8 +244,26 @@ def _elu_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
     ]
 
 
+ELU = Activation(
+    "elu",
+    _elu,
+    _elu_backward,
+    cuda=("z > 0 ? z : expm1(z)", "a > 0 ? T(1) : a + 1"),
+    onnx="a = Elu(z)",
+    torch=("ELU", {"alpha": (1,)}),
+    javascript="z > 0 ? z : Math.expm1(z)",
+    latex=(
+        r"\begin{cases} z & z > 0 \\ e^z - 1 & \text{else} \end{cases}",
+        r"\begin{cases} 1 & a > 0 \\ a + 1 & \text{else} \end{cases}",
+    ),
+    init="he",
+    source="Clevert, Unterthiner and Hochreiter 2016",
+)
+
+
 def _gelu(a: Array, s: Array) -> Calls:
-    return [partial(special.ndtr, a, s), partial(np.multiply, a, s, a)]
+    """a = z Φ(z)."""
+    return [partial(scipy.special.ndtr, a, s), partial(np.multiply, a, s, a)]
 
 
 def _gelu_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
@@ -172,10 +274,28 @@ def _gelu_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
         partial(np.exp, s, s),
         partial(np.multiply, s, constant(z, 1 / math.sqrt(2 * math.pi)), s),
         partial(np.multiply, s, z, s),
-        partial(special.ndtr, z, z),
+        partial(scipy.special.ndtr, z, z),
         partial(np.add, s, z, s),
         partial(np.multiply, delta, s, delta),
     ]
+
+
+GELU = Activation(
+    "gelu",
+    _gelu,
+    _gelu_backward,
+    cuda=(
+        "z * erfc(z * T(-0.7071067811865476)) / 2",
+        "erfc(z * T(-0.7071067811865476)) / 2 + z * exp(-z * z / 2) * T(0.3989422804014327)",
+    ),
+    keeps_z=True,
+    onnx="a = Gelu(z)",
+    torch=("GELU", {"approximate": ("none",)}),
+    javascript="(z * (1 + erf(z / Math.SQRT2))) / 2",
+    latex=(r"z\,\Phi(z)", r"\Phi(z) + z\,\varphi(z)"),
+    init="he",
+    source="Hendrycks and Gimpel 2016",
+)
 
 
 def _softplus_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
@@ -188,10 +308,53 @@ def _softplus_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
     ]
 
 
-def _softmax(a: Array, s: Array) -> Calls:
-    """aᵢ = exp(zᵢ − max z) / Σ exp(zⱼ − max z), by column; reduced in a row-major copy, where it is fast.
+SOFTPLUS = Activation(
+    "softplus",
+    lambda a, s: [partial(np.logaddexp, a, constant(a, 0), a)],
+    _softplus_backward,
+    cuda=("(z > 0 ? z : T(0)) + log1p(exp(-fabs(z)))", "-expm1(-a)"),
+    values=(0, math.inf),
+    onnx="a = Softplus(z)",
+    torch=("Softplus", {"beta": (1,), "threshold": (20,)}),
+    javascript="Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z)))",
+    latex=(r"\ln(1 + e^z)", r"1 - e^{-a}"),
+    init="he",
+    source="Dugas et al. 2001",
+)
 
-    Each column's maximum and sum are spread over a full matrix, since NumPy allocates when it broadcasts.
+EXP = Activation(
+    "exp",
+    lambda a, s: [partial(np.exp, a, a)],
+    lambda delta, a, z, s: [partial(np.multiply, delta, a, delta)],
+    cuda=("exp(z)", "a"),
+    values=(0, math.inf),
+    onnx="a = Exp(z)",
+    javascript="Math.exp(z)",
+    latex=(r"e^z", r"a"),
+)
+
+
+def _nothing(*buffers: Array) -> Calls:
+    return []
+
+
+IDENTITY = Activation(
+    "identity",
+    _nothing,
+    _nothing,
+    cuda=("z", "T(1)"),
+    onnx="a = Identity(z)",
+    torch=("Identity", {}),
+    javascript="z",
+    latex=(r"z", r"1"),
+)
+
+
+def _softmax(a: Array, s: Array) -> Calls:
+    """aᵢ = exp(zᵢ − max z) / Σ exp(zⱼ − max z), by column.
+
+    The reductions run in a row-major copy, where they are fast. Each column's maximum and sum are spread over
+    a full matrix, since NumPy allocates when it broadcasts.
     """
     rows, row, spread = s.T.reshape(s.shape), np.empty((1, a.shape[1]), a.dtype), np.empty(a.shape, a.dtype)
     return [
@@ -208,7 +371,7 @@ def _softmax(a: Array, s: Array) -> Calls:
 
 
 def _softmax_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
-    """delta ← a ⊙ (delta − Σ delta ⊙ a): the product with the softmax's full Jacobian."""
+    """δ ← a ⊙ (δ − Σ δ ⊙ a): the product with the softmax's full Jacobian."""
     row = np.empty((1, a.shape[1]), a.dtype)
     return [
         partial(np.multiply, delta, a, s),
@@ -219,59 +382,28 @@ def _softmax_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
     ]
 
 
-def _nothing(*buffers: Array) -> Calls:
-    return []
+SOFTMAX = Activation(
+    "softmax",
+    _softmax,
+    _softmax_backward,
+    cuda=None,
+    values=(0, 1),
+    by_column=True,
+    onnx="a = Softmax <axis = 1> (z)",
+    torch=("Softmax", {"dim": (1, -1)}),
+    javascript="softmax(z)",
+    latex=(r"e^{z_i} / \sum_j e^{z_j}", r"\mathrm{diag}(a) - a a^T"),
+    source="Bridle 1990",
+)
 
-
-_ALL = [
-    Activation(
-        "sigmoid",
-        _sigmoid,
-        _sigmoid_backward,
-        cuda=("1 / (1 + exp(-z))", "a * (1 - a)"),
-        values=(0, 1),
-    ),
-    Activation("tanh", lambda a, s: [partial(np.tanh, a, a)], _tanh_backward, cuda=("tanh(z)", "1 - a * a")),
-    Activation("relu", _relu, _relu_backward, cuda=("z > 0 ? z : T(0)", "T(a > 0)")),
-    Activation(
-        "leaky relu",
-        _leaky_relu,
-        _leaky_relu_backward,
-        cuda=(f"z > 0 ? z : T({LEAK}) * z", f"a > 0 ? T(1) : T({LEAK})"),
-    ),
-    Activation("elu", _elu, _elu_backward, cuda=("z > 0 ? z : expm1(z)", "a > 0 ? T(1) : a + 1")),
-    Activation(
-        "gelu",
-        _gelu,
-        _gelu_backward,
-        cuda=(
-            "z * erfc(z * T(-0.7071067811865476)) / 2",
-            "erfc(z * T(-0.7071067811865476)) / 2 + z * exp(-z * z / 2) * T(0.3989422804014327)",
-        ),
-        keeps_z=True,
-    ),
-    Activation(
-        "softplus",
-        lambda a, s: [partial(np.logaddexp, a, constant(a, 0), a)],
-        _softplus_backward,
-        cuda=("(z > 0 ? z : T(0)) + log1p(exp(-fabs(z)))", "-expm1(-a)"),
-        values=(0, math.inf),
-    ),
-    Activation(
-        "exp",
-        lambda a, s: [partial(np.exp, a, a)],
-        lambda delta, a, z, s: [partial(np.multiply, delta, a, delta)],
-        cuda=("exp(z)", "a"),
-        values=(0, math.inf),
-    ),
-    Activation("identity", _nothing, _nothing, cuda=("z", "T(1)")),
-    Activation("softmax", _softmax, _softmax_backward, cuda=None, values=(0, 1)),
-]
-ACTIVATIONS = {f.name: f for f in _ALL}
+ACTIVATIONS = {
+    f.name: f
+    for f in (SIGMOID, TANH, RELU, LEAKY_RELU, ELU, GELU, SOFTPLUS, EXP, IDENTITY, SOFTMAX)
+}  # fmt: skip
 
 
 def get(f: str | Activation | tuple[Callable[[Array], Array], Callable[[Array], Array]]) -> Activation:
-    """An activation by name, as it is, or from a pair of NumPy functions (f, f′) of z."""
+    """Look up an activation by name, make one of a pair of NumPy functions (f, f′), or return it as it is."""
     if isinstance(f, Activation):
         return f
     if isinstance(f, tuple):

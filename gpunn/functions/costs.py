@@ -1,8 +1,11 @@
-"""The costs C and their gradients, each averaged over the examples by whoever uses them.
+"""Costs: C and its gradient, each with all its spellings in one entry.
 
-As in activations.py, the NumPy spelling returns bound calls and the CUDA spelling stands beside it.
-A cost is a sum over the outputs: each has a share of it, which most costs compute from that output a and
-its target y alone, and hinge from the whole column.
+As in activations.py, the NumPy spelling returns bound calls and the CUDA spelling stands beside it. A cost is
+a sum over the outputs of one example. Most costs compute each output's share from that output a and its
+target y alone; hinge needs the whole column. Whoever calls a cost averages it over the examples.
+
+To add a cost, write its entry here, list it in `COSTS`, and add its line to `gpunn/reference.py`. Everything
+else is derived from the entry.
 """
 
 from __future__ import annotations
@@ -10,14 +13,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from gpunn.functions.activations import ACTIVATIONS, Activation
-from gpunn.functions.calls import Array, Calls, constant, filled, like
+from gpunn.functions.calls import Array, Calls, check_shape, constant, filled
 from gpunn.names import look_up
 
 Spelling: TypeAlias = Callable[[Array, Array, Array], Calls]
@@ -28,18 +31,21 @@ class Cost:
     """One cost, elementwise (hinge: by column). Your own: `Cost.from_functions`.
 
     Attributes:
-        name: what it is called, and saved as.
+        name: its name in code, on the command line and in model files.
         loss: loss(a, y, out) returns the calls that write each output's share of the cost, all (n, m).
-        gradient: gradient(a, y, out), likewise, ∂C/∂a.
-        cuda: (loss, gradient) as C expressions in a and y; None where there is no elementwise spelling.
+        gradient: gradient(a, y, out) returns the calls that write ∂C/∂a, all (n, m).
+        cuda: (loss, gradient) as C expressions in a and y; None if there is no elementwise CUDA spelling.
         pairs_with: the activation for which f′ ⊙ ∂C/∂a is just a − y.
-        loss_of_z: loss_of_z(z, y, out), the loss written in z for that activation, where it is safer so.
-        cuda_of_z: the same as a C expression.
-        cuda_columns: both as kernels of kernels.cu, a warp a column, for a cost that couples outputs.
-        domain: the open interval of outputs that it is defined for, beyond which it is taken to be level;
-            targets may be at its ends too.
+        loss_of_z: loss_of_z(z, y, out) writes the loss in terms of that activation's z, if that is safer.
+        cuda_of_z: the same loss as a C expression in z and y.
+        cuda_columns: (loss, gradient) as kernels of kernels.cu, one warp per column, for a cost that couples
+            outputs.
+        domain: the open interval of outputs for which it is defined; it counts as level outside. Targets may
+            also be at the ends.
         of_labels: it is only defined for class labels.
         threshold: a single output above it means class 1.
+        latex: C as LaTeX, for one example.
+        source: the paper or chapter that introduced it.
     """
 
     name: str
@@ -53,6 +59,8 @@ class Cost:
     domain: tuple[float, float] = (-math.inf, math.inf)
     of_labels: bool = False
     threshold: float = 0.5
+    latex: str | None = None
+    source: str = ""
 
     @classmethod
     def from_functions(
@@ -62,57 +70,70 @@ class Cost:
         name: str = "custom",
         cuda: tuple[str, str] | None = None,
     ) -> Cost:
-        """A cost of your own from two NumPy functions of (a, y), both elementwise: loss and ∂loss/∂a.
+        """Make a cost from two elementwise NumPy functions of (a, y): the loss and ∂loss/∂a.
 
         Args:
-            loss: each output's share of the cost, of a and y (n, m).
-            gradient: its derivative by a, likewise.
+            loss: maps a and y (n, m) to each output's share of the cost (n, m).
+            gradient: maps a and y (n, m) to the derivative of the loss by a (n, m).
             name: for error messages; a network with a function of your own cannot be saved.
-            cuda: the same two as C expressions in `a` and `y`, if it is to run on a GPU.
+            cuda: loss and gradient in `a` and `y`, as C expressions; required on a GPU.
 
-        >>> log_cosh = gpunn.Cost.from_functions(
-        ...     lambda a, y: np.log(np.cosh(a - y)), lambda a, y: np.tanh(a - y)
+        >>> squared_log = gpunn.Cost.from_functions(
+        ...     lambda a, y: np.log(a / y) ** 2, lambda a, y: 2 * np.log(a / y) / a
         ... )
-        >>> net = gpunn.Network(4, [gpunn.Dense(3), gpunn.Dense(1, "identity")], cost=log_cosh, seed=0)
-        >>> gpunn.check_gradients(net, np.eye(4), [0.5, 1.5, -2.0, 0.0]) < 1e-6
+        >>> net = gpunn.Network(4, [gpunn.Dense(3), gpunn.Dense(1, "exp")], cost=squared_log, seed=0)
+        >>> gpunn.check_gradients(net, np.eye(4), [0.5, 1.5, 2.0, 1.0]) < 1e-6
         True
         """
-        return cls(name, partial(_by, loss, "the loss"), partial(_by, gradient, "the gradient"), cuda=cuda)
+        return cls(name, partial(_apply, loss, "the loss"), partial(_apply, gradient, "the gradient"), cuda)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pickled by name, where it has one of ours."""
+        """Pickle a built-in cost by its name."""
         return (get, (self.name,)) if has_name(self) else super().__reduce_ex__(protocol)
 
     def defined_after(self, f: Activation) -> bool:
-        """Whether all values of this activation are in the domain."""
+        """Whether all values of this activation lie in the domain."""
         return self.domain[0] <= f.values[0] and f.values[1] <= self.domain[1]
 
     def doubts_about(self, f: Activation) -> str:
-        """What to warn of where this activation's values leave the domain; empty where they do not."""
+        """The warning if this activation's values can leave the domain, else an empty string."""
         if self.defined_after(f):
             return ""
         low, high = self.domain
         outputs = f"above {low:g}" if high == math.inf else f"in ({low:g}, {high:g})"
         better = " or ".join(other.name for other in ACTIVATIONS.values() if self.defined_after(other))
         return (
-            f"{self.name} is defined for outputs {outputs}, and {f.name} leaves them: "
-            f"nothing is learnt from an output beyond; use {better}"
+            f"{self.name} is defined for outputs {outputs}, but {f.name} can leave that interval, "
+            f"and nothing is learnt from an output outside it: use {better}"
         )
+
+    def pairs(self, f: Activation) -> bool:
+        """Whether f′ ⊙ ∂C/∂a after this activation is just a − y."""
+        return self.pairs_with == f.name
+
+    @property
+    def needs_distributions(self) -> bool:
+        """Whether f′ ⊙ ∂C/∂a is a − y only if the targets of each example sum to 1, as after softmax."""
+        return self.pairs_with is not None and ACTIVATIONS[self.pairs_with].by_column
+
+    def unpaired(self) -> Cost:
+        """This cost without the a − y shortcut, for targets that do not sum to 1."""
+        return replace(self, pairs_with=None)
 
     def reads_z(self, activation: str) -> bool:
         """Whether the loss after this activation is computed from z."""
         return self.loss_of_z is not None and self.pairs_with == activation
 
     def loss_calls(self, activation: str, a: Array, y: Array, z: Array, out: Array) -> Calls:
-        """The loss after this activation, in the form that suits it."""
+        """The calls that write the loss after this activation, from z if that is safer."""
         if self.loss_of_z is not None and self.reads_z(activation):
             return self.loss_of_z(z, y, out)
         return self.loss(a, y, out)
 
 
-def _by(function: Callable[[Array, Array], Array], what: str, a: Array, y: Array, out: Array) -> Calls:
-    """By a function of the user's."""
-    return [lambda: np.copyto(out, like(a, function(a, y), what))]
+def _apply(function: Callable[[Array, Array], Array], what: str, a: Array, y: Array, out: Array) -> Calls:
+    """out ← function(a, y), for a function of the user's."""
+    return [lambda: np.copyto(out, check_shape(function(a, y), a, what))]
 
 
 def _quadratic(a: Array, y: Array, out: Array) -> Calls:
@@ -128,6 +149,16 @@ def _quadratic_gradient(a: Array, y: Array, out: Array) -> Calls:
     return [partial(np.subtract, a, y, out)]
 
 
+QUADRATIC = Cost(
+    "quadratic",
+    _quadratic,
+    _quadratic_gradient,
+    cuda=("(a - y) * (a - y) / 2", "a - y"),
+    latex=r"\frac{1}{2} \sum (y - a)^2",
+    source="Nielsen, chapter 1",
+)
+
+
 def _absolute(a: Array, y: Array, out: Array) -> Calls:
     """|a − y|."""
     return [partial(np.subtract, a, y, out), partial(np.abs, out, out)]
@@ -138,11 +169,20 @@ def _absolute_gradient(a: Array, y: Array, out: Array) -> Calls:
     return [partial(np.subtract, a, y, out), partial(np.sign, out, out)]
 
 
+MAE = Cost(
+    "mae",
+    _absolute,
+    _absolute_gradient,
+    cuda=("fabs(a - y)", "T(a > y) - T(a < y)"),
+    latex=r"\sum \lvert a - y \rvert",
+)
+
+
 @lru_cache(maxsize=64)
 def huber(delta: float = 1.0) -> Cost:
-    """½ e² where |e| = |a − y| ≤ δ, else δ (|e| − ½ δ): Huber 1964. ValueError unless δ is above 0.
+    """½ e² if |e| = |a − y| ≤ δ, else δ (|e| − ½ δ): Huber 1964. Raises ValueError unless δ > 0.
 
-    Written c (e − ½ c), with c = min(max(e, −δ), δ), which is also the gradient.
+    Written as c (e − ½ c), with c = min(max(e, −δ), δ), which is also the gradient.
     """
     if not 0 < delta < math.inf:
         raise ValueError(f"huber's delta must be above 0 and finite, not {delta!r}")
@@ -166,14 +206,22 @@ def huber(delta: float = 1.0) -> Cost:
         f"fabs{e} <= {d} ? {e} * {e} / 2 : {d} * (fabs{e} - {d} / 2)",
         f"{e} < -{d} ? -{d} : {e} > {d} ? {d} : {e}",
     )
-    return Cost(_name("huber", delta, usual=1.0), loss, gradient, cuda)
+    return Cost(
+        _name("huber", delta, usual=1.0),
+        loss,
+        gradient,
+        cuda,
+        latex=r"\sum \begin{cases} \frac{1}{2} e^2 & e = \lvert a - y \rvert \le \delta \\ "
+        r"\delta (e - \frac{1}{2} \delta) & \text{else} \end{cases}",
+        source="Huber 1964",
+    )
 
 
 @lru_cache(maxsize=64)
 def quantile(tau: float = 0.5) -> Cost:
-    """τ (y − a) where y > a, else (1 − τ)(a − y): Koenker and Bassett 1978. ValueError unless 0 < τ < 1.
+    """τ (y − a) if y > a, else (1 − τ)(a − y): Koenker and Bassett 1978. Raises ValueError unless 0 < τ < 1.
 
-    Written ½ |a − y| + (½ − τ)(a − y); its minimum is the τ-quantile of y, at τ = ½ the median.
+    Written as ½ |a − y| + (½ − τ)(a − y). The τ-quantile of y minimises it; τ = ½ is the median.
     """
     if not 0 < tau < 1:
         raise ValueError(f"quantile's tau must be between 0 and 1, not {tau!r}")
@@ -200,27 +248,34 @@ def quantile(tau: float = 0.5) -> Cost:
         f"fabs(a - y) / 2 + T({lean!r}) * (a - y)",
         f"(T(a > y) - T(a < y)) / 2 + T({lean!r})",
     )
-    return Cost(_name("quantile", tau, usual=0.5), loss, gradient, cuda)
+    return Cost(
+        _name("quantile", tau, usual=0.5),
+        loss,
+        gradient,
+        cuda,
+        latex=r"\sum \begin{cases} \tau (y - a) & y > a \\ (1 - \tau) (a - y) & \text{else} \end{cases}",
+        source="Koenker and Bassett 1978",
+    )
 
 
 def _name(family: str, parameter: float, usual: float) -> str:
-    """What `get` finds the same cost by."""
+    """The name by which `get` finds this member of the family."""
     return family if parameter == usual else f"{family}({float(parameter)!r})"
 
 
 def _above_zero(a: Array, out: Array) -> Calls:
-    """out ← a, but at least the type's smallest normal number, so that ln a is finite."""
+    """out ← max(a, the type's smallest normal number), so that ln a is finite."""
     return [partial(np.maximum, a, filled(a.shape, a.dtype, float(np.finfo(a.dtype).tiny)), out=out)]
 
 
 def _inside(a: Array, out: Array) -> Calls:
-    """The same, and below 1, so that ln(1 − a) is finite too."""
+    """out ← a, kept so far inside (0, 1) that both ln a and ln(1 − a) are finite."""
     most = float(1 - np.finfo(a.dtype).epsneg)
     return [*_above_zero(a, out), partial(np.minimum, out, filled(a.shape, a.dtype, most), out=out)]
 
 
 def _zero_outside(a: Array, inside: Array, out: Array) -> Calls:
-    """out ← 0 where a had to be kept inside: the cost is level there."""
+    """out ← 0 for the outputs that were outside the domain: the cost is level there."""
     outside = np.empty(a.shape, bool, order="F")
     return [partial(np.not_equal, inside, a, outside), partial(np.copyto, out, 0, where=outside)]
 
@@ -244,6 +299,18 @@ def _cross_entropy_gradient(a: Array, y: Array, out: Array) -> Calls:
         partial(np.negative, out, out),
         *_zero_outside(a, inside, out),
     ]
+
+
+CROSS_ENTROPY = Cost(
+    "cross-entropy",
+    _cross_entropy,
+    _cross_entropy_gradient,
+    cuda=("-y * log(above_zero(a))", "a > TINY ? -y / a : T(0)"),
+    pairs_with="softmax",
+    domain=(0, 1),
+    latex=r"-\sum y \ln a",
+    source="Nielsen, chapter 3",
+)
 
 
 def _binary_cross_entropy(a: Array, y: Array, out: Array) -> Calls:
@@ -275,7 +342,7 @@ def _binary_cross_entropy_gradient(a: Array, y: Array, out: Array) -> Calls:
 
 
 def _binary_cross_entropy_of_z(z: Array, y: Array, out: Array) -> Calls:
-    """max(z, 0) − z y + ln(1 + e^−|z|), which no z overflows."""
+    """max(z, 0) − z y + ln(1 + e^−|z|), which does not overflow for any z."""
     rest = np.empty_like(z)
     return [
         partial(np.abs, z, out),
@@ -289,8 +356,25 @@ def _binary_cross_entropy_of_z(z: Array, y: Array, out: Array) -> Calls:
     ]
 
 
+BINARY_CROSS_ENTROPY = Cost(
+    "binary-cross-entropy",
+    _binary_cross_entropy,
+    _binary_cross_entropy_gradient,
+    cuda=(
+        "(y - 1) * log1p(-inside(a)) - y * log(inside(a))",
+        "inside(a) == a ? (a - y) / (a * (1 - a)) : T(0)",
+    ),
+    pairs_with="sigmoid",
+    domain=(0, 1),
+    loss_of_z=_binary_cross_entropy_of_z,
+    cuda_of_z="(z > 0 ? z : T(0)) - z * y + log1p(exp(-fabs(z)))",
+    latex=r"-\sum \left( y \ln a + (1 - y) \ln (1 - a) \right)",
+    source="Nielsen, chapter 3",
+)
+
+
 def _poisson(a: Array, y: Array, out: Array) -> Calls:
-    """a − y ln a: minus the logarithm of Poisson's e⁻ᵃ aʸ / y!, but for what does not depend on a."""
+    """a − y ln a: minus the logarithm of Poisson's e⁻ᵃ aʸ / y!, without the term ln y!, constant in a."""
     inside = np.empty_like(a)
     return [
         *_above_zero(a, inside),
@@ -311,10 +395,22 @@ def _poisson_gradient(a: Array, y: Array, out: Array) -> Calls:
     ]
 
 
-def _margins(a: Array, y: Array, out: Array) -> Calls:
-    """aⱼ − a_y + 1 for every other class j, and 0 for the class y itself; y one-hot.
+POISSON = Cost(
+    "poisson",
+    _poisson,
+    _poisson_gradient,
+    cuda=("above_zero(a) - y * log(above_zero(a))", "a > TINY ? 1 - y / a : T(0)"),
+    pairs_with="exp",
+    domain=(0, math.inf),
+    latex=r"\sum \left( a - y \ln a \right)",
+    source="Nelder and Wedderburn 1972",
+)
 
-    A single output means class 1 above 0: 1 − y± a with y± = 2y − 1.
+
+def _margins(a: Array, y: Array, out: Array) -> Calls:
+    """aⱼ − a_y + 1 for every class j ≠ y, and 0 for the class y itself; y one-hot.
+
+    A single output above 0 means class 1; its margin is 1 − y± a with y± = 2y − 1.
     """
     one = constant(a, 1)
     if len(a) == 1:
@@ -336,12 +432,12 @@ def _sign(y: Array, out: Array) -> Calls:
 
 
 def _hinge(a: Array, y: Array, out: Array) -> Calls:
-    """max(0, margin): Weston and Watkins 1999, as in Stanford's CS231n; a sum over the other classes."""
+    """max(0, margin), summed over the classes j ≠ y: Weston and Watkins 1999, as in Stanford's CS231n."""
     return [*_margins(a, y, out), partial(np.maximum, out, constant(a, 0), out=out)]
 
 
 def _hinge_gradient(a: Array, y: Array, out: Array) -> Calls:
-    """1 where a margin is above 0, and for the class y minus how many there are."""
+    """1 for each class whose margin is above 0, and minus the number of these classes for the class y."""
     s, row = np.empty_like(a), np.empty((1, a.shape[1]), a.dtype)
     violated: Calls = [*_margins(a, y, out), partial(np.heaviside, out, constant(a, 0), out)]
     if len(a) == 1:
@@ -355,56 +451,29 @@ def _hinge_gradient(a: Array, y: Array, out: Array) -> Calls:
     ]
 
 
-_ALL = [
-    Cost("quadratic", _quadratic, _quadratic_gradient, cuda=("(a - y) * (a - y) / 2", "a - y")),
-    Cost("mae", _absolute, _absolute_gradient, cuda=("fabs(a - y)", "T(a > y) - T(a < y)")),
-    huber(),
-    quantile(),
-    Cost(
-        "poisson",
-        _poisson,
-        _poisson_gradient,
-        cuda=("above_zero(a) - y * log(above_zero(a))", "a > TINY ? 1 - y / a : T(0)"),
-        pairs_with="exp",
-        domain=(0, math.inf),
-    ),
-    Cost(
-        "cross-entropy",
-        _cross_entropy,
-        _cross_entropy_gradient,
-        cuda=("-y * log(above_zero(a))", "a > TINY ? -y / a : T(0)"),
-        pairs_with="softmax",
-        domain=(0, 1),
-    ),
-    Cost(
-        "binary-cross-entropy",
-        _binary_cross_entropy,
-        _binary_cross_entropy_gradient,
-        cuda=(
-            "(y - 1) * log1p(-inside(a)) - y * log(inside(a))",
-            "inside(a) == a ? (a - y) / (a * (1 - a)) : T(0)",
-        ),
-        pairs_with="sigmoid",
-        domain=(0, 1),
-        loss_of_z=_binary_cross_entropy_of_z,
-        cuda_of_z="(z > 0 ? z : T(0)) - z * y + log1p(exp(-fabs(z)))",
-    ),
-    Cost(
-        "hinge",
-        _hinge,
-        _hinge_gradient,
-        cuda=None,
-        cuda_columns=("measure_hinge", "hinge_gradient"),
-        of_labels=True,
-        threshold=0,
-    ),
-]
-COSTS = {cost.name: cost for cost in _ALL}
+HINGE = Cost(
+    "hinge",
+    _hinge,
+    _hinge_gradient,
+    cuda=None,
+    cuda_columns=("measure_hinge", "hinge_gradient"),
+    of_labels=True,
+    threshold=0,
+    latex=r"\sum_{j \ne y} \max(0, a_j - a_y + 1)",
+    source="Weston and Watkins 1999",
+)
+
+COSTS = {
+    cost.name: cost
+    for cost in (
+        QUADRATIC, MAE, huber(), quantile(), POISSON, CROSS_ENTROPY, BINARY_CROSS_ENTROPY, HINGE,
+    )
+}  # fmt: skip
 FAMILIES: dict[str, Callable[[float], Cost]] = {"huber": huber, "quantile": quantile}
 
 
 def get(cost: str | Cost) -> Cost:
-    """A cost by name, such as "huber" or "huber(2.0)", or as it is."""
+    """Look up a cost by name, such as "huber" or "huber(2.0)", or return it as it is."""
     if isinstance(cost, Cost):
         return cost
     if not isinstance(cost, str):
@@ -420,7 +489,7 @@ def get(cost: str | Cost) -> Cost:
 
 
 def has_name(cost: Cost) -> bool:
-    """Whether `get` finds this very cost by its name, so that a file can hold it."""
+    """Whether `get` finds this cost by its name, so that a model file can hold it."""
     try:
         return get(cost.name) == cost
     except ValueError:
@@ -428,5 +497,5 @@ def has_name(cost: Cost) -> bool:
 
 
 def usual_for(activation: str) -> str:
-    """The cost that an output layer of this activation is usually trained with."""
-    return next((cost.name for cost in _ALL if cost.pairs_with == activation), "quadratic")
+    """The name of the cost with which an output layer of this activation is usually trained."""
+    return next((cost.name for cost in COSTS.values() if cost.pairs_with == activation), "quadratic")

@@ -51,7 +51,8 @@ def test_a_kink_has_the_gradient_in_the_middle(backend: MakeBackend, cost: str) 
 
 def test_poisson_is_level_where_it_is_not_defined(backend: MakeBackend) -> None:
     with pytest.warns(
-        UserWarning, match="poisson is defined for outputs above 0, and identity leaves them: .*; use sig"
+        UserWarning,
+        match="poisson is defined for outputs above 0, but identity can leave .*: use sig",
     ):
         net = linear("poisson")
     net.biases[0][:] = -100
