@@ -1,4 +1,4 @@
-"""The site: `python -m sphinx -nW docs docs/_build`. A reference to nothing fails; nothing is fetched."""
+"""The site: `python -m sphinx -nW docs docs/_build`. A broken reference is an error."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ project, author, version = "gpunn", "The gpunn authors", gpunn.__version__
 copyright = author
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
-nitpick_ignore_regex = [("py:.*", r"(?!gpunn\b).*")]  # what others document is only named
+nitpick_ignore_regex = [("py:.*", r"(?!gpunn\b).*")]  # names from other libraries are not linked
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_inline"]
 myst_heading_anchors = 3
-smartquotes_action = "D"  # dashes alone: "float32" is what one types
+smartquotes_action = "D"  # only dashes: "float32" keeps the quotes that one types
 copybutton_prompt_text, copybutton_prompt_is_regexp = r">>> |\.\.\. |\$ ", True
 
 add_module_names = False
@@ -44,16 +44,16 @@ html_static_path = ["_static"]
 html_css_files = ["gpunn.css"]
 html_favicon = "_static/favicon.svg"
 html_math_renderer = "mathml"
-html_show_search_summary = False  # which would have to be fetched, and a page opened as a file may not
+html_show_search_summary = False  # summaries are fetched, which fails for a page opened as a file
 html_show_sourcelink = html_show_copyright = html_show_sphinx = html_copy_source = False
 pygments_style, pygments_dark_style = "xcode", "github-dark"
 
 
-# docstrings, which are plain text with Python's names in backticks
+# docstrings: plain text with Python names in backticks
 
 
 def as_rst(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """A docstring as reStructuredText: names that gpunn has become links, and no sign is markup."""
+    """Turn a docstring into reStructuredText: link gpunn's names and escape markup."""
     of = name.removeprefix("gpunn.").split(".")[0]
     lines[:] = [line if line.lstrip().startswith((">>>", "...")) else _as_rst(line, of) for line in lines]
 
@@ -66,7 +66,7 @@ def _as_rst(line: str, of: str) -> str:
 
 
 def _link_or_literal(code: str, of: str) -> str:
-    """`Dense`, `Network.fit` and, within `Network`, `fit` as links; `gpunn.…` too, which must then exist."""
+    """Link `Dense`, `Network.fit` and, within `Network`, `fit`. Names that start with `gpunn.` must exist."""
     if code.startswith("gpunn."):
         return f":py:obj:`{code}`"
     for path in (code, f"{of}.{code}"):
@@ -76,13 +76,17 @@ def _link_or_literal(code: str, of: str) -> str:
 
 
 def _is_public(path: str) -> bool:
-    """Whether the reference has it: a public name, or a method or property of a class."""
+    """Whether a name is in the reference: a public name, or a member of one."""
     first, *rest = names = path.split(".")
     thing: Any = functools.reduce(lambda thing, name: getattr(thing, name, None), names, gpunn)
-    return first in gpunn.__all__ and (not rest or callable(thing) or isinstance(thing, property))
+    return first in gpunn.__all__ and (not rest or (len(rest) == 1 and _is_member(thing)))
 
 
-# mathematics as MathML, which browsers draw themselves
+def _is_member(thing: Any) -> bool:
+    return callable(thing) or isinstance(thing, property)
+
+
+# mathematics as MathML, which browsers render without a script
 
 
 def inline_math(translator: Any, node: Any) -> None:
@@ -95,11 +99,11 @@ def block_math(translator: Any, node: Any) -> None:
     raise SkipNode
 
 
-# the command line, in typer's own words
+# the command line, from the help texts
 
 
 def command_line(app: Any, page_name: str, source: list[str]) -> None:
-    """The page of every command and option, made anew with every build."""
+    """Generate the page of every command and option."""
     if page_name != "command-line":
         return
     tell = [sys.executable, "-m", "typer", "gpunn.cli", "utils", "docs", "--name", "gpunn"]

@@ -1,9 +1,10 @@
-"""What the documentation shows runs as it stands: the README, the pages under docs, and every docstring."""
+"""Run the examples of the documentation: the README, the pages under docs and every docstring."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import pydoc
 import re
 import shlex
@@ -32,7 +33,7 @@ SUBMODULES = ["callbacks", "datasets", "estimators", "export", "reference", "sch
 
 
 def import_or_skip(name: str) -> ModuleType:
-    """A module, if all that it needs is installed."""
+    """Import a module, or skip the test if the module needs something that is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -40,17 +41,17 @@ def import_or_skip(name: str) -> ModuleType:
 
 
 def run_examples(test: doctest.DocTest) -> None:
-    """Its names are left with what it made of them."""
+    """Run a doctest, and keep the names that it defines."""
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     runner.run(test, clear_globs=False)
     assert not runner.failures
 
 
 def run_page(page: Path, names: dict[str, Any], request: pytest.FixtureRequest) -> None:
-    """One block after another, in one namespace; a pycon's answers are checked, a console's exit codes."""
+    """Run a page's blocks in one namespace; check the answers (pycon) and the exit codes (console)."""
     for language, block in CODE.findall(page.read_text(encoding="utf-8")):
         if 'load("mnist")' in block:
-            request.getfixturevalue("mnist")  # which is where the environment says, or skips the rest
+            request.getfixturevalue("mnist")  # skips the rest of the page if there is no MNIST
         if language == "python":
             exec(compile(block, page.name, "exec"), names)
         elif language == "pycon":
@@ -78,14 +79,14 @@ def test_every_page_runs(
     names: dict[str, Any] = {"X": X, "y": y, "X_val": X_val, "y_val": y_val}
     run_page(page, names, request)
     if page.stem == "README":
-        assert names["history"][-1].validation_accuracy > 0.94
+        assert names["history"][-1].validation_accuracy > 0.97
         assert names["est"].score(X_val, y_val) > 0.9
-        assert (tmp_path / "model.safetensors").exists()
+        assert (tmp_path / "mnist.safetensors").exists()
 
 
 @pytest.mark.parametrize("name", [".".join(path.with_suffix("").parts) for path in MODULES])
 def test_every_docstring_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With `gpunn` and `np` at hand, in an empty folder; a module whose extra is missing is skipped."""
+    """Run in an empty folder with `gpunn` and `np` defined. Skip modules whose extra is not installed."""
     module = import_or_skip(name)
     monkeypatch.chdir(tmp_path)
     for test in doctest.DocTestFinder().find(module, extraglobs={"gpunn": gpunn, "np": np}):
@@ -93,12 +94,14 @@ def test_every_docstring_runs(name: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_every_public_name_is_in_the_reference() -> None:
+    pytest.importorskip("onnx")  # which gpunn.export imports
     modules = "gpunn", *(f"gpunn.{name}" for name in SUBMODULES)
-    public = [f"{name}.{member}" for name in modules for member in import_or_skip(name).__all__]
+    members = [f"{module}.{name}" for module in modules for name in pydoc.locate(module).__all__]
+    public = [name for name in members if not inspect.ismodule(pydoc.locate(name)) and "__" not in name]
     pages = "".join(page.read_text(encoding="utf-8") for page in ROOT.glob("docs/reference/*.md"))
     directives = re.findall(r"^\.\. (?:auto\w+|py:data):: (\S+)$", pages, re.MULTILINE)
     documented = [pydoc.locate(name) for name in directives]
-    assert len(public) > 50
+    assert len(public) > 40
     assert not [name for name in public if not any(pydoc.locate(name) is thing for thing in documented)]
 
 

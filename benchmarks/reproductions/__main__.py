@@ -19,6 +19,7 @@ from benchmarks.reproductions.report import Outcome
 from gpunn.datasets import DataUnavailable
 
 RESULTS = Path(__file__).parent.parent / "results"
+PAGE = Path(__file__).parents[2] / "docs" / "reproductions.md"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -36,7 +37,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--full", action="store_true", help="the long ones too; one that is named in full runs anyhow"
     )
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON and the pictures")
-    parser.add_argument("--table", action="store_true", help="only print the README's table of what is there")
+    parser.add_argument(
+        "--page", action="store_true", help="measure nothing: only write docs/reproductions.md from the JSON"
+    )
     return parser.parse_args(arguments)
 
 
@@ -88,8 +91,8 @@ def run_all(chosen: Sequence[Reproduction], output: Path, console: Console) -> l
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; 1 if any claim fails, 2 for a name that is none."""
     options, console = parse(arguments), Console(highlight=False)
-    if options.table:
-        print(report.markdown(options.output))
+    if options.page:
+        report.update_page(options.output, PAGE)
         return 0
     try:
         chosen = choose(options.names, options.full)
@@ -101,6 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     outcomes = run_all(chosen, options.output, console)
     console.print(report.table(outcomes))
+    if options.output == RESULTS:
+        report.update_page(RESULTS, PAGE)
     drawn = [str(path) for outcome in outcomes for path in outcome.figures]
     written = [str(options.output / "reproductions.json"), *drawn]
     console.print("wrote " + ", ".join(written), soft_wrap=True)

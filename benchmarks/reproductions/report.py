@@ -1,4 +1,4 @@
-"""The outcomes told: on the screen, as JSON, and as the README's table."""
+"""Report the outcomes: on the terminal, as JSON and as the generated part of docs/reproductions.md."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from benchmarks.reproductions.common import Reproduction
 
 COLOURS = {"passes": "green", "FAILS": "bold red", "skipped": "yellow"}
 VERSIONS = ("python", "gpunn", "numpy", "scipy", "scikit-learn")
+BEGIN, END = "<!-- begin: python -m benchmarks.reproductions --page -->", "<!-- end -->"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What running a reproduction came to; `measured` says why where it is skipped or broke.
+    """The outcome of one reproduction. If it was skipped or raised an error, `measured` says why.
 
-    runs: every figure, as JSON.
+    Attributes:
+        runs: every measured figure, as JSON.
     """
 
     reproduction: Reproduction
@@ -36,7 +38,7 @@ class Outcome:
 
 
 def tell(outcome: Outcome, console: Console) -> None:
-    """Print one in full."""
+    """Print an outcome in full."""
     claim, colour = outcome.reproduction.claim, COLOURS[outcome.result]
     console.print(
         f"[bold]{claim.name}[/] [{colour}]{outcome.result}[/] in {outcome.seconds:.1f} s\n"
@@ -47,7 +49,7 @@ def tell(outcome: Outcome, console: Console) -> None:
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
-    """All of them, a line each."""
+    """A table of all outcomes, one per row."""
     rows = Table(title="Published claims, measured", title_justify="left")
     for column in ("reproduction", "result", "seconds", "measured"):
         rows.add_column(
@@ -64,7 +66,7 @@ def table(outcomes: Sequence[Outcome]) -> Table:
 
 
 def record(outcome: Outcome, folder: Path) -> dict[str, Any]:
-    """One as JSON, with when and on what it was measured."""
+    """An outcome as JSON, with the date and the machine."""
     claim, versions = outcome.reproduction.claim, machine.versions()
     blas = [pool["num_threads"] for pool in machine.threads() if pool.get("internal_api") != "openmp"]
     return {
@@ -87,14 +89,14 @@ def record(outcome: Outcome, folder: Path) -> dict[str, Any]:
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:
-    """What was written there before, by name."""
+    """The entries of the folder's reproductions.json, by name."""
     path = folder / "reproductions.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     return {entry["name"]: entry for entry in known}
 
 
 def write(outcomes: Sequence[Outcome], order: Sequence[str], folder: Path) -> Path:
-    """Write them as JSON, in that order; what the file knows of others that were not run now stays in it."""
+    """Write the outcomes as JSON, in the given order. Entries of claims that were not run now are kept."""
     entries = read(folder) | {one.reproduction.claim.name: record(one, folder) for one in outcomes}
     kept = [entries[name] for name in order if name in entries]
     path = folder / "reproductions.json"
@@ -103,10 +105,30 @@ def write(outcomes: Sequence[Outcome], order: Sequence[str], folder: Path) -> Pa
     return path
 
 
+def update_page(folder: Path, page: Path) -> None:
+    """Replace the generated part of the documentation's page by the results in the folder."""
+    text = page.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    page.write_text(f"{before}{BEGIN}\n\n{markdown(folder)}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
 def markdown(folder: Path) -> str:
-    """The table of all that was written there, for the README."""
-    rows = ["| name | claim | source | measured | verdict |", "|---|---|---|---|---|"]
-    for name, entry in read(folder).items():
-        verdict = entry["result"] if entry["result"] == "passes" else f"**{entry['result']}**"
-        rows.append(f"| {name} | {entry['claim']} | {entry['source']} | {entry['measured']} | {verdict} |")
-    return "\n".join(rows)
+    """A table of all claims and verdicts, then a section for each claim."""
+    entries = read(folder)
+    rows = [f"| [{name}](#{name}) | {_verdict(entry)} |" for name, entry in entries.items()]
+    sections = [_section(name, entry) for name, entry in entries.items()]
+    return "\n".join(["| claim | verdict |", "|---|---|", *rows, "", *sections])
+
+
+def _section(name: str, entry: Mapping[str, Any]) -> str:
+    return (
+        f"### {name}\n\n{entry['claim']}\n\n"
+        f"- **Source**: {entry['source']}\n"
+        f"- **Counts as reproduced if** {entry['holds if']}\n"
+        f"- **Measured**: {entry['measured']}\n"
+        f"- **Verdict**: {_verdict(entry)}\n"
+    )
+
+
+def _verdict(entry: Mapping[str, Any]) -> str:
+    return "passes" if entry["result"] == "passes" else f"**{entry['result']}**"

@@ -230,15 +230,21 @@ def pictures_of_nothing() -> Dataset:
     return Dataset("mnist", split, split, (28, 28), tuple("0123456789"))
 
 
-def test_command_writes_json_and_exits_by_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_writes_json_and_exits_by_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert command.main(["rows", "bias-trick", "--output", str(tmp_path)]) == 0
     assert "2 passes, 0 FAILS, 0 skipped" in capsys.readouterr().out
     assert command.main(["two-layer-by-hand", "--output", str(tmp_path)]) == 0
     kept = json.loads((tmp_path / "reproductions.json").read_text(encoding="utf-8"))
     assert [entry["name"] for entry in kept] == ["two-layer-by-hand", "bias-trick", "rows"]
     assert all(entry["result"] == "passes" and entry["measured"] and entry["runs"] for entry in kept)
-    assert command.main(["--table", "--output", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.count("| passes |") == 3
+    monkeypatch.setattr(command, "PAGE", page := tmp_path / "page.md")
+    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n", encoding="utf-8")
+    assert command.main(["--page", "--output", str(tmp_path)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.count("| passes |") == text.count("- **Measured**: ") == 3
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
 
 
 def test_pictures_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,6 +368,8 @@ def test_results_are_of_these_claims() -> None:
             assert (command.RESULTS / figure).is_file()
 
 
-def test_readme_has_the_table_of_the_results() -> None:
-    readme = Path(__file__).parents[2] / "README.md"
-    assert report.markdown(command.RESULTS) in readme.read_text(encoding="utf-8")
+def test_the_documentation_has_the_results(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_bytes(command.PAGE.read_bytes())
+    report.update_page(command.RESULTS, page)
+    assert page.read_text(encoding="utf-8") == command.PAGE.read_text(encoding="utf-8")

@@ -1,0 +1,116 @@
+"""The README and the pages quote lines and numbers: each is in the file that it comes from."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def read(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def measured(file: str) -> Any:
+    return json.loads((RESULTS / file).read_text(encoding="utf-8"))
+
+
+def rate(block: dict[str, Any], *names: str) -> float:
+    """The highest speed of these contestants, whatever precision is part of their names."""
+    found = [
+        row["examples_per_second"]
+        for name, row in block["contestants"].items()
+        if re.sub(" (tf32|bf16)$", "", name) in names and "examples_per_second" in row
+    ]
+    return max(found)
+
+
+def shown(rates: list[float], bold: float | None = None) -> str:
+    return " | ".join(f"**{r:,.0f}**" if r == bold else f"{r:,.0f}" for r in rates)
+
+
+def title(block: dict[str, Any]) -> str:
+    """A network, its mini-batch and, unless it is float32, its precision."""
+    precision = block.get("precision", "float32")
+    return f"{block['net']}, {block['batch_size']}" + (f", {precision}" if precision != "float32" else "")
+
+
+def readme_rows() -> Iterator[str]:
+    torch = "PyTorch", "torch.compile"
+    for block in measured("cpu.json")["nets"]:
+        peers = ("gpunn CPU",), ("JAX",), torch, ("scikit-learn",)
+        rates = [rate(block, *names) for names in peers]
+        yield f"| {title(block)} | {shown(rates, max(rates))} |"
+    for block in measured("nvidia-h200.json")["nets"]:
+        peers = ("gpunn CUDA",), ("JAX CUDA",), tuple(f"{name} CUDA" for name in torch)
+        rates = [rate(block, *names) for names in peers]
+        yield f"| {title(block)} | {shown(rates, max(rates))} |"
+
+
+def gpu_rows() -> Iterator[str]:
+    results = measured("nvidia-h200.json")
+    for block in results["nets"]:
+        cpu, cuda, jax = (rate(block, name) for name in ("gpunn CPU", "gpunn CUDA", "JAX CUDA"))
+        torch = rate(block, "PyTorch CUDA", "torch.compile CUDA")
+        floor, step = (1e6 * block["batch_size"] / r for r in (rate(block, "CUDA floor"), cuda))
+        rates = f"{cpu:,.0f} | {cuda:,.0f} | {cuda / cpu:,.1f} | {jax:,.0f} | {torch:,.0f}"
+        yield f"| {title(block)} | {rates} | {step:,.1f} | {floor:,.1f} |"
+    for block in results["sweep"]:
+        names = "gpunn CPU", "gpunn CUDA", "JAX CUDA", "PyTorch CUDA"
+        yield (
+            f"| {block['batch_size']:,} | " + " | ".join(f"{rate(block, name):,.0f}" for name in names) + " |"
+        )
+    titles = {(block["net"], block["precision"]): title(block) for block in results["nets"]}
+    for row in results["bars"]:
+        found, bar = row["found"], row["bar"]
+        faster = " | ".join(f"{found[name]:.2f} (≥ {bar[name]:g})" for name in ("jax", "pytorch"))
+        cleared = "yes" if row["clears"] else "**no**"
+        name = titles[row["net"], row["precision"]]
+        yield f"| {name} | {faster} | {found['floor']:.2f} (≤ {bar['floor']:g}) | {cleared} |"
+
+
+def trajectory_rows() -> Iterator[str]:
+    for row in measured("nvidia-h200-trajectories.json")["nets"]:
+        cpu, cuda = row["accuracies"]
+        yield f"| {row['net']} | {row['theta_apart_after_an_epoch']:.1e} | {cpu:.2%} | {cuda:.2%} |"
+
+
+def normalised(code: str) -> str:
+    """Code on one line, as it was before a formatter broke it."""
+    return re.sub(r",?\s+\)", ")", re.sub(r"([(\[])\s+", r"\1", re.sub(r"\s+", " ", code)))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_the_equations_stand_beside_lines_of_backprop(page: str) -> None:
+    source = normalised(read("gpunn/core/backprop.py"))
+    table = re.search(r"^\| +\| equation .*?\n\n|^\| equation .*?\n\n", read(page), re.DOTALL | re.MULTILINE)
+    assert table
+    lines = re.findall(r"`([^`]*)` \|$", table[0], re.MULTILINE)
+    assert len(lines) == 4
+    assert not [line for line in lines if line not in source]
+
+
+@pytest.mark.parametrize(
+    ("page", "rows"),
+    [
+        pytest.param("README.md", readme_rows, id="README"),
+        pytest.param("docs/gpu.md", gpu_rows, id="gpu-speed"),
+        pytest.param("docs/gpu.md", trajectory_rows, id="gpu-trajectories"),
+    ],
+)
+def test_speeds_are_those_of_the_results(page: str, rows: Any) -> None:
+    text = read(page)
+    assert not [row for row in rows() if row not in text]
+
+
+def test_the_large_network_is_the_recorded_run() -> None:
+    result, page = measured("nvidia-h200-ciresan.json")["result"], read("docs/gpu.md")
+    error = f"{100 * (1 - result['test_accuracy']):.2f} %"
+    assert f"{result['epochs']} epochs in {result['seconds']:.0f} s" in page and error in page
