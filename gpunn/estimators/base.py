@@ -1,162 +1,143 @@
-"""What the two estimators share: their parameters, and how a `fit` becomes gpunn's."""
+"""The base class of both estimators: checks data, trains a network, and publishes the fitted attributes."""
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_regressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gpunn.core.inputs import is_sparse, on_device
 from gpunn.core.layers import Dense
-from gpunn.estimators.rows import Rows, combined_weights, on_device_X
-from gpunn.estimators.settings import THEIRS, check, first_weights, hidden_layers, hidden_sizes
-from gpunn.estimators.solvers import by_batches, not_converged, whole
+from gpunn.estimators import lbfgs, minibatch
+from gpunn.estimators.building import SCIKIT_LEARN_NAMES, hidden_layers, hidden_sizes, initialise
+from gpunn.estimators.fit import Fit, Outcome, Progress
+from gpunn.estimators.parameters import Parameters, check
+from gpunn.estimators.rows import Rows, check_device_X, combined_weights
+from gpunn.estimators.validation import Split, given_rows, held_out, scorer
 from gpunn.functions.costs import Cost
 from gpunn.network import Network
-from gpunn.training.history import Callback
 from gpunn.training.loop import OptimizerState
 
-Classes: TypeAlias = Literal["new", "same", "among"]
-SINGLE = ("float32", "tf32", "bf16")
+ClassRule: TypeAlias = Literal["new", "same", "subset"]
+SINGLE_PRECISION = ("float32", "tf32", "bf16")
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
-class BaseMLP(BaseEstimator):
-    """What scikit-learn's MLPClassifier and MLPRegressor have in common, and gpunn adds.
+class BaseMLP(Parameters, BaseEstimator):
+    """Common base of `gpunn.MLPClassifier` and `gpunn.MLPRegressor`.
 
-    Every parameter and attribute of theirs has its name, meaning and default here, so that changing the
-    import is enough, and the same random_state draws the same first weights, the same rows to hold out and
-    the same order of the examples. X is (m, n_features): an array, a frame, sparse, or CuPy's, which is not
-    fetched from its device. The last six parameters are gpunn's own; those that are not described here are
-    scikit-learn's, to the word.
+    Every parameter and attribute of scikit-learn's MLPs is here with its name, meaning and default, so it is
+    enough to change the import. The same random_state draws the same initial weights, the same validation
+    rows and the same order of examples. X is (m, n_features): an array, a data frame, a sparse matrix or a
+    CuPy array, which stays on its device. The last six parameters are gpunn's own. Parameters that are not
+    described here work as in scikit-learn.
 
     Args:
-        hidden_layer_sizes: neurons of each hidden layer.
-        activation: of the hidden layers: identity, logistic, tanh, relu, any of `gpunn.ACTIVATIONS`, an
-            `Activation`, or a list of one for each.
+        hidden_layer_sizes: number of units in each hidden layer.
+        activation: activation of the hidden layers: identity, logistic, tanh, relu, any of
+            `gpunn.ACTIVATIONS`, an `Activation`, or a list with one entry per layer.
         solver: adam, sgd or lbfgs.
-        alpha: the cost of a mini-batch gains (alpha/2) Σ w² / batch_size.
-        batch_size: "auto" for min(200, m).
-        learning_rate: constant, invscaling or adaptive, of sgd.
-        max_iter: epochs; of lbfgs, iterations.
-        verbose: a line an epoch.
+        alpha: L2 penalty; (alpha/2) Σ w² / batch_size is added to the cost of a mini-batch.
+        batch_size: mini-batch size; "auto" is min(200, m).
+        learning_rate: schedule for sgd: constant, invscaling or adaptive.
+        max_iter: maximum number of epochs, or of iterations for lbfgs.
+        verbose: print a line per epoch.
         device: auto, cpu, cuda or cuda:N.
-        precision: float32 or float64, None for that of X; on CUDA also tf32 and bf16.
-        dropout: of the hidden layers, or a list of one for each.
-        batch_norm: of the hidden layers.
-        scoring: what counts on the validation examples, as scikit-learn has it.
-        callbacks: a function, or several, called with each epoch's `gpunn.Record`; one that returns True ends
-            training.
+        precision: float32 or float64; on CUDA also tf32 and bf16. None: the dtype of X.
+        dropout: dropout rate of the hidden layers, or a list with one entry per layer.
+        batch_norm: normalise the hidden layers by mini-batch.
+        scoring: score on the validation rows, in any form that scikit-learn's `scoring` accepts.
+        callbacks: a function or a list of functions, called with each epoch's `gpunn.Record`. Training ends
+            if a callback returns True.
 
-    After `fit` there are n_features_in_, feature_names_in_, coefs_ and intercepts_ (views), n_layers_,
+    Attributes after `fit`: n_features_in_, feature_names_in_, coefs_ and intercepts_ (views), n_layers_,
     n_outputs_, out_activation_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_,
-    n_iter_, t_, and network_, the `gpunn.Network` itself.
+    n_iter_, t_, and network_, the `gpunn.Network`.
 
-    Where it differs: a warm start goes on with the optimizer's velocity or moments; partial_fit knows
-    early_stopping; sample weights count in multiples of their mean over all of the training, and alpha is
-    divided by batch_size in the short last mini-batch of an epoch too, where scikit-learn takes each
-    mini-batch's own; Adam's epsilon is that of Kingma and Ba's algorithm 1.
+    Differences from scikit-learn: a warm start keeps the optimizer's velocity or moments. `partial_fit`
+    supports early_stopping. Sample weights are relative to their mean over the whole training set, and alpha
+    is divided by batch_size even in an epoch's shorter last mini-batch, whereas scikit-learn uses the mean
+    and the size of each mini-batch. Adam's epsilon is that of algorithm 1 in Kingma and Ba.
     """
-
-    loss: str | Cost = ""
-    hidden_layer_sizes: Any = (100,)
-    activation: Any = "relu"
-    solver: str = "adam"
-    alpha: float = 0.0001
-    batch_size: int | str = "auto"
-    learning_rate: str = "constant"
-    learning_rate_init: float = 0.001
-    power_t: float = 0.5
-    max_iter: int = 200
-    shuffle: bool = True
-    random_state: Any = None
-    tol: float = 1e-4
-    verbose: bool | int = False
-    warm_start: bool = False
-    momentum: float = 0.9
-    nesterovs_momentum: bool = True
-    early_stopping: bool = False
-    validation_fraction: float = 0.1
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    n_iter_no_change: float = 10
-    max_fun: int = 15000
-    device: str = "auto"
-    precision: str | None = None
-    dropout: float | Sequence[float] = 0.0
-    batch_norm: bool = False
-    scoring: Any = None
-    callbacks: Callback | Sequence[Callback] | None = None
-
-    # what comes out
 
     @property
     def coefs_(self) -> list[np.ndarray]:
         """Views of the weights of layers 1…L, each (n_{l-1}, n_l)."""
-        return [w.T for w in self._fitted().weights]
+        return [w.T for w in self._fitted_network().weights]
 
     @property
     def intercepts_(self) -> list[np.ndarray]:
         """Views of the biases of layers 1…L, each (n_l,)."""
-        return [b[:, 0] for b in self._fitted().biases]
+        return [b[:, 0] for b in self._fitted_network().biases]
 
-    def _fitted(self) -> Network:
+    def _fitted_network(self) -> Network:
         if "network_" not in vars(self):
-            raise AttributeError(f"this {type(self).__name__} is not fitted yet")
+            raise AttributeError(f"this {type(self).__name__} is not fitted yet: call fit first")
         return self.network_
 
     def _outputs(self, X: Any) -> np.ndarray:
-        """a[L] for the rows of X, (m, n_outputs)."""
+        """Return a[L] for the rows of X, (m, n_outputs)."""
         check_is_fitted(self)
         if on_device(X):
-            X = on_device_X(self, X, self._dtypes(), reset=False)
+            X = self._check_device_X(X, reset=False)
         else:
             X = validate_data(self, X, accept_sparse="csr", dtype=self._dtypes(), reset=False)
         return self.network_._outputs(X.T, self.device).T
 
-    # what goes in: the first three are each estimator's own
+    # Hooks of the subclasses
 
-    def _targets(self, y: np.ndarray, classes: Classes) -> np.ndarray:
-        """y as `Network.fit` takes it. classes: those of y are new, the same as before, or among them."""
+    def _targets(self, y: np.ndarray, rule: ClassRule) -> np.ndarray:
+        """Return y as `Network.fit` takes it.
+
+        rule: the classes of y define classes_ ("new"), must equal them ("same") or be among them ("subset").
+        """
         raise NotImplementedError
 
     def _n_outputs(self, targets: np.ndarray) -> int:
-        """How many outputs the network needs."""
+        """Return the number of outputs that the network needs."""
         raise NotImplementedError
 
     def _output_layer(self) -> tuple[Dense, str | Cost]:
-        """The last layer and the cost."""
+        """Return the last layer and the cost."""
         raise NotImplementedError
 
     def _class_weights(self, y: np.ndarray) -> np.ndarray | None:
-        """One for each example, or None."""
+        """Return one weight per example, or None."""
         return None
 
     def _strata(self, y: np.ndarray) -> np.ndarray | None:
-        """The labels that each keep their share of what is held out, or None."""
+        """Return the labels to stratify validation rows by, or None."""
         return None
 
-    def _loss_of(self, rows: Rows) -> Callable[[float], float]:
-        """What scikit-learn's loss is, given the mean of ours."""
+    def _loss_conversion(self, rows: Rows) -> Callable[[float], float]:
+        """Return the function from the mean of gpunn's cost to scikit-learn's loss."""
         return lambda loss: loss
 
+    # Data
+
     def _dtypes(self) -> Any:
-        return np.float32 if self.precision in SINGLE else (np.float64, np.float32)
+        return np.float32 if self.precision in SINGLE_PRECISION else (np.float64, np.float32)
+
+    def _check_device_X(self, X: Any, reset: bool) -> Any:
+        X = check_device_X(X, self._dtypes())
+        if reset:
+            self.n_features_in_ = X.shape[1]
+        elif X.shape[1] != self.n_features_in_:
+            expected = f"{type(self).__name__} is expecting {self.n_features_in_} features as input"
+            raise ValueError(f"X has {X.shape[1]} features, but {expected}")
+        return X
 
     def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
-        """X and y as numbers and labels, as scikit-learn checks them; CuPy's X stays where it lies."""
+        """Validate X and y as scikit-learn does; a CuPy X stays on its device."""
         how = {"multi_output": True, "y_numeric": is_regressor(self)}
         y = y.get() if on_device(y) else y
         if on_device(X):
-            X, y = on_device_X(self, X, self._dtypes(), reset), validate_data(self, y=y, **how)
+            X, y = self._check_device_X(X, reset), validate_data(self, y=y, **how)
         else:
             how |= {"accept_sparse": "csr", "dtype": self._dtypes()}
             X, y = validate_data(self, X, y, reset=reset, **how)
@@ -164,80 +145,112 @@ class BaseMLP(BaseEstimator):
         return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _rows(
-        self, X: Any, y: Any, sample_weight: Any = None, *, reset: bool = False, classes: Classes = "among"
+        self, X: Any, y: Any, sample_weight: Any = None, *, reset: bool = False, rule: ClassRule = "subset"
     ) -> Rows:
         X, y = self._checked(X, y, reset)
-        targets = self._targets(y, classes)
+        targets = self._targets(y, rule)
         return Rows(X, y, targets, *combined_weights(sample_weight, self._class_weights(y), X.shape[0]))
 
-    # how it learns
+    # Training
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, X_val: Any, y_val: Any, *, incremental: bool = False
     ) -> Any:
         check(self)
         first = "network_" not in vars(self) or not (self.warm_start or incremental)
-        classes: Classes = "among" if incremental else "new" if first else "same"
-        rows = self._rows(X, y, sample_weight, reset=first, classes=classes)
+        rule: ClassRule = "subset" if incremental else "new" if first else "same"
+        rows = self._rows(X, y, sample_weight, reset=first, rule=rule)
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val go together: give both or neither")
-        held = None if X_val is None else self._rows(X_val, y_val)
+        validation = None if X_val is None else self._rows(X_val, y_val)
         random = check_random_state(self.random_state)
         if first:
             self._begin(rows, random)
         else:
-            self._go_on(rows)
-        self.n_iter_ = 0
-        if self.solver == "lbfgs":
-            whole(self, rows)
-        elif incremental:
-            by_batches(self, rows, held, random, epochs=1)
-        else:
-            self._fit_to_the_end(rows, held, random)
+            self._resume(rows)
+        outcome = self._train(rows, validation, random, incremental)
+        if outcome.stopped == "interrupted" and not incremental:
+            warnings.warn("Training interrupted by user.", stacklevel=3)
+        if outcome.not_converged:
+            message = f"{outcome.not_converged}; increase max_iter, or scale the data"
+            warnings.warn(message, ConvergenceWarning, stacklevel=3)
         return self
 
     def _begin(self, rows: Rows, random: np.random.RandomState) -> None:
-        """A new network, and nothing learnt yet."""
+        """Create and initialise the network, and reset the progress."""
         self.n_outputs_ = self._n_outputs(rows.targets)
-        drops = any(layer.dropout for layer in hidden_layers(self))
-        seed = int(random.randint(2**31)) if drops else 0
-        dtype = np.float32 if self.precision in SINGLE else self.precision or rows.X.dtype
-        self.network_ = self._network(rows, seed, dtype)
-        first_weights(self.network_, random)
-        self.n_layers_, self.t_ = len(self.network_.sizes), 0
-        self.loss_curve_: list[float] = []
-        self.learning_rate_, self._no_improvement_count = self.learning_rate_init, 0
-        self.best_loss_ = None if self.early_stopping else math.inf
-        self.best_validation_score_ = -math.inf if self.early_stopping else None
-        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
+        has_dropout = any(layer.dropout for layer in hidden_layers(self))
+        seed = int(random.randint(2**31)) if has_dropout else 0
+        dtype = np.float32 if self.precision in SINGLE_PRECISION else self.precision or rows.X.dtype
+        self.network_ = self._build(rows, seed, dtype)
+        initialise(self.network_, random)
+        self.n_layers_ = len(self.network_.sizes)
         self._optimizer_states: dict[tuple[str, bool], OptimizerState] = {}
+        self._progress = Progress.start(self.learning_rate_init, self.early_stopping)
 
-    def _network(self, rows: Rows, seed: int, dtype: Any) -> Network:
-        """As the parameters now want it."""
+    def _build(self, rows: Rows, seed: int, dtype: Any) -> Network:
+        """Build the network that the current parameters describe."""
         output, cost = self._output_layer()
-        self.out_activation_ = THEIRS.get(output.f.name, output.f.name)
+        self.out_activation_ = SCIKIT_LEARN_NAMES.get(output.f.name, output.f.name)
         return Network(rows.X.shape[1], [*hidden_layers(self), output], cost, seed, dtype)
 
-    def _go_on(self, rows: Rows) -> None:
-        """The network goes on with its weights and the parameters as they are now; ValueError where these
-        want other weights."""
+    def _resume(self, rows: Rows) -> None:
+        """Rebuild the network with the current parameters and the weights learnt so far.
+
+        Raises ValueError if the parameters describe weights of another shape.
+        """
         before = self.network_
         sizes = (rows.X.shape[1], *hidden_sizes(self), self.n_outputs_)
         if sizes != before.sizes:
-            raise ValueError(f"the network is {before.name}: it cannot go on as {sizes}")
-        after = self._network(rows, 0, before.dtype)
+            name = "-".join(map(str, sizes))
+            raise ValueError(
+                f"cannot continue training a {before.name} network as {name}: set warm_start=False"
+            )
+        after = self._build(rows, 0, before.dtype)
         if after.layout != before.layout:
-            raise ValueError("the network cannot go on with another batch_norm")
+            raise ValueError("cannot continue training with another batch_norm: set warm_start=False")
         after.theta[:], after.rng = before.theta, before.rng
         self.network_ = after
 
-    def _fit_to_the_end(self, rows: Rows, held: Rows | None, random: np.random.RandomState) -> None:
-        """Until it converges or max_iter is reached; where scores decide, the best weights remain."""
-        self.learning_rate_ = self.learning_rate_init
-        course = by_batches(self, rows, held, random, epochs=self.max_iter)
-        if course.best is not None:
-            self.network_.theta[:] = course.best
-        if course.stopped == "interrupted":
-            warnings.warn("Training interrupted by user.", stacklevel=4)
-        elif not course.stopped:
-            not_converged(f"{self.max_iter} epochs (max_iter) were not enough to converge")
+    def _train(
+        self, rows: Rows, validation: Rows | None, random: np.random.RandomState, incremental: bool
+    ) -> Outcome:
+        progress = self._progress
+        progress.n_iter = 0
+        if not incremental:
+            progress.learning_rate = self.learning_rate_init
+        self._publish(progress)
+        fit = Fit(self, self.network_, rows, progress, self._loss_conversion(rows), self._publish)
+        if self.solver == "lbfgs":
+            return lbfgs.minimise(fit)
+        split = self._split(rows, validation, random)
+        state = self._optimizer_states.setdefault((self.solver, self.momentum > 0), {})
+        if incremental:
+            return minibatch.train(fit, split, state, random, epochs=1)
+        outcome = minibatch.train(fit, split, state, random, epochs=self.max_iter)
+        if outcome.best is not None:
+            self.network_.theta[:] = outcome.best
+        if outcome.stopped:
+            return outcome
+        return Outcome(not_converged=f"{self.max_iter} epochs (max_iter) were not enough to converge")
+
+    def _publish(self, progress: Progress) -> None:
+        """Copy the progress to the fitted attributes."""
+        self.learning_rate_, self.n_iter_, self.t_ = progress.learning_rate, progress.n_iter, progress.t
+        self.loss_, self.best_loss_ = progress.loss, progress.best_loss
+        self.loss_curve_ = progress.loss_curve
+        self.validation_scores_ = progress.validation_scores
+        self.best_validation_score_ = progress.best_validation_score
+        self._no_improvement_count = progress.epochs_without_improvement  # scikit-learn's tests read it
+
+    # Validation
+
+    def _split(self, rows: Rows, validation: Rows | None, random: np.random.RandomState) -> Split:
+        """Validate on the caller's rows, on rows held out for early stopping, or not at all."""
+        if validation is not None:
+            return given_rows(rows, validation, scorer(self, self.scoring))
+        if self.early_stopping:
+            return held_out(
+                rows, self.validation_fraction, self._strata(rows.y), random, scorer(self, self.scoring)
+            )
+        return Split(np.arange(rows.m))

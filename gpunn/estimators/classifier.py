@@ -1,4 +1,4 @@
-"""The classifier."""
+"""The estimator for classification."""
 
 from __future__ import annotations
 
@@ -12,17 +12,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 from gpunn.core.layers import Dense
-from gpunn.estimators.base import BaseMLP, Classes
-from gpunn.estimators.settings import STOCHASTIC, cost
+from gpunn.estimators.base import BaseMLP, ClassRule
+from gpunn.estimators.building import cost
+from gpunn.estimators.parameters import learns_by_minibatches
 from gpunn.functions.costs import Cost
 from gpunn.network import classify
-
-
-def learns_by_batches(est: BaseMLP) -> bool:
-    """AttributeError for a solver that has no `partial_fit`."""
-    if est.solver not in STOCHASTIC:
-        raise AttributeError(f"partial_fit is for solvers that learn by mini-batches, not {est.solver}")
-    return True
 
 
 def _gives_probabilities(est: MLPClassifier) -> bool:
@@ -35,16 +29,16 @@ def _gives_margins(est: MLPClassifier) -> bool:
 
 @dataclass(eq=False, repr=False)
 class MLPClassifier(ClassifierMixin, BaseMLP):
-    """A neural network that classifies rows: scikit-learn's MLPClassifier, trained by gpunn.
+    """A neural network classifier: scikit-learn's MLPClassifier, trained by gpunn.
 
-    All other parameters and attributes are those of `gpunn.estimators.BaseMLP`; after `fit` there is
-    classes_, too.
+    `gpunn.estimators.BaseMLP` describes all other parameters and attributes. After `fit` there is also
+    classes_.
 
     Args:
-        loss: log_loss, hinge (which gives a `decision_function`, and no probabilities), squared_error, or a
-            `Cost`.
+        loss: log_loss, hinge, squared_error or a `Cost`. With hinge there is a `decision_function`, but no
+            probabilities.
         class_weight: "balanced", {label: weight} or None.
-        scoring: None for accuracy.
+        scoring: score on the validation rows; None for accuracy.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
@@ -61,22 +55,22 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
     ) -> MLPClassifier:
-        """Train on X (m, n_features) and y, labels (m,) or a 0/1 matrix (m, n_labels) of several at once.
+        """Train on X (m, n_features) and y, which is labels (m,) or a 0/1 indicator matrix (m, n_labels).
 
         Args:
-            X: an array, a frame, sparse, or CuPy's.
+            X: an array, a data frame, a sparse matrix or a CuPy array.
             y: labels of any type.
-            sample_weight: (m,), what each example counts.
-            X_val: measured after every epoch in validation_scores_, and what decides with early_stopping, in
-                place of a share held out.
-            y_val: what goes with it.
+            sample_weight: (m,), the weight of each example.
+            X_val: validation rows, scored after every epoch in validation_scores_. With early_stopping they
+                replace the fraction that would be held out.
+            y_val: the labels of X_val.
 
         Raises:
-            ValueError: what does not fit, and a training that diverges.
+            ValueError: if the data or the parameters are invalid, or training diverges.
         """
         return self._fit(X, y, sample_weight, X_val, y_val)
 
-    @available_if(learns_by_batches)
+    @available_if(learns_by_minibatches)
     def partial_fit(
         self,
         X: Any,
@@ -87,23 +81,23 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         X_val: Any = None,
         y_val: Any = None,
     ) -> MLPClassifier:
-        """Train for one epoch on X and y, as `fit` takes them, from where the last call ended.
+        """Train for one more epoch on X and y, which are as in `fit`.
 
-        With early_stopping each call is scored, on X_val and y_val or on a share of its own examples; when
-        to stop is the caller's choice.
+        With early_stopping each call is scored on X_val and y_val, or on a fraction of its own examples. The
+        caller decides when to stop.
 
         Args:
-            classes: all labels that there will ever be; needed in the first call.
+            classes: all labels that will ever occur; required in the first call.
 
         Raises:
-            ValueError: classes are missing in the first call, or are not the same in a later one.
-            AttributeError: the solver does not learn by mini-batches.
+            ValueError: if classes is missing in the first call or differs in a later call.
+            AttributeError: if the solver does not train by mini-batches.
         """
-        self._know(classes, y)
+        self._remember_classes(classes, y)
         return self._fit(X, y, sample_weight, X_val, y_val, incremental=True)
 
-    def _know(self, classes: Any, y: Any) -> None:
-        """The classes of the first `partial_fit`, which later ones may only repeat."""
+    def _remember_classes(self, classes: Any, y: Any) -> None:
+        """Store the classes of the first `partial_fit`; check that later calls repeat them."""
         known = getattr(self, "classes_", None)
         if classes is None and known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
@@ -116,7 +110,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self.classes_, self._multilabel = classes, type_of_target(y).startswith("multilabel")
 
     def predict(self, X: Any) -> np.ndarray:
-        """The labels of the rows of X, (m,), or (m, n_labels) of 0 and 1."""
+        """Return the labels of the rows of X: (m,), or a 0/1 indicator matrix (m, n_labels)."""
         outputs = self._outputs(X)
         if self._multilabel:
             return (outputs > self.network_.cost.threshold).astype(int)
@@ -125,7 +119,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @available_if(_gives_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability of each class (m, n_classes), in the order of `classes_`."""
+        """Return the probability of each class (m, n_classes), in the order of `classes_`."""
         outputs = self._outputs(X)
         if len(self.classes_) == 1:
             return np.ones_like(outputs)
@@ -133,13 +127,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @available_if(_gives_probabilities)
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """ln of `predict_proba`."""
+        """Return ln p of `predict_proba`."""
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
     @available_if(_gives_margins)
     def decision_function(self, X: Any) -> np.ndarray:
-        """The hinge loss's outputs: (m,) for two classes, else (m, n_classes)."""
+        """Return the outputs trained by the hinge loss: (m,) for two classes, otherwise (m, n_classes)."""
         outputs = self._outputs(X)
         return outputs[:, 0] if self.n_outputs_ == 1 else outputs
 
@@ -149,23 +143,27 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags.input_tags.sparse = True
         return tags
 
-    def _targets(self, y: np.ndarray, classes: Classes) -> np.ndarray:
+    def _targets(self, y: np.ndarray, rule: ClassRule) -> np.ndarray:
         check_classification_targets(y)
-        if classes == "new":
+        if rule == "new":
             kind = type_of_target(y)
             if kind == "multiclass-multioutput":
-                raise ValueError("y has several columns of more than two classes: fit a network for each")
+                raise ValueError(
+                    "y has several columns with more than two classes: fit one classifier per column"
+                )
             self.classes_, self._multilabel = unique_labels(y), kind.startswith("multilabel")
         if self._multilabel:
             return np.ascontiguousarray(y.T, dtype=np.float64)
         found = unique_labels(y)
-        if classes == "same" and not np.array_equal(found, self.classes_):
+        if rule == "same" and not np.array_equal(found, self.classes_):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous call to fit."
                 f" Previously got {self.classes_}, `y` has {found}"
             )
         if len(unknown := np.setdiff1d(found, self.classes_)):
-            raise ValueError(f"`y` has classes that are not in `classes_`: {unknown}, not in {self.classes_}")
+            raise ValueError(
+                f"`y` has classes that are not in `classes_`: {unknown}; expected {self.classes_}"
+            )
         return np.searchsorted(self.classes_, y)
 
     def _n_outputs(self, targets: np.ndarray) -> int:
@@ -184,7 +182,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         weights = None if self.class_weight is None else compute_sample_weight(self.class_weight, y)
         if weights is not None and not (weights >= 0).all():
             raise ValueError(
-                f"class_weight must be 'balanced' or weights of 0 or more, not {self.class_weight}"
+                f"class_weight must be 'balanced' or non-negative weights, not {self.class_weight}"
             )
         return weights
 

@@ -1,4 +1,4 @@
-"""The cost of all examples at once and its gradient, for SciPy's minimisers."""
+"""The mean cost of all examples and its gradient, in the form that SciPy's minimisers take."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gpunn.training.loop import mean
 
 
 class Objective:
-    """θ ↦ (C, ∇C) with C = the mean cost of the examples + (l2/2) Σ w², bound once and called many times.
+    """θ ↦ (C, ∇C) with C = mean cost of the examples + (l2/2) Σ w²; bound once and called many times.
 
-    X (n_0, m), y labels (m,) or targets (n_L, m), sample_weight (m,): as `Network.fit` takes them. θ and ∇C
-    are vectors in float64 in the layout of `net.theta`. The network itself is left as it is, and it needs
-    to be one without dropout and batch normalisation, whose cost would not be a function of θ.
+    X (n_0, m), y (labels (m,) or targets (n_L, m)) and sample_weight (m,) are as in `Network.fit`. θ and
+    ∇C are float64 vectors in the layout of `net.theta`. The network itself is not changed. It must have
+    neither dropout nor batch normalisation, because its cost would not be a function of θ alone.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The regressor."""
+"""The estimator for regression."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
 from gpunn.core.layers import Dense
-from gpunn.estimators.base import BaseMLP, Classes
-from gpunn.estimators.classifier import learns_by_batches
+from gpunn.estimators.base import BaseMLP, ClassRule
+from gpunn.estimators.building import cost
+from gpunn.estimators.parameters import learns_by_minibatches
 from gpunn.estimators.rows import Rows
-from gpunn.estimators.settings import cost
 from gpunn.functions.costs import Cost
 
 
 @dataclass(eq=False, repr=False)
 class MLPRegressor(RegressorMixin, BaseMLP):
-    """A neural network for numbers: scikit-learn's MLPRegressor, trained by gpunn.
+    """A neural network regressor: scikit-learn's MLPRegressor, trained by gpunn.
 
-    All other parameters and attributes are those of `gpunn.estimators.BaseMLP`.
+    `gpunn.estimators.BaseMLP` describes all other parameters and attributes.
 
     Args:
-        loss: squared_error, poisson (of y ≥ 0; its outputs are exponentials), absolute_error, huber,
-            "huber(2.0)", "quantile(0.9)", or a `Cost`.
-        scoring: None for R².
+        loss: squared_error, poisson (for y ≥ 0, with exponential outputs), absolute_error, huber,
+            "huber(2.0)", "quantile(0.9)" or a `Cost`.
+        scoring: score on the validation rows; None for R².
 
     >>> X = np.linspace(-1, 1, 100)[:, None]
     >>> est = gpunn.MLPRegressor(solver="lbfgs", max_iter=2000, random_state=0)
@@ -46,31 +46,34 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """Train on X (m, n_features) and y (m,) or (m, n_outputs).
 
         Args:
-            X: an array, a frame, sparse, or CuPy's.
-            y: what is to be predicted.
-            sample_weight: (m,), what each example counts.
-            X_val: measured after every epoch in validation_scores_, and what decides with early_stopping, in
-                place of a share held out.
-            y_val: what goes with it.
+            X: an array, a data frame, a sparse matrix or a CuPy array.
+            y: the values to predict.
+            sample_weight: (m,), the weight of each example.
+            X_val: validation rows, scored after every epoch in validation_scores_. With early_stopping they
+                replace the fraction that would be held out.
+            y_val: the values of X_val.
 
         Raises:
-            ValueError: what does not fit, and a training that diverges.
+            ValueError: if the data or the parameters are invalid, or training diverges.
         """
         return self._fit(X, y, sample_weight, X_val, y_val)
 
-    @available_if(learns_by_batches)
+    @available_if(learns_by_minibatches)
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
     ) -> MLPRegressor:
-        """Train for one epoch on X and y, as `fit` takes them, from where the last call ended.
+        """Train for one more epoch on X and y, which are as in `fit`.
 
-        With early_stopping each call is scored, on X_val and y_val or on a share of its own examples; when
-        to stop is the caller's choice.
+        With early_stopping each call is scored on X_val and y_val, or on a fraction of its own examples. The
+        caller decides when to stop.
+
+        Raises:
+            AttributeError: if the solver does not train by mini-batches.
         """
         return self._fit(X, y, sample_weight, X_val, y_val, incremental=True)
 
     def predict(self, X: Any) -> np.ndarray:
-        """The outputs for the rows of X: (m,), or (m, n_outputs)."""
+        """Return the outputs for the rows of X: (m,) or (m, n_outputs)."""
         outputs = self._outputs(X)
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
@@ -81,7 +84,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         tags.input_tags.sparse = True
         return tags
 
-    def _targets(self, y: np.ndarray, classes: Classes) -> np.ndarray:
+    def _targets(self, y: np.ndarray, rule: ClassRule) -> np.ndarray:
         return y if y.ndim == 1 else np.ascontiguousarray(y.T)
 
     def _n_outputs(self, targets: np.ndarray) -> int:
@@ -90,9 +93,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _output_layer(self) -> tuple[Dense, str | Cost]:
         return Dense(self.n_outputs_, "exp" if self.loss == "poisson" else "identity"), cost(self.loss)
 
-    def _loss_of(self, rows: Rows) -> Callable[[float], float]:
-        """The mean over the outputs; of Poisson the sum, with what does not depend on the outputs."""
+    def _loss_conversion(self, rows: Rows) -> Callable[[float], float]:
+        """Average over the outputs; for Poisson, sum and add the terms that depend only on y."""
         if self.loss != "poisson":
             return lambda loss: loss / self.n_outputs_
-        rest = np.average(xlogy(rows.y, rows.y) - rows.y, weights=rows.weights, axis=0).sum()
-        return lambda loss: float(loss + rest)
+        constant = np.average(xlogy(rows.y, rows.y) - rows.y, weights=rows.weights, axis=0).sum()
+        return lambda loss: float(loss + constant)

@@ -1,4 +1,4 @@
-"""The estimators in the company of others: scikit-learn's own checks and tools, frames, and clusters."""
+"""Use the estimators with scikit-learn's checks and tools, data frames and clusters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ from gpunn import MLPClassifier, MLPRegressor
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore:scipy.optimize.*iprint:DeprecationWarning"),  # older scikit-learn's
+    pytest.mark.filterwarnings(
+        "ignore:scipy.optimize.*iprint:DeprecationWarning"
+    ),  # raised by older scikit-learn
 ]
 
 VARIANTS = [
@@ -39,22 +41,22 @@ VARIANTS = [
     MLPClassifier(hidden_layer_sizes=(20, 10), activation=("gelu", "tanh"), loss="squared_error"),
     MLPRegressor(loss="huber", activation="leaky relu"),
 ]
-CHECKS = parametrize_with_checks(VARIANTS).mark  # with a generator in some versions, which pytest warns of
+CHECKS = parametrize_with_checks(VARIANTS).mark  # a generator in some versions, which pytest warns about
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), **CHECKS.kwargs)
-def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
+def test_scikit_learn_checks(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_frames(library: str) -> None:
+def test_data_frames(library: str) -> None:
     frames = pytest.importorskip(library)
     X, y = classes(60)
     table = frames.DataFrame({f"x{j}": X[:, j] for j in range(7)})
     if not hasattr(StandardScaler().fit(table), "feature_names_in_"):
-        pytest.skip(f"this scikit-learn does not see the names of {library}'s columns")
+        pytest.skip(f"this scikit-learn ignores the column names of {library}")
     est = MLPClassifier(random_state=0, max_iter=5, early_stopping=True)
     est.fit(table, frames.Series(["abc"[label] for label in y]))
     assert list(est.feature_names_in_) == [f"x{j}" for j in range(7)]
@@ -74,7 +76,7 @@ def test_pipeline_search_and_cross_validation() -> None:
     assert accuracy_score(y, cross_val_predict(search.best_estimator_, X, y, cv=3)) > 0.85
 
 
-def test_in_ensembles() -> None:
+def test_ensembles() -> None:
     X, y = load_iris(return_X_y=True)
     mlp = make_pipeline(StandardScaler(), MLPClassifier(random_state=0, solver="lbfgs", max_iter=80))
     calibrated = CalibratedClassifierCV(mlp, cv=3).fit(X, y)
@@ -83,7 +85,7 @@ def test_in_ensembles() -> None:
     assert VotingClassifier(both, voting="soft").fit(X, y).score(X, y) > 0.9
 
 
-def test_frames_through_set_output() -> None:
+def test_set_output_passes_data_frames() -> None:
     pandas = pytest.importorskip("pandas")
     X, y = classes(60)
     table = pandas.DataFrame(X, columns=list("abcdefg"))
@@ -105,7 +107,7 @@ def test_metadata_is_routed() -> None:
 
 
 @pytest.mark.parametrize("backend", ["threading", "loky", "dask"])
-def test_a_search_spreads_over(backend: str) -> None:
+def test_grid_search_in_parallel(backend: str) -> None:
     import joblib
 
     X, y = classes(90)
@@ -127,8 +129,8 @@ def test_a_search_spreads_over(backend: str) -> None:
 
 
 def test_gpunn_alone_does_not_import_scikit_learn() -> None:
-    asked = "assert 'sklearn' not in sys.modules; gpunn.MLPClassifier; assert 'sklearn' in sys.modules"
-    code = f"import sys, gpunn; {asked}"
+    before, after = "assert 'sklearn' not in sys.modules", "assert 'sklearn' in sys.modules"
+    code = f"import sys, gpunn; {before}; gpunn.MLPClassifier; {after}"
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="gpunn attribute MLPClasifier"):
         gpunn.MLPClasifier  # noqa: B018

@@ -32,3 +32,10 @@ def classes(m: int, k: int = 3, n: int = 7) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(m + k)
     y = rng.integers(0, k, m)
     return rng.standard_normal((m, n)) + np.eye(max(n, k))[y, :n], y
+
+
+def numbers(m: int, n_out: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows for regression, with targets (m,) or (m, n_out)."""
+    X, y = classes(m)
+    targets = np.sin(X[:, : max(2, n_out)]) + y[:, None]
+    return X, targets[:, 0] if n_out == 1 else targets[:, :n_out]

@@ -1,4 +1,4 @@
-"""The cost of all examples as a function of θ."""
+"""Check the mean cost of all examples as a function of θ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     return rng.standard_normal((4, 30)), rng.integers(0, 3, 30)
 
 
-def test_the_gradient_is_that_of_the_cost(backend: MakeBackend) -> None:
+def test_the_gradient_matches_finite_differences(backend: MakeBackend) -> None:
     net, (X, y) = network(), data()
     weights = np.random.default_rng(1).random(30)
     objective = Objective(net, X, y, sample_weight=weights, l2=0.3)
@@ -35,7 +35,7 @@ def test_the_gradient_is_that_of_the_cost(backend: MakeBackend) -> None:
         assert gradient[k] == pytest.approx(slope, abs=1e-8)
 
 
-def test_it_is_the_networks_cost_and_leaves_it_alone(backend: MakeBackend) -> None:
+def test_it_equals_the_networks_cost_and_does_not_change_it(backend: MakeBackend) -> None:
     net, (X, y) = network(), data()
     objective, before = Objective(net, X, y, l2=0.1), net.theta.copy()
     squares = sum(np.sum(w**2) for w in net.weights)

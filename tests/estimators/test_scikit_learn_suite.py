@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of its MLP, as installed, with our classes in their place."""
+"""Run the installed scikit-learn's tests of its MLPs on gpunn's estimators."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if not SUITE.exists():
     pytest.skip("this scikit-learn was installed without its tests", allow_module_level=True)
 
 EXCEPTIONS = {
-    "test_fit": "builds its network out of private attributes in place of a fit",
-    "test_gradient": "asks the private _loss_grad_lbfgs for the gradient",
-    "test_learning_rate_warmstart": "reads the private _optimizer; ours is learning_rate_",
-    "test_adaptive_learning_rate": "reads the private _optimizer; ours is learning_rate_",
-    "test_early_stopping_stratified": "wants a class of one example called 'True'; ours is named as in y",
-    "test_mlp_partial_fit_after_fit": "wants partial_fit refused with early_stopping; ours has it",
+    "test_fit": "builds a network from private attributes instead of fitting",
+    "test_gradient": "calls the private _loss_grad_lbfgs",
+    "test_learning_rate_warmstart": "reads the private _optimizer; gpunn has learning_rate_",
+    "test_adaptive_learning_rate": "reads the private _optimizer; gpunn has learning_rate_",
+    "test_early_stopping_stratified": "expects the rare class to be named 'True'; gpunn names its label",
+    "test_mlp_partial_fit_after_fit": "expects partial_fit to refuse early_stopping; gpunn supports it",
 }
-if "too few members" not in SUITE.read_text(encoding="utf-8"):  # older ones did not ask for the name
+if "too few members" not in SUITE.read_text(encoding="utf-8"):  # older versions do not check the label
     del EXCEPTIONS["test_early_stopping_stratified"]
 pytestmark = pytest.mark.filterwarnings("default", "ignore::sklearn.exceptions.ConvergenceWarning")
 
 
 def adapted() -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Its tests by name, their import of the two classes answered with ours."""
+    """Yield the tests by name, with scikit-learn's two classes replaced by gpunn's."""
     module = types.ModuleType("adapted")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLPClassifier", "MLPRegressor"):
@@ -47,9 +47,9 @@ globals().update(adapted())
 
 @pytest.fixture
 def global_random_seed() -> int:
-    """What scikit-learn's own configuration gives its tests."""
+    """Stand in for the fixture of scikit-learn's conftest."""
     return 0
 
 
-def test_the_exceptions_are_of_this_suite() -> None:
+def test_every_exception_is_a_test_of_the_suite() -> None:
     assert set(EXCEPTIONS) <= set(globals())
