@@ -7,12 +7,16 @@ import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
 from docutils.nodes import SkipNode
 from docutils.utils.math.latex2mathml import tex2mathml
 
 import gpunn
+
+sys.path.insert(0, str(Path(__file__).parent))
+import function_tables
 
 project, author, version = "gpunn", "The gpunn authors", gpunn.__version__
 copyright = author
@@ -116,8 +120,20 @@ def _fenced(examples: re.Match[str]) -> str:
     return f"```text\n{textwrap.dedent(examples[1])}```\n"
 
 
+# the tables of functions, from their entries
+
+FUNCTIONS = "reference/functions"
+
+
+def tables(app: Any, page_name: str, source: list[str]) -> None:
+    """Fill in the tables of activations, costs and initialisers, anew with every build."""
+    if page_name == FUNCTIONS:
+        source[0] = function_tables.fill_in(source[0])
+
+
 def setup(app: Any) -> None:
+    app.connect("source-read", tables)
     app.connect("source-read", command_line)
-    app.connect("env-get-outdated", lambda *_: ["command-line"])
+    app.connect("env-get-outdated", lambda *_: ["command-line", FUNCTIONS])
     app.connect("autodoc-process-docstring", as_rst, priority=400)  # before napoleon
     app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))

@@ -1,10 +1,10 @@
-"""A network as an ONNX file: rows of raw examples in, outputs and class labels out.
+"""Export a network as an ONNX file: rows of raw examples in, outputs and class labels out.
 
-X (N, n_0) is uint8 where the network was trained on images (its meta has an `image_shape`), and float32
-otherwise; of a table each column is an input of its own (N, 1), string or float32, as it stands in the
-table, or float64 where it lies far from 0 for its spread, as times do. Each layer is a Gemm on the book's
-w[l] and b[l], batch normalisation folded in, and one operator for f. Importing this module needs the extra
-"onnx"; ImportError says so where it is missing.
+X (N, n_0) is uint8 if the network was trained on images (its meta has an `image_shape`), and float32
+otherwise. A network for tables has one input (N, 1) per column, with raw values: a string, float32, or
+float64 if the column's mean is large relative to its spread, as in timestamps. Each layer is a Gemm on w[l]
+and b[l], with batch normalisation folded in, followed by the operators of f. Importing this module raises
+ImportError unless the extra "onnx" is installed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 from gpunn.core.backend import UINT8_SCALE
 from gpunn.files.writing import write_whole
-from gpunn.functions.activations import ACTIVATIONS, LEAK
+from gpunn.functions.activations import Activation
 from gpunn.network import Network
 from gpunn.tables.preprocessing import Category, Number, Preprocessing
 from gpunn.tables.table import is_far
@@ -28,67 +28,59 @@ from gpunn.tables.target import Quantity, from_json
 
 try:
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import TensorProto, helper, numpy_helper, parser
 except ImportError as error:
     raise ImportError('ONNX files need onnx: pip install "gpunn[onnx]"') from error
 
 __all__ = ["build", "to_onnx"]
 
-OPSET = 20  # the first in which gelu is an operator
-MOST_BYTES = 2**31 - 2**20  # a protobuf message ends at 2 GiB, and the graph needs a little itself
-OPERATORS: dict[str, tuple[str, dict[str, float]]] = {
-    "sigmoid": ("Sigmoid", {}),
-    "tanh": ("Tanh", {}),
-    "relu": ("Relu", {}),
-    "leaky relu": ("LeakyRelu", {"alpha": LEAK}),
-    "elu": ("Elu", {}),
-    "gelu": ("Gelu", {}),
-    "softplus": ("Softplus", {}),
-    "exp": ("Exp", {}),
-    "identity": ("Identity", {}),
-    "softmax": ("Softmax", {"axis": 1}),
-}
+OPSET = 20  # the first with Gelu
+MOST_BYTES = 2**31 - 2**20  # protobuf's limit of 2 GiB, less some room for the graph itself
 
 
 @dataclass
 class Graph:
-    """What is being built: operators in the order in which they run, and the constants that they read.
+    """A graph being built: operators in execution order, and the constants that they read.
 
-    taken: the names of a table's columns, which are the inputs'.
+    taken: the names of a table's columns, which are the names of the inputs.
     """
 
     taken: Collection[str] = ()
     nodes: list[Any] = field(default_factory=list)
     constants: list[Any] = field(default_factory=list)
 
-    def name(self, wished: str) -> str:
-        """A name that is not the one of an input."""
-        return self.name(f"{wished}_") if wished in self.taken else wished
+    def name(self, name: str) -> str:
+        """Append _ to a name until no input has it."""
+        return self.name(f"{name}_") if name in self.taken else name
 
     def add(self, operator: str, *inputs: str, out: str, **attributes: Any) -> str:
-        """One operator with one output, whose name is returned."""
+        """Add an operator with one output, and return the output's name."""
         out = self.name(out)
         self.nodes.append(helper.make_node(operator, inputs, [out], name=f"{out}:{operator}", **attributes))
         return out
 
     def constant(self, name: str, value: Any, dtype: Any = np.float32) -> str:
+        """Add a constant, and return its name."""
         name = self.name(name)
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value, dtype), name))
         return name
 
 
 def to_onnx(net: Network, path: str | os.PathLike[str]) -> Any:
-    """Write the network as an ONNX file, and return what was written (`onnx.ModelProto`).
+    """Write the network as an ONNX file, and return the model written (`onnx.ModelProto`).
 
-    Inputs: X (N, n_0), uint8 pixels or float32; of a table its columns, NaN or "" where a value is missing,
-    "True" or "False" for a truth value.
-    Outputs: the network's, float32 (N, n_L), named `probabilities` where they lie in (0, 1) and else
-    `outputs`, of a number in a table `prediction`, in its units, float64 where it lies far from 0 for its
-    spread; and, of a classifier, `label` int64 (N), an index into the metadata's `classes`. A column of one
-    of these names keeps it, and the output's gets a _. A good file is replaced only by a whole one.
+    Inputs: X (N, n_0), uint8 pixels or float32. For tables, one input per column; missing values are NaN or
+    "", and Boolean values are "True" or "False".
+
+    Outputs: `probabilities` if they lie in (0, 1), else `outputs`, float32 (N, n_L). For table regression:
+    `prediction`, in the target's units (float64 if the mean is large relative to the spread). A classifier
+    also has `label`, int64 (N), an index into the metadata's `classes`. If a column has the same name as an
+    output, the output's name gets a trailing _.
+
+    An existing file is replaced only when the new file is complete.
 
     Raises:
-        ValueError: the network has a function of your own, or goes beyond a file's 2 GiB.
+        ValueError: the network has an activation of your own, or is too large for a file of 2 GiB.
         OSError: the path cannot be written.
 
     >>> from gpunn.export import to_onnx
@@ -102,7 +94,7 @@ def to_onnx(net: Network, path: str | os.PathLike[str]) -> Any:
 
 
 def build(net: Network) -> Any:
-    """The network as an `onnx.ModelProto`, which `to_onnx` writes. ValueError as there."""
+    """Build the `onnx.ModelProto` that `to_onnx` writes. Raises ValueError as `to_onnx` does."""
     from gpunn.version import __version__
 
     _check(net)
@@ -130,15 +122,15 @@ def build(net: Network) -> Any:
 
 
 def _check(net: Network) -> None:
-    own = [layer.f.name for layer in net.layers if layer.f not in ACTIVATIONS.values()]
-    if own:
-        raise ValueError(f"'{own[0]}' is your own, and ONNX has only functions with a name of gpunn's")
+    for layer in net.layers:
+        if layer.f.onnx is None:
+            raise ValueError(f"'{layer.f.name}' is your own: only gpunn's activations have an ONNX spelling")
     if 4 * net.parameters > MOST_BYTES:
-        raise ValueError(f"{net.name} has {net.parameters:,} parameters, more than an ONNX file's 2 GiB hold")
+        raise ValueError(f"{net.name} has {net.parameters:,} parameters, too many for an ONNX file of 2 GiB")
 
 
 def _features(graph: Graph, net: Network) -> tuple[list[Any], str]:
-    """The input X, pixels or features, and a[0]."""
+    """(The input X, pixels or features; a[0])."""
     of_images = bool(net.meta.get("image_shape"))
     kind = TensorProto.UINT8 if of_images else TensorProto.FLOAT
     X = helper.make_tensor_value_info("X", kind, ["N", net.sizes[0]])
@@ -149,7 +141,7 @@ def _features(graph: Graph, net: Network) -> tuple[list[Any], str]:
 
 
 def _columns(graph: Graph, table: Preprocessing) -> tuple[list[Any], str]:
-    """An input (N, 1) for each column of a table, and a[0]."""
+    """(An input (N, 1) for each column of a table; a[0])."""
     inputs, features = [], []
     for j, column in enumerate(table.columns, start=1):
         kind = _kind(column) if isinstance(column, Number) else TensorProto.STRING
@@ -161,12 +153,12 @@ def _columns(graph: Graph, table: Preprocessing) -> tuple[list[Any], str]:
 
 
 def _kind(column: Number | Quantity) -> Any:
-    """The type that holds its numbers."""
+    """The ONNX type that holds the numbers without losing their spread."""
     return TensorProto.DOUBLE if is_far(column.mean, column.scale) else TensorProto.FLOAT
 
 
 def _number(graph: Graph, column: Number, j: int) -> str:
-    """In double precision, as `Number.apply` does it: a large mean leaves little of a float32."""
+    """Standardise a number in float64, as `Number.apply` does: in float32 a large mean swamps the spread."""
     fill, mean, scale = (
         graph.constant(f"{name}{j}", getattr(column, name), np.float64) for name in ("fill", "mean", "scale")
     )
@@ -179,14 +171,14 @@ def _number(graph: Graph, column: Number, j: int) -> str:
 
 
 def _one_hot(graph: Graph, column: Category, j: int) -> str:
-    """A text is missing where it is empty."""
+    """Encode a category as one-hot; an empty string is a missing value."""
     categories = graph.constant(f"categories{j}", [[text or "" for text in column.categories]], object)
     is_one = graph.add("Equal", column.name, categories, out=f"is_one{j}")
     return graph.add("Cast", is_one, out=f"feature{j}", to=TensorProto.FLOAT)
 
 
 def _in_units(graph: Graph, outputs: str, target: Quantity) -> tuple[str, Any]:
-    """The prediction in the target's units, and its type; in double precision, as `predict` does it."""
+    """(The prediction in the target's units; its type), computed in float64, as `predict` does."""
     scale = graph.constant("target_scale", target.scale, np.float64)
     mean = graph.constant("target_mean", target.mean, np.float64)
     learnt = graph.add("Cast", outputs, out="learnt", to=TensorProto.DOUBLE)
@@ -196,26 +188,37 @@ def _in_units(graph: Graph, outputs: str, target: Quantity) -> tuple[str, Any]:
 
 
 def _layers(graph: Graph, net: Network, a: str) -> str:
-    """a[L] of a[0]; examples are rows here, so z = a wᵀ + bᵀ."""
-    name = "probabilities" if net.layers[-1].f.values == (0, 1) else "outputs"
+    """a[L] from a[0]; examples are rows here, so z = a wᵀ + bᵀ."""
+    name = "probabilities" if net.layers[-1].f.gives_probabilities else "outputs"
     for l, (layer, w, b) in enumerate(zip(net.layers, net.weights, net.biases, strict=True), start=1):
         w_, b_ = graph.constant(f"w{l}", w), graph.constant(f"b{l}", b.ravel())
         z = graph.add("Gemm", a, w_, b_, out=f"z{l}", transB=1)
-        operator, attributes = OPERATORS[layer.f.name]
-        a = graph.add(operator, z, out=name if l == len(net.layers) else f"a{l}", **attributes)
+        a = _activate(graph, layer.f, z, out=name if l == len(net.layers) else f"a{l}")
     return a
 
 
+def _activate(graph: Graph, f: Activation, z: str, out: str) -> str:
+    """a = f(z), by the operators of the activation's ONNX spelling."""
+    names = {"z": z}
+    for node in parser.parse_graph(f"f (float[N] z) => (float[N] a) {{ {f.onnx} }}").node:
+        inputs, (result,) = (names[name] for name in node.input), node.output
+        attributes = {x.name: helper.get_attribute_value(x) for x in node.attribute}
+        whole = out if result == "a" else f"{out}_{result}"
+        names[result] = graph.add(node.op_type, *inputs, out=whole, **attributes)
+    return names["a"]
+
+
 def _classifies(net: Network) -> bool:
-    """Whether `Network.predict` means something: there are classes, or, but of a table, outputs or a cost of
-    such.
+    """Whether the outputs stand for classes, so that `Network.predict` makes sense.
+
+    A network for tables names its classes; of any other network the output activation or the cost tells.
     """
-    of_labels = net.layers[-1].f.values == (0, 1) or net.cost.of_labels
+    of_labels = net.layers[-1].f.gives_probabilities or net.cost.of_labels
     return bool(net.meta.get("classes")) or ("table" not in net.meta and of_labels)
 
 
 def _label(graph: Graph, outputs: str, n: int, threshold: float) -> str:
-    """What `gpunn.network.classify` does."""
+    """Classify the outputs as `gpunn.network.classify` does."""
     if n > 1:
         return graph.add("ArgMax", outputs, out="label", axis=1, keepdims=0)
     above = graph.add("Greater", outputs, graph.constant("threshold", threshold), out="above")
@@ -224,7 +227,7 @@ def _label(graph: Graph, outputs: str, n: int, threshold: float) -> str:
 
 
 def _metadata(net: Network, version: str) -> dict[str, str]:
-    """Strings; `classes` and `image_shape` as JSON."""
+    """The metadata, all strings; `classes` and `image_shape` as JSON."""
     known: dict[str, str] = {
         name: json.dumps(net.meta[name]) for name in ("classes", "image_shape") if name in net.meta
     }

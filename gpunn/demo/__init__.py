@@ -1,7 +1,7 @@
-"""A page on which a person draws a digit and watches a network look at it.
+"""A page on which a person draws a digit and watches the network's layers respond.
 
-The page (`page/`, plain HTML, CSS and JavaScript) fetches the network once and computes it in the browser;
-the server only hands out files from memory, on 127.0.0.1.
+The page (`page/`, plain HTML, CSS and JavaScript) fetches the network once and computes it in the browser.
+The server only serves files from memory, on 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -16,20 +16,22 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.functions.activations import Activation
 from gpunn.network import Network
 
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'self'; img-src data:",  # nothing from anywhere else
+    "Content-Security-Policy": "default-src 'self'; img-src data:",  # allow nothing from other hosts
     "X-Content-Type-Options": "nosniff",
 }
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """Serves the page of one network, which takes images (height, width), at `url`; port 0 takes a free one.
+    """Serve the page of one network, which takes images (height, width), at `url`.
 
-    A context manager; `serve_forever` answers until `shutdown`. OSError where the port cannot be had.
+    Use it as a context manager; `serve_forever` answers requests until `shutdown`. Port 0 means a free port.
+    Raises OSError if the port is not available, and ValueError for an activation of the user's own.
     """
 
     daemon_threads = True
@@ -40,6 +42,7 @@ class Server(socketserver.ThreadingTCPServer):
     ) -> None:
         self.contents = {
             **page(),
+            "/functions.js": (f"{TYPES['js']}; charset=utf-8", functions(net).encode()),
             "/network.json": ("application/json", json.dumps(describe(net, image_shape, classes)).encode()),
             "/weights": ("application/octet-stream", weights(net)),
         }
@@ -51,13 +54,13 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers GET for the server's contents, and nothing else."""
+    """Answer GET requests for the server's contents, and no other requests."""
 
     server: Server
 
     def do_GET(self) -> None:
         if self.headers.get("Host", "").partition(":")[0] not in ("127.0.0.1", "localhost"):
-            self.send_error(HTTPStatus.FORBIDDEN)  # another site's name that was made to lead here
+            self.send_error(HTTPStatus.FORBIDDEN)  # another site's name, rebound to 127.0.0.1
         elif found := self.server.contents.get(self.path.partition("?")[0]):
             kind, body = found
             self.send_response(HTTPStatus.OK)
@@ -69,11 +72,11 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.NOT_FOUND)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Not a word: the terminal is the person's."""
+        """Log nothing: the terminal belongs to the user."""
 
 
 def page() -> dict[str, tuple[str, bytes]]:
-    """The page's files, by path: (content type, content)."""
+    """The static files of the page: path → (content type, content)."""
     found = {}
     for file in files("gpunn.demo").joinpath("page").iterdir():
         path = "/" if file.name == "index.html" else f"/{file.name}"
@@ -81,8 +84,21 @@ def page() -> dict[str, tuple[str, bytes]]:
     return found
 
 
+def functions(net: Network) -> str:
+    """f[1]…f[L] as a JavaScript module, made of the activations' entries."""
+    arrows = "".join(f"  {_arrow(layer.f)},\n" for layer in net.layers)
+    return f'import {{ erf, softmax }} from "./special.js";\n\nexport const FUNCTIONS = [\n{arrows}];\n'
+
+
+def _arrow(f: Activation) -> str:
+    """The activation of an array z."""
+    if f.javascript is None:
+        raise ValueError(f"'{f.name}' has no JavaScript spelling: the demo only shows gpunn's activations")
+    return f"(z) => {f.javascript}" if f.by_column else f"(z) => z.map((z) => {f.javascript})"
+
+
 def describe(net: Network, image_shape: tuple[int, int], classes: Sequence[str]) -> dict[str, Any]:
-    """What the page needs to know of a network besides its weights."""
+    """Everything that the page needs to know about the network besides its weights."""
     return {
         "name": net.name,
         "dataset": net.meta.get("dataset"),
@@ -92,13 +108,13 @@ def describe(net: Network, image_shape: tuple[int, int], classes: Sequence[str])
         "classes": list(classes),
         "n_in": net.sizes[0],
         "layers": [{"n": layer.n, "f": layer.f.name} for layer in net.layers],
-        "probabilities": net.layers[-1].f.values == (0, 1),
+        "probabilities": net.layers[-1].f.gives_probabilities,
         "threshold": net.cost.threshold,
     }
 
 
 def weights(net: Network) -> bytes:
-    """w[1], b[1], … w[L], b[L] without batch normalisation: little-endian float32, column-major."""
+    """w[1], b[1], … w[L], b[L] with batch normalisation folded in: little-endian float32, column-major."""
     folded = net.folded()
     pairs = zip(folded.weights, folded.biases, strict=True)
     return b"".join(np.asarray(x, "<f4").tobytes("F") for pair in pairs for x in pair)

@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+import schema_names
 from safetensors.numpy import load_file, save_file
 
 from gpunn import ACTIVATIONS, COSTS, INITIALIZERS, Dense, Network, cli
@@ -40,6 +41,12 @@ def check(head: dict[str, Any]) -> None:
 def test_the_schemas_are_such(name: str) -> None:
     schema = json.loads(files("gpunn").joinpath(f"files/schema/{name}.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_the_schema_names_every_function() -> None:
+    schema = schema_names.PATH.read_text(encoding="utf-8")
+    hint = "update the schema: PYTHONPATH=. python tests/support/schema_names.py"
+    assert schema_names.updated(schema) == schema, hint
 
 
 NAMES = [*((f, "quadratic") for f in ACTIVATIONS), *(("sigmoid", cost) for cost in COSTS)]
