@@ -1,4 +1,4 @@
-"""The door: what a user hands in, checked once, with the shapes in the error."""
+"""Input checks: everything a user passes in is checked once, here, with the shapes in the error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from gpunn.functions.costs import Cost
 
-if TYPE_CHECKING:  # whose arrays know how inputs are made dense
+if TYPE_CHECKING:  # backends make inputs dense by `dense`, so they import this module
     from gpunn.core.backend import Backend, Examples
 
 ClassWeight: TypeAlias = str | Mapping[int, float] | ArrayLike
@@ -19,9 +19,9 @@ ClassWeight: TypeAlias = str | Mapping[int, float] | ArrayLike
 
 @dataclass(frozen=True)
 class Targets:
-    """What y means: class labels (m,), or else real targets (n_out, m).
+    """The meaning of y: class labels (m,), or else real targets (n_out, m).
 
-    distributions: each example's targets sum to 1, as softmax's outputs do.
+    distributions: the targets of each example sum to 1, as softmax's outputs do.
     """
 
     labels: np.ndarray | None
@@ -30,25 +30,25 @@ class Targets:
 
 
 def is_sparse(X: Any) -> bool:
-    """Whether it is one of scipy.sparse's."""
+    """Whether X is a scipy.sparse matrix or array."""
     return hasattr(X, "tocsc")
 
 
 def on_device(X: Any) -> bool:
-    """Whether it is CuPy's, in the memory of a CUDA device."""
+    """Whether X is a CuPy array, in the memory of a CUDA device."""
     return hasattr(X, "__cuda_array_interface__")
 
 
 def dense(X: Any) -> np.ndarray:
-    """X as NumPy's array, with its zeros written out where it was sparse."""
+    """X as a dense NumPy array."""
     return X.toarray() if is_sparse(X) else X.get() if on_device(X) else np.asarray(X)
 
 
 @dataclass(frozen=True)
-class Given:
-    """Examples as they were handed in, checked: X (n_in, m), what y means, and weights (1, m) if any.
+class CheckedExamples:
+    """Examples that passed the checks: X (n_in, m), the meaning of y, and weights (1, m) if there are any.
 
-    smoothing: ε, by which labels' targets are smoothed.
+    smoothing: ε of label smoothing.
     """
 
     X: np.ndarray
@@ -57,17 +57,17 @@ class Given:
     smoothing: float = 0.0
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
-        """X, labels, targets, weights."""
+        """(X, labels, targets, weights)."""
         return self.X, self.y.labels, self.y.targets, self.weights
 
-    def copy(self) -> Given:
-        """The same in memory of its own."""
+    def copy(self) -> CheckedExamples:
+        """A copy that shares no memory with what the user passed in."""
         X, labels, targets, weights = (None if a is None else a.copy(order="F") for a in self.arrays())
         assert X is not None
         return replace(self, X=X, y=replace(self.y, labels=labels, targets=targets), weights=weights)
 
     def load(self, be: Backend) -> Examples:
-        """Where the backend wants them."""
+        """The examples in the backend's memory."""
         return be.examples(self.X, self.y.labels, self.y.targets, self.smoothing, self.weights)
 
 
@@ -79,8 +79,8 @@ def check_examples(
     sample_weight: ArrayLike | None = None,
     class_weight: ClassWeight | None = None,
     label_smoothing: float = 0.0,
-) -> Given:
-    """Examples, if they go with a network of those sizes and with its cost; ValueError, with the shapes."""
+) -> CheckedExamples:
+    """Check examples against the sizes of a network and its cost. Raises ValueError, with the shapes."""
     X = check_X(X, sizes[0])
     m, n_out = X.shape[1], sizes[-1]
     targets = check_y(y, m, n_out)
@@ -89,13 +89,16 @@ def check_examples(
     if targets.targets is not None:
         check_range(targets.targets, *cost.domain, cost.name)
     check_smoothing(label_smoothing, targets, cost)
-    return Given(X, targets, check_weights(sample_weight, class_weight, targets, m, n_out), label_smoothing)
+    return CheckedExamples(
+        X, targets, check_weights(sample_weight, class_weight, targets, m, n_out), label_smoothing
+    )
 
 
 def check_X(X: Any, n_in: int) -> np.ndarray:
-    """X (n_in, m), an example a column; ValueError where it is not numbers, not that shape, or not finite.
+    """Check X (n_in, m), one example a column. Raises ValueError unless it is finite numbers of that shape.
 
-    A sparse one stays so, as CSC, and CuPy's where it is: only `Backend.examples` and `dense` know them.
+    A sparse X stays sparse, as CSC, and a CuPy array stays on its device: only `Backend.examples` and `dense`
+    handle these.
     """
     X = X.tocsc() if is_sparse(X) else X if on_device(X) else np.asarray(X)
     if X.dtype.kind not in "buif":
@@ -110,7 +113,7 @@ def check_X(X: Any, n_in: int) -> np.ndarray:
 
 
 def check_y(y: ArrayLike, m: int, n_out: int) -> Targets:
-    """y as class labels (m,) or targets (n_out, m); one-hot targets become labels."""
+    """Check y, class labels (m,) or targets (n_out, m); one-hot targets become labels."""
     y = dense(y)
     if y.dtype.kind not in "buif":
         raise ValueError(f"y must be numbers, not {y.dtype}")
@@ -131,7 +134,7 @@ def check_y(y: ArrayLike, m: int, n_out: int) -> Targets:
 def _check_labels(y: np.ndarray, classes: int) -> np.ndarray:
     labels = y.astype(np.intp)
     if not np.array_equal(labels, y):
-        raise ValueError("y must be whole numbers where it is class labels")
+        raise ValueError("y must be whole numbers, since it holds class labels")
     outside = (labels < 0) | (labels >= classes)
     if outside.any():
         first = int(np.argmax(outside))
@@ -140,7 +143,7 @@ def _check_labels(y: np.ndarray, classes: int) -> np.ndarray:
 
 
 def check_range(targets: np.ndarray, least: float, most: float, cost: str) -> None:
-    """ValueError where a target is not in [least, most]."""
+    """Raise ValueError unless all targets are in [least, most]."""
     outside = (targets < least) | (targets > most)
     if outside.any():
         first = tuple(int(i) for i in np.argwhere(outside)[0])
@@ -150,19 +153,19 @@ def check_range(targets: np.ndarray, least: float, most: float, cost: str) -> No
 
 
 def check_smoothing(epsilon: float, y: Targets, cost: Cost) -> None:
-    """ValueError unless ε is in [0, 1), and 0 where y is not labels or the cost needs them as they are."""
+    """Raise ValueError unless ε is in [0, 1), and 0 if y is not labels or the cost needs hard labels."""
     if not 0 <= epsilon < 1:
         raise ValueError(f"label_smoothing must be in [0, 1), not {epsilon!r}")
     if epsilon and y.labels is None:
-        raise ValueError("label_smoothing needs class labels, and y is targets")
+        raise ValueError("label_smoothing needs class labels, but y is targets")
     if epsilon and cost.of_labels:
-        raise ValueError(f"{cost.name} needs class labels as they are: label_smoothing must be 0")
+        raise ValueError(f"{cost.name} needs hard class labels: label_smoothing must be 0")
 
 
 def check_weights(
     sample_weight: ArrayLike | None, class_weight: ClassWeight | None, y: Targets, m: int, n_out: int
 ) -> np.ndarray | None:
-    """One weight an example (1, m): its own times its class's; None where neither is given."""
+    """The weight of each example (1, m): its own times that of its class; None if neither is given."""
     if sample_weight is None and class_weight is None:
         return None
     weights = np.ones(m)
@@ -170,7 +173,7 @@ def check_weights(
         weights *= _check_weights(sample_weight, m, "sample_weight")
     if class_weight is not None:
         if y.labels is None:
-            raise ValueError("class_weight needs class labels, and y is targets: give sample_weight")
+            raise ValueError("class_weight needs class labels, but y is targets: use sample_weight")
         with np.errstate(over="ignore"):
             weights *= _class_weights(class_weight, y.labels, max(n_out, 2))[y.labels]
     if np.max(weights) > np.finfo(np.float32).max:
@@ -179,10 +182,10 @@ def check_weights(
 
 
 def _class_weights(class_weight: ClassWeight, labels: np.ndarray, classes: int) -> np.ndarray:
-    """The weight of each class (classes,); a dictionary leaves the others at 1.
+    """The weight of each class (classes,); classes that a dictionary does not name have weight 1.
 
-    "balanced" is m / (k · the examples of the class), k the classes that occur, as in scikit-learn (King and
-    Zeng 2001).
+    "balanced" is m / (k · number of examples of the class), where k classes occur, as in scikit-learn (King
+    and Zeng 2001).
     """
     if isinstance(class_weight, str):
         if class_weight != "balanced":
@@ -196,13 +199,13 @@ def _class_weights(class_weight: ClassWeight, labels: np.ndarray, classes: int) 
     weights: list[float] = [1.0] * classes
     for label, weight in class_weight.items():
         if label not in range(classes):
-            raise ValueError(f"class_weight has a class {label!r}, but the classes are 0…{classes - 1}")
+            raise ValueError(f"class_weight names class {label!r}, but the classes are 0…{classes - 1}")
         weights[int(label)] = weight
     return _check_weights(weights, classes, "class_weight")
 
 
 def _check_weights(weights: ArrayLike, n: int, name: str) -> np.ndarray:
-    """Weights (n,), finite and 0 or more."""
+    """Check weights (n,): finite, and 0 or more."""
     weights = dense(weights)
     if weights.dtype.kind not in "buif":
         raise ValueError(f"{name} must be numbers, not {weights.dtype}")
@@ -216,7 +219,10 @@ def _check_weights(weights: ArrayLike, n: int, name: str) -> np.ndarray:
 
 
 def _check_finite(array: np.ndarray, name: str) -> None:
-    """A sum is finite only if every element is, so the common case needs no temporary array."""
+    """Raise ValueError unless all numbers are finite.
+
+    A finite sum has only finite terms, so the common case needs no temporary array.
+    """
     if array.dtype.kind != "f":
         return
     with np.errstate(over="ignore", invalid="ignore"):

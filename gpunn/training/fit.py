@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from gpunn import backends
 from gpunn.core import optimizers
-from gpunn.core.inputs import ClassWeight, Given, check_examples, dense
+from gpunn.core.inputs import CheckedExamples, ClassWeight, check_examples, dense
 from gpunn.core.optimizers import Optimizer
 from gpunn.functions.augmentation import Augmentation
 from gpunn.training import loop, schedules
@@ -128,7 +128,7 @@ def fit(net: Network, X: Any, y: ArrayLike | None, asked: Asked) -> History:
     return learn(net, learner, *lessons_of(net, learner, given, asked), keeper, asked)
 
 
-def check_block(net: Network, asked: Asked, block: Block) -> Given:
+def check_block(net: Network, asked: Asked, block: Block) -> CheckedExamples:
     """A block of examples, if they go with the network and its cost."""
     if not isinstance(block, tuple) or len(block) not in (2, 3):
         kind = type(block).__name__ + (f" of {len(block)}" if isinstance(block, tuple) else "")
@@ -142,7 +142,7 @@ def check_block(net: Network, asked: Asked, block: Block) -> Given:
 
 
 def lessons_of(
-    net: Network, learner: Learner, given: Given, asked: Asked
+    net: Network, learner: Learner, given: CheckedExamples, asked: Asked
 ) -> tuple[Lessons, Evaluation | None, int]:
     """What to learn from, where all examples are at hand; what to validate on; how many they are."""
     examples, order = given.load(learner.model.be), np.arange(given.X.shape[1])
@@ -206,7 +206,7 @@ def learn(
 # what a run is, for whoever goes on with it
 
 
-def description(net: Network, given: Given | None, asked: Asked) -> dict[str, str]:
+def description(net: Network, given: CheckedExamples | None, asked: Asked) -> dict[str, str]:
     """All that has to be the same when a run is resumed, by name."""
     return {
         "network": repr(net),
@@ -227,7 +227,7 @@ def description(net: Network, given: Given | None, asked: Asked) -> dict[str, st
     }
 
 
-def described_data(given: Given | None, class_weight: ClassWeight | None) -> dict[str, str]:
+def described_data(given: CheckedExamples | None, class_weight: ClassWeight | None) -> dict[str, str]:
     """Blocks are not known before they come."""
     if given is None:
         return {"data set": "blocks", "weights": str(class_weight)}

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from gpunn.core.backend import Examples
-from gpunn.core.inputs import Given
+from gpunn.core.inputs import CheckedExamples
 from gpunn.core.optimizers import Update
 from gpunn.core.plan import Drawn, Model, Progress, Round
 from gpunn.functions.augmentation import Augmentation
@@ -138,7 +138,7 @@ class Streamed:
     check: what a block is. The learning rate follows the blocks where they have a length, else the epochs.
     """
 
-    def __init__(self, learner: Learner, blocks: Blocks, check: Callable[[Block], Given]) -> None:
+    def __init__(self, learner: Learner, blocks: Blocks, check: Callable[[Block], CheckedExamples]) -> None:
         self.learner, self.blocks, self.check = learner, blocks, check
         self.bound: dict[Any, tuple[Examples, Round]] = {}
 
@@ -152,7 +152,7 @@ class Streamed:
         losses, hits = zip(*parts, strict=True)
         return np.concatenate(losses), None if any(h is None for h in hits) else np.concatenate(hits)
 
-    def _parts(self) -> Iterator[tuple[Given, float, float]]:
+    def _parts(self) -> Iterator[tuple[CheckedExamples, float, float]]:
         """Each block, and between which parts of the epoch it comes."""
         blocks = self.blocks() if callable(self.blocks) else self.blocks
         count = len(blocks) if isinstance(blocks, Sized) else 0
@@ -161,7 +161,7 @@ class Streamed:
             yield self.check(block), begin, end
 
     def _block(
-        self, given: Given, begin: float, end: float, rates: Rates, progress: Progress | None
+        self, given: CheckedExamples, begin: float, end: float, rates: Rates, progress: Progress | None
     ) -> Results:
         m = given.X.shape[1]
         over = self._round(given)
@@ -170,7 +170,7 @@ class Streamed:
         losses, hits = over(order, etas, key, progress)
         return losses.copy(), None if given.y.labels is None else hits.copy()
 
-    def _round(self, given: Given) -> Round:
+    def _round(self, given: CheckedExamples) -> Round:
         """Bound for blocks of that kind, with this one's examples in place."""
         be, arrays = self.learner.model.be, given.arrays()
         kind = tuple(None if a is None else (a.shape, a.dtype) for a in arrays)

@@ -163,15 +163,15 @@ def test_the_plan_is_longer_only_for_weights(smoothing: float) -> None:
         (Y, {"class_weight": [1, 2]}, r"class_weight must be \(3,\), not \(2,\)"),
         (Y, {"class_weight": [1, 2, math.nan]}, r"class_weight\[2\] is nan: class_weight must be finite"),
         (Y, {"class_weight": {0: -1}}, r"class_weight\[0\] is -1.*: weights must be 0 or more"),
-        (Y, {"class_weight": {3: 1}}, "class_weight has a class 3, but the classes are 0…2"),
-        (Y, {"class_weight": {"a": 1}}, "class_weight has a class 'a', but the classes are 0…2"),
+        (Y, {"class_weight": {3: 1}}, "class_weight names class 3, but the classes are 0…2"),
+        (Y, {"class_weight": {"a": 1}}, "class_weight names class 'a', but the classes are 0…2"),
         (Y, {"class_weight": {0: "b"}}, "class_weight must be numbers"),
         (
             TARGETS,
             {"class_weight": "balanced"},
-            "class_weight needs class labels, and y is targets: give s",
+            "class_weight needs class labels, but y is targets: use s",
         ),
-        (TARGETS, {"label_smoothing": 0.1}, "label_smoothing needs class labels, and y is targets"),
+        (TARGETS, {"label_smoothing": 0.1}, "label_smoothing needs class labels, but y is targets"),
         (Y, {"label_smoothing": 1}, r"label_smoothing must be in \[0, 1\), not 1"),
         (Y, {"label_smoothing": -0.1}, r"label_smoothing must be in \[0, 1\), not -0.1"),
         (Y, {"label_smoothing": math.nan}, r"label_smoothing must be in \[0, 1\), not nan"),
@@ -184,5 +184,5 @@ def test_bad_weights_and_smoothing(y: np.ndarray, settings: dict[str, Any], mess
 
 
 def test_hinge_takes_no_smoothed_labels() -> None:
-    with pytest.raises(ValueError, match="hinge needs class labels as they are: label_smoothing must be 0"):
+    with pytest.raises(ValueError, match="hinge needs hard class labels: label_smoothing must be 0"):
         linear("hinge").fit(X, Y, label_smoothing=0.1)

@@ -321,7 +321,7 @@ class TestRefusals:
             (X, Y[:9], r"y must be labels \(40,\) or targets \(3, 40\), not \(9,\)"),
             (X, Y + 1, r"labels must be in 0…2, but y\[\d+\] is 3"),
             (X, Y - 1, r"labels must be in 0…2, but y\[\d+\] is -1"),
-            (X, Y + 0.5, "y must be whole numbers where it is class labels"),
+            (X, Y + 0.5, "y must be whole numbers, since it holds class labels"),
         ],
     )
     def test_data_that_does_not_fit(self, X: np.ndarray, y: np.ndarray, message: str) -> None:
