@@ -1,4 +1,4 @@
-"""The results as pictures: examples/s of each network's contestants, and by batch size."""
+"""Draw the results: examples per second of every contestant, by network and by batch size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 INK, SOFT, GRID = "#1f2933", "#6b7785", "#e4e7eb"
-OURS, PEER, FLOOR = "#0072b2", "#b8c1cc", "#ffffff"  # Okabe and Ito's blue among greys
+OURS, PEER, FLOOR = "#0072b2", "#b8c1cc", "#ffffff"  # the blue of Okabe and Ito's palette among greys
 LINES = {
     "GEMM floor": "#6b7785",
     "gpunn CPU": "#0072b2",
@@ -20,6 +20,10 @@ LINES = {
     "JAX CUDA": "#e69f00",
     "PyTorch": "#cc79a7",
     "PyTorch CUDA": "#000000",
+}
+FLOORS = {
+    "GEMM floor": "GEMM floor: a step's matrix products alone",
+    "CUDA floor": "CUDA floor: the least time that arithmetic, memory or separate kernel launches allow",
 }
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -37,34 +41,37 @@ STYLE: Any = {
 
 
 def draw(results: dict[str, Any], path: Path) -> list[Path]:
-    """Write the charts beside the JSON file at path, as PNG and SVG; returns their files."""
-    where = _where(results)
+    """Write the charts beside the JSON file at `path`, as PNG and SVG, and return their paths."""
+    nets, sweep = results["nets"], results["sweep"]
     with mpl.rc_context(STYLE):
-        figures = {"networks": networks(results["nets"], where)}
-        if results["sweep"]:
-            figures["batch-sizes"] = batch_sizes(results["sweep"], where)
+        figures = {"networks": networks(nets, _note(results, nets))}
+        if sweep:
+            figures["batch-sizes"] = batch_sizes(sweep, _note(results, sweep))
         written = []
         for name, figure in figures.items():
             for suffix in ("png", "svg"):
                 written.append(path.with_name(f"{path.stem}-{name}.{suffix}"))
-                figure.savefig(written[-1], dpi=160)
+                metadata = {"Date": None} if suffix == "svg" else None  # the same bytes every time
+                figure.savefig(written[-1], dpi=160, metadata=metadata)
     return written
 
 
-def networks(blocks: list[dict[str, Any]], where: str) -> Figure:
-    """A panel of horizontal bars for each network, the fastest first."""
+def networks(blocks: list[dict[str, Any]], note: str) -> Figure:
+    """Draw a panel of horizontal bars for each network, the fastest contestant first."""
     tallest = max(len(_speeds(block)) for block in blocks)
-    rows = (len(blocks) + 1) // 2
-    figure = Figure(
-        figsize=(10, 0.9 + rows * (0.9 + 0.27 * tallest)), layout="constrained", facecolor="white"
-    )
-    axes = figure.subplots(rows, min(2, len(blocks)), squeeze=False).flat
-    for ax, block in zip(axes, blocks, strict=False):
-        _bars(ax, block)
-    for ax in list(axes)[len(blocks) :]:
-        ax.remove()
-    _head(figure, "Training examples per second", where)
+    rows, columns = (len(blocks) + 1) // 2, min(2, len(blocks))
+    figure = _figure(0.9 + rows * (0.9 + 0.27 * tallest), "Training examples per second", note)
+    panels = figure.subfigures(rows, columns, squeeze=False).ravel()
+    for panel, block in zip(panels, blocks, strict=False):
+        panel.suptitle(_title(block), x=0.02, ha="left", fontsize=10, fontweight="bold")
+        _bars(panel.subplots(), block)
     return figure
+
+
+def _title(block: dict[str, Any]) -> str:
+    precision = block.get("precision", "float32")  # older results lack it
+    suffix = "" if precision == "float32" else f", {precision}"
+    return f"{block['net']}, batch {block['batch_size']:,}{suffix}"
 
 
 def _bars(ax: Axes, block: dict[str, Any]) -> None:
@@ -82,13 +89,13 @@ def _bars(ax: Axes, block: dict[str, Any]) -> None:
         label.set_fontweight(_weight(label.get_text()))
     ax.set_xscale("log")
     ax.set_xlim(min(rates) / 3, max(rates) * 4)
-    ax.set_title(f"{block['net']}, batch {block['batch_size']}", pad=2)
     _frame(ax, "x")
 
 
-def batch_sizes(blocks: list[dict[str, Any]], where: str) -> Figure:
-    """A line of examples/s by batch size for each contestant, labelled at its end."""
-    figure = Figure(figsize=(10, 5.2), layout="constrained", facecolor="white")
+def batch_sizes(blocks: list[dict[str, Any]], note: str) -> Figure:
+    """Draw a line of examples/s by batch size for each contestant, labelled at its end."""
+    title = f"Training examples per second by batch size, {blocks[0]['net']}"
+    figure = _figure(5.2, title, note)
     ax = figure.subplots()
     sizes = [block["batch_size"] for block in blocks]
     ends = {}
@@ -101,16 +108,15 @@ def batch_sizes(blocks: list[dict[str, Any]], where: str) -> Figure:
         ends[name] = rates[-1]
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
-    ax.set_xticks(sizes, [str(size) for size in sizes])
+    ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
     ax.set_xlabel("mini-batch size")
     _label_ends(ax, sizes[-1], ends)
     _frame(ax, "y")
-    _head(figure, f"Training examples per second by batch size, {blocks[0]['net']}", where)
     return figure
 
 
 def _label_ends(ax: Axes, x: float, ends: dict[str, float]) -> None:
-    """Names beside the lines' ends, pushed apart where they would touch."""
+    """Write each name at the end of its line, with enough space between neighbouring names."""
     low, high = ax.get_ylim()
     gap = (high / low) ** 0.05
     at = float("inf")
@@ -138,18 +144,23 @@ def _frame(ax: Axes, axis: Any) -> None:
     ax.tick_params(which="both", length=0)
 
 
-def _head(figure: Figure, title: str, where: str) -> None:
+def _figure(height: float, title: str, note: str) -> Figure:
+    """Make an empty figure with a title above and a note below."""
+    figure = Figure(figsize=(10, height), layout="constrained", facecolor="white")
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-    figure.supxlabel(where, x=0.01, ha="left", fontsize=8, color=SOFT)
+    figure.supxlabel(note, x=0.01, ha="left", fontsize=8, color=SOFT)
+    return figure
 
 
-def _where(results: dict[str, Any]) -> str:
+def _note(results: dict[str, Any], blocks: list[dict[str, Any]]) -> str:
+    """Say what was measured, on which machine, and what the floors in this chart are."""
     machine = results["machine"]
     gpu = f", {machine['gpu']['name']}" if machine["gpu"] else ", no GPU"
-    return (
-        f"{machine['cpu']}, {machine['cores']} cores{gpu} · {results['data']} · logarithmic scale, medians · "
-        "shuffling and gathering included; the GEMM floor is a step's matrix products alone"
-    )
+    ran = {name for block in blocks for name in _speeds(block)}
+    floors = [words for name, words in FLOORS.items() if name in ran]
+    data = "MNIST" if results["data"] == "mnist" else f"{results['data']} data"
+    measured = "medians on a logarithmic scale, shuffling and gathering included"
+    return "\n".join([f"{machine['cpu']}, {machine['cores']} cores{gpu} · {data} · {measured}", *floors])
 
 
 def _speeds(block: dict[str, Any]) -> dict[str, float]:
@@ -170,6 +181,6 @@ def _tick(rate: float, _: object) -> str:
 
 
 def _short(rate: float) -> str:
-    """Three digits: 1.08 M, 594 k, 20.7 k."""
+    """Format with three digits: 1.08 M, 594 k, 20.7 k."""
     value, unit = (rate / 1e6, " M") if rate >= 1e6 else (rate / 1e3, " k") if rate >= 1e3 else (rate, "")
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}{unit}"

@@ -1,5 +1,7 @@
-"""Two parts of benchmarks/gpu_check.sh: `fit`, a little of everything for compute-sanitizer to watch, and
-`compare`, which trains the same network on the CPU and on a device and holds their trajectories together.
+"""Two parts of benchmarks/gpu_check.sh.
+
+`fit` runs every kind of kernel a few times, for compute-sanitizer to watch. `compare` trains the same
+networks on the CPU and on a device and compares the results.
 """
 
 from __future__ import annotations
@@ -18,13 +20,13 @@ import gpunn
 from benchmarks import machine, report
 from benchmarks.nets import MIDDLE, SMALL, Data, Net, load
 
-THETA = 1e-3  # ‖θ − θ of the CPU‖ / ‖θ of the CPU‖ after an epoch, in float32, at most
-ACCURACY = 0.003  # between the test accuracies after ten epochs, at most
+THETA = 1e-3  # largest ‖θ − θ_CPU‖ / ‖θ_CPU‖ after an epoch in float32
+ACCURACY = 0.003  # largest difference in test accuracy after ten epochs
 EPOCHS = 10
 
 
 def fit(device: str) -> None:
-    """Every kind of kernel, a few times."""
+    """Run every kind of kernel a few times."""
     rng = np.random.default_rng(0)
     X, y = rng.integers(0, 256, (36, 70), np.uint8), np.arange(70) % 5
     layers = [
@@ -37,7 +39,7 @@ def fit(device: str) -> None:
     book.fit(
         rng.integers(0, 256, (784, 70), np.uint8), np.arange(70) % 10, epochs=1, batch_size=10, device=device
     )
-    print("the book's network, whose inputs several blocks share out", np.abs(theta(book)).sum())
+    print("the book's network, whose inputs are divided among several blocks", np.abs(theta(book)).sum())
     precisions = ["float32"] if device == "cpu" else ["float32", "bf16"]
     for cost, precision in product(("cross-entropy", "quadratic", "hinge"), precisions):
         net = gpunn.Network(36, layers, cost, seed=0)
@@ -52,12 +54,12 @@ def fit(device: str) -> None:
 
 
 def theta(net: gpunn.Network) -> np.ndarray:
-    """All weights and biases, one after another."""
+    """Concatenate all weights and biases."""
     return np.concatenate([x.ravel() for x in [*net.weights, *net.biases]])
 
 
 def trained(net: Net, data: Data, device: str) -> tuple[np.ndarray, float]:
-    """θ after one epoch, and the test accuracy after ten."""
+    """Return θ after one epoch and the test accuracy after ten."""
     network, first = net.build(), []
 
     def after(record: gpunn.Record) -> None:
@@ -77,10 +79,10 @@ def trained(net: Net, data: Data, device: str) -> tuple[np.ndarray, float]:
 
 
 def compared(net: Net, data: Data, device: str) -> dict[str, Any]:
-    """How far apart the device and the CPU are."""
+    """Compare a network trained on the device with the same network trained on the CPU."""
     (ours, accuracy), (theirs, expected) = (trained(net, data, name) for name in (device, "cpu"))
     apart = float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
-    learnable = data.name != "random"  # noise has no accuracy worth comparing
+    learnable = data.name != "random"  # accuracy on noise means nothing
     return {
         "net": net.title,
         "theta_apart_after_an_epoch": apart,
@@ -92,7 +94,7 @@ def compared(net: Net, data: Data, device: str) -> dict[str, Any]:
 def compare(
     device: str, folder: Path, nets: Sequence[Net] = (SMALL, MIDDLE), data: Data | None = None
 ) -> bool:
-    """Compare, print, and write it beside the benchmark's results; whether all holds."""
+    """Compare the networks, print and write the results; return True if all are within bounds."""
     data = load() if data is None else data
     found: list[dict[str, Any]] = []
     results = {
@@ -106,7 +108,7 @@ def compare(
     for net in nets:
         try:
             found.append(compared(net, data, device))
-        except Exception as error:  # the others' are worth knowing all the same
+        except Exception as error:  # the other networks are still compared
             found.append({"net": net.title, "holds": False, "error": f"{type(error).__name__}: {error}"})
         print(json.dumps(found[-1], ensure_ascii=False))
         path = report.write(results, folder, "-trajectories")
@@ -115,7 +117,7 @@ def compare(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run one part from the command line."""
     parser = argparse.ArgumentParser("python -m benchmarks.gpu_check")
     parser.add_argument("part", choices=["fit", "compare"])
     parser.add_argument("--device", default="cuda")
@@ -127,10 +129,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data = load()
     if data.name == "random" and options.device != "cpu":
         raise SystemExit(
-            "MNIST is not at hand, and noise has no accuracy to compare: set GPUNN_DATA to its folder"
+            "MNIST is not available, and accuracy on noise means nothing: set GPUNN_DATA to its folder"
         )
     if not compare(options.device, options.output, data=data):
-        raise SystemExit("the trajectories part")
+        raise SystemExit("the trajectories of the device and the CPU differ too much")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
-# All that only a machine with a GPU can show, in one command of at most eight minutes:
+# Run every check that needs a GPU, in at most eight minutes:
 #
 #     benchmarks/gpu_check.sh
 #
-# the GPU's trajectory beside the CPU's, the test suite on CUDA, the benchmark with its peers, and
-# compute-sanitizer's racecheck and memcheck over a short fit. Each part has a second by which it must be over, so
-# what one leaves of its time the later ones have; one that fails or runs out of time is said so at the end, and the
-# others run all the same; of a benchmark that is stopped, what it had measured is kept. What was measured goes to
-# benchmarks/results, or to the folder that RESULTS names, under the GPU's name. With `cpu` as its argument it goes
-# through the same parts on the CPU, in small: a rehearsal, which writes to a folder that it throws away.
+# 1. compare the GPU's training trajectory with the CPU's
+# 2. run the test suite on CUDA
+# 3. run the benchmark beside JAX and PyTorch
+# 4. run a short fit under compute-sanitizer's racecheck and memcheck
+#
+# Each part has a deadline, in seconds from the start; time that a part does not use is left for later parts. A part
+# that fails or times out is reported at the end and does not stop the others. If the benchmark times out, the results
+# so far are kept. Results are written to benchmarks/results, or to the folder in RESULTS, under the GPU's name.
+#
+# `benchmarks/gpu_check.sh cpu` rehearses the same parts on the CPU with small workloads and discards the results.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 device=${1:-cuda}
@@ -33,33 +37,35 @@ cpu)
     ;;
 esac
 
-if [ "$device" = cuda ] && "$python" -c 'import xdist' 2>/dev/null; then
-    tests+=(-n 4) # most of their time is the compiler's
+# With workers, pytest-benchmark warns that it is disabled, and warnings are errors. It is not used here.
+tests+=(-p no:benchmark)
+if "$python" -c 'import xdist' 2>/dev/null; then
+    tests+=(-n "$(nproc)") # the tests spend most of their time in the compiler
 fi
 
-part() { # part NAME SECOND COMMAND…
+part() { # part NAME DEADLINE COMMAND…
     local name=$1 limit=$(($2 * patience - SECONDS))
     shift 2
     printf '\n== %s (at most %s s)\n' "$name" "$limit"
     timeout --kill-after=10 "$limit" "$@"
     local status=$?
     if [ $status -eq 124 ]; then
-        failed+=("$name: no end within $limit s")
+        failed+=("$name: timed out after $limit s")
     elif [ $status -ne 0 ]; then
-        failed+=("$name: exit $status")
+        failed+=("$name: exit status $status")
     fi
 }
 
-sanitized() { # sanitized TOOL SECOND OPTION…: a short fit under compute-sanitizer
-    local tool=$1 second=$2
+sanitized() { # sanitized TOOL DEADLINE OPTION…: run a short fit under compute-sanitizer
+    local tool=$1 deadline=$2
     shift 2
     if [ "$device" = cpu ]; then
-        part "$tool's fit, without it" "$second" "$python" -m benchmarks.gpu_check fit --device cpu
+        part "short fit, without $tool" "$deadline" "$python" -m benchmarks.gpu_check fit --device cpu
     elif command -v compute-sanitizer >/dev/null; then
-        part "$tool" "$second" compute-sanitizer --tool "$tool" --error-exitcode 9 "$@" \
+        part "$tool" "$deadline" compute-sanitizer --tool "$tool" --error-exitcode 9 "$@" \
             "$python" -m benchmarks.gpu_check fit --device "$device"
     else
-        failed+=("$tool: there is no compute-sanitizer on this machine")
+        failed+=("$tool: compute-sanitizer is not installed")
     fi
 }
 
@@ -69,15 +75,15 @@ fi
 part "trajectories" 50 "$python" -m benchmarks.gpu_check compare --device "$device" --output "$results"
 part "tests" 130 "$python" -m pytest -q "${tests[@]}"
 part "benchmark" 360 "$python" -m benchmarks "${benchmark[@]}" --output "$results"
-# CUDA's own libraries ask for what a driver may not have, and their kernels are not what is looked at
-theirs=()
-for name in gemm gemv splitK nvjet; do theirs+=(--kernel-name-exclude "kns=$name"); done
-sanitized racecheck 410 --racecheck-detect-level error "${theirs[@]}"
+# CUDA's own libraries probe for driver features that may be missing, and their kernels are not under test.
+excluded=()
+for name in gemm gemv splitK nvjet; do excluded+=(--kernel-name-exclude "kns=$name"); done
+sanitized racecheck 410 --racecheck-detect-level error "${excluded[@]}"
 sanitized memcheck 460 --report-api-errors no
 
-printf '\n== after %s s\n' "$SECONDS"
+printf '\n== finished in %s s\n' "$SECONDS"
 if [ ${#failed[@]} -gt 0 ]; then
     printf '%s\n' "${failed[@]}"
     exit 1
 fi
-echo "all is well"
+echo "all checks passed"

@@ -14,6 +14,7 @@ from typing import Any
 import emulated
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from rich.console import Console
 
 from benchmarks import __main__ as command
@@ -196,7 +197,7 @@ def test_a_trajectory_that_fails_costs_no_other(
 
 def test_noise_proves_no_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_check, "load", lambda: DATA)
-    with pytest.raises(SystemExit, match="MNIST is not at hand"):
+    with pytest.raises(SystemExit, match="MNIST is not available"):
         gpu_check.main(["compare", "--device", "cuda"])
 
 
@@ -380,7 +381,6 @@ def test_tables_render(results: dict[str, Any]) -> None:
 
 
 def test_charts_are_drawn(results: dict[str, Any], tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     files = charts.draw(results, tmp_path / "cpu.json")
     assert [file.name for file in files] == [
         "cpu-networks.png",
@@ -389,6 +389,22 @@ def test_charts_are_drawn(results: dict[str, Any], tmp_path: Path) -> None:
         "cpu-batch-sizes.svg",
     ]
     assert all(file.stat().st_size > 1000 for file in files)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_charts_have_a_panel_for_each_network(count: int) -> None:
+    """Titles start at the left edge of their panel and end within it."""
+    row = {name: {"examples_per_second": 10.0**k} for k, name in enumerate(["JAX", "gpunn CPU"])}
+    net = "784-2500-2000-1500-1000-500-10"
+    block = {"net": net, "batch_size": 1024, "precision": "tf32", "contestants": row}
+    figure = charts.networks([block] * count, "a note")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    assert len(figure.axes) == count
+    for panel in figure.subfigs[:count]:
+        title = panel._suptitle
+        assert title.get_text() == f"{net}, batch 1,024, tf32"
+        assert title.get_window_extent(canvas.get_renderer()).x1 <= panel.bbox.x1
 
 
 def test_files_are_named_after_the_device() -> None:
