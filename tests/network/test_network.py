@@ -93,7 +93,7 @@ class TestWhatItIs:
         }
 
     def test_a_doubtful_pairing_warns(self) -> None:
-        with pytest.warns(UserWarning, match="cross-entropy is defined for outputs in \\(0, 1\\), and tanh"):
+        with pytest.warns(UserWarning, match="cross-entropy is defined for outputs in \\(0, 1\\), but tanh"):
             Network(2, [Dense(2, "tanh")], cost="cross-entropy")
 
     def test_repr_says_what_it_is(self) -> None:
