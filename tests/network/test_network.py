@@ -237,9 +237,9 @@ class TestLearning:
             cost = gpunn.Cost.from_functions(loss, lambda a, y: a - y)
             return Network(5, [Dense(6, (f, np.cos)), Dense(3, "identity")], cost, seed=0)
 
-        with pytest.raises(ValueError, match=r"the loss of \(3, 40\) must be .*, not \(\)"):
+        with pytest.raises(ValueError, match=r"the loss must return an array of shape \(3, 40\), not \(\)"):
             net(np.sin, lambda a, y: np.sum((a - y) ** 2)).fit(X, Y, device="cpu", batch_size=40)
-        with pytest.raises(ValueError, match=r"an activation of \(6, 40\) must be .*, not \(1, 40\)"):
+        with pytest.raises(ValueError, match=r"an activation must return .* \(6, 40\), not \(1, 40\)"):
             net(lambda z: z[:1], np.subtract).forward(X)
 
     @pytest.mark.parametrize("too_large", ["X", "weights"])
