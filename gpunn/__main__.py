@@ -1,10 +1,10 @@
-"""`python -m gpunn`, the same as `gpunn`."""
+"""Run the command line with `python -m gpunn`."""
 
 import sys
 
 
 def main() -> int:
-    """The command line; Ctrl-C ends it quietly while it is still being imported, too."""
+    """Run the command line; Ctrl-C exits quietly even during imports."""
     try:
         from gpunn.cli import main
 

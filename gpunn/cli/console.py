@@ -1,4 +1,4 @@
-"""Tables for people; colour only on terminals."""
+"""Tables on the terminal; in colour only if it is a terminal."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gpunn.names import counted
 
 
 def print_evaluation(result: dict[str, Any]) -> None:
-    """What `gpunn evaluate` found."""
+    """Print accuracy, confusion matrix, precision and recall."""
     console, matrix = Console(highlight=False), result["confusion_matrix"]
     names = [row["class"] for row in result["classes"]]
     print(f"{result['model']} on {result['dataset']}, {counted(result['examples'], 'example')}")
     print(f"accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f}\n")
     numbers = [f"#{k}" for k in range(1, len(names) + 1)]
     numbered = [f"{number} {name}" for number, name in zip(numbers, names, strict=True)]
-    ways = (names, names), (numbers, numbered)  # by name where there is room
+    ways = (names, names), (numbers, numbered)  # numbers if names do not fit
     found = next((way for way in ways if confusion_width(matrix, *way) <= console.width), None)
     if found:
         print("confusion matrix (rows: true class, columns: predicted)\n")
@@ -34,12 +34,13 @@ def print_evaluation(result: dict[str, Any]) -> None:
 
 
 def confusion_width(matrix: Sequence[Sequence[int]], columns: Sequence[str], rows: Sequence[str]) -> int:
-    """In characters."""
+    """Return the width of the confusion matrix in characters."""
     cells = zip(columns, *matrix, strict=True)
     return max(map(cell_len, rows)) + sum(1 + max(cell_len(str(cell)) for cell in column) for column in cells)
 
 
 def confusion_table(matrix: Sequence[Sequence[int]], columns: Sequence[str], rows: Sequence[str]) -> Table:
+    """Build the confusion matrix, with a row for each true class."""
     table = Table("", box=None, padding=(0, 0, 0, 1), pad_edge=False, collapse_padding=True)
     for name in columns:
         table.add_column(Text(name), justify="right", no_wrap=True)
@@ -53,13 +54,14 @@ def confusion_table(matrix: Sequence[Sequence[int]], columns: Sequence[str], row
 
 
 def print_confusions(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> None:
-    """The ten most frequent."""
+    """Print the ten most frequent confusions."""
     print("most frequent confusions")
     for n, true, predicted in most_confused(matrix, names):
         print(f"{n:6,}  {true} taken for {predicted}")
 
 
 def class_table(classes: Sequence[dict[str, Any]]) -> Table:
+    """Build the table of precision, recall and support of each class."""
     table = Table("class", box=None, padding=(0, 0, 0, 2), pad_edge=False, collapse_padding=True)
     for name in ("precision", "recall", "support"):
         table.add_column(name, justify="right")

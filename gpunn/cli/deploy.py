@@ -1,4 +1,4 @@
-"""`gpunn export` and `gpunn demo`: a saved network for other programs, and for people."""
+"""`gpunn export` and `gpunn demo`: use a saved network in other programs, and in the browser."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gpunn.cli.models import Model
+from gpunn.cli.models import SavedModel
 from gpunn.cli.runs import RUNS
 from gpunn.names import listed
 
-FEW = 8  # inputs, that are named
+FEW = 8  # inputs to name
 
 # export
 
 
 def export(path: Path, file: Path, as_json: bool) -> None:
-    """Write a model as an ONNX file, and say what goes in and comes out."""
+    """Write a model as an ONNX file and print its inputs and outputs."""
     if file.suffix.lower() != ".onnx":
-        raise ValueError(f"{file}: name a file that ends in .onnx, the one format that is written")
-    net = Model.load(path).net
+        raise ValueError(f"{file}: expected a name that ends in .onnx, the only format for export")
+    net = SavedModel.load(path).net
     from gpunn.export import to_onnx
 
     graph = to_onnx(net, file).graph
@@ -33,7 +33,7 @@ def export(path: Path, file: Path, as_json: bool) -> None:
 
 
 def signature(values: Any) -> dict[str, str]:
-    """The type and shape of each input or output, such as `uint8 (N, 784)`."""
+    """Return the type and shape of each input or output, such as `uint8 (N, 784)`."""
     from onnx.helper import tensor_dtype_to_np_dtype
 
     found = {}
@@ -45,7 +45,7 @@ def signature(values: Any) -> dict[str, str]:
 
 
 def in_words(values: dict[str, str]) -> str:
-    """In one line, whatever the columns of a table are called and however many they are."""
+    """List inputs or outputs in one line, whatever the names and the number of columns."""
     return listed([" ".join(f"{name} {kind}".split()) for name, kind in values.items()], FEW)
 
 
@@ -53,27 +53,27 @@ def in_words(values: dict[str, str]) -> str:
 
 
 def demo(path: Path | None, port: int, open_browser: bool) -> None:
-    """Serve the page on which a person draws for a model, until Ctrl-C."""
+    """Serve the page for drawing digits, until Ctrl-C."""
     from gpunn.demo import Server
 
     path = path or newest_run()
-    model = Model.load(path)
+    model = SavedModel.load(path)
     if not model.image_shape:
-        raise ValueError(f"{path} does not say what size of picture it takes: name a model of pictures")
+        raise ValueError(f"{path} does not say what size of image it takes: choose a model of images")
     try:
         server = Server(model.net, model.image_shape, model.classes, port)
     except OSError as error:
         raise ValueError(f"port {port}: {error.strerror}; choose another with --port") from error
     with server, suppress(KeyboardInterrupt):
-        print(f"{path}, {model.net.name}: draw on {server.url} (Ctrl-C ends it)", flush=True)
+        print(f"{path}, {model.net.name}: draw on {server.url} (Ctrl-C to stop)", flush=True)
         if open_browser:
             webbrowser.open(server.url)
         server.serve_forever()
 
 
 def newest_run() -> Path:
-    """The folder of the model that was saved last."""
+    """Return the folder of the model that was saved last."""
     models = list(RUNS.glob("*/model.safetensors"))
     if not models:
-        raise ValueError(f"there is no model under {RUNS}: name one, or run gpunn train first")
+        raise ValueError(f"there is no model in {RUNS}: run gpunn train first, or name a model")
     return max(models, key=lambda model: model.stat().st_mtime).parent

@@ -1,4 +1,4 @@
-"""Training on images: a named set, or a folder of IDX files."""
+"""Training on images: a named data set, or a folder of IDX files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpunn import datasets
-from gpunn.cli.options import DOWNLOADED, refuse
+from gpunn.cli.usage import refuse
 from gpunn.datasets import Dataset, DataUnavailable
 from gpunn.datasets.catalog import CLASSES
 from gpunn.functions.augmentation import Augmentation
@@ -21,15 +21,16 @@ from gpunn.network import Network
 from gpunn.report.findings import Findings, classified
 from gpunn.training.settings import Settings
 
-HELD_OUT = 0.1  # of the training examples, where they decide when to stop: the test examples must not
+HELD_OUT = 0.1  # of the training examples, for early stopping: the test examples must not decide that
 USUAL = {"epochs": 10, "batch_size": 128}
 USUAL_FOR = {"digits": {"epochs": 20, "batch_size": 16}}  # 1,437 examples: few steps in an epoch
+DOWNLOADABLE = f"downloadable data sets ({', '.join(CLASSES)})"
 USUAL_NETWORK = {"hidden": [512], "output_activation": "softmax", "optimizer": "nesterov", "dropout": 0.0}
 
 
 @dataclass(frozen=True, eq=False)
 class ImageJob:
-    """Images to train on; data_dir: where they were said to be."""
+    """Images to train on. data_dir: the folder that the user gave for them."""
 
     dataset: Dataset
     data_dir: Path | None
@@ -69,11 +70,11 @@ class ImageJob:
         return Augmentation(self.dataset.image_shape, *chosen) if any(chosen) else None
 
     def rehearse(self, settings: Settings) -> Iterator[str]:
-        """Nothing: the test examples are known."""
+        """Yield nothing: images have test examples of their own."""
         return iter(())
 
     def meta(self) -> dict[str, Any]:
-        """What `gpunn evaluate` and `gpunn predict` need to know of the data."""
+        """Return what `gpunn evaluate` and `gpunn predict` need to know about the data."""
         return {
             "dataset": self.name if self.name in datasets.NAMES else os.path.abspath(self.name),
             "image_shape": self.dataset.image_shape,
@@ -82,7 +83,7 @@ class ImageJob:
         }
 
     def test(self, net: Network) -> tuple[dict[str, Any], np.ndarray]:
-        """How good the weights are that are saved, even if Ctrl-C came within an epoch."""
+        """Test the weights that are saved, even if Ctrl-C came in the middle of an epoch."""
         X, y = self.dataset.test.X, self.dataset.test.y
         outputs, test_loss, test_accuracy = net.examine(X, y)
         baseline = float(np.mean(y == np.argmax(np.bincount(self.y))))
@@ -94,7 +95,7 @@ class ImageJob:
         }, outputs
 
     def findings(self, net: Network, outputs: np.ndarray | None) -> Findings:
-        """What the test shows besides."""
+        """Return what else the test shows."""
         test, shape = self.dataset.test, self.dataset.image_shape
         assert outputs is not None
         return classified(
@@ -106,11 +107,11 @@ class ImageJob:
             pixels=lambda i: test.X[:, i].reshape(shape),
         )
 
-    def score(self, result: dict[str, Any]) -> str:
+    def describe_result(self, result: dict[str, Any]) -> str:
         return f"test accuracy {result['test_accuracy']:.2%}, "
 
     def next_steps(self, model: str) -> list[str]:
-        """Commands to try."""
+        """Return commands to try."""
         where = f" --data-dir {shlex.quote(str(self.data_dir))}" if self.data_dir else ""
         return [
             f"gpunn evaluate {model} {shlex.quote(self.name)}{where}",
@@ -120,18 +121,20 @@ class ImageJob:
 
 
 def open_images(name: str | None, data_dir: Path | None) -> ImageJob:
-    """The data set; where none is named and MNIST cannot be had, the digits."""
+    """Open a data set by name; without a name MNIST, or the digits if MNIST is unavailable."""
     try:
         return ImageJob(load(name or "mnist", data_dir), data_dir)
     except DataUnavailable as error:
         if name:
             raise
-        print(f"gpunn: training the embedded digits, since there is no MNIST: {error}", file=sys.stderr)
+        print(
+            f"gpunn: MNIST is unavailable, training on the embedded digits instead: {error}", file=sys.stderr
+        )
         return ImageJob(datasets.load("digits"), None)
 
 
 def load(name: str, data_dir: Path | None) -> Dataset:
-    """A data set. ValueError where it is said in which folder one is that is in none, or is a folder."""
+    """Load a data set. Raises ValueError if `data_dir` is given for a data set that is not downloadable."""
     dataset = datasets.load(name, data_dir)
-    refuse(["data-dir"] if data_dir and name not in CLASSES else [], name, DOWNLOADED)
+    refuse(["data_dir"] if data_dir and name not in CLASSES else [], DOWNLOADABLE, name)
     return dataset

@@ -1,4 +1,4 @@
-"""What is trained on, whatever its kind, and the training itself."""
+"""A training, whatever the kind of data."""
 
 from __future__ import annotations
 
@@ -20,12 +20,17 @@ from gpunn.training.stopping import EarlyStopping
 
 
 class Job(Protocol):
-    """What is trained on, and what depends on its kind.
+    """A data set to train on, and everything that depends on its kind.
 
-    words: what to say of it first. metric: what early stopping goes by. usual: the settings where nothing was
-    said. rehearse: train and test on parts of it before, saying how that went. meta: what the saved model has
-    to know of it. test: the figures of a trained network, and its outputs for the test examples; score: the
-    figures in words; findings: what else the outputs show.
+    name: of the data, as the user gave it. folder: first part of the name of the run's folder.
+    words: lines to print before training. X, y: training examples. n_out: neurons of the output layer.
+    metric: metric for early stopping. usual: settings used where the user chose none.
+
+    validation: validation data for `Network.fit`. augmentation: for the training images.
+    rehearse: train and test on parts of the data first, yielding a line for each part.
+    meta: metadata of the data for the saved model. next_steps: commands to try.
+    test: test scores of a trained network, and its outputs for the test examples. describe_result: the scores
+    in words. findings: what else the outputs show, for the report.
     """
 
     @property
@@ -50,7 +55,7 @@ class Job(Protocol):
     def rehearse(self, settings: Settings) -> Iterator[str]: ...
     def meta(self) -> dict[str, Any]: ...
     def test(self, net: Network) -> tuple[dict[str, Any], np.ndarray | None]: ...
-    def score(self, result: dict[str, Any]) -> str: ...
+    def describe_result(self, result: dict[str, Any]) -> str: ...
     def findings(self, net: Network, outputs: np.ndarray | None) -> Findings | None: ...
     def next_steps(self, model: str) -> list[str]: ...
 
@@ -64,8 +69,8 @@ def build_network(settings: Settings, n_in: int, n_out: int) -> Network:
 def fit(
     net: Network, job: Job, settings: Settings, folder: Path | None = None, resume: bool = False
 ) -> History:
-    """Train a network; folder: of the run, where it is kept what happens."""
-    keeping = folder / "checkpoints" if folder and settings.checkpoint_every else None
+    """Train a network, and log to the folder of the run if there is one."""
+    checkpoints = folder / "checkpoints" if folder and settings.checkpoint_every else None
     return net.fit(
         job.X,
         job.y,
@@ -76,7 +81,7 @@ def fit(
         augmentation=job.augmentation(settings),
         validation=job.validation(settings),
         stop=EarlyStopping(job.metric, settings.patience) if settings.patience else None,
-        checkpoint=keeping,
+        checkpoint=checkpoints,
         checkpoint_every=settings.checkpoint_every or 1,
         resume=resume,
         class_weight=settings.class_weight,
@@ -89,13 +94,13 @@ def fit(
 
 
 def callbacks(settings: Settings, folder: Path) -> list[Callback]:
-    """What writes down each epoch."""
-    watching: list[Callback] = [JsonLines(live_history(folder))]
-    return [*watching, TensorBoard(folder)] if settings.tensorboard else watching
+    """Return the callbacks that log each epoch."""
+    loggers: list[Callback] = [JsonLines(live_history(folder))]
+    return [*loggers, TensorBoard(folder)] if settings.tensorboard else loggers
 
 
 def check_targets(settings: Settings, job: Job, net: Network) -> None:
-    """Find out before the work whether the classes can be weighed and smoothed so."""
+    """Check, before training, that class weights and label smoothing apply to these targets."""
     m, n_out = job.X.shape[1], net.sizes[-1]
     y = check_y(job.y, m, n_out)
     check_weights(None, settings.class_weight, y, m, n_out)

@@ -1,4 +1,4 @@
-"""`gpunn evaluate` and `gpunn predict`: what a saved network can do."""
+"""`gpunn evaluate` and `gpunn predict`: test a saved network, and use it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from gpunn.cli import images, table_models
-from gpunn.cli.options import DOWNLOADED, refuse
+from gpunn.cli.images import DOWNLOADABLE
 from gpunn.cli.table_models import TableModel, predict_table
+from gpunn.cli.usage import refuse
 from gpunn.files.model import check_meta
 from gpunn.inspection.metrics import per_class, probabilities
 from gpunn.network import Network, classify
@@ -23,26 +24,26 @@ from gpunn.tables.reading import Format
 
 
 @dataclass(frozen=True)
-class Model:
-    """A saved network and what its file says about the data."""
+class SavedModel:
+    """A saved network, and what its file says about the data."""
 
     path: Path
     net: Network
 
     @classmethod
-    def load(cls, path: Path) -> Model:
-        """ValueError, naming the file, where it is damaged, or is of another table than its network."""
+    def load(cls, path: Path) -> SavedModel:
+        """Load a model. Raises ValueError if the file is damaged or its network does not fit its table."""
         net = Network.load(path)
         check_meta(path, net.meta)
         if table := net.meta.get("table"):
             n_in, n_out = Preprocessing.from_json(table).features, len(table["target"].get("classes", "1"))
             if (n_in, n_out) != (net.sizes[0], net.sizes[-1]):
-                raise ValueError(f"{path} is damaged: {net.name} is not a network for its table")
+                raise ValueError(f"{path} is damaged: its network {net.name} does not fit its table")
         return cls(path, net)
 
     @property
     def classes(self) -> list[str]:
-        """Their names; numbers where the file does not give as many as there are."""
+        """Names of the classes; numbers if the file does not name every class."""
         n, names = max(self.net.sizes[-1], 2), self.net.meta.get("classes")
         if not isinstance(names, list) or len(names) != n:
             names = range(n)
@@ -50,28 +51,29 @@ class Model:
 
     @property
     def dataset(self) -> str:
+        """Name of the data that the network was trained on."""
         name = self.net.meta.get("dataset")
         if not isinstance(name, str):
-            raise ValueError(f"{self.path} does not say what it was trained on: name a data set")
+            raise ValueError(f"{self.path} does not say what it was trained on: name a data set to test on")
         return name
 
     @property
     def image_shape(self) -> tuple[int, int] | None:
-        """Height and width of the pictures that it takes, if its file says so."""
+        """Height and width of the images that the network takes, if the file gives them."""
         shape, n_in = self.net.meta.get("image_shape"), self.net.sizes[0]
         if not (isinstance(shape, list) and len(shape) == 2 and math.prod(shape) == n_in):
             return None
         return shape[0], shape[1]
 
     def read(self, file: Path) -> np.ndarray:
-        """The examples in a file, X (n_in, m)."""
+        """Read the examples in a file as X (n_in, m)."""
         from gpunn.datasets.images import read_columns, read_image
 
         if file.suffix == ".npy":
             return read_columns(file, self.net.sizes[0])
         if not self.image_shape:
             raise ValueError(
-                f"{file}: {self.path} does not say what size of picture it takes; use .npy files"
+                f"{file}: {self.path} does not say what size of image it takes: give .npy files instead"
             )
         return read_image(file, self.image_shape, self.net.meta.get("digit", True))[:, None]
 
@@ -82,10 +84,10 @@ class Model:
 def evaluate(
     path: Path, data: str | None, data_dir: Path | None, format: Format, device: str, as_json: bool
 ) -> None:
-    """Print how well a model does on the test examples of a data set, or on a table."""
-    model = Model.load(path)
+    """Test a model on the test examples of a data set, or on a table, and print the scores."""
+    model = SavedModel.load(path)
     if "table" in model.net.meta:
-        refuse(["data-dir"] if data_dir else [], f"what {path} was trained on", DOWNLOADED)
+        refuse(["data_dir"] if data_dir else [], DOWNLOADABLE, f"the table that {path} was trained on")
         table_models.evaluate(TableModel.of(path, model.net), data, format, device, as_json)
         return
     refuse_format(format, path)
@@ -93,7 +95,7 @@ def evaluate(
     X, y = dataset.test.X, dataset.test.y
     if len(X) != model.net.sizes[0]:
         raise ValueError(
-            f"{path} takes {model.net.sizes[0]} inputs, but the images of {dataset.name} have {len(X)} pixels"
+            f"{path} takes {model.net.sizes[0]:,} inputs, but images of {dataset.name} have {len(X):,} pixels"
         )
     outputs, loss, accuracy = model.net.examine(X, y, device=device)
     result = {
@@ -113,10 +115,10 @@ def evaluate(
 
 
 def refuse_format(format: Format, path: Path) -> None:
-    """ValueError where it is said how a table is to be read that the model does not take."""
+    """Raise ValueError if options for reading tables are given for a model of images."""
     given = {"delimiter": format.delimiter, "header": format.header, "target": format.targets}
     chosen = [name for name, value in given.items() if value is not None]
-    refuse(chosen, f"what {path} was trained on", "tables")
+    refuse(chosen, "tables", f"the images that {path} was trained on")
 
 
 # predict
@@ -125,14 +127,16 @@ def refuse_format(format: Format, path: Path) -> None:
 def predict(
     path: Path, files: Sequence[Path], format: Format, device: str, as_json: bool, output: Path | None
 ) -> int:
-    """Print the class of every example in the files; 2 if one could not be read, else 0."""
-    model, predictions, code = Model.load(path), [], 0
+    """Print the class of every example in the files; return 2 if a file could not be read, otherwise 0."""
+    model, predictions, code = SavedModel.load(path), [], 0
     if "table" in model.net.meta:
         predict_table(TableModel.of(path, model.net), files, format, device, as_json, output)
         return 0
     refuse_format(format, path)
     if output:
-        raise ValueError(f"{path} was not trained on a table: its predictions go to the standard output only")
+        raise ValueError(
+            f"--output only applies to models of tables, not to {path}: leave it out to print the classes"
+        )
     for file in files:
         try:
             predictions += predict_file(model, file, device)
@@ -147,8 +151,8 @@ def predict(
     return code
 
 
-def predict_file(model: Model, file: Path, device: str) -> list[dict[str, Any]]:
-    """A record for each example in a file; no probability where the outputs are not in [0, 1]."""
+def predict_file(model: SavedModel, file: Path, device: str) -> list[dict[str, Any]]:
+    """Return a record for each example in a file; without probabilities if the outputs are not in [0, 1]."""
     outputs = model.net.forward(model.read(file), device=device)
     labels = classify(outputs, model.net.cost.threshold)
     p = probabilities(model.net, outputs)
@@ -164,6 +168,7 @@ def predict_file(model: Model, file: Path, device: str) -> list[dict[str, Any]]:
 
 
 def print_predictions(predictions: Sequence[dict[str, Any]]) -> None:
+    """Print an aligned line for each prediction; FILE[column] if a file holds several examples."""
     several = {p["file"] for p in predictions if p["column"] > 0}
     names = [f"{p['file']}[{p['column']}]" if p["file"] in several else p["file"] for p in predictions]
     file_width = max(map(len, names), default=0)

@@ -1,4 +1,4 @@
-"""`gpunn report`, and the report that every run gets."""
+"""`gpunn report`, and the report of every run."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from gpunn.version import __version__
 
 WINDOW = "in a window"
 
-# of `gpunn train`, whose run has been kept before
+# reports of `gpunn train`, written after the run is saved
 
 
 @contextmanager
-def not_vital(what: str) -> Iterator[None]:
-    """Whatever goes wrong within, even Ctrl-C, costs a warning and not the run."""
+def warn_on_error(what: str) -> Iterator[None]:
+    """Turn any error in this block, even Ctrl-C, into a warning, because the run is saved already."""
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
         why = str(error) or type(error).__name__
-        warnings.warn(f"the run is saved, but there is no {what}: {why}", stacklevel=3)
+        warnings.warn(f"the run is saved, but writing its {what} failed: {why}", stacklevel=3)
 
 
 def write_report(
@@ -47,9 +47,9 @@ def write_report(
     result: dict[str, Any],
     options: Sequence[str],
 ) -> str | None:
-    """Keep what came out besides the network, and write the report; its path."""
+    """Save the results of a run, write its report and return the report's path, or None if that failed."""
     path, written = folder / "report.html", None
-    with not_vital("report"):
+    with warn_on_error("report"):
         from gpunn.report import page
 
         command = shlex.join(["gpunn", "train", job.name, *options])
@@ -64,9 +64,9 @@ def write_report(
 
 
 def draw_curve(folder: Path, history: History, title: str) -> str | None:
-    """Draw the learning curve in a WINDOW, for `show_window`; where there is none, as a file: its path."""
+    """Draw the learning curve; return WINDOW if `show_window` can show it, or the path of the file."""
     path, drawn = folder / "curve.png", None
-    with not_vital("curve"):
+    with warn_on_error("curve"):
         from gpunn.report import window
 
         drawn = WINDOW if window.draw(history, title, path) else str(path)
@@ -74,18 +74,19 @@ def draw_curve(folder: Path, history: History, title: str) -> str | None:
 
 
 def show_window() -> None:
-    """Show what was drawn, until the person has seen it."""
+    """Show the window until the user closes it."""
     from gpunn.report import window
 
     window.show()
 
 
 def machine() -> str:
+    """Describe the machine, as in "AMD EPYC 7B13, 4 cores"."""
     return f"{cpu_name()}, {cores()} cores"
 
 
 def versions() -> dict[str, str]:
-    """Of what computed it."""
+    """Return the versions of gpunn, Python and the array libraries."""
     found = {name: installed(distributions) for name, distributions in PACKAGES.items()}
     known = {name: number for name, number in found.items() if number and name in ("NumPy", "SciPy", "CuPy")}
     return {"gpunn": __version__, "Python": platform.python_version(), **known}
@@ -95,7 +96,7 @@ def versions() -> dict[str, str]:
 
 
 def report(paths: Sequence[Path], output: Path | None, open_browser: bool, as_json: bool) -> None:
-    """Write the page of one run, or the one that compares several, and open it."""
+    """Write the report of a run, or a comparison of several runs, and open it."""
     from gpunn.report import compare, page
 
     runs = compare.ranked([Run.load(folder) for folder in folders(paths)])
@@ -114,7 +115,7 @@ def report(paths: Sequence[Path], output: Path | None, open_browser: bool, as_js
 
 
 def folders(paths: Sequence[Path]) -> list[Path]:
-    """Of each run once: a folder may be that of a run, or hold those of several."""
+    """Return the folder of each run once; a path may be a run or a folder of several runs."""
     found: dict[Path, Path] = {}
     for path in paths:
         path = path.parent if path.name == "model.safetensors" else path

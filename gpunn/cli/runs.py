@@ -1,14 +1,15 @@
-"""The folder of a run: one process trains there at a time, and no two runs are ever mixed in it."""
+"""The folder of a run: only one process trains in it at a time, and it never mixes files of two runs."""
 
 from __future__ import annotations
 
 import itertools
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from gpunn.network import Network
 from gpunn.training.callbacks import write_records
@@ -17,30 +18,34 @@ from gpunn.training.history import History
 
 RUNS = Path("gpunn-runs")
 MODEL, HISTORY, NEW_HISTORY = "model.safetensors", "history.jsonl", "history.new.jsonl"
-MADE_OF_THEM = ("run.json", "report.html", "curve.png")
+DERIVED = ("run.json", "report.html", "curve.png")  # made from the model and the history
+LOCK = ".lock"
 
 
 def check_output(folder: Path, resumed: bool) -> None:
-    """Find out before the work whether a run can be kept in the folder, leaving nothing behind.
+    """Check, before training and without leaving a file behind, that a run can be saved in the folder.
 
-    ValueError where it cannot be written, or has the checkpoints of another run than the resumed one.
+    Raises ValueError if the folder cannot be written, or if it has the checkpoints of another run.
     """
     if not resumed and Checkpoints(folder / "checkpoints").files():
         raise ValueError(
-            f"{folder} holds the checkpoints of a run: go on with that by --resume, or choose another folder"
+            f"{folder} has the checkpoints of another run: continue that run with --resume {folder}, or "
+            "choose another folder with --output"
         )
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
-        advice = "a run is resumed where it is" if resumed else "choose a folder with --output"
+        advice = (
+            "a resumed run is saved in its own folder" if resumed else "choose another folder with --output"
+        )
         raise ValueError(f"cannot write to {folder} ({error.strerror}): {advice}") from error
 
 
 @contextmanager
 def run_folder(output: Path | None, name: str) -> Iterator[Path]:
-    """The folder of a run, made if need be, and locked; gone again if nothing came of the run."""
+    """Make and lock the folder of a run; remove it again if the run leaves no file in it."""
     folder = output or new_folder(RUNS, name)
     made = output is None or not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,54 +62,50 @@ def run_folder(output: Path | None, name: str) -> Iterator[Path]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from training there, until this one is done or dead; on Windows they may.
+    """Keep other processes from training in the folder until this block ends or this process dies.
 
-    ValueError where another one trains there.
+    Raises ValueError if another process trains there.
     """
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
+    lock = FileLock(folder / LOCK)
+    with suppress(OSError, NotImplementedError):  # a file system without locks
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(
+                f"another process is training in {folder}: wait for it, or choose another --output"
+            ) from None
     try:
-        with suppress(OSError):  # a file system that has no locks
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(
-                    f"another process trains in {folder}: wait for it, or choose another folder with --output"
-                ) from None
         yield
     finally:
-        os.close(handle)
+        with suppress(OSError):  # Windows cannot delete an open file
+            (folder / LOCK).unlink()
+        lock.release()
+        (folder / LOCK).unlink(missing_ok=True)
 
 
 def live_history(folder: Path) -> Path:
-    """Where a run writes its epochs down while it goes on: not over those of the model that is there."""
+    """Return the file for the history of a run in progress: never the history of a model already there."""
     return folder / (NEW_HISTORY if (folder / MODEL).exists() else HISTORY)
 
 
 def keep(folder: Path, net: Network, history: History) -> None:
-    """Put a run's network and history in the place of an earlier run's, of which nothing stays.
+    """Save a run's network and history in place of an earlier run's, and delete the rest of that run.
 
-    What needs room on the disk comes first: where there is none, the earlier run is as it was.
+    The files that need disk space are written first: if the disk is full, the earlier run remains whole.
     """
     write_records(folder / NEW_HISTORY, history)
     net.save(folder / MODEL)
-    for name in MADE_OF_THEM:
+    for name in DERIVED:
         (folder / name).unlink(missing_ok=True)
     os.replace(folder / NEW_HISTORY, folder / HISTORY)
 
 
 def new_folder(parent: Path, name: str) -> Path:
-    """Make NAME-1, or whichever number is free."""
+    """Make the folder NAME-N with the lowest free number N."""
     parent.mkdir(parents=True, exist_ok=True)
     for n in itertools.count(1):
-        try:
+        with suppress(FileExistsError):
             folder = parent / f"{name}-{n}"
             folder.mkdir()
             return folder
-        except FileExistsError:
-            continue
     raise AssertionError("count does not end")

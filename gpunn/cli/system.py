@@ -1,4 +1,4 @@
-"""`gpunn info`: what there is to compute with."""
+"""`gpunn info`: versions, CPU, BLAS, CUDA devices and data sets of this machine."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ PACKAGES = {
 
 
 def show(as_json: bool) -> None:
-    """Print it, as JSON or a line each."""
-    found = describe()
+    """Print the facts about this machine, as JSON or one in each line."""
+    found = system_facts()
     if as_json:
         print(json.dumps(found))
         return
@@ -37,8 +37,8 @@ def show(as_json: bool) -> None:
         print(f"{name:<{width}}  {value}")
 
 
-def describe() -> dict[str, Any]:
-    """The same as a dictionary."""
+def system_facts() -> dict[str, Any]:
+    """Return the facts about this machine."""
     from gpunn import backends
     from gpunn.datasets import catalog
     from gpunn.version import __version__
@@ -61,7 +61,7 @@ def describe() -> dict[str, Any]:
 
 
 def installed(distributions: list[str]) -> str | None:
-    """The version of whichever is installed."""
+    """Return the version of the first of these distributions that is installed."""
     for name in distributions:
         try:
             return version(name)
@@ -71,6 +71,7 @@ def installed(distributions: list[str]) -> str | None:
 
 
 def cpu_name() -> str:
+    """Return the model of the CPU, as in "AMD EPYC 7B13"."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -79,20 +80,20 @@ def cpu_name() -> str:
     return next(named, platform.processor() or platform.machine())
 
 
-def cores() -> int | None:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def blas() -> list[dict[str, Any]]:
-    """Every BLAS that is loaded and whose it is; gpunn's products run in SciPy's."""
-    import scipy.linalg.blas  # noqa: F401  # loads it, and NumPy's
+    """List the BLAS libraries that are loaded; gpunn uses SciPy's."""
+    import scipy.linalg.blas  # noqa: F401  # loads the BLAS of SciPy, and of NumPy
     from threadpoolctl import threadpool_info
 
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     return [
         {
-            "of": (of := owner(pool["filepath"], alone=len(pools) == 1)),
+            "of": (of := blas_owner(pool["filepath"], alone=len(pools) == 1)),
             "used": "SciPy" in of,
             "name": f"{pool['internal_api']} {pool['version'] or ''}".strip(),
             "threads": pool["num_threads"],
@@ -101,8 +102,8 @@ def blas() -> list[dict[str, Any]]:
     ]
 
 
-def owner(library: str, alone: bool) -> str:
-    """Wheels bring one BLAS for NumPy and another for SciPy; elsewhere they share one."""
+def blas_owner(library: str, alone: bool) -> str:
+    """Return the package that a BLAS belongs to: each wheel brings its own, other builds share one."""
     if alone:
         return "NumPy and SciPy"
     folders = [part.lower() for part in Path(library).parts]
@@ -110,6 +111,7 @@ def owner(library: str, alone: bool) -> str:
 
 
 def has_mnist(folder: Path) -> bool:
+    """Whether all four files of MNIST are in the folder."""
     from gpunn.datasets.folder import FILES, find_files
 
     return len(find_files(folder)) == len(FILES)

@@ -26,6 +26,7 @@ from gpunn.tables.problem import Examples, examples_for, measure, predict, read_
 from gpunn.tables.reading import Format, fingerprint
 from gpunn.tables.table import Table
 from gpunn.tables.target import Classes, Quantity
+from gpunn.training.option import from_kept
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class TableModel:
         kept = net.meta["table"]
         try:
             target, fitted = targets.from_json(kept["target"]), Preprocessing.from_json(kept)
-            options = TableOptions(**kept["options"])
+            options = from_kept(TableOptions, kept["options"])
             return cls(path, net, kept["fingerprint"], target, fitted, options)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} does not say how its table is to be read: {error!r}") from None

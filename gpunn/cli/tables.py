@@ -157,7 +157,7 @@ class TableJob:
             return classified(net, outputs, test.y, target.classes, place)
         return measured(predict(target, net, outputs), test.y, place)
 
-    def score(self, result: dict[str, Any]) -> str:
+    def describe_result(self, result: dict[str, Any]) -> str:
         if self.folds:
             return f"{spread(result['cv'])}; trained on all rows: "
         tested = {name: result[f"test_{name}"] for name in UNITS if f"test_{name}" in result}
@@ -176,7 +176,7 @@ def open_job(
     table, target = load(path, options, settings.dtype)
     missing = sum(int(np.isnan(column).sum()) for column in table.rows.T)  # all at once take much room
     problem = pose(table, target, options, settings.seed, preparation(options, settings))
-    words = tuple(told(table, problem, missing))
+    words = tuple(describe(table, problem, missing))
     folds = resumed.get("folds", []) if resumed else []
     return TableJob(path, options, fingerprint(path, options.format(path)), table, problem, words, folds)
 
@@ -189,7 +189,7 @@ def preparation(options: TableOptions, settings: Settings) -> Preparation:
 # in words
 
 
-def told(table: Table, problem: Problem, missing: int) -> Iterator[str]:
+def describe(table: Table, problem: Problem, missing: int) -> Iterator[str]:
     """What was found in a table, and what is made of it."""
     target, fitted = problem.target, problem.preprocessing
     categories = len(fitted.columns) - len(fitted.numbers)

@@ -1,4 +1,4 @@
-"""`gpunn train`: load, build, fit, keep."""
+"""`gpunn train`: load the data, build the network, fit it and save the run."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from gpunn import backends
-from gpunn.cli.images import open_images
+from gpunn.cli.images import DOWNLOADABLE, open_images
 from gpunn.cli.job import Job, build_network, check_targets, fit
-from gpunn.cli.options import DOWNLOADED, refuse
 from gpunn.cli.reports import WINDOW, draw_curve, show_window, write_report
 from gpunn.cli.runs import MODEL, RUNS, check_output, keep, run_folder
 from gpunn.cli.tables import open_job
+from gpunn.cli.usage import refuse
 from gpunn.names import counted
 from gpunn.network import Network
 from gpunn.tables.loading import TableOptions
 from gpunn.tables.reading import is_table
 from gpunn.training.checkpoint import newest
 from gpunn.training.history import History
+from gpunn.training.option import from_kept
 from gpunn.training.schedules import score
 from gpunn.training.settings import Settings
 from gpunn.version import __version__
@@ -39,10 +40,12 @@ def train(
     plot: bool = False,
     resumed: dict[str, Any] | None = None,
 ) -> int:
-    """Train a network and keep it; the exit code.
+    """Train a network, save the run and return the exit code.
 
-    options: those that were given, for the command that does it again. plot: draw the learning curve.
-    resumed: what a checkpoint says of its run.
+    Args:
+        options: options to repeat in the command that trains the same network again.
+        plot: draw the learning curve.
+        resumed: metadata of the checkpoint to continue from.
     """
     check_output(output or RUNS, resumed is not None)
     job = open_data(data, settings, table, data_dir, resumed)
@@ -52,16 +55,16 @@ def train(
     check_targets(settings, job, net)
     settings = settings.with_choices(net.cost.name, optimizer)
     be = backends.choose(settings.device, net.dtype, settings.precision)
-    say(as_json, *job.words, describe(settings, job, net, be.description))
+    echo(as_json, *job.words, describe(settings, job, net, be.description))
     with run_folder(output, job.folder) as folder:
         for line in job.rehearse(settings):
-            say(as_json, line)
+            echo(as_json, line)
         net.meta = {**job.meta(), "settings": asdict(settings), "gpunn": __version__}
-        net.meta["resume"] = for_resuming(settings, table, data_dir, options)
+        net.meta["resume"] = resume_metadata(settings, table, data_dir, options)
         history = fit(net, job, settings, folder, resumed is not None)
         tested, outputs = job.test(net)
         result = {"device": be.name, **summarise(settings, job, net, history, tested)}
-        net.meta = describe_for_later(job, result)
+        net.meta = model_metadata(job, result)
         keep(folder, net, history)
         result["model"] = str(folder / MODEL)
         result["report"] = write_report(folder, job, net, outputs, history, result, options)
@@ -74,16 +77,18 @@ def train(
 
 
 def resume(run: Path, data_dir: Path | None, as_json: bool, plot: bool) -> int:
-    """Go on with a run from its newest checkpoint, with its settings; the exit code."""
+    """Continue a run from its newest checkpoint, with its settings, and return the exit code."""
     saved = newest(run / "checkpoints")
     meta = saved.state["meta"] if saved else {}
     if "resume" not in meta:
-        raise ValueError(f"{run} holds no checkpoint of gpunn train: begin one with --checkpoint-every")
+        raise ValueError(
+            f"{run} has no checkpoint to resume from: train with --checkpoint-every to save checkpoints"
+        )
     kept = meta["resume"]
     data_dir = data_dir or (Path(kept["data_dir"]) if kept["data_dir"] else None)
-    settings, table = Settings.from_kept(kept["settings"]), TableOptions(**kept["table"])
+    settings, table = from_kept(Settings, kept["settings"]), from_kept(TableOptions, kept["table"])
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*going on from")  # said above
+        warnings.filterwarnings("ignore", ".*going on from")  # the user asked for it
         return train(meta["dataset"], settings, table, data_dir, run, as_json, kept["options"], plot, meta)
 
 
@@ -94,23 +99,26 @@ def open_data(
     data_dir: Path | None,
     resumed: dict[str, Any] | None,
 ) -> Job:
-    """Images or a table, as the name says. ValueError where options of the one are given for the other."""
+    """Open the images or the table of this name.
+
+    Raises ValueError if options were chosen that apply to the other kind of data only.
+    """
     if data and is_table(data):
         image_options = ("shift", "rotate", "scale", "elastic")
-        refuse([name for name in image_options if getattr(settings, name)], data, "images")
-        refuse(["data-dir"] if data_dir else [], data, DOWNLOADED)
+        refuse([name for name in image_options if getattr(settings, name)], "images", data)
+        refuse(["data_dir"] if data_dir else [], DOWNLOADABLE, data)
         return open_job(Path(data), settings, table, resumed)
-    refuse(table.chosen(), data or "mnist", "tables (.csv, .parquet, .npz, .npy)")
+    refuse(table.chosen(), "tables (.csv, .parquet, .npz, .npy)", data or "mnist")
     return open_images(data, data_dir)
 
 
-# what is said and kept
+# what is printed and saved
 
 
-def for_resuming(
+def resume_metadata(
     settings: Settings, table: TableOptions, data_dir: Path | None, options: Sequence[str]
 ) -> dict[str, Any]:
-    """What a checkpoint has to know to go on."""
+    """Return what a checkpoint must hold so that the run can be resumed."""
     return {
         "data_dir": str(data_dir.absolute()) if data_dir else None,
         "settings": asdict(settings),
@@ -119,14 +127,14 @@ def for_resuming(
     }
 
 
-def say(as_json: bool, *lines: str) -> None:
-    """Print them, unless JSON is all that is wanted."""
+def echo(as_json: bool, *lines: str) -> None:
+    """Print lines, unless the output is to be JSON only."""
     if not as_json:
         print(*lines, sep="\n", flush=True)
 
 
 def describe(settings: Settings, job: Job, net: Network, device: str) -> str:
-    """One line: what is trained on what, and where."""
+    """Describe a training in one line: data, network, optimizer and device."""
     return (
         f"{job.name}, {counted(job.X.shape[1], 'example')}: "
         f"{net.name}, {net.parameters:,} parameters, {settings.optimizer}, on {device}"
@@ -136,7 +144,7 @@ def describe(settings: Settings, job: Job, net: Network, device: str) -> str:
 def summarise(
     settings: Settings, job: Job, net: Network, history: History, tested: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What came out. best_epoch: whose weights early stopping chose."""
+    """Summarise a training for JSON. best_epoch: the epoch whose weights early stopping chose."""
     best = (
         min(history, key=lambda record: score(record, job.metric))
         if settings.patience and len(history)
@@ -161,14 +169,15 @@ def summarise(
     }
 
 
-def describe_for_later(job: Job, result: dict[str, Any]) -> dict[str, Any]:
-    """What `gpunn evaluate` and `gpunn predict` need to know of the model, and how it came to be."""
+def model_metadata(job: Job, result: dict[str, Any]) -> dict[str, Any]:
+    """Return what the model file says about the network: data, training and test scores."""
     figures = "epochs", "stopped", "seconds", "device_description", "settings"
     kept = {name: value for name, value in result.items() if name in figures or name.startswith("test_")}
     return {**job.meta(), **kept, "gpunn": __version__}
 
 
 def closing_words(result: dict[str, Any], job: Job) -> str:
+    """Describe the result of a training, the files written and the commands to try next."""
     epochs = counted(result["epochs"], "epoch")
     if result["stopped"]:
         how = "interrupted" if result["interrupted"] else "stopped early"
@@ -176,7 +185,7 @@ def closing_words(result: dict[str, Any], job: Job) -> str:
     drawn = [f"{name} {result[name]}" for name in ("report", "curve") if result.get(name)]
     return "\n".join(
         [
-            f"{job.score(result)}{epochs} in {result['seconds']:.3g} s, "
+            f"{job.describe_result(result)}{epochs} in {result['seconds']:.3g} s, "
             f"{result['examples_per_second']:,.0f} examples/s",
             *drawn,
             f"saved {result['model']}; now try",

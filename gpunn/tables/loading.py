@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -18,25 +20,52 @@ from gpunn.tables.reading import Format, open_table, read, refuse_mistaken
 from gpunn.tables.splitting import move_to_end
 from gpunn.tables.table import TEXT, Source, Table, number_text
 from gpunn.tables.target import CLASSIFICATION, REGRESSION, Classes, Quantity, choose
+from gpunn.training.option import Option
 from gpunn.training.splitting import sample_each_class
 
 HELD_OUT = 0.2
+
+tables = partial(Option, "Tables")
 
 
 @dataclass(frozen=True)
 class TableOptions:
     """What was asked for that only tables have."""
 
-    target: str | None = None
-    task: str | None = None
-    test: str | None = None
-    held_out: float | None = None
-    cv: int | None = None
-    category: tuple[str, ...] = ()
-    ignore: tuple[str, ...] = ()
-    impute: str | None = None
-    delimiter: str | None = None
-    header: bool | None = None
+    target: Annotated[
+        str | None,
+        tables("Column to predict; for a .npy file, the .npy file of the targets.", "y for a .npz file"),
+    ] = None
+    task: Annotated[
+        str | None,
+        tables(
+            "Kind of problem: classification or regression.",
+            "classification for text and for up to 20 distinct whole numbers",
+        ),
+    ] = None
+    test: Annotated[str | None, tables("Test on this table instead of on held-out rows.", metavar="FILE")] = (
+        None
+    )
+    held_out: Annotated[float | None, tables("Fraction of the rows to hold out for testing.", "0.2")] = None
+    cv: Annotated[
+        int | None,
+        tables("Test by cross-validation with this many folds, then train on all rows.", least=2),
+    ] = None
+    category: Annotated[
+        tuple[str, ...], tables("Treat this numeric column as categories; may be repeated.")
+    ] = ()
+    ignore: Annotated[tuple[str, ...], tables("Ignore this column; may be repeated.")] = ()
+    impute: Annotated[str | None, tables("Replace missing numbers by: median or mean.", "median")] = None
+    delimiter: Annotated[
+        str | None,
+        tables(
+            "Character that separates the columns of a CSV file.", "detected: , ; tab or |", metavar="CHAR"
+        ),
+    ] = None
+    header: Annotated[
+        bool | None,
+        tables("Whether the first line names the columns; without names they are 1, 2, ….", "detected"),
+    ] = None
 
     def chosen(self) -> list[str]:
         """The names of those that were given."""

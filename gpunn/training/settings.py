@@ -1,60 +1,164 @@
-"""The settings of a run: one list for the command line, for training on tables, and for what a run keeps."""
+"""The settings of a run: the one list behind the command line, the training of tables and saved runs.
+
+To add a setting, add a field: its `Option` makes the command-line option, and older runs are loaded with its
+default. A field that an optimizer has too is passed to the optimizer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 from gpunn.core.layers import Dense
 from gpunn.core.optimizers import OPTIMIZERS, Optimizer
-from gpunn.names import look_up
+from gpunn.functions.activations import ACTIVATIONS
+from gpunn.functions.costs import COSTS, FAMILIES
+from gpunn.functions.initializers import INITIALIZERS
+from gpunn.names import listed, look_up
+from gpunn.training.option import Option, option_name
+from gpunn.training.schedules import SCHEDULES
 
+#: The network's dtype for each precision.
 DTYPES = {"float32": "float32", "float64": "float64", "tf32": "float32", "bf16": "float32"}
+CUDA_ONLY = [precision for precision, dtype in DTYPES.items() if precision != dtype]
+
+network, training = partial(Option, "Network"), partial(Option, "Training")
+
+
+def _fields_of(optimizer: Any) -> dict[str, Any]:
+    """Return the fields of an optimizer with their values."""
+    return {field.name: getattr(optimizer, field.name) for field in fields(optimizer)}
+
+
+OPTIMIZER_DEFAULTS = {name: _fields_of(make()) for name, make in OPTIMIZERS.items()}
+
+
+def takers(setting: str) -> list[str]:
+    """Return the names of the optimizers that have this setting."""
+    return [name for name, defaults in OPTIMIZER_DEFAULTS.items() if setting in defaults]
+
+
+def _defaults(setting: str) -> str:
+    """Describe the default in each optimizer, as in "0.1; rmsprop, adam, adamw 0.001"."""
+    by_value: dict[str, list[str]] = {}
+    for name in takers(setting):
+        by_value.setdefault(f"{OPTIMIZER_DEFAULTS[name][setting]:g}", []).append(name)
+    first, *others = by_value
+    return "; ".join([first, *(f"{listed(by_value[value])} {value}" for value in others)])
+
+
+def _spelt(names: Iterable[str]) -> str:
+    """List names as one types them on the command line."""
+    return listed([name.replace(" ", "-") for name in names])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of a run. None: chosen from the data and the other settings."""
 
-    hidden: list[int] | None = None
-    activation: str = "relu"
-    output_activation: str | None = None
-    cost: str | None = None
-    init: str | None = None
-    dropout: float | None = None
-    input_dropout: float = 0.0
-    batch_norm: bool = False
-    optimizer: str | None = None
-    learning_rate: float | None = None
-    schedule: str | None = None
-    l2: float | None = None
-    l1: float = 0.0
-    max_norm: float | None = None
-    clip_norm: float | None = None
-    class_weight: str | None = None
-    label_smoothing: float = 0.0
-    shift: float = 0.0
-    rotate: float = 0.0
-    scale: float = 0.0
-    elastic: float = 0.0
-    epochs: int | None = None
-    batch_size: int | None = None
-    patience: int | None = None
-    checkpoint_every: int | None = None
-    tensorboard: bool = False
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "float32"
-
-    @classmethod
-    def from_kept(cls, kept: Mapping[str, Any]) -> Settings:
-        """Read the settings that a run kept.
-
-        A setting that is newer than the run has its default; one that no longer exists is ignored.
-        """
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in kept.items() if name in known})
+    hidden: Annotated[
+        list[int] | None,
+        network("Neurons in each hidden layer; 0 for no hidden layer.", "512; tables 128", metavar="N …"),
+    ] = None
+    activation: Annotated[
+        str,
+        network(f"Activation of the hidden layers: {_spelt(f for f in ACTIVATIONS if f != 'softmax')}."),
+    ] = "relu"
+    output_activation: Annotated[
+        str | None,
+        network(
+            "Activation of the output layer: any of the above, or softmax.",
+            "softmax; identity for regression",
+        ),
+    ] = None
+    cost: Annotated[
+        str | None,
+        network(
+            f"Cost to minimise: {_spelt(COSTS)}. {' and '.join(FAMILIES)} take a parameter: huber(2.0).",
+            "the one that fits the output layer",
+        ),
+    ] = None
+    init: Annotated[
+        str | None,
+        network(f"Initial weights: {_spelt(INITIALIZERS)}.", "the one that fits each activation"),
+    ] = None
+    dropout: Annotated[
+        float | None, network("Fraction of each hidden layer's outputs to drop in training.", "0; tables 0.1")
+    ] = None
+    input_dropout: Annotated[float, network("Fraction of the inputs to drop in training.")] = 0.0
+    batch_norm: Annotated[bool, network("Apply batch normalisation to the hidden layers.")] = False
+    optimizer: Annotated[
+        str | None, training(f"Optimizer: {_spelt(OPTIMIZERS)}.", "nesterov; tables adam")
+    ] = None
+    learning_rate: Annotated[float | None, training("Learning rate η.", _defaults("learning_rate"))] = None
+    beta1: Annotated[
+        float | None,
+        training(f"Decay β₁ of the mean gradient ({listed(takers('beta1'))}).", _defaults("beta1")),
+    ] = None
+    beta2: Annotated[
+        float | None,
+        training(f"Decay β₂ of the mean squared gradient ({listed(takers('beta2'))}).", _defaults("beta2")),
+    ] = None
+    schedule: Annotated[str | None, training(f"Learning-rate schedule: {_spelt(SCHEDULES)}.", "constant")] = (
+        None
+    )
+    l2: Annotated[float | None, training("Weight decay (L2 regularisation) λ.", _defaults("l2"))] = None
+    l1: Annotated[float, training("L1 regularisation λ; sets small weights to 0.")] = 0.0
+    max_norm: Annotated[
+        float | None, training("Upper bound on the norm of each neuron's incoming weights.", "no bound")
+    ] = None
+    clip_norm: Annotated[float | None, training("Upper bound on the norm of the gradient.", "no bound")] = (
+        None
+    )
+    class_weight: Annotated[
+        str | None,
+        training("balanced: weigh the classes inversely to their frequency.", "all examples count alike"),
+    ] = None
+    label_smoothing: Annotated[
+        float, training("Label smoothing ε: targets are (1 − ε) one-hot + ε / classes.")
+    ] = 0.0
+    shift: Annotated[float, training("Augmentation: shift images by up to this many pixels.")] = 0.0
+    rotate: Annotated[float, training("Augmentation: rotate images by up to this many degrees.")] = 0.0
+    scale: Annotated[
+        float, training("Augmentation: scale images by up to this fraction; 0.15 means 0.85 to 1.15.")
+    ] = 0.0
+    elastic: Annotated[float, training("Augmentation: strength α of elastic distortion, for example 36.")] = (
+        0.0
+    )
+    epochs: Annotated[
+        int | None,
+        training("Passes over the training examples.", "10; digits 20; tables up to 200", least=1),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        training("Examples in a mini-batch.", "128; digits 16; tables by number of rows", least=1),
+    ] = None
+    patience: Annotated[
+        int | None,
+        training(
+            "Stop after this many epochs without improvement (images: accuracy, tables: loss) on a held-out "
+            "tenth of the training data; 0 to never stop early.",
+            "never; tables 20",
+            least=0,
+        ),
+    ] = None
+    checkpoint_every: Annotated[
+        int | None,
+        training("Save a checkpoint every this many epochs; see --resume.", "no checkpoints", least=1),
+    ] = None
+    tensorboard: Annotated[bool, training("Log each epoch for TensorBoard, too.")] = False
+    seed: Annotated[
+        int, training("Random seed for initial weights, shuffling and held-out rows.", least=0)
+    ] = 0
+    device: Annotated[
+        str, training("Device: auto, cpu, cuda or cuda:N; auto uses a GPU if one works.", metavar="DEVICE")
+    ] = "auto"
+    precision: Annotated[
+        str,
+        training(f"Precision: {listed(DTYPES)}; {' and '.join(CUDA_ONLY)} need CUDA.", metavar="PRECISION"),
+    ] = "float32"
 
     @property
     def dtype(self) -> str:
@@ -66,16 +170,30 @@ class Settings:
         return replace(self, **{name: v for name, v in defaults.items() if getattr(self, name) is None})
 
     def with_choices(self, cost: str, optimizer: Any) -> Settings:
-        """Fill in the cost's name and what the optimizer chose by itself."""
-        return replace(self, cost=cost, learning_rate=optimizer.learning_rate, l2=optimizer.l2)
+        """Fill in the name of the cost, and the optimizer's value of each setting that it has."""
+        own = _fields_of(optimizer)
+        return replace(self, cost=cost, **{f.name: own[f.name] for f in fields(self) if f.name in own})
 
     def build_optimizer(self) -> Optimizer:
-        """Build the optimizer, with its own default for each setting that is None."""
-        make = look_up(OPTIMIZERS, self.optimizer or "", "optimizer")
-        names = ("learning_rate", "l2", "l1", "max_norm", "clip_norm")
-        chosen = {name: value for name in names if (value := getattr(self, name)) is not None}
+        """Build the optimizer, with its own default for each setting that was not chosen.
+
+        Raises ValueError if a setting was chosen that this optimizer does not have.
+        """
+        name = self.optimizer or ""
+        make = look_up(OPTIMIZERS, name, "optimizer")
+        chosen = {s: value for s, value in self._chosen().items() if takers(s)}
+        for setting in chosen:
+            if name not in takers(setting):
+                raise ValueError(
+                    f"{option_name(setting)} applies to {listed(takers(setting))}, not to {name}"
+                )
         optimizer: Optimizer = make(**chosen)
         return optimizer
+
+    def _chosen(self) -> dict[str, Any]:
+        """Return the settings that differ from their defaults."""
+        values = {field: getattr(self, field.name) for field in fields(self)}
+        return {field.name: value for field, value in values.items() if value != field.default}
 
     def build_layers(self, n_out: int) -> list[Dense]:
         """Build the hidden layers and an output layer of n_out neurons."""

@@ -1,0 +1,253 @@
+"""The commands of `gpunn`, with their help."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from gpunn.cli import options
+from gpunn.cli.usage import check_resume_alone, given_options, repeat_option
+
+HELP = """Train fully connected neural networks on a CPU or a CUDA GPU.
+
+\b
+Examples:
+  gpunn train                    train on MNIST, in seconds
+  gpunn train digits             train on small 8×8 digits, without a download
+  gpunn train flowers.csv --target species
+  gpunn evaluate gpunn-runs/digits-1
+  gpunn predict gpunn-runs/mnist-1 photo.png
+"""
+
+
+class Commands(TyperGroup):
+    """The group of commands.
+
+    `train` gets the options of its settings only when it is run: their help lists optimizers, costs and
+    activations, and importing those would slow down `gpunn --help`.
+    """
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, _train_command() if name == "train" else command, rest
+
+
+class TrainCommand(TyperCommand):
+    """A command whose `--hidden` takes any number of whole numbers, which typer's options cannot."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, repeat_option("--hidden", args))
+
+
+def _new_app(**arguments: Any) -> typer.Typer:
+    return typer.Typer(
+        rich_markup_mode="rich",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **arguments,
+    )
+
+
+app = _new_app(cls=Commands, help=HELP)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from gpunn.version import __version__
+
+        print("gpunn", __version__)
+        raise typer.Exit()
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", metavar="", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def train(
+    ctx: typer.Context,
+    data: options.TrainingData = None,
+    resume: options.Resume = None,
+    data_dir: options.DataDir = None,
+    output: options.Output = None,
+    plot: options.Plot = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+    **chosen: Any,
+) -> None:
+    """Train a network on images or a table, test it and save it.
+
+    Ctrl-C ends training and saves what was learnt so far.
+
+    \b
+    Examples:
+      gpunn train
+      gpunn train digits --hidden 128 64 --activation tanh
+      gpunn train fashion-mnist --optimizer adam --epochs 20
+      gpunn train ~/my-idx-files --device cuda --output runs/mine
+      gpunn train flowers.csv --target species
+      gpunn train --checkpoint-every 1
+      gpunn train --resume gpunn-runs/mnist-1    after a run was killed
+    """
+    from gpunn.cli import training
+    from gpunn.cli.fields import collect
+    from gpunn.tables.loading import TableOptions
+    from gpunn.training.settings import Settings
+
+    if resume:
+        check_resume_alone(ctx)
+        raise typer.Exit(training.resume(resume, data_dir, json, plot))
+    if chosen["hidden"] == [0]:
+        chosen["hidden"] = []
+    settings, table = collect(Settings, chosen), collect(TableOptions, chosen)
+    raise typer.Exit(training.train(data, settings, table, data_dir, output, json, given_options(ctx), plot))
+
+
+@app.command("train", help=train.__doc__)
+def _train_in_help() -> None:
+    """Stand in for `train` in `gpunn --help`; `Commands` runs the command with all its options."""
+
+
+def _train_command() -> Any:
+    """Build `train` with an option for each field of `Settings` and `TableOptions`."""
+    from gpunn.cli.fields import with_options
+    from gpunn.tables.loading import TableOptions
+    from gpunn.training.settings import Settings
+
+    alone = _new_app()
+    alone.command(cls=TrainCommand)(with_options(train, Settings, TableOptions))
+    return typer.main.get_command(alone)
+
+
+@app.command()
+def evaluate(
+    model: options.ModelArg,
+    data: options.TestData = None,
+    device: options.Device = "auto",
+    target: options.Targets = None,
+    delimiter: options.Delimiter = None,
+    header: options.Header = None,
+    data_dir: options.DataDir = None,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Test a saved network.
+
+    Classification: accuracy, loss, confusion matrix, and precision and recall of each class.
+    Regression: RMSE, MAE and R².
+
+    \b
+    Examples:
+      gpunn evaluate gpunn-runs/digits-1
+      gpunn evaluate gpunn-runs/mnist-1/model.safetensors mnist --json
+      gpunn evaluate gpunn-runs/flowers-1 others.csv
+    """
+    from gpunn.cli import models
+    from gpunn.tables.reading import Format
+
+    models.evaluate(model, data, data_dir, Format(delimiter, header, target), device, json)
+
+
+@app.command()
+def report(
+    runs: options.Runs,
+    output: options.Page = None,
+    browser: options.Browser = True,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Write and open the report of a run, or a comparison of several runs.
+
+    \b
+    Examples:
+      gpunn report gpunn-runs/mnist-1
+      gpunn report gpunn-runs/mnist-1 gpunn-runs/mnist-2
+      gpunn report gpunn-runs        all runs in this folder
+    """
+    from gpunn.cli import reports
+
+    reports.report(runs, output, browser, json)
+
+
+@app.command()
+def predict(
+    model: options.ModelArg,
+    files: options.Files,
+    output: options.Predictions = None,
+    device: options.Device = "cpu",
+    delimiter: options.Delimiter = None,
+    header: options.Header = None,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Predict the class of each image, or the target of each row of a table.
+
+    \b
+    Examples:
+      gpunn predict gpunn-runs/mnist-1 photo.png scan.jpg
+      gpunn predict gpunn-runs/mnist-1 examples.npy --json
+      gpunn predict gpunn-runs/flowers-1 new.csv -o predictions.csv
+    """
+    from gpunn.cli import models
+    from gpunn.tables.reading import Format
+
+    raise typer.Exit(models.predict(model, files, Format(delimiter, header), device, json, output))
+
+
+@app.command()
+def export(
+    model: options.ModelArg,
+    file: options.OnnxFile,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Export a saved network to an ONNX file.
+
+    The ONNX model takes rows of pixels or the columns of a table, and returns outputs and labels.
+
+    \b
+    Examples:
+      gpunn export gpunn-runs/mnist-1 digits.onnx
+    """
+    from gpunn.cli import deploy
+
+    deploy.export(model, file, json)
+
+
+@app.command()
+def demo(
+    model: options.DemoModel = None,
+    port: options.Port = 0,
+    browser: options.Browser = True,
+    debug: options.Debug = False,
+) -> None:
+    """Draw digits in the browser and watch a saved network classify them.
+
+    The page is served on 127.0.0.1 only, and the network runs in the browser. Ctrl-C stops the server.
+
+    \b
+    Examples:
+      gpunn demo
+      gpunn demo gpunn-runs/mnist-1 --port 8000 --no-browser
+    """
+    from gpunn.cli import deploy
+
+    deploy.demo(model, port, browser)
+
+
+@app.command()
+def info(json: options.Json = False, debug: options.Debug = False) -> None:
+    """Show versions, BLAS, CPU, CUDA devices (or why there are none) and where MNIST is."""
+    from gpunn.cli import system
+
+    system.show(json)

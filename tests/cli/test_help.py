@@ -1,0 +1,96 @@
+"""`--help`, `--version` and `gpunn info`, and how little they import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import (
+    ROOT,
+    write_idx_folder,
+)
+from reporting import RunCommand
+
+import gpunn
+from gpunn import backends
+
+
+def test_info(gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(backends, "explain_cuda", lambda index=0: "the driver is asleep")
+    monkeypatch.setattr(backends, "cuda_devices", lambda: [])
+    monkeypatch.setenv("GPUNN_DATA", str(tmp_path))
+    code, out, err = gpunn_("info")
+    assert (code, err) == (0, "")
+    for word in (
+        "NumPy",
+        "SciPy",
+        "scikit-learn",
+        "BLAS",
+        "used by gpunn",
+        "the driver is asleep",
+        str(tmp_path),
+    ):
+        assert word in out
+    found = json.loads(gpunn_("info", "--json")[1])
+    assert found["versions"]["NumPy"] == np.__version__
+    assert sum(blas["used"] for blas in found["blas"]) <= 1
+    monkeypatch.setattr(backends, "cuda_devices", lambda: ["cuda:0 (Tesla)"])
+    assert "cuda:0 (Tesla)" in gpunn_("info")[1]
+
+
+def test_info_finds_mnist(gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    write_idx_folder(tmp_path / "mnist")
+    monkeypatch.setenv("GPUNN_DATA", str(tmp_path))
+    assert json.loads(gpunn_("info", "--json")[1])["mnist"] == str(tmp_path / "mnist")
+
+
+def test_version(gpunn_: RunCommand) -> None:
+    assert gpunn_("--version") == (0, f"gpunn {gpunn.__version__}\n", "")
+
+
+def test_help_at_every_level(gpunn_: RunCommand) -> None:
+    assert gpunn_() == gpunn_("--help")
+    for command in ([], ["train"], ["evaluate"], ["predict"], ["report"], ["export"], ["demo"], ["info"]):
+        code, out, err = gpunn_(*command, "--help")
+        assert (code, err) == (0, "")
+        assert "Usage: gpunn" in out
+        assert "Examples" in out or command == ["info"]
+        assert max(map(len, out.splitlines())) <= 80
+
+
+def imported_by(*arguments: str) -> set[str]:
+    """Return the modules that a command imports, besides those of `import gpunn`."""
+    code = (
+        "import sys, gpunn; before = set(sys.modules); from gpunn import cli; cli.main(sys.argv[1:]);"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("command", [[], ["evaluate"], ["report"], ["predict"], ["demo"], ["info"]])
+def test_help_imports_no_numerical_library(command: list[str]) -> None:
+    imported = imported_by(*command, "--help")
+    assert not imported & {"numpy", "scipy", "sklearn", "gpunn.training.settings", "gpunn.tables.loading"}
+
+
+def test_help_of_train_imports_no_large_library() -> None:
+    """The options of `train` come from `Settings`, which needs NumPy and SciPy, but from no more."""
+    imported = imported_by("train", "--help")
+    assert "gpunn.training.settings" in imported
+    assert not imported & {"sklearn", "matplotlib", "cupy", "PIL", "pooch", "jinja2", "pyarrow"}
+
+
+def test_public_names_are_imported_on_demand() -> None:
+    code = (
+        "import sys, gpunn; before = {'numpy', 'scipy', 'typer'} & set(sys.modules)\n"
+        "found = [getattr(gpunn, name) for name in [*gpunn.__all__, '__version__', 'optimizers']]\n"
+        "from gpunn import *; print(before, set(gpunn.__all__) <= set(dir(gpunn)), hasattr(gpunn, 'nothing'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "set() True False\n"
