@@ -18,7 +18,7 @@ from gpunn.datasets import Dataset, DataUnavailable
 from gpunn.datasets.catalog import CLASSES
 from gpunn.functions.augmentation import Augmentation
 from gpunn.network import Network
-from gpunn.report.findings import Findings, classified
+from gpunn.report.findings import Findings, classification_findings
 from gpunn.training.settings import Settings
 
 HELD_OUT = 0.1  # of the training examples, for early stopping: the test examples must not decide that
@@ -98,7 +98,7 @@ class ImageJob:
         """Return what else the test shows."""
         test, shape = self.dataset.test, self.dataset.image_shape
         assert outputs is not None
-        return classified(
+        return classification_findings(
             net,
             outputs,
             test.y,

@@ -18,7 +18,7 @@ from gpunn.files.writing import write_whole
 from gpunn.inspection.metrics import per_class, probabilities
 from gpunn.names import counted, listed
 from gpunn.network import Network
-from gpunn.report.findings import written
+from gpunn.report.findings import format_number
 from gpunn.tables import target as targets
 from gpunn.tables.loading import TableOptions, held_out
 from gpunn.tables.preprocessing import Preprocessing
@@ -149,5 +149,7 @@ def as_csv(columns: dict[str, list[Any]], spread: float) -> str:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
     for values in zip(*columns.values(), strict=True):
-        writer.writerow([written(value, spread) if isinstance(value, float) else value for value in values])
+        writer.writerow(
+            [format_number(value, spread) if isinstance(value, float) else value for value in values]
+        )
     return file.getvalue()

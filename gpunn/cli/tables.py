@@ -15,7 +15,7 @@ from gpunn.functions.augmentation import Augmentation
 from gpunn.inspection.metrics import UNITS, figure
 from gpunn.names import counted, listed
 from gpunn.network import Network
-from gpunn.report.findings import Findings, classified, measured
+from gpunn.report.findings import Findings, classification_findings, regression_findings
 from gpunn.tables import target as targets
 from gpunn.tables.loading import TableOptions, load, pose
 from gpunn.tables.problem import Preparation, Problem, predict, prepare
@@ -154,8 +154,8 @@ class TableJob:
             return f"row {1 + (i if test.rows is None else int(test.rows[i])):,}"
 
         if isinstance(target, Classes):
-            return classified(net, outputs, test.y, target.classes, place)
-        return measured(predict(target, net, outputs), test.y, place)
+            return classification_findings(net, outputs, test.y, target.classes, place)
+        return regression_findings(predict(target, net, outputs), test.y, place)
 
     def describe_result(self, result: dict[str, Any]) -> str:
         if self.folds:

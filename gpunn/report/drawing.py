@@ -1,6 +1,6 @@
-"""How a report draws: with Matplotlib, as SVG whose colours the page chooses.
+"""Draw with Matplotlib, as SVG whose colours the page chooses.
 
-Matplotlib is loaded when something is drawn, and nothing of its global state is changed.
+Matplotlib is imported when something is drawn, and its global state stays unchanged.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, FAINT, LINE, ABOVE, BELOW = "#1d1c1a", "#6f6b63", "#e2dfd8", "#d9480f", "#1971c2"
-RUNS = (ABOVE, "#0072b2", "#009e73", "#b8608f")  # told apart by colour-blind eyes too (Okabe and Ito)
-# Where there are no such variables, as in a notebook, it is what can be read on light and dark.
+RUNS = (ABOVE, "#0072b2", "#009e73", "#b8608f")  # distinguishable for colour-blind readers (Okabe and Ito)
+# The fallbacks, for pages without these variables such as notebooks, are legible on light and dark.
 VARIABLES = {
     INK: "var(--ink, currentColor)",
     FAINT: "var(--faint, #888)",
@@ -30,8 +30,8 @@ VARIABLES = {
     ABOVE: "var(--above, #e8590c)",
     BELOW: "var(--below, #228be6)",
 }
-WIDTH, HEIGHT, TALL = 360, 234, 304  # px, as are the margins
-LEFT, RIGHT, TOP, BOTTOM = 58, 16, 30, 46
+WIDTH, HEIGHT, TALL = 360, 234, 304  # px
+LEFT, RIGHT, TOP, BOTTOM = 58, 16, 30, 46  # margins, px
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": LINE,
@@ -61,8 +61,8 @@ STYLE: dict[str, Any] = {
     "ytick.minor.size": 0,
 }
 DASHED: dict[str, Any] = {"color": FAINT, "linewidth": 1, "linestyle": (0, (2, 3))}
-FEW, MARKED = 12, 4  # points of a line that are marked one by one, where there are few lines
-WIDE = 20  # times the least: beyond, an axis is logarithmic
+FEW_POINTS, FEW_LINES = 12, 4  # up to so many, each point gets a marker
+WIDE = 20  # an axis is logarithmic if the largest value exceeds the smallest by this factor
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,14 @@ class Line:
 
 
 @contextmanager
-def style() -> Iterator[None]:
-    """Matplotlib in the page's manner, whatever the user's own; without a word on its fonts."""
+def page_style() -> Iterator[None]:
+    """Use the page's Matplotlib style, whatever the user's own is, and silence font messages."""
     log = logging.getLogger("matplotlib")
     level = log.level
     log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of letters that the font has not
+            warnings.simplefilter("ignore")  # missing-glyph warnings
             from matplotlib import style
 
             with style.context(["default", STYLE]):
@@ -93,12 +93,12 @@ def style() -> Iterator[None]:
 
 
 def svg(draw: Callable[[Figure], None], label: str, height: int = HEIGHT) -> str:
-    """What is drawn on a figure, as an SVG element; label: what it shows, for those who cannot see it."""
-    with style():
+    """Draw on a figure and return it as an SVG element. The label describes it to screen readers."""
+    with page_style():
         from matplotlib import rcParams
         from matplotlib.figure import Figure
 
-        rcParams["svg.hashsalt"] = label  # the names within are the same whenever it is drawn
+        rcParams["svg.hashsalt"] = label  # ids inside the SVG are reproducible
         figure, file = Figure((WIDTH / 72, height / 72)), io.StringIO()
         draw(figure)
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
@@ -106,7 +106,7 @@ def svg(draw: Callable[[Figure], None], label: str, height: int = HEIGHT) -> str
 
 
 def _for_a_page(drawn: str, label: str) -> str:
-    """The SVG element alone, as large as its place, in the page's font and colours."""
+    """Reduce an SVG file to its element, scaled to its container, in the page's font and colours."""
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"<metadata>.*?</metadata>\s*", "", drawn, flags=re.DOTALL)
     box = re.search(r'viewBox="[^"]*"', drawn)
@@ -123,7 +123,7 @@ def _for_a_page(drawn: str, label: str) -> str:
 
 
 def axes(figure: Figure, xlabel: str, ylabel: str, height: int = HEIGHT, below: int = 0) -> Axes:
-    """Axes within the margins and so many pixels below, the y axis named above, where one can read it."""
+    """Add axes inside the margins, plus `below` px at the bottom, with a horizontal y label above."""
     bottom = BOTTOM + below
     box = LEFT / WIDTH, bottom / height, 1 - (LEFT + RIGHT) / WIDTH, 1 - (TOP + bottom) / height
     found = figure.add_axes(box)
@@ -133,7 +133,7 @@ def axes(figure: Figure, xlabel: str, ylabel: str, height: int = HEIGHT, below: 
 
 
 def count_epochs(ax: Axes, epochs: int) -> None:
-    """Ticks at whole epochs, 1 and the last within."""
+    """Put ticks at whole epochs, and show the first and the last epoch."""
     from matplotlib.ticker import MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
@@ -141,17 +141,17 @@ def count_epochs(ax: Axes, epochs: int) -> None:
     ax.set_xlim(1 - margin, max(epochs, 1) + margin)
 
 
-def in_percent(axis: Any) -> None:
+def percent_ticks(axis: Any) -> None:
     axis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
 
 
-def plain(axis: Any) -> None:
-    """Numbers as they are, without an offset or a power apart; large ones short."""
-    axis.set_major_formatter(lambda value, _: short(value).replace("-", "−"))
+def plain_ticks(axis: Any) -> None:
+    """Label ticks without a common offset or exponent; abbreviate large numbers."""
+    axis.set_major_formatter(lambda value, _: short_number(value).replace("-", "−"))
 
 
-def short(value: float) -> str:
-    """A number in few letters, such as 250k or 2e-5."""
+def short_number(value: float) -> str:
+    """A number in few characters, such as 250k or 2e-5."""
     if 0 < abs(value) < 1e-3:
         power = math.floor(math.log10(abs(value)) + 1e-9)
         return f"{value / 10.0**power:.3g}e{power}"
@@ -162,15 +162,15 @@ def short(value: float) -> str:
 
 
 def plot(ax: Axes, lines: Sequence[Line]) -> None:
-    """The lines; points are marked where they are few."""
+    """Plot lines, with markers if there are few points."""
     for line in reversed(lines):
-        marker = "o" if len(line.x) <= FEW and len(lines) <= MARKED else ""
+        marker = "o" if len(line.x) <= FEW_POINTS and len(lines) <= FEW_LINES else ""
         kind = (0, (3, 2)) if line.dashed else "solid"
         ax.plot(line.x, line.y, color=line.colour, linestyle=kind, marker=marker)
 
 
 def fit_scale(ax: Axes, which: str, values: Sequence[float]) -> None:
-    """A logarithmic axis, "x" or "y", where the values that it is for are far apart."""
+    """Make an axis ("x" or "y") logarithmic if its values span more than a factor of WIDE."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axis = getattr(ax, f"{which}axis")
@@ -179,4 +179,4 @@ def fit_scale(ax: Axes, which: str, values: Sequence[float]) -> None:
         low, high = axis.get_data_interval()
         axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,), numticks=8))
         axis.set_minor_formatter(NullFormatter())
-    plain(axis)
+    plain_ticks(axis)

@@ -1,4 +1,4 @@
-"""What a report says of a run, in words and figures; the page only lays it out."""
+"""The words and numbers of a report; the templates only lay them out."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from gpunn.inspection.metrics import UNITS, figure
 from gpunn.names import counted
 from gpunn.report.run import Run
 
-ALWAYS = {"accuracy": "the most frequent class", "rmse": "the mean"}
-MEASURES = ("accuracy", "rmse")  # by which runs are judged, the first that there is
+BASELINES = {"accuracy": "the most frequent class", "rmse": "the mean"}
+MEASURES = ("accuracy", "rmse")  # a run is judged by the first of these that it has
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A figure, what it is, and what to know of it."""
+    """A number beside the headline: its name, its value and a remark."""
 
     name: str
     value: str
@@ -24,10 +24,15 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Score:
-    """What a run is judged by. value: the mean over the folds where there was cross-validation.
+class Headline:
+    """The measure by which a run is judged, and the measures beside it.
 
-    spread: their standard deviation. baseline: the same of no network. others: the other measures.
+    Attributes:
+        value: the measure on the test examples, or its mean over the folds of cross-validation.
+        baseline: the measure of always predicting the most frequent class or the mean.
+        others: the other measures by name.
+        spread: the standard deviation over the folds.
+        folds: the number of folds, 0 without cross-validation.
     """
 
     measure: str
@@ -43,15 +48,15 @@ class Score:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Less is better; where they are level the loss decides."""
+        """A sort key: smaller is better, and the loss breaks ties."""
         return -self.value if self.measure == "accuracy" else self.value, self.others["loss"]
 
-    def words(self, value: float) -> str:
+    def format(self, value: float) -> str:
         return figure(self.measure, value)
 
 
-def score(result: Mapping[str, Any]) -> Score:
-    """From what `gpunn train` found."""
+def headline(result: Mapping[str, Any]) -> Headline:
+    """The headline of the result that `gpunn train --json` prints."""
     spread: Mapping[str, float] = {}
     if folds := len(result["cv"]["folds"]) if "cv" in result else 0:
         found, spread, baseline = (result["cv"][name] for name in ("mean", "std", "baseline"))
@@ -60,41 +65,45 @@ def score(result: Mapping[str, Any]) -> Score:
         baseline = result.get("baseline", {})
     measure = next(name for name in MEASURES if found.get(name) is not None)
     others = {n: found[n] for n in ("r2", "mae", "loss") if found.get(n) is not None}
-    return Score(measure, found[measure], baseline.get(measure), others, spread.get(measure), folds)
+    return Headline(measure, found[measure], baseline.get(measure), others, spread.get(measure), folds)
 
 
-def subject(run: Run) -> str:
-    """What was trained on what."""
+def subtitle(run: Run) -> str:
+    """The line below the title: examples, parameters, optimizer and device."""
     result = run.result
     return (
-        f"{counted(result['train_examples'], 'example')}, {result['parameters']:,} parameters, "
+        f"{counted(result['train_examples'], 'training example')}, {result['parameters']:,} parameters, "
         f"{result['settings']['optimizer']}, on {result['device']}"
     )
 
 
-def tiles(run: Run, judged: Score) -> Iterator[Tile]:
-    """The figures beside the result."""
-    if judged.baseline is not None:
-        always = f"always {ALWAYS[judged.measure]}"
-        yield Tile("baseline", judged.words(judged.baseline), always)
-    for name, value in judged.others.items():
-        yield Tile(UNITS.get(name, f"{'' if judged.folds else 'test '}{name}"), figure(name, value))
+def tiles(run: Run, top: Headline) -> Iterator[Tile]:
+    """The numbers beside the headline."""
+    if top.baseline is not None:
+        yield Tile("baseline", top.format(top.baseline), f"always predicting {BASELINES[top.measure]}")
+    for name, value in top.others.items():
+        yield Tile(UNITS.get(name, f"{'' if top.folds else 'test '}{name}"), figure(name, value))
     epochs = len(run.history)
-    yield Tile("epochs", f"{epochs:,}", ended(run))
+    yield Tile("epochs", f"{epochs:,}", ending(run))
     if epochs:
-        each = f"{brief(run.history.seconds / epochs)} an epoch"
-        yield Tile("training time", brief(run.history.seconds), each)
-        yield Tile("throughput", f"{run.history.examples_per_second:,.0f}", "examples a second")
+        each = f"{format_seconds(run.history.seconds / epochs)} per epoch"
+        yield Tile("training time", format_seconds(run.history.seconds), each)
+        yield Tile("throughput", f"{run.history.examples_per_second:,.0f}", "examples per second")
 
 
-def ended(run: Run) -> str:
+def ending(run: Run) -> str:
+    """How training ended, if not after the last epoch."""
     asked = run.result["settings"]["epochs"]
-    how = {"early": f"stopped early, at most {asked}", "interrupted": f"interrupted, of {asked}"}
+    how = {"early": f"stopped early, limit {asked:,}", "interrupted": f"interrupted, {asked:,} planned"}
     return how.get(run.history.stopped, "")
 
 
-def brief(seconds: float) -> str:
-    """A time, in the unit that suits it."""
+def format_seconds(seconds: float) -> str:
+    """A duration in the unit that suits it.
+
+    >>> format_seconds(0.0123), format_seconds(7.25), format_seconds(3725)
+    ('12.3 ms', '7.25 s', '1 h 2 min')
+    """
     if seconds < 1:
         return f"{1000 * seconds:.3g} ms"
     if seconds < 60:
@@ -105,45 +114,44 @@ def brief(seconds: float) -> str:
 
 
 def notes(run: Run) -> Iterator[str]:
-    """What one should know before one believes the figures."""
+    """What to know before believing the results."""
     result, settings = run.result, run.result["settings"]
     if not len(run.history):
-        yield "No epoch was finished: the figures are of the weights as they were then."
+        yield "No epoch was completed: the results are for the weights at that point."
     elif run.history.interrupted:
-        yield "Training was interrupted: the figures are of the weights that were saved."
+        yield "Training was interrupted: the results are for the weights that were saved."
     if result["best_epoch"]:
         yield (
-            f"The weights are those of epoch {result['best_epoch']}, the best on held-out training data; "
-            f"{settings['patience']} epochs without a better one end training."
+            f"The weights are those of epoch {result['best_epoch']}, the best on held-out training data. "
+            f"Training stops after {counted(settings['patience'], 'epoch')} without improvement."
         )
     if "cv" in result:
-        parts = len(result["cv"]["folds"])
         yield (
-            f"Tested by cross-validation in {parts} parts, and then trained on all rows. "
-            "What follows is of that last training, for which there are no rows left to test on."
+            f"Tested by {len(result['cv']['folds'])}-fold cross-validation, then trained on all rows. "
+            "Everything below describes that final training, for which no test rows are left."
         )
 
 
-def validated(run: Run) -> str:
-    """What the validation examples are."""
+def validation_examples(run: Run) -> str:
+    """The name of the examples that validation used."""
     if run.result["settings"]["patience"]:
         return "held-out tenth"
     return "test examples"
 
 
-def chosen(run: Run) -> tuple[dict[str, str], list[str]]:
-    """Those that do something, by name, and the names of the others."""
+def settings(run: Run) -> tuple[dict[str, str], list[str]]:
+    """The settings that are in use, with their values, and the names of the others."""
     on, off = {}, []
     for name, value in run.result["settings"].items():
         words = name.replace("_", " ")
         if value is None or value is False or (value == 0 and name != "seed"):
             off.append(words)
         else:
-            on[words] = in_words(value)
+            on[words] = format_setting(value)
     return on, off
 
 
-def in_words(value: Any) -> str:
+def format_setting(value: Any) -> str:
     """A setting's value."""
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"

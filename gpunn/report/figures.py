@@ -1,4 +1,4 @@
-"""A report's charts."""
+"""The charts of a report, as SVG elements."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from gpunn.report.drawing import (
     axes,
     count_epochs,
     fit_scale,
-    in_percent,
-    plain,
+    percent_ticks,
+    plain_ticks,
     plot,
     svg,
 )
-from gpunn.report.findings import Measured
+from gpunn.report.findings import RegressionFindings
 from gpunn.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BARS = 60  # px, below the reliability diagram
+BARS = 60  # px, the height of the bars below the reliability diagram
 
 
 def measured_lines(history: History, name: str) -> list[Line]:
-    """A measure of training and of validation by epoch, as far as it was taken."""
+    """A measure by epoch, in training and in validation, where it was recorded."""
     lines = []
     for field, colour in ((name, FAINT), (f"validation_{name}", ABOVE)):
         known = [(r.epoch, getattr(r, field)) for r in history if getattr(r, field) is not None]
@@ -47,7 +47,7 @@ def measured_lines(history: History, name: str) -> list[Line]:
 
 
 def curves(lines: Sequence[Line], ylabel: str, best: int | None = None, percent: bool = False) -> str:
-    """Measures by epoch. best: the epoch whose weights were kept."""
+    """Chart measures by epoch, with a dashed line at the best epoch, whose weights were kept."""
 
     def draw(figure: Figure) -> None:
         draw_curves(axes(figure, "epoch", ylabel), lines, best, percent)
@@ -56,7 +56,7 @@ def curves(lines: Sequence[Line], ylabel: str, best: int | None = None, percent:
 
 
 def draw_curves(ax: Axes, lines: Sequence[Line], best: int | None, percent: bool) -> None:
-    """The same, on axes of any kind."""
+    """Draw measures by epoch on any axes."""
     if best is not None:
         ax.axvline(best, **DASHED)
     count_epochs(ax, round(max(line.x[-1] for line in lines)))
@@ -64,16 +64,16 @@ def draw_curves(ax: Axes, lines: Sequence[Line], best: int | None, percent: bool
 
 
 def draw_lines(ax: Axes, lines: Sequence[Line], percent: bool) -> None:
-    """Lines, and a scale for what they measure."""
+    """Draw lines, and fit the y axis to them."""
     plot(ax, lines)
     if percent:
-        in_percent(ax.yaxis)
+        percent_ticks(ax.yaxis)
     else:
         fit_scale(ax, "y", [value for line in lines for value in line.y])
 
 
 def by_seconds(lines: Sequence[Line], ylabel: str, percent: bool = False) -> str:
-    """Measures by the time spent training."""
+    """Chart measures by the time spent training."""
 
     def draw(figure: Figure) -> None:
         ax = axes(figure, "seconds of training", ylabel)
@@ -86,7 +86,7 @@ def by_seconds(lines: Sequence[Line], ylabel: str, percent: bool = False) -> str
 
 
 def times(history: History) -> str:
-    """How long each epoch took."""
+    """Chart the duration of each epoch."""
     unit, name = (1, "seconds") if max(r.seconds for r in history) >= 1 else (1000, "milliseconds")
     line = Line([r.epoch for r in history], [unit * r.seconds for r in history], BELOW)
 
@@ -95,17 +95,17 @@ def times(history: History) -> str:
         plot(ax, [line])
         count_epochs(ax, len(history))
         ax.set_ylim(0, 1.15 * max(line.y))
-        plain(ax.yaxis)
+        plain_ticks(ax.yaxis)
 
     return svg(draw, f"{name} by epoch")
 
 
 def reliability(found: Calibration) -> str:
-    """How often predictions of each confidence are right: the more there are the larger the dot."""
+    """Chart the accuracy of predictions by confidence. Dot areas and bars show how many there are."""
     total = sum(found.examples)
 
     def draw(figure: Figure) -> None:
-        ax = axes(figure, "", "share that is right", TALL, below=BARS)
+        ax = axes(figure, "", "accuracy", TALL, below=BARS)
         ax.plot([0, 1], [0, 1], **DASHED)
         ax.plot(found.confidence, found.accuracy, color=ABOVE, linewidth=1)
         areas = [10 + 80 * n / total for n in found.examples]
@@ -115,17 +115,17 @@ def reliability(found: Calibration) -> str:
         bars = figure.add_axes((LEFT / WIDTH, BOTTOM / TALL, 1 - (LEFT + RIGHT) / WIDTH, 0.7 * BARS / TALL))
         lefts = [min(int(BINS * c), BINS - 1) / BINS + 0.005 for c in found.confidence]
         bars.bar(lefts, [n / total for n in found.examples], 1 / BINS - 0.01, align="edge", color=BELOW)
-        bars.set(ylim=(0, 1), yticks=[0.5, 1], xlabel="confidence, and its share of the examples")
+        bars.set(ylim=(0, 1), yticks=[0.5, 1], xlabel="confidence (bars: share of the examples)")
         for each in (ax, bars):
             each.set_xlim(-0.02, 1.02)
-            in_percent(each.yaxis)
-            in_percent(each.xaxis)
+            percent_ticks(each.yaxis)
+            percent_ticks(each.xaxis)
 
-    return svg(draw, "share of right predictions by confidence", TALL)
+    return svg(draw, "accuracy by confidence", TALL)
 
 
-def agreement(found: Measured) -> str:
-    """Predicted against actual numbers; on the dashed line they agree."""
+def agreement(found: RegressionFindings) -> str:
+    """Chart predicted against actual values, which agree on the dashed line."""
     actual, predicted = zip(*found.pairs, strict=True)
     ends = min(*actual, *predicted), max(*actual, *predicted)
 
@@ -134,14 +134,14 @@ def agreement(found: Measured) -> str:
         ax.plot(ends, ends, **DASHED)
         ax.plot(actual, predicted, "o", color=BELOW, markersize=4, alpha=0.5, markeredgewidth=0)
         ax.locator_params(nbins=5)
-        plain(ax.xaxis)
-        plain(ax.yaxis)
+        plain_ticks(ax.xaxis)
+        plain_ticks(ax.yaxis)
 
-    return svg(draw, "predicted against actual numbers", height=TALL)
+    return svg(draw, "predicted against actual values", height=TALL)
 
 
-def residuals(found: Measured) -> str:
-    """How far off the predictions are, and how often."""
+def residuals(found: RegressionFindings) -> str:
+    """Chart a histogram of the residuals."""
 
     def draw(figure: Figure) -> None:
         ax = axes(figure, "predicted − actual", "examples", height=TALL)
@@ -149,7 +149,7 @@ def residuals(found: Measured) -> str:
         ax.bar(found.edges[:-1], found.counts, [0.9 * w for w in widths], align="edge", color=BELOW)
         ax.axvline(0, **DASHED)
         ax.locator_params(axis="x", nbins=5)
-        plain(ax.xaxis)
-        plain(ax.yaxis)
+        plain_ticks(ax.xaxis)
+        plain_ticks(ax.yaxis)
 
-    return svg(draw, "histogram of predicted less actual numbers", height=TALL)
+    return svg(draw, "histogram of predicted minus actual values", height=TALL)

@@ -1,4 +1,4 @@
-"""What a test showed, kept with the run as JSON: a report needs neither the data nor the test again."""
+"""The findings of a test, stored as JSON, so that a report needs neither the data nor a new test."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from gpunn.network import Network, classify
 from gpunn.report.pictures import of_example
 
 MISTAKES = 24
-PAIRS = 1000  # of predicted and actual numbers, that are drawn
-BARS = 30  # of the residuals' histogram
+PAIRS = 1000  # (actual, predicted) pairs that are drawn
+BARS = 30  # bars of the histogram of the residuals
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """An example that was predicted wrongly, or a number that was far off.
+    """A misclassified example, or a prediction with a large error.
 
-    place: where it is, such as "row 7". probability: of what was predicted, where the network gives it.
-    picture: of an image, as a data URI.
+    Attributes:
+        place: where the example is, such as "row 7".
+        probability: the probability of the predicted class, if the network gives one.
+        picture: an image as a data URI.
     """
 
     place: str
@@ -34,8 +36,15 @@ class Mistake:
 
 
 @dataclass(frozen=True)
-class Classified:
-    """Test examples of classes. confusion: rows are true classes. wrong: how many examples are."""
+class ClassificationFindings:
+    """The findings of a test of a classifier.
+
+    Attributes:
+        confusion: the confusion matrix, whose rows are true classes.
+        classes: precision, recall, F1 and support of each class.
+        wrong: the number of misclassified examples.
+        mistakes: the most confident mistakes.
+    """
 
     confusion: list[list[int]]
     classes: list[dict[str, Any]]
@@ -45,8 +54,15 @@ class Classified:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Test examples of numbers: the residuals' histogram, and pairs (actual, predicted) of up to 1,000."""
+class RegressionFindings:
+    """The findings of a test of a regressor.
+
+    Attributes:
+        pairs: (actual, predicted) of up to 1,000 examples.
+        edges: the edges of the bins of the histogram of the residuals.
+        counts: the counts of these bins.
+        mistakes: the largest errors.
+    """
 
     pairs: list[tuple[float, float]]
     edges: list[float]
@@ -54,18 +70,24 @@ class Measured:
     mistakes: list[Mistake]
 
 
-Findings: TypeAlias = Classified | Measured
+Findings: TypeAlias = ClassificationFindings | RegressionFindings
 
 
-def classified(
+def classification_findings(
     net: Network,
     outputs: np.ndarray,
     y: np.ndarray,
     names: Sequence[str],
     place: Callable[[int], str],
     pixels: Callable[[int], np.ndarray] | None = None,
-) -> Classified:
-    """What outputs (n_out, m) for examples of the classes y (m,) show; of images, pixels gives the i-th."""
+) -> ClassificationFindings:
+    """Compare outputs (n_out, m) with the classes y (m,).
+
+    Args:
+        names: the names of the classes.
+        place: the place of the i-th example.
+        pixels: the i-th example as an image, if the examples are images.
+    """
     predicted, p = classify(outputs, net.cost.threshold), probabilities(net, outputs)
     names = names if len(names) > 1 else ["0", "1"]
     found, wrong = per_class(y, predicted, names), np.flatnonzero(predicted != y)
@@ -82,32 +104,41 @@ def classified(
         for i in wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES].tolist()
     ]
     calibration = None if confidence is None else calibrate(confidence, predicted == y)
-    return Classified(found["confusion_matrix"], found["classes"], len(wrong), mistakes, calibration)
+    return ClassificationFindings(
+        found["confusion_matrix"], found["classes"], len(wrong), mistakes, calibration
+    )
 
 
 def margin(outputs: np.ndarray, threshold: float) -> np.ndarray:
-    """By how much (m,) the largest output is ahead of the next; a single one, of the threshold."""
+    """The lead (m,) of the largest output over the second; of one output, from the threshold."""
     if len(outputs) == 1:
         return np.abs(outputs[0] - threshold)
     second, first = np.partition(outputs, -2, axis=0)[-2:]
     return first - second
 
 
-def measured(predicted: np.ndarray, y: np.ndarray, place: Callable[[int], str]) -> Measured:
-    """What predictions (m,) of the numbers y (m,) show."""
+def regression_findings(
+    predicted: np.ndarray, y: np.ndarray, place: Callable[[int], str]
+) -> RegressionFindings:
+    """Compare predictions (m,) with the actual values y (m,)."""
     residuals, spread = predicted - y, float(y.std()) or 1.0
     counts, edges = np.histogram(residuals, min(BARS, max(5, len(y) // 5)))
     worst = np.argsort(-np.abs(residuals), kind="stable")[:MISTAKES].tolist()
     mistakes = [
-        Mistake(place(i), written(y[i], spread, ","), written(predicted[i], spread, ",")) for i in worst
+        Mistake(place(i), format_number(y[i], spread, ","), format_number(predicted[i], spread, ","))
+        for i in worst
     ]
     drawn = np.unique(np.linspace(0, len(y) - 1, PAIRS).astype(np.intp))
     pairs = [(float(y[i]), float(predicted[i])) for i in drawn]
-    return Measured(pairs, edges.tolist(), counts.tolist(), mistakes)
+    return RegressionFindings(pairs, edges.tolist(), counts.tolist(), mistakes)
 
 
-def written(value: float, spread: float, thousands: str = "") -> str:
-    """A number to a millionth of the spread of its like, and to six digits at least."""
+def format_number(value: float, spread: float, thousands: str = "") -> str:
+    """A number to a millionth of the spread of its kind, and to at least six digits.
+
+    >>> format_number(1234.56789, spread=10.0), format_number(1234.56789, spread=10.0, thousands=",")
+    ('1234.5679', '1,234.5679')
+    """
     ahead = math.ceil(math.log10(abs(value) / spread)) if abs(value) > spread else 0
     return f"{value:{thousands}.{min(6 + ahead, 17)}g}"
 
@@ -117,11 +148,11 @@ def to_json(found: Findings | None) -> dict[str, Any] | None:
 
 
 def from_json(kept: Mapping[str, Any] | None) -> Findings | None:
-    """What `to_json` made. TypeError or KeyError for anything else."""
+    """Rebuild the findings from `to_json`. Raises TypeError or KeyError for anything else."""
     if kept is None:
         return None
     mistakes = [Mistake(**mistake) for mistake in kept["mistakes"]]
     if "confusion" not in kept:
-        return Measured(**{**kept, "mistakes": mistakes})
+        return RegressionFindings(**{**kept, "mistakes": mistakes})
     calibration = kept["calibration"] and Calibration(**kept["calibration"])
-    return Classified(**{**kept, "mistakes": mistakes, "calibration": calibration})
+    return ClassificationFindings(**{**kept, "mistakes": mistakes, "calibration": calibration})

@@ -1,4 +1,4 @@
-"""HTML views of `Network` and `History` for notebooks; importing this module gives them to both classes."""
+"""HTML views of `Network` and `History` for notebooks. Importing this module adds them to both classes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gpunn.training.history import History
 
 
 def network_html(net: Network) -> str:
-    """A table of the layers."""
+    """Render a network as a table of its layers."""
     return template("network.html").render(net=net, rows=layer_rows(net))
 
 
 def layer_rows(net: Network) -> Sequence[dict[str, Any]]:
-    """Each layer's sizes, activation, parameters and what else it has."""
+    """The sizes, activation, parameter count and extras of each layer."""
     rows = []
     for l, (layer, w) in enumerate(zip(net.layers, net.weights, strict=True), start=1):
         extras = ["batch norm"] * layer.batch_norm + [f"dropout {layer.dropout:g}"] * bool(layer.dropout)
@@ -28,11 +28,12 @@ def layer_rows(net: Network) -> Sequence[dict[str, Any]]:
 
 
 def history_html(history: History) -> str:
-    """How it ended, and the curves."""
-    charts = []
-    for name, words in (("loss", "loss"), ("accuracy", "share that is right")):
-        if lines := measured_lines(history, name):
-            charts.append(curves(lines, words, percent=name == "accuracy"))
+    """Render a history as its one-line summary and its curves."""
+    charts = [
+        curves(lines, name, percent=name == "accuracy")
+        for name in ("loss", "accuracy")
+        if (lines := measured_lines(history, name))
+    ]
     return template("history.html").render(history=history, charts=charts)
 
 

@@ -1,4 +1,4 @@
-"""The page of a run: one file, which fetches nothing."""
+"""The page of a run: a single file that loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import numpy as np
 
 from gpunn.files.writing import write_whole
 from gpunn.inspection.metrics import UNITS, figure, most_confused
-from gpunn.report.facts import brief, chosen, notes, score, subject, tiles, validated
+from gpunn.report.facts import format_seconds, headline, notes, settings, subtitle, tiles, validation_examples
 from gpunn.report.figures import agreement, curves, measured_lines, reliability, residuals, times
-from gpunn.report.findings import Classified, Measured
+from gpunn.report.findings import ClassificationFindings, RegressionFindings
 from gpunn.report.pictures import of_matrix, of_weights
 from gpunn.report.run import Run
 
 WEIGHTS = 40  # neurons whose weights are shown
-MATRIX = 20  # classes, whose confusion matrix can be read
-LISTED = 12  # mistakes in tables
+MATRIX = 20  # up to so many classes, the confusion matrix is a table; beyond, it is a picture
+LISTED = 12  # mistakes in a table
 
 
 @dataclass(frozen=True)
 class Chart:
-    """An SVG element with its caption; legend: (colour's name on the page, what it is)."""
+    """An SVG element with its caption, and a legend of (the colour's name on the page, meaning)."""
 
     title: str
     svg: str
@@ -35,37 +35,41 @@ class Chart:
 
 
 def write(run: Run, path: Path) -> None:
-    """Write the page of a run; whole or not at all."""
+    """Write the page of a run. The file is written whole or not at all."""
     write_whole(path, render_report(run).encode())
 
 
 def render_report(run: Run) -> str:
-    """The page as HTML."""
-    judged, found = score(run.result), run.findings
+    """Render the page as HTML."""
+    top, found = headline(run.result), run.findings
+    classification = found if isinstance(found, ClassificationFindings) else None
     return template("report.html").render(
         run=run,
         result=run.result,
-        score=judged,
-        subject=subject(run),
-        tiles=list(tiles(run, judged)),
+        headline=top,
+        subtitle=subtitle(run),
+        tiles=list(tiles(run, top)),
         notes=list(notes(run)),
         folds=run.result.get("cv", {}).get("folds", []),
         charts=list(learning_curves(run)),
-        classified=found if isinstance(found, Classified) else None,
-        measured=found if isinstance(found, Measured) else None,
-        judging=list(judging(run)),
-        confusions=most_confused(found.confusion, [row["class"] for row in found.classes])
-        if isinstance(found, Classified)
-        else [],
-        heat=of_matrix(found.confusion) if isinstance(found, Classified) else None,
+        classification=classification,
+        regression=found if isinstance(found, RegressionFindings) else None,
+        prediction_charts=list(prediction_charts(run)),
+        confusions=confusions(classification) if classification else [],
+        heat=of_matrix(classification.confusion) if classification else None,
         weights=list(first_layer(run)),
-        settings=chosen(run),
+        settings=settings(run),
     )
+
+
+def confusions(found: ClassificationFindings) -> list[tuple[int, str, str]]:
+    """The most frequent confusions, as (count, true class, predicted class)."""
+    return most_confused(found.confusion, [row["class"] for row in found.classes])
 
 
 @lru_cache
 def template(name: str) -> Any:
-    """One of the package's pages. Names that come from users are escaped."""
+    """Load one of the package's templates, which escape all text from users."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -85,54 +89,54 @@ def template(name: str) -> Any:
 
 
 def learning_curves(run: Run) -> Iterator[Chart]:
-    """Loss and accuracy by epoch, and time where it has no better neighbour."""
+    """Loss and accuracy by epoch; also time, unless the section on predictions shows it."""
     history, best = run.history, run.result["best_epoch"]
     if not len(history):
         return
-    dropped = ", with dropout" if any(run.net.dropout) else ""
-    before = f"Training loss is the mean over an epoch, each example just before its step{dropped}."
-    for name, words in (("loss", run.net.cost.name), ("accuracy", "share that is right")):
+    dropped = ", with dropout active" if any(run.net.dropout) else ""
+    note = f"Training loss is averaged over the epoch, measured on each mini-batch before its step{dropped}."
+    for name, ylabel in (("loss", run.net.cost.name), ("accuracy", "accuracy")):
         lines = measured_lines(history, name)
         if not lines:
             continue
-        legend = [("faint", "training"), ("above", validated(run))][: len(lines)]
-        svg = curves(lines, words, best, percent=name == "accuracy")
-        yield Chart(name.capitalize(), svg, before if name == "loss" else "", tuple(legend))
-    if not isinstance(run.findings, Classified):
+        legend = [("faint", "training"), ("above", validation_examples(run))][: len(lines)]
+        svg = curves(lines, ylabel, best, percent=name == "accuracy")
+        yield Chart(name.capitalize(), svg, note if name == "loss" else "", tuple(legend))
+    if not isinstance(run.findings, ClassificationFindings):
         yield time_chart(run)
 
 
 def time_chart(run: Run) -> Chart:
-    """How long an epoch took."""
-    fastest, slowest = (brief(f(r.seconds for r in run.history)) for f in (min, max))
-    note = f"From {fastest} to {slowest} an epoch, shuffling included, validation not."
+    """The duration of each epoch."""
+    fastest, slowest = (format_seconds(f(r.seconds for r in run.history)) for f in (min, max))
+    note = f"{fastest} to {slowest} per epoch, including shuffling and excluding validation."
     return Chart("Time", times(run.history), note)
 
 
-def judging(run: Run) -> Iterator[Chart]:
-    """Calibration and time, or how numbers were predicted."""
+def prediction_charts(run: Run) -> Iterator[Chart]:
+    """Calibration and time of a classifier, or the errors of a regressor."""
     found = run.findings
-    if isinstance(found, Classified) and found.calibration:
+    if isinstance(found, ClassificationFindings) and found.calibration:
         note = (
             f"Expected calibration error {found.calibration.error:.2%}: the mean distance from the dashed "
-            "line, on which predictions of 80% confidence are right in 80% of all cases."
+            "line, where predictions with 80% confidence are correct 80% of the time."
         )
         yield Chart("Calibration", reliability(found.calibration), note)
-    if isinstance(found, Classified) and len(run.history):
+    if isinstance(found, ClassificationFindings) and len(run.history):
         yield time_chart(run)
-    if isinstance(found, Measured):
+    if isinstance(found, RegressionFindings):
         some = run.result["test_examples"] > len(found.pairs)
-        note = f"{len(found.pairs):,} of {run.result['test_examples']:,} test rows." if some else ""
+        note = f"Showing {len(found.pairs):,} of {run.result['test_examples']:,} test rows." if some else ""
         yield Chart("Predicted against actual", agreement(found), note)
         yield Chart("Residuals", residuals(found))
 
 
 def first_layer(run: Run) -> Iterator[str]:
-    """Pictures of the weights of the neurons whose weights are largest, of a network of images."""
+    """Pictures of the largest weights of the first layer, one per neuron, if the inputs are images."""
     shape, w = run.net.meta.get("image_shape"), run.net.weights[0]
     if not shape or math.prod(shape) != w.shape[1]:
         return
     largest = np.argsort(-np.linalg.norm(w, axis=1), kind="stable")[:WEIGHTS]
-    most = float(np.quantile(np.abs(w[largest]), 0.995)) or 1.0
+    limit = float(np.quantile(np.abs(w[largest]), 0.995)) or 1.0
     for k in largest:
-        yield of_weights(w[k].reshape(shape), most)
+        yield of_weights(w[k].reshape(shape), limit)

@@ -1,9 +1,9 @@
-"""A run's folder, as a report needs it.
+"""Read and write a run's folder.
 
-`model.safetensors` is the network, `history.jsonl` its epochs, and `run.json` the rest: {"format":
-"gpunn-run", "version": 1, "result" (what `gpunn train --json` prints), "findings" (see `findings`; null
-without a test), "notes" (what was found in the data), "command" (to train the same again), "ended",
-"machine", "versions"}. `gpunn/files/schema/run.json` is its JSON schema.
+`model.safetensors` holds the network, `history.jsonl` its epochs, and `run.json` the rest: {"format":
+"gpunn-run", "version": 1, "result" (the output of `gpunn train --json`), "findings" (see `findings`; null
+without a test), "notes" (remarks on the data), "command" (reproduces the run), "ended", "machine",
+"versions"}. `gpunn/files/schema/run.json` is its JSON schema.
 """
 
 from __future__ import annotations
@@ -17,21 +17,27 @@ from typing import Any
 from gpunn.files.model import check_meta
 from gpunn.files.writing import complaint, parse, write_whole
 from gpunn.network import Network
-from gpunn.report.findings import Classified, Findings, from_json, to_json
+from gpunn.report.findings import ClassificationFindings, Findings, from_json, to_json
 from gpunn.training.callbacks import read_records
 from gpunn.training.history import History, Record
 
 FORMAT, VERSION = "gpunn-run", 1
-NAMES = ("result", "notes", "command", "ended", "machine", "versions")
-OF_THE_MODEL = ("epochs", "seconds", "settings")  # what its meta says, too
+STORED = ("result", "notes", "command", "ended", "machine", "versions")
+ALSO_IN_META = ("epochs", "seconds", "settings")  # keys of the result that the model's meta repeats
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What was trained, how that went and what came out.
+    """A finished run: the network, its training and its test.
 
-    result: as `gpunn train --json` prints it. notes: what was found in the data, in words. command: to train
-    the same again. ended: when. machine: in words. versions: by name.
+    Attributes:
+        result: the output of `gpunn train --json`.
+        findings: the findings of the test, None without one.
+        notes: remarks on the data.
+        command: the command that reproduces the run.
+        ended: the date and time at which the run ended.
+        machine: the CPU, in words.
+        versions: the versions of gpunn, Python and the libraries, by name.
     """
 
     folder: Path
@@ -47,22 +53,24 @@ class Run:
 
     @property
     def data(self) -> str:
-        """What it was trained on, without the folders that it lies in."""
+        """The name of the data, without its folder."""
         return Path(self.result["dataset"]).name
 
     def save(self) -> None:
-        """Write `run.json`; the network and its history are there already."""
-        kept: dict[str, Any] = {name: getattr(self, name) for name in NAMES}
+        """Write `run.json`. The network and its history are written by others."""
+        kept: dict[str, Any] = {name: getattr(self, name) for name in STORED}
         kept |= {"format": FORMAT, "version": VERSION, "findings": to_json(self.findings)}
         write_whole(self.folder / "run.json", json.dumps(kept).encode())
 
     @classmethod
     def load(cls, folder: Path) -> Run:
-        """Read a run's folder. ValueError, in one line, for one that is none, or is damaged."""
+        """Read a run's folder. Raises ValueError, in one line, if it is not a run's folder or is damaged."""
         path = folder / "run.json"
         if not folder.is_dir():
             raise ValueError(
-                f"{folder} is no folder of a run" if folder.exists() else f"{folder} does not exist"
+                f"{folder} is not a folder: pass the folder of a run"
+                if folder.exists()
+                else f"{folder} does not exist"
             )
         if not path.exists():
             raise ValueError(
@@ -71,15 +79,15 @@ class Run:
         kept = _read(path)
         net, result, found = Network.load(folder), kept["result"], from_json(kept["findings"])
         check_meta(folder, net.meta)
-        if isinstance(found, Classified) and not _is_square(found.confusion, len(found.classes)):
-            raise ValueError(f"{path} is damaged: its confusion matrix is not one of its classes")
+        if isinstance(found, ClassificationFindings) and not _is_square(found.confusion, len(found.classes)):
+            raise ValueError(f"{path} is damaged: its confusion matrix does not match its classes")
         records = _records(folder / "history.jsonl")
-        if any(net.meta.get(name) != result[name] for name in OF_THE_MODEL):
-            raise ValueError(f"{path} and model.safetensors are of different runs: train again")
+        if any(net.meta.get(name) != result[name] for name in ALSO_IN_META):
+            raise ValueError(f"{path} and model.safetensors belong to different runs: train again")
         if len(records) != result["epochs"] or (records and records[-1].loss != result["train_loss"]):
-            raise ValueError(f"{path} and history.jsonl are of different runs: train again")
+            raise ValueError(f"{path} and history.jsonl belong to different runs: train again")
         history = History(result["device_description"], records, result["stopped"])
-        return cls(folder, net, history, findings=found, **{name: kept[name] for name in NAMES})
+        return cls(folder, net, history, findings=found, **{name: kept[name] for name in STORED})
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -88,9 +96,9 @@ def _read(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from None
     if not isinstance(kept, dict) or kept.get("format") != FORMAT:
-        raise ValueError(f"{path} is not what gpunn train writes there")
+        raise ValueError(f"{path} was not written by gpunn train")
     if kept.get("version") != VERSION:
-        raise ValueError(f"{path} has version {kept.get('version')}; this gpunn reads {VERSION}")
+        raise ValueError(f"{path} has version {kept.get('version')}, but this gpunn reads version {VERSION}")
     if wrong := complaint(kept, "run.json", "run"):
         raise ValueError(f"{path} is damaged: {wrong}")
     return kept
@@ -102,5 +110,5 @@ def _is_square(matrix: list[list[int]], n: int) -> bool:
 
 def _records(path: Path) -> list[Record]:
     if not path.exists():
-        raise ValueError(f"{path.parent} has lost its history: there is no {path.name}")
+        raise ValueError(f"{path.parent} has no {path.name}, which gpunn train writes: train again")
     return read_records(path)

@@ -1,4 +1,4 @@
-"""The learning curve in a window, or as a PNG file where there is no display."""
+"""Show the learning curve in a window, or write it as a PNG file if there is no display."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpunn.files.writing import write_whole
-from gpunn.report.drawing import style
+from gpunn.report.drawing import page_style
 from gpunn.report.figures import draw_curves, measured_lines
 from gpunn.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SIZE, DENSITY = (10, 4), 144  # inches, dots an inch
+SIZE, DPI = (10, 4), 144  # inches; dots per inch
 
 
 def draw(history: History, title: str, path: Path) -> bool:
-    """Open a window with the curves, for `show`, and return True; else write them to the PNG file.
+    """Draw the curves in a window, for `show`, and return True. Without a display, write the PNG file.
 
-    ValueError where there is no epoch to draw.
+    Raises ValueError if no epoch was completed.
     """
     if not len(history):
-        raise ValueError("no epoch was finished")
-    with style():
+        raise ValueError("no epoch was completed")
+    with page_style():
         from matplotlib.figure import Figure
 
         window = open_window(f"gpunn: {title}")
@@ -33,18 +33,18 @@ def draw(history: History, title: str, path: Path) -> bool:
         draw_on(figure, history, title)
         if not window:
             file = io.BytesIO()
-            figure.savefig(file, format="png", dpi=DENSITY)
+            figure.savefig(file, format="png", dpi=DPI)
             write_whole(path, file.getvalue())
     return window is not None
 
 
 def open_window(name: str) -> Figure | None:
-    """A figure of a window of that name, where Matplotlib finds a display."""
+    """Open a window of that name, or return None if Matplotlib finds no display."""
     from matplotlib import pyplot
 
     try:
         figure: Figure = pyplot.figure(name, figsize=SIZE, clear=True)
-    except ImportError:  # of a user's choice of windows that cannot be had here
+    except ImportError:  # the user's choice of GUI toolkit is not available here
         return None
     if figure.canvas.required_interactive_framework is None:
         pyplot.close(figure)
@@ -53,7 +53,7 @@ def open_window(name: str) -> Figure | None:
 
 
 def draw_on(figure: Figure, history: History, title: str) -> None:
-    """Loss, and accuracy where it was measured, side by side."""
+    """Draw loss and, if it was measured, accuracy side by side."""
     known = {name: lines for name in ("loss", "accuracy") if (lines := measured_lines(history, name))}
     figure.suptitle(title, parse_math=False)
     for k, (name, lines) in enumerate(known.items(), start=1):
@@ -65,7 +65,7 @@ def draw_on(figure: Figure, history: History, title: str) -> None:
 
 
 def show() -> None:
-    """Show the window that `draw` opened, until it is closed."""
+    """Show the window that `draw` opened, and wait until it is closed."""
     from matplotlib import pyplot
 
     pyplot.show()

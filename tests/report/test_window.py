@@ -1,4 +1,4 @@
-"""The curve of `gpunn train --plot`: in a window, or as a picture."""
+"""The curve of `gpunn train --plot`, in a window or as a PNG file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gpunn.report import window
 from gpunn.report.run import Run
 
 
-def test_without_a_display_the_curve_is_a_picture(runs: Path, gpunn_: RunCommand, tmp_path: Path) -> None:
+def test_without_a_display_the_curve_is_a_file(runs: Path, gpunn_: RunCommand, tmp_path: Path) -> None:
     code, out, err = gpunn_("train", *KINDS["images"], "--plot", "--output", tmp_path)
     assert (code, err) == (0, "") and f"curve {tmp_path}/curve.png\n" in out
     with Image.open(tmp_path / "curve.png") as image:
@@ -30,7 +30,7 @@ def test_without_a_display_the_curve_is_a_picture(runs: Path, gpunn_: RunCommand
     assert result["curve"] == f"{tmp_path}/curve.png"
 
 
-def test_no_epoch_no_curve(
+def test_no_curve_without_an_epoch(
     runs: Path, gpunn_: RunCommand, tmp_path: Path, interrupt: Callable[[int], None]
 ) -> None:
     interrupt(1)
@@ -38,7 +38,7 @@ def test_no_epoch_no_curve(
         warnings.simplefilter("always")
         code, out, err = gpunn_("train", *KINDS["images"], "--plot", "--output", tmp_path)
     assert code == 130 and "report" in out and "\ncurve " not in out
-    assert err == "gpunn: warning: the run is saved, but there is no curve: no epoch was finished\n"
+    assert err == "gpunn: warning: the run is saved, but there is no curve: no epoch was completed\n"
 
 
 def test_with_a_display_the_curve_is_in_a_window(
@@ -96,7 +96,7 @@ def test_a_window_is_shown_until_it_is_closed(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_windows_that_cannot_be_had_are_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unavailable_gui_toolkit_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from matplotlib import pyplot
 
     def figure(*_: Any, **__: Any) -> None:

@@ -1,4 +1,4 @@
-"""Runs of every kind, and what their reports are looked at with."""
+"""Arguments and data for runs of every kind, and helpers for their reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from gpunn import History, Record
 
-RunCommand = Callable[..., tuple[int, str, str]]  # what the fixture gpunn_ is
+RunCommand = Callable[..., tuple[int, str, str]]  # the type of the fixture gpunn_
 NASTY = ["<script>alert(1)</script>", 'Äpfel & "Birnen"', "{{ 7 * 7 }}"]
 KINDS = {
     "images": ["digits", "--epochs", "3", "--hidden", "32"],
@@ -33,7 +33,7 @@ KINDS = {
 
 
 def write_tables(folder: Path) -> None:
-    """Classes that overlap, with names that HTML, CSV and Jinja have their ways with; and numbers."""
+    """Write a table of overlapping classes, whose names need escaping everywhere, and a table of numbers."""
     rng = np.random.default_rng(0)
     with open(folder / "fruit.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
