@@ -3,6 +3,7 @@
 from . import datasets as datasets
 from . import export as export
 from . import reference as reference
+from . import tables as tables
 from .backends import BackendError as BackendError
 from .core import optimizers as optimizers
 from .core.layers import Dense as Dense

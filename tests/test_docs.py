@@ -29,7 +29,7 @@ def with_examples(pattern: str, example: re.Pattern[str]) -> list[Path]:
 
 PAGES = with_examples("*.md", CODE) + with_examples("docs/**/*.md", CODE)
 MODULES = [path.relative_to(ROOT) for path in with_examples("gpunn/**/*.py", re.compile(">>> "))]
-SUBMODULES = ["callbacks", "datasets", "estimators", "export", "reference", "schedules"]
+SUBMODULES = ["callbacks", "datasets", "estimators", "export", "reference", "schedules", "tables"]
 
 
 def import_or_skip(name: str) -> ModuleType:

@@ -14,11 +14,12 @@ import numpy as np
 
 from gpunn.cli import images, table_models
 from gpunn.cli.images import DOWNLOADABLE
-from gpunn.cli.table_models import TableModel, predict_table
+from gpunn.cli.table_models import predict_table
 from gpunn.cli.usage import refuse
 from gpunn.files.model import check_meta
 from gpunn.inspection.metrics import per_class, probabilities
 from gpunn.network import Network, classify
+from gpunn.tables.model import TableModel
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import Format
 

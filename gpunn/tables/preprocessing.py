@@ -1,4 +1,13 @@
-"""What becomes of a table's columns: numbers standardised, categories one-hot, nothing left missing."""
+"""Turn a table's columns into features: numbers standardised, categories one-hot, missing values filled.
+
+scikit-learn's `SimpleImputer`, `StandardScaler` and `OneHotEncoder` do the fitting. skrub's `TableVectorizer`
+does much the same, column types and dropping included, but not two things that are needed here:
+
+- A fitted pipeline is stored as a pickle, which can run code when it is read. A `Preprocessing` is a few
+  names and numbers, kept as JSON in the model file, which the ONNX export and other programs can read, too.
+- A pipeline takes a DataFrame and makes copies of it. Here columns are fitted one at a time and transformed
+  in blocks of rows, in place if possible, so training takes less than twice the memory of the numbers.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +18,18 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.names import counted
 from gpunn.tables.table import NUMBER, TEXT, Column, Table, number_text
 
 MOST_CATEGORIES = 100
-ROW_NUMBERS = 20  # so many rows in a row are no coincidence
+ROW_NUMBERS = 20  # from this many rows on, a column that counts them does not do so by chance
 DATE = re.compile(r"(\d{4}([-./])\d\d?\2\d\d?|\d\d?([-./])\d\d?\3\d{4})([T ].*)?")
-BLOCK = 1 << 14  # rows at a time
+BLOCK = 1 << 14  # rows
 
 
 @dataclass(frozen=True)
 class Number:
-    """x → (x − mean) / scale, with fill for x where there is none."""
+    """x → (x − mean) / scale, with `fill` in place of a missing x."""
 
     name: str
     fill: float
@@ -31,7 +41,7 @@ class Number:
         return 1
 
     def apply(self, x: np.ndarray, column: Column, out: np.ndarray) -> int:
-        """x (m,), NaN where there is nothing, into out (m, 1); 0, since no number is unknown."""
+        """Write the feature of x (m,), NaN if missing, to out (m, 1); return 0, as no number is unknown."""
         filled = np.where(np.isnan(x), self.fill - column.origin, x.astype(np.float64))
         out[:, 0] = (filled - (self.mean - column.origin)) / self.scale
         return 0
@@ -39,7 +49,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Category:
-    """One-hot: a feature for each category; None, the last if at all, is the one of what is missing."""
+    """One-hot: a feature for each category. The category None, always the last, stands for missing values."""
 
     name: str
     categories: tuple[str | None, ...]
@@ -49,7 +59,10 @@ class Category:
         return len(self.categories)
 
     def apply(self, x: np.ndarray, column: Column, out: np.ndarray) -> int:
-        """x (m,), codes of the column's texts, into out (m, k); how many are of no category: all zeros."""
+        """Write the features of x (m,), codes of the column's strings, to out (m, k).
+
+        Returns the number of values of unknown categories, whose features are all 0.
+        """
         assert column.texts
         place = {category: k for k, category in enumerate(self.categories)}
         places = [place.get(text, -1) for text in column.texts.codes] + [place.get(None, -1)]
@@ -62,16 +75,16 @@ class Category:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The columns that are made use of, in order, and why the others are not."""
+    """The columns that become features, in order, and the reason for each column that was dropped."""
 
     columns: tuple[Number | Category, ...]
     dropped: Mapping[str, str]
 
     @classmethod
     def fit(cls, table: Table, rows: np.ndarray, impute: str = "median") -> Preprocessing:
-        """What suits these rows (m, n_columns) of a table: those to train on, and no others.
+        """Fit to these rows (m, n_columns) of a table, which should be the rows to train on, and no others.
 
-        impute: "median" or "mean", of a column's numbers where there are none.
+        impute: "median" or "mean", which replaces a column's missing numbers.
         """
         steps = {
             column.name: table.dropped.get(column.name) or _fit_column(column, rows[:, j], impute)
@@ -90,14 +103,14 @@ class Preprocessing:
 
     @property
     def kinds(self) -> dict[str, str]:
-        """NUMBER or TEXT, by column."""
+        """NUMBER or TEXT for each column."""
         return {c.name: NUMBER if isinstance(c, Number) else TEXT for c in self.columns}
 
     def apply(self, table: Table, rows: np.ndarray, reuse: bool = False) -> tuple[np.ndarray, dict[str, int]]:
-        """X (n_features, m), column-major, of rows (m, n_columns) and their type; how many values are of no
-        category, by column.
+        """Return X (n_features, m), column-major and of the rows' dtype, and the unknown values by column.
 
-        reuse: X may take the place of the rows, where it is no larger.
+        rows (m, n_columns): rows of the table. reuse: write X to the memory of the rows if it is no larger.
+        Unknown values are of categories that were not in the rows that were fitted to.
         """
         m, n = len(rows), self.features
         reuse = reuse and n <= rows.shape[1]
@@ -129,7 +142,7 @@ class Preprocessing:
 
 
 def _fit_column(column: Column, x: np.ndarray, impute: str) -> Number | Category | str:
-    """What to do with a column; in words, why to drop it."""
+    """Return the step that fits a column, or the reason to drop it."""
     x = np.ascontiguousarray(x)
     if np.isnan(x).all() and not (column.texts and column.texts.many):
         return "empty"
@@ -137,7 +150,7 @@ def _fit_column(column: Column, x: np.ndarray, impute: str) -> Number | Category
 
 
 def _fit_number(column: Column, x: np.ndarray, impute: str) -> Number | str:
-    """One column at a time, so that scikit-learn's copies stay small."""
+    """Fit imputation and standardisation to one column, so that scikit-learn's copies stay small."""
     from sklearn.impute import SimpleImputer
     from sklearn.preprocessing import StandardScaler
 
@@ -150,17 +163,19 @@ def _fit_number(column: Column, x: np.ndarray, impute: str) -> Number | str:
 
 
 def _fit_category(column: Column, x: np.ndarray) -> Category | str:
-    """As scikit-learn's OneHotEncoder has them: sorted, None last."""
+    """Fit the categories, in the order of scikit-learn's OneHotEncoder: sorted, None last."""
     from sklearn.preprocessing import OneHotEncoder
 
     assert column.texts
     present, counts = np.unique(x[~np.isnan(x)], return_counts=True)
     dates = all(map(DATE.fullmatch, column.texts.codes))
-    what, hint = ("dates", "; as numbers, such as days, they could be used") if dates else ("texts", "")
+    what, hint = (
+        ("dates", "; convert them to numbers, such as days, to use them") if dates else ("strings", "")
+    )
     if column.texts.many or len(present) > MOST_CATEGORIES:
-        return f"more than {MOST_CATEGORIES} different {what}{hint}"
+        return f"more than {MOST_CATEGORIES} distinct {what}{hint}"
     if len(present) > max(2, len(x) / 2):
-        return f"{len(present)} different {what} in {len(x)} rows{hint}"
+        return f"{len(present):,} distinct {what} in {counted(len(x), 'row')}{hint}"
     texts = np.array([*column.texts.codes, None], object)
     if len(present) == 1 and counts[0] == len(x):
         return f"always '{texts[int(present[0])]}'"
@@ -170,7 +185,7 @@ def _fit_category(column: Column, x: np.ndarray) -> Category | str:
 
 
 def mark_row_numbers(table: Table) -> Table:
-    """Drops the columns that only count the rows, from 0 or 1, in the file's order."""
+    """Mark as dropped the columns that only count the rows, from 0 or 1."""
     if len(table.rows) < ROW_NUMBERS:
         return table
     counting = [

@@ -1,8 +1,8 @@
-"""Reading a table from a file of any kind, as a whole or as a model needs it."""
+"""Read a table into memory: all of it to train on, or the columns that a model needs."""
 
 from __future__ import annotations
 
-import hashlib
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpunn.names import listed, near_match
-from gpunn.tables.arrays import read_npy, read_npz
-from gpunn.tables.csvfile import CsvFile
-from gpunn.tables.parquetfile import ParquetFile
+from gpunn.tables.sources.arrays import read_npy, read_npz
+from gpunn.tables.sources.csv import CsvFile
+from gpunn.tables.sources.frames import open_frame
+from gpunn.tables.sources.parquet import ParquetFile
 from gpunn.tables.table import TEXT, Column, Growing, Source, Table, Texts, is_far
 
 CSV, PARQUET = (".csv", ".tsv", ".csv.gz", ".tsv.gz"), (".parquet", ".pq")
@@ -24,7 +25,7 @@ MOST = {"float32": (np.finfo(np.float32).max, "float32"), "float64": (1e150, "it
 
 @dataclass(frozen=True)
 class Format:
-    """How a CSV file is to be read: see `CsvFile`; targets: of a .npy file, the .npy file with them."""
+    """How to read a file: `delimiter` and `header` of a CSV file, `targets` beside a .npy file."""
 
     delimiter: str | None = None
     header: bool | None = None
@@ -36,34 +37,34 @@ class Format:
 
 
 def is_table(name: str) -> bool:
-    """Whether a file of that name is taken as a table."""
+    """Return whether a file of this name is read as a table."""
     return name.lower().endswith(SUFFIXES) and not Path(name).is_dir()
 
 
-def open_table(path: Path, format: Format) -> Source:
-    """The file, opened."""
+def open_table(data: Any, format: Format) -> Source:
+    """Open a file by its path, or a table in memory."""
+    return open_file(Path(data), format) if is_path(data) else open_frame(data)
+
+
+def is_path(data: Any) -> bool:
+    """Return whether this is the path of a file, not data in memory."""
+    return isinstance(data, str | os.PathLike)
+
+
+def open_file(path: Path, format: Format) -> Source:
+    """Open a file of the kind that its suffix says. Raises ValueError for other files."""
     name = path.name.lower()
     if not name.endswith(SUFFIXES):
-        raise ValueError(f"{path} is no table: its name should end in one of {', '.join(SUFFIXES)}")
+        raise ValueError(f"{path} is not a table: the name must end in one of {', '.join(SUFFIXES)}")
     if not path.exists():
         raise ValueError(f"{path} does not exist")
     if format.targets and not name.endswith(".npy"):
-        raise ValueError(f"{format.targets}: targets lie apart only from a .npy file, and {path} is none")
+        raise ValueError(f"{format.targets}: only a .npy file has its targets in another file, not {path}")
     if name.endswith(CSV):
         return CsvFile(path, format.delimiter, format.header)
     if name.endswith(PARQUET):
         return ParquetFile(path)
     return read_npz(path) if name.endswith(".npz") else read_npy(path, format.targets)
-
-
-def fingerprint(path: Path, format: Format) -> str:
-    """What tells the file from any other: a digest of its bytes, and of the targets beside it."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in filter(None, (path, format.targets)):
-        with part.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def read(
@@ -73,10 +74,17 @@ def read(
     dtype: DTypeLike,
     origins: Mapping[str, float] | None = None,
 ) -> Table:
-    """The columns that kinds names, in its order, and the target apart.
+    """Read the columns of `kinds`, in its order, and separate the target.
 
-    origins: of columns of numbers, where they are known; else the first values decide.
-    ValueError, in one line that names the file, the place and the column, for what is not as kinds says.
+    Args:
+        source: the opened table.
+        kinds: NUMBER or TEXT for each column to read.
+        target: the target column, if it is to be read.
+        dtype: of the rows.
+        origins: the origins of columns of numbers, if they are known; otherwise the first batch decides.
+
+    Raises:
+        ValueError: a value does not fit its column's kind, or is not finite; the message names the place.
     """
     columns = {name: Column(name, Texts() if kind == TEXT else None) for name, kind in kinds.items()}
     names = [name for name in kinds if name != target]
@@ -102,17 +110,17 @@ def read(
 
 
 def _numbers(column: Column, values: Any) -> np.ndarray:
-    """Values as the table holds them."""
+    """Return a batch of a column as the table stores it: numbers, or codes of strings."""
     if column.texts is None:
         return values
     codes, texts = values
-    return np.append(column.texts.encode(texts), np.nan)[codes]  # −1, for none, is the last
+    return np.append(column.texts.encode(texts), np.nan)[codes]  # −1, a missing value, is the last entry
 
 
 def _origin(column: Column, x: np.ndarray, dtype: np.dtype) -> float:
-    """The middle one of these values where they are far from 0, as times and identifiers are; else 0.
+    """Return the middle value of a column far from 0, such as times or identifiers; otherwise 0.
 
-    As a value of the column it leaves whole numbers whole.
+    The middle value is one of the column's, so whole numbers stay whole when it is subtracted.
     """
     if column.texts or dtype == np.float64:
         return 0.0
@@ -124,29 +132,30 @@ def _origin(column: Column, x: np.ndarray, dtype: np.dtype) -> float:
 def _check_finite(
     source: Source, values: Mapping[str, np.ndarray], names: Sequence[str], block: np.ndarray, start: int
 ) -> None:
+    """Raise ValueError, with the place, for a value that the dtype cannot hold."""
     most, what = MOST[block.dtype.name]
     beyond = np.abs(block) > most
     if not beyond.any():
         return
     i, j = np.argwhere(beyond)[0].tolist()
-    where = f"{source.path}, {source.place(start + i)}, column '{names[j]}'"
+    where = f"{source.name}, {source.place(start + i)}, column '{names[j]}'"
     raise ValueError(f"{where}: {values[names[j]][i]:g} is not finite, or too large for {what}")
 
 
 def refuse_mistaken(source: Source, columns: Iterable[Column]) -> None:
-    """ValueError where what was read as texts is a column of numbers that something else came into."""
+    """Raise ValueError for a column of strings that looks like numbers with a mistake among them."""
     for column in columns:
         if column.texts and (error := source.mistaken(column.name, column.texts.codes)):
             raise error
 
 
 def check_columns(source: Source, wanted: Collection[str]) -> list[str]:
-    """Which columns there are besides the wanted. ValueError where one is missing, with its near match."""
+    """Return the columns that are not wanted. Raises ValueError if a wanted column is missing."""
     missing = [name for name in wanted if name not in source.kinds]
     extra = [name for name in source.kinds if name not in wanted]
     if missing:
         lacks = listed([f"'{name}'" for name in missing])
         near = near_match(missing[0], extra)
         hint = f"; did you mean '{near}'? rename it" if near else ""
-        raise ValueError(f"{source.path} lacks the column{'s' * (len(missing) > 1)} {lacks}{hint}")
+        raise ValueError(f"{source.name} lacks the column{'s' * (len(missing) > 1)} {lacks}{hint}")
     return extra

@@ -1,7 +1,8 @@
-"""What a table is once it has been read: rows of numbers, in which categories are whole numbers."""
+"""A table in memory: rows of numbers, in which categories are whole-number codes."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,23 +12,27 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 NUMBER, TEXT = "number", "text"
-FAR = 100  # times its spread from 0, a column loses 6e-6 of that spread as float32
+FAR = 100  # if |mean| / spread is larger, rounding to float32 costs more than 6e-6 of the spread
 TRUTHS = {"true": "True", "TRUE": "True", "false": "False", "FALSE": "False"}
-MOST_TEXTS = 1000  # different ones in a column; more are names, not categories
+MOST_TEXTS = 1000  # distinct strings in a column; more are names, not categories
 
 
 @dataclass
 class Texts:
-    """The different texts of a column, numbered as they come; `many` once there are too many to be kept.
+    """The distinct strings of a column, numbered in order of appearance.
 
-    Truth values are True and False, as Python has them, however a file spells them.
+    Truth values become "True" and "False", as in Python, however the data spell them.
+
+    Attributes:
+        codes: the number of each string.
+        many: whether there were more strings than are kept.
     """
 
     codes: dict[str, int] = field(default_factory=dict)
     many: bool = False
 
     def encode(self, texts: Iterable[str | None]) -> np.ndarray:
-        """The number of each text; NaN for none, and for those that came too late."""
+        """Return the code of each string; NaN for missing values and for strings that are not kept."""
         return np.array([self._code(text) for text in texts], np.float64)
 
     def _code(self, text: str | None) -> float:
@@ -44,9 +49,12 @@ class Texts:
 
 @dataclass(frozen=True)
 class Column:
-    """A column's name and what it holds: numbers, or texts.
+    """A column of numbers, or of strings.
 
-    origin: what was subtracted from its numbers before they were rounded to the table's type.
+    Attributes:
+        name: the column's name.
+        texts: the strings of a column of strings; None for numbers.
+        origin: subtracted from the numbers before they were rounded to the table's dtype.
     """
 
     name: str
@@ -59,38 +67,56 @@ class Column:
 
 
 def number_text(value: float) -> str:
-    """A number as a file would have it: 3, not 3.0, and as many digits as tell it from any other."""
+    """Format a number as a file would: 3 rather than 3.0, with as many digits as it takes to read it back."""
     return f"{value:.0f}" if value.is_integer() and abs(value) < 1e17 else repr(float(value))
 
 
 def is_far(middle: float, spread: float) -> bool:
-    """Whether numbers lie so far from 0 that float32 would blur what tells them apart."""
+    """Return whether numbers are so far from 0 that float32 would blur their differences."""
     return abs(middle) > FAR * spread
 
 
 class Source(Protocol):
-    """A file with a table, opened: its columns and what each holds, its rows, and where a row is.
+    """An opened table: a file, arrays or a DataFrame.
 
-    notes: what to say of it.
+    Attributes:
+        name: what messages call it, such as the file's path.
+        kinds: NUMBER or TEXT for each column.
+        target: the target column if none is named, for kinds of data that have a usual one.
+        notes: remarks on how the data are read, for the user.
     """
 
-    path: Path
+    name: str
     kinds: dict[str, str]
+    target: str | None = None
 
     @property
     def notes(self) -> Sequence[str]: ...
-    def batches(self, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]: ...
-    def place(self, row: int) -> str: ...
-    def mistaken(self, name: str, texts: Collection[str]) -> ValueError | None: ...
+
+    def batches(self, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """Yield the columns of `kinds` in batches of rows: floats with NaN, or (codes with −1, strings)."""
+
+    def place(self, row: int) -> str:
+        """Say where a row is, counted from 0: "line 7"."""
+
+    def mistaken(self, name: str, texts: Collection[str]) -> ValueError | None:
+        """Return the error for a column that was read as strings although most of it is numbers."""
+
+    def fingerprint(self) -> str:
+        """Return a digest that changes with the data."""
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """rows (m, n_columns), row-major: numbers less their column's origin, the codes of texts, and NaN where
-    there is nothing.
+    """A table in memory.
 
-    target: its column and its m values in float64, if it was read. dropped: the columns that are
-    not to be learnt from, and why.
+    Attributes:
+        source: what it was read from.
+        columns: the columns, without the target.
+        rows (m, n_columns): row-major; numbers minus their column's origin, codes of strings, NaN if missing.
+        target: the target column, if it was read.
+        y (m,): the target's values in float64, if it was read.
+        dropped: the columns not to learn from, with the reasons.
     """
 
     source: Source
@@ -101,22 +127,22 @@ class Table:
     dropped: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def path(self) -> Path:
-        return self.source.path
+    def name(self) -> str:
+        return self.source.name
 
     def place(self, row: int) -> str:
-        """Where in the file a row is, such as "line 7"."""
+        """Say where in the data a row is, such as "line 7"."""
         return self.source.place(row)
 
 
 class Growing:
-    """An array (m, n) that rows are added to in place, so that it is never there twice."""
+    """An array (m, n) that rows are added to in place, so that it is never in memory twice."""
 
     def __init__(self, n: int, dtype: DTypeLike) -> None:
         self.array, self.m = np.empty((0, n), dtype), 0
 
     def add(self, rows: int) -> np.ndarray:
-        """A view of that many more rows, for the caller to fill."""
+        """Return a view of this many new rows, for the caller to fill."""
         start, self.m = self.m, self.m + rows
         if self.m > len(self.array):
             room = max(self.m, int(1.25 * len(self.array)))
@@ -124,5 +150,16 @@ class Growing:
         return self.array[start : self.m]
 
     def done(self) -> np.ndarray:
+        """Return the array, without spare rows."""
         self.array.resize((self.m, self.array.shape[1]), refcheck=False)
         return self.array
+
+
+def digest_of_files(*paths: Path) -> str:
+    """Return a digest of the files' bytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

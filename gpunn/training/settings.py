@@ -19,6 +19,7 @@ from gpunn.functions.initializers import INITIALIZERS
 from gpunn.names import listed, look_up
 from gpunn.training.option import Option, option_name
 from gpunn.training.schedules import SCHEDULES
+from gpunn.training.stopping import EarlyStopping
 
 #: The network's dtype for each precision.
 DTYPES = {"float32": "float32", "float64": "float64", "tf32": "float32", "bf16": "float32"}
@@ -200,3 +201,28 @@ class Settings:
         chosen = self.activation, self.init, self.dropout or 0.0, self.batch_norm
         layers = [Dense(n, *chosen) for n in self.hidden or []]
         return [*layers, Dense(n_out, self.output_activation or "softmax", self.init)]
+
+    def network_arguments(self, n_in: int, n_out: int) -> dict[str, Any]:
+        """Return the arguments of `Network` for n_in inputs and n_out outputs."""
+        return {
+            "n_in": n_in,
+            "layers": self.build_layers(n_out),
+            "cost": self.cost,
+            "seed": self.seed,
+            "dtype": self.dtype,
+            "input_dropout": self.input_dropout,
+        }
+
+    def fit_arguments(self, metric: str) -> dict[str, Any]:
+        """Return the arguments of `Network.fit` that the settings decide. metric: for early stopping."""
+        return {
+            "epochs": self.epochs or 0,
+            "batch_size": self.batch_size or 0,
+            "optimizer": self.build_optimizer(),
+            "schedule": self.schedule,
+            "stop": EarlyStopping(metric, self.patience) if self.patience else None,
+            "class_weight": self.class_weight,
+            "label_smoothing": self.label_smoothing,
+            "device": self.device,
+            "precision": self.precision,
+        }

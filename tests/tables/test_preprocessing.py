@@ -15,9 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from gpunn.tables import splitting
-from gpunn.tables.csvfile import CsvFile
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import Format, open_table, read
+from gpunn.tables.sources.csv import CsvFile
 from gpunn.tables.table import NUMBER, TEXT
 from gpunn.training.splitting import sample_each_class
 

@@ -1,4 +1,4 @@
-"""CSV files: read in blocks by pyarrow, and what is wrong with them told by the line."""
+"""CSV files, read in blocks by pyarrow; a slower search finds the line of an error."""
 
 from __future__ import annotations
 
@@ -16,28 +16,36 @@ from types import MappingProxyType
 from typing import Any
 
 from gpunn.names import counted
-from gpunn.tables.arrow import decode, encoded, need_pyarrow
-from gpunn.tables.table import NUMBER, TEXT
+from gpunn.tables.sources.arrow import decode, need_pyarrow, text_type
+from gpunn.tables.table import NUMBER, TEXT, digest_of_files
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "<NA>")
 DELIMITERS = ",;\t|"
 DECIMAL, SNIFFED = re.compile(r"\s*[-+]?\d+([.,])\d+\s*"), 100  # rows
-MANY, MOSTLY = 20, 0.9  # of a column's texts: more numbers than that are a column of numbers, mistaken
-BLOCK = 1 << 20  # bytes; the first block's values decide the types
+MANY, MOSTLY = 20, 0.9  # strings of which more than both are numbers are a column of numbers with a mistake
+BLOCK = 1 << 20  # bytes; the first block decides the types
 
 
 class CsvFile:
-    """A CSV file, UTF-8 with or without a byte order mark, with any line ends, perhaps gzipped.
+    """A CSV file in UTF-8, with or without a byte order mark, with any line ends, possibly gzipped.
 
-    delimiter: one character; None takes the one of , ; tab | that the first line has most of. header: whether
-    the first line names the columns; None: unless it is all numbers. Without, columns are called "1", "2", …;
-    a single one without a name, such as pandas' index, is "column 1".
-    kinds: what each column seems to hold.
-    Raises ValueError, in one line that names the file and where it can the line, for what is no such file.
+    A single column without a name, such as pandas' index, is named "column 1" by its position.
+
+    Args:
+        path: the file.
+        delimiter: one character; None detects the most frequent of , ; tab and | in the first line.
+        header: whether the first line names the columns; None: unless it is all numbers. Columns of a file
+            without a header are named "1", "2", ….
+
+    Raises:
+        ValueError: the file is malformed; the message is one line that names the file and, if possible, the
+            line.
     """
 
+    target: str | None = None
+
     def __init__(self, path: Path, delimiter: str | None = None, header: bool | None = None) -> None:
-        self.path, self.csv = path, need_pyarrow(path, "csv")
+        self.path, self.name, self.csv = path, str(path), need_pyarrow(str(path), "csv")
         self.delimiter, self.header, self.names = delimiter or ",", False, list[str]()
         with self._explained():
             if next(self._records(), None) is None:
@@ -58,33 +66,33 @@ class CsvFile:
             self.kinds = self._infer()
 
     def _sniff(self) -> str:
-        """The delimiter that the first line has most of, outside of quotes."""
+        """Return the most frequent delimiter in the first line, outside of quotes."""
         with self._open() as file:
             line = next(line for line in file if line.strip())
         outside = "".join(line.split('"')[::2])
         return max(DELIMITERS, key=outside.count)
 
     def _sniff_point(self) -> str:
-        """What stands before a number's decimals: a comma where that is seen, and no point, and it may."""
+        """Return the decimal mark: a comma if numbers have commas but no points, and it is no delimiter."""
         rows = itertools.islice(self._rows(), SNIFFED)
         found = {match[1] for _, row, _ in rows for value in row if (match := DECIMAL.fullmatch(value))}
         return "," if found == {","} and self.delimiter != "," else "."
 
     @property
     def notes(self) -> list[str]:
-        """What to say of how the file is read."""
-        unnamed = [] if self.header else [f"has no header: its columns are called 1 to {len(self.names)}"]
+        """Remarks on how the file is read."""
+        unnamed = [] if self.header else [f"has no header: its columns are named 1 to {len(self.names)}"]
         return unnamed + (["has decimal commas"] if self.point == "," else [])
 
     def _check_names(self) -> None:
-        hint = " (or has the file no header? then --no-header)" if self.header else ""
+        hint = ", or use --no-header if the file has no header" if self.header else ""
         name, times = Counter(self.names).most_common(1)[0]
         if times > 1:
-            called = f"are called '{name}'" if name else "have no name"
-            raise ValueError(f"{self.path}: {times} columns {called}: name them apart{hint}")
+            named = f"are named '{name}'" if name else "have no name"
+            raise ValueError(f"{self.path}: {times} columns {named}; rename them{hint}")
 
     def _infer(self) -> dict[str, str]:
-        """NUMBER or TEXT by column; dates are texts, and a column with nothing yet is of numbers."""
+        """Return NUMBER or TEXT for each column. Dates are TEXT; a column that is empty so far is NUMBER."""
         import pyarrow.types as types
 
         schema = self._reader({}).schema
@@ -93,21 +101,20 @@ class CsvFile:
         return dict(zip(self.names, kinds, strict=True))
 
     def batches(self, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        """The columns that kinds names, block after block: floats with NaN, or (codes with −1, texts)."""
         import pyarrow
 
-        arrow = {NUMBER: pyarrow.float64(), TEXT: encoded()}
+        arrow = {NUMBER: pyarrow.float64(), TEXT: text_type()}
         empty = True
         with self._explained(kinds):
             for batch in self._reader({name: arrow[kind] for name, kind in kinds.items()}):
                 empty = empty and not batch.num_rows
                 yield {name: decode(batch.column(k), MISSING) for k, name in enumerate(kinds)}
-        pyarrow.default_memory_pool().release_unused()  # which it would keep for another file
+        pyarrow.default_memory_pool().release_unused()  # pyarrow would keep it for the next file
         if empty:
-            raise ValueError(f"{self.path} has a header and no rows")
+            raise ValueError(f"{self.path} has a header but no rows")
 
     def _reader(self, types: Mapping[str, Any]) -> Any:
-        """pyarrow's, of the columns that types names, or of all. It knows them by their numbers."""
+        """Return pyarrow's reader of the columns in `types`, or of all. It knows columns by position."""
         at = {name: str(k) for k, name in enumerate(self.names)}
         return self.csv.open_csv(
             self._bytes(),
@@ -122,7 +129,7 @@ class CsvFile:
             ),
         )
 
-    # where it is
+    # finding the line
 
     def _open(self) -> io.TextIOWrapper:
         return io.TextIOWrapper(self._bytes(), encoding="utf-8-sig", newline="")
@@ -133,7 +140,7 @@ class CsvFile:
         return pyarrow.input_stream(str(self.path))  # unpacks .gz and the like
 
     def _records(self) -> Iterator[tuple[int, list[str], int]]:
-        """All that are not empty, the header too, with their first and last line, counted from 1."""
+        """Yield (first line, values, last line) of each record that is not empty, the header included."""
         with self._open() as file:
             reader, line = csv.reader(file, delimiter=self.delimiter), 1
             for record in reader:
@@ -142,26 +149,28 @@ class CsvFile:
                 line = reader.line_num + 1
 
     def _rows(self) -> Iterator[tuple[int, list[str], int]]:
-        """The same without the header."""
+        """Yield the records after the header."""
         return itertools.islice(self._records(), int(self.header), None)
 
     def place(self, row: int) -> str:
-        """Where a row is, counted from 0."""
         return f"line {next(itertools.islice(self._rows(), row, None))[0]}"
 
+    def fingerprint(self) -> str:
+        return digest_of_files(self.path)
+
     def not_a_number(self, name: str) -> ValueError | None:
-        """The error for the first value of a column that is no number."""
+        """Return the error for the first value of a column that is not a number."""
         k = self.names.index(name)
         for line, record, _ in self._rows():
             if k < len(record) and not self._is_number(record[k]):
                 return ValueError(
-                    f"{self.path}, line {line}, column '{name}': '{record[k]}' is no number; mend it, or "
-                    f"train with --category '{name}', which takes the column as categories"
+                    f"{self.path}, line {line}, column '{name}': '{record[k]}' is not a number; correct it, "
+                    f"or train with --category '{name}' to treat the column as categories"
                 )
         return None
 
     def mistaken(self, name: str, texts: Collection[str]) -> ValueError | None:
-        """The same, if the different texts of that column are mostly numbers, and many."""
+        """Return that error if the column's distinct strings are many and mostly numbers."""
         numbers = sum(map(self._is_number, texts))
         return self.not_a_number(name) if numbers > max(MANY, MOSTLY * len(texts)) else None
 
@@ -169,7 +178,7 @@ class CsvFile:
         return is_number(text.replace(self.point, "."))
 
     def _ragged(self) -> ValueError | None:
-        """The error for the first row with more or fewer values than there are columns."""
+        """Return the error for the first row that has more or fewer values than there are columns."""
         for line, record, _ in self._rows():
             if len(record) != len(self.names) > 0:
                 found, expected = counted(len(record), "value"), counted(len(self.names), "column")
@@ -177,7 +186,7 @@ class CsvFile:
         return None
 
     def _not_utf8(self) -> ValueError | None:
-        """The error for the first line that is not UTF-8."""
+        """Return the error for the first line that is not UTF-8."""
         with self._bytes() as file:
             for line, content in enumerate(io.BufferedReader(file), start=1):
                 try:
@@ -185,13 +194,13 @@ class CsvFile:
                 except UnicodeDecodeError as error:
                     byte = content[error.start]
                     return ValueError(
-                        f"{self.path}, line {line}: byte {byte:#04x} is not UTF-8: save the file as UTF-8"
+                        f"{self.path}, line {line}: byte {byte:#04x} is not UTF-8; save the file as UTF-8"
                     )
         return None
 
     @contextmanager
     def _explained(self, kinds: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
-        """Say by the line what stopped pyarrow, which knows no lines: look for it in a slower way."""
+        """Replace an error of pyarrow, which does not count lines, by one that names the line."""
         import pyarrow
 
         try:
@@ -201,20 +210,20 @@ class CsvFile:
         except OSError as error:
             if error.errno:
                 raise
-            raise ValueError(f"{self.path} cannot be unpacked: {error}") from None
+            raise ValueError(f"{self.path} cannot be decompressed: {error}") from None
 
     def _diagnose(self, kinds: Mapping[str, str]) -> ValueError | None:
-        """The first thing that is wrong, if it can be found."""
+        """Return the error for the first mistake in the file, if one is found."""
         numbers = (name for name, kind in kinds.items() if kind == NUMBER)
-        looks: list[Callable[[], ValueError | None]] = [self._not_utf8, self._ragged]
-        looks += [partial(self.not_a_number, name) for name in numbers]
+        checks: list[Callable[[], ValueError | None]] = [self._not_utf8, self._ragged]
+        checks += [partial(self.not_a_number, name) for name in numbers]
         with suppress(csv.Error, OSError):
-            return next((found for look in looks if (found := look())), None)
+            return next((error for check in checks if (error := check())), None)
         return None
 
 
 def is_number(text: str) -> bool:
-    """Whether it is a number, or nothing at all."""
+    """Return whether a string is a number or a missing value."""
     try:
         return text.strip() in MISSING or ("_" not in text and not math.isnan(float(text)))
     except ValueError:

@@ -1,0 +1,118 @@
+"""A table prepared for training: examples to train on and to test on, and what was fitted to the former."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gpunn.functions import activations, costs
+from gpunn.functions.activations import Activation
+from gpunn.functions.costs import Cost
+from gpunn.names import listed
+from gpunn.network import Network
+from gpunn.tables.measures import evaluate, measure_constant
+from gpunn.tables.preprocessing import Preprocessing
+from gpunn.tables.reading import check_columns, read
+from gpunn.tables.table import Source, Table
+from gpunn.tables.target import Measures, Target, check_target
+
+
+@dataclass(frozen=True, eq=False)
+class TableExamples:
+    """Examples made from the rows of a table.
+
+    Attributes:
+        X (n_features, m): the features, column-major.
+        y (m,): class numbers, or numbers in the target's units.
+        unknown: the number of values of unknown categories, by column.
+        rows (m,): the rows of the table, counted from 0; None for all of them.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    unknown: dict[str, int]
+    rows: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How to prepare a table.
+
+    Attributes:
+        impute: "median" or "mean", which replaces missing numbers.
+        cost: the cost of the network that will learn.
+        output: the activation of its output layer.
+    """
+
+    impute: str
+    cost: Cost
+    output: Activation
+
+    @classmethod
+    def of(cls, impute: str | None = None, cost: str | None = None, output: str | None = None) -> Preparation:
+        """Look up the names; None means the default."""
+        f = activations.get(output or "identity")
+        return cls(impute or "median", costs.get(cost or costs.usual_for(f.name)), f)
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The open interval of the outputs that can be learnt."""
+        low, high = zip(self.cost.domain, self.output.values, strict=True)
+        return max(low), min(high)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedTable:
+    """The examples to train on, the examples to test on if any, and what was fitted to the former."""
+
+    target: Target
+    preprocessing: Preprocessing
+    train: TableExamples
+    test: TableExamples | None
+
+    def evaluate(self, net: Network, examples: TableExamples) -> tuple[np.ndarray, Measures]:
+        """Return a network's outputs (n_out, m) for some examples, and its measures."""
+        return evaluate(self.target, net, examples.X, examples.y)
+
+    def baseline(self, y: np.ndarray) -> Measures:
+        """Return the measures of always predicting the most frequent class, or the mean, of training."""
+        return measure_constant(self.target, y, self.target.constant(self.train.y))
+
+
+def read_for(
+    preprocessing: Preprocessing, target: Target | None, source: Source, dtype: DTypeLike
+) -> tuple[Table, list[str]]:
+    """Read the columns that a model needs, and the target if it is given. Also return the other columns."""
+    wanted = preprocessing.kinds | ({target.name: target.kind} if target else {})
+    extra = check_columns(source, wanted)
+    means = {number.name: number.mean for number in preprocessing.numbers}
+    table = read(source, wanted, target.name if target else None, dtype, means)
+    if target:
+        check_target(table)
+    return table, extra
+
+
+def examples_of(preprocessing: Preprocessing, target: Target, table: Table) -> TableExamples:
+    """Return the examples of a table that was read for a model."""
+    X, unknown = preprocessing.apply(table, table.rows)
+    return TableExamples(X, target.encode(table), unknown)
+
+
+def prepare(table: Table, target: Target, m: int, how: Preparation, *, reuse: bool = False) -> PreparedTable:
+    """Prepare a table, whose y is encoded, to train on its first m rows and test on the others.
+
+    Everything that is fitted is fitted to the first m rows. reuse: allow the table's rows to be overwritten.
+
+    Raises ValueError if all columns are dropped.
+    """
+    assert table.y is not None
+    fitted, y = Preprocessing.fit(table, table.rows[:m], how.impute), table.y
+    if not fitted.columns:
+        why = listed([f"{name} ({reason})" for name, reason in fitted.dropped.items()])
+        raise ValueError(f"{table.name}: no column is left to learn from; dropped {why}")
+    target = target.fitted(y[:m], how.reach)
+    X, unknown = fitted.apply(table, table.rows, reuse)
+    train, test = TableExamples(X[:, :m], y[:m], {}), TableExamples(X[:, m:], y[m:], unknown)
+    return PreparedTable(target, fitted, train, test if len(test.y) else None)

@@ -1,0 +1,89 @@
+"""Data in memory as tables: DataFrames, and mappings of names to columns."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from gpunn.tables.sources.arrays import NUMBERS, Arrays, Coded
+from gpunn.tables.sources.arrow import ArrowTable
+from gpunn.tables.table import Source
+
+NUMERIC = ("integer", "floating", "mixed-integer-float", "decimal")  # pandas' words for values in objects
+
+
+def open_frame(data: Any) -> Source:
+    """Open a pandas DataFrame, a mapping of arrays or lists, or a DataFrame that exports Arrow data.
+
+    pandas and mappings do without pyarrow. Raises ValueError for anything else.
+    """
+    name = "the mapping" if isinstance(data, Mapping) else f"the {type(data).__name__}"
+    if is_pandas(data, "DataFrame"):
+        return Arrays(name, _pandas_columns(name, data))
+    if isinstance(data, Mapping):
+        return Arrays(name, {str(key): _column(values) for key, values in data.items()})
+    if hasattr(data, "__arrow_c_stream__"):
+        return ArrowTable(name, data)
+    raise ValueError(
+        f"{name} is not a table; expected the path of a file, a DataFrame, or a mapping of names to columns"
+    )
+
+
+def is_pandas(data: Any, kind: str) -> bool:
+    """Return whether this is a pandas object of a kind such as "DataFrame", without importing pandas."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(data, getattr(pandas, kind))
+
+
+def _pandas_columns(name: str, frame: Any) -> dict[str, np.ndarray | Coded]:
+    names = [str(key) for key in frame.columns]
+    if twice := next((key for key in names if names.count(key) > 1), None):
+        raise ValueError(f"{name}: {names.count(twice)} columns are named '{twice}'; rename them")
+    return {key: _pandas_column(frame.iloc[:, k]) for k, key in enumerate(names)}
+
+
+def _pandas_column(series: Any) -> np.ndarray | Coded:
+    """Return numbers as floats with NaN, and everything else as strings."""
+    from pandas.api.types import (
+        infer_dtype,
+        is_bool_dtype,
+        is_complex_dtype,
+        is_numeric_dtype,
+        is_object_dtype,
+    )
+
+    number = is_numeric_dtype(series) and not is_bool_dtype(series) and not is_complex_dtype(series)
+    if number or (is_object_dtype(series) and infer_dtype(series, skipna=True) in NUMERIC):
+        numbers: np.ndarray = series.to_numpy(np.float64, na_value=np.nan)
+        return numbers
+    return _encode(
+        None if missing else value for value, missing in zip(series.tolist(), series.isna(), strict=True)
+    )
+
+
+def _column(values: Any) -> np.ndarray | Coded:
+    """Return one entry of a mapping: an array as it is; a list or an array of objects by its values."""
+    if is_pandas(values, "Series"):
+        return _pandas_column(values)
+    array = np.asarray(values)
+    if array.dtype.kind in NUMBERS or (isinstance(values, np.ndarray) and array.dtype.kind != "O"):
+        return array
+    items = [None if value is None or value != value else value for value in values]
+    if {type(value) for value in items} <= {int, float, type(None)}:
+        return np.array([np.nan if value is None else value for value in items], np.float64)
+    return _encode(items)
+
+
+def _encode(values: Iterable[Any]) -> Coded:
+    """Number the distinct values by their strings; None and the empty string are missing."""
+    known: dict[str, int] = {}
+    codes = np.array([_code(known, value) for value in values], np.intp)
+    return Coded(codes, list(known))
+
+
+def _code(known: dict[str, int], value: Any) -> int:
+    text = "" if value is None else str(value).strip()
+    return known.setdefault(text, len(known)) if text else -1

@@ -1,0 +1,61 @@
+"""Tables to test with."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+QUICK = ["--epochs", "3", "--hidden", "8", "--device", "cpu", "--patience", "0"]
+
+
+def write(name, text, encoding="utf-8"):
+    Path(name).write_bytes(text.encode(encoding))
+    return name
+
+
+def fruits(m=120, seed=0):
+    """Two classes that weight, colour and size tell apart; some of it missing."""
+    rng = np.random.default_rng(seed)
+    lines = ["weight,colour,length,kind"]
+    for i in range(m):
+        apple = i % 2
+        weight = "" if i % 17 == 3 else f"{rng.normal(150 if apple else 120, 10):.1f}"
+        colour = "" if i % 23 == 5 else str(rng.choice(["red", "green"] if apple else ["yellow", "green"]))
+        lines.append(
+            f"{weight},{colour},{rng.normal(8 if apple else 18, 1):.2f},{['banana', 'apple'][apple]}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def quantities(m=300, seed=0):
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(50, 5, m), rng.uniform(0, 1, m)
+    y = 1e4 + 300 * (a - 50) + 2000 * b**2
+    return "a,b,price\n" + "".join(f"{a[i]:.4f},{b[i]:.4f},{y[i]:.3f}\n" for i in range(m))
+
+
+def amounts(m=300, seed=0):
+    """Above 0, and twice as much for every unit of a."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(2, m))
+    return "a,b,amount\n" + "".join(f"{a[i]:.4f},{b[i]:.4f},{1e4 * 2 ** a[i]:.2f}\n" for i in range(m))
+
+
+def times(m=400, seed=0):
+    """Within 100 seconds of a day in 2023; the second half of them is late."""
+    rng = np.random.default_rng(seed)
+    t, x = 1_700_000_000 + rng.uniform(0, 100, m), rng.normal(size=m)
+    lines = [f"{a:.3f},{b:.3f},{'late' if a > 1_700_000_050 else 'early'}" for a, b in zip(t, x, strict=True)]
+    return "t,x,y\n" + "\n".join(lines) + "\n"
+
+
+def columns_of_fruits(m=60):
+    rows = list(csv.DictReader(fruits(m).splitlines()))
+    return {
+        "weight": [float(row["weight"]) if row["weight"] else None for row in rows],
+        "colour": [row["colour"] or None for row in rows],
+        "length": [float(row["length"]) for row in rows],
+        "kind": [row["kind"] for row in rows],
+    }
