@@ -1,4 +1,4 @@
-"""The command: `python -m benchmarks`."""
+"""Run the benchmark: `python -m benchmarks`."""
 
 from __future__ import annotations
 
@@ -15,39 +15,45 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from tqdm import tqdm
 
-from benchmarks import bars, contestants, machine, measure, report
+from benchmarks import bars, charts, contestants, machine, measure, report
 from benchmarks.nets import GPU_NETS, NETS, RECIPE, SWEEP, Data, Net, load
 from benchmarks.worker import Workers
+from gpunn.backends import explain_cuda
 
 RESULTS = Path(__file__).parent / "results"
-SLOW = ("torch.compile", "skorch", "thinc")  # to start, or to run
-STEERING = ("OPENBLAS_", "OMP_", "MKL_", "GOMP_", "XLA_", "JAX_")
+SLOW = ("torch.compile", "skorch", "thinc")  # slow to start or to run
+ENVIRONMENT = ("OPENBLAS_", "OMP_", "MKL_", "GOMP_", "XLA_", "JAX_")
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured."""
+    """How much to measure.
+
+    Attributes:
+        target: seconds per turn.
+        seeds: number of runs for the time to reach an accuracy.
+    """
 
     nets: Sequence[Net]
     sweep: Sequence[Net]
     names: Sequence[str]
     rounds: int
-    target: float  # seconds a turn
-    seeds: int  # for the time to an accuracy
+    target: float
+    seeds: int
 
     def ticks(self) -> int:
-        """How many steps its progress has."""
+        """Return the number of steps in the progress bar."""
         sweep = [name for name in contestants.SWEEP if name in self.names]
         runs = [name for name in contestants.ACCURACY if name in self.names]
-        each = self.rounds + 1
-        by_net = sum(len(self.taking_part(net)) + each for net in self.nets)
-        return by_net + len(self.sweep) * (len(sweep) + each) + self.seeds * len(runs)
+        turns = self.rounds + 1
+        by_net = sum(len(self.participants(net)) + turns for net in self.nets)
+        return by_net + len(self.sweep) * (len(sweep) + turns) + self.seeds * len(runs)
 
-    def taking_part(self, net: Net) -> list[str]:
-        """Who of them has something to show on that network."""
-        return contestants.taking_part(self.names, net)
+    def participants(self, net: Net) -> list[str]:
+        """Return the contestants that can train a network."""
+        return contestants.participants(self.names, net)
 
 
 FULL = Effort(NETS, SWEEP, list(contestants.CONTESTANTS), rounds=7, target=0.4, seeds=3)
@@ -69,23 +75,20 @@ GPU = Effort(
 )
 
 
-def run(
-    effort: Effort, data: Data, console: Console, results: dict[str, Any], keep: Callable[[], object]
-) -> None:
-    """Measure, into the results, which are kept whenever there are new ones."""
+def run(effort: Effort, data: Data, results: dict[str, Any], keep: Callable[[], object]) -> None:
+    """Measure everything, add it to the results, and call `keep` after each addition."""
     chosen = set(effort.names)
     sweep = [name for name in contestants.SWEEP if name in chosen]
     finalists = [name for name in contestants.ACCURACY if name in chosen]
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Workers(data) as workers, Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=effort.ticks())
+    with Workers(data) as workers, tqdm(total=effort.ticks(), leave=False, disable=None) as bar:
 
         def tick(what: str) -> None:
-            progress.update(task, description=what, advance=1)
+            bar.set_description(what, refresh=False)
+            bar.update()
 
         args = (effort.rounds, effort.target, tick)
         for net in effort.nets:
-            results["nets"].append(measure.compare(workers, effort.taking_part(net), net, *args))
+            results["nets"].append(measure.compare(workers, effort.participants(net), net, *args))
             keep()
         if effort.seeds and data.name != "random":
             results["time_to_accuracy"] = measure.time_to(
@@ -98,16 +101,16 @@ def run(
         results["threads"] = workers.threads()
 
 
-def circumstances(data: Data) -> dict[str, Any]:
-    """Where, when and how it is measured, and room for what is."""
+def new_results(data: Data) -> dict[str, Any]:
+    """Describe the circumstances of the measurement, with empty fields for its results."""
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         "seconds": 0,
         "data": data.name,
-        "cuda": machine.explain_cuda() or "available",
+        "cuda": explain_cuda() or "available",
         "machine": machine.describe(),
-        "environment": {name: value for name, value in os.environ.items() if name.startswith(STEERING)},
+        "environment": {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)},
         "nets": [],
         "sweep": [],
         "time_to_accuracy": None,
@@ -117,24 +120,28 @@ def circumstances(data: Data) -> dict[str, Any]:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
-        "python -m benchmarks", description="Measure gpunn beside other libraries."
+        "python -m benchmarks", description="Measure the training speed of gpunn and other libraries."
     )
-    parser.add_argument("--quick", action="store_true", help="two networks and few rounds, in under a minute")
+    parser.add_argument("--quick", action="store_true", help="two networks, few rounds; about a minute")
     parser.add_argument(
-        "--gpu", action="store_true", help="what runs on a GPU, and gpunn on the CPU beside it"
+        "--gpu", action="store_true", help="contestants that run on a GPU, and gpunn on the CPU"
     )
-    parser.add_argument("--nets", help="only networks whose sizes contain this, such as 784-30; no sweep")
     parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help="only contestants with one of these in their name"
+        "--nets",
+        metavar="SIZES",
+        help="only networks whose sizes contain this text, such as 784-30; no sweep",
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="only contestants whose names contain one of these texts"
     )
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON and the charts")
     return parser.parse_args(arguments)
 
 
 def choose(options: argparse.Namespace) -> Effort:
-    """How much is measured, by the options."""
+    """Return how much to measure according to the options."""
     effort = QUICK if options.quick else GPU if options.gpu else FULL
     fields = dict(vars(effort))
     if options.nets:
@@ -145,18 +152,19 @@ def choose(options: argparse.Namespace) -> Effort:
             name for name in contestants.CONTESTANTS if any(part in name.lower() for part in wanted)
         ]
     if not fields["names"] or not fields["nets"]:
-        raise SystemExit("no contestant or network has that name")
+        raise SystemExit("no contestant or network matches --only and --nets")
     return Effort(**fields)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, write; what there is of a run that is stopped stays in a file of its own.
+    """Measure, print and write the results.
 
-    On a GPU, exit 1 where gpunn does not clear a bar.
+    The results of an interrupted run are kept in a separate file. On a GPU, the exit status is 1 if gpunn
+    does not clear every bar.
     """
     options = parse(arguments)
     effort, data, start, console = choose(options), load(), time.monotonic(), Console()
-    results = circumstances(data)
+    results = new_results(data)
 
     def keep(part: str = "-so-far") -> Path:
         results["seconds"] = round(time.monotonic() - start)
@@ -167,26 +175,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     so_far = keep()
     try:
-        run(effort, data, Console(stderr=True), results, keep)
+        run(effort, data, results, keep)
     except KeyboardInterrupt:
         report.show(results, console)
-        raise SystemExit(f"stopped: what was measured until then is in {so_far}") from None
+        raise SystemExit(f"interrupted: the results so far are in {so_far}") from None
     report.show(results, console)
     path = keep("")
     so_far.unlink()
-    written = [path, *_charts(results, path)]
+    written = [path, *charts.draw(results, path)]
     console.print("wrote " + ", ".join(str(path) for path in written))
     if not all(row["clears"] for row in results["bars"]):
         raise SystemExit("gpunn does not clear every bar")
-
-
-def _charts(results: dict[str, Any], path: Path) -> list[Path]:
-    try:
-        from benchmarks import charts
-    except ImportError as error:
-        print(f"no charts: {error}", file=sys.stderr)
-        return []
-    return charts.draw(results, path)
 
 
 if __name__ == "__main__":

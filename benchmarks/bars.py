@@ -1,4 +1,4 @@
-"""How good gpunn is to be on a GPU, and whether it is: against its peers and the floor, of the same run."""
+"""The speed that gpunn should reach on a GPU, relative to other libraries and the floor in the same run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from benchmarks.nets import BROAD, DEEP, MIDDLE, SMALL
 
 @dataclass(frozen=True)
 class Bar:
-    """At least so many times as fast as JAX's compiled scan, and as PyTorch, the better of eager and compiled
-    with CUDA graphs; and at most so many times what the floor takes."""
+    """Bounds on gpunn's speed for one network.
+
+    Attributes:
+        jax: smallest ratio to the speed of JAX's compiled scan.
+        pytorch: smallest ratio to the speed of PyTorch, eager or compiled with CUDA graphs.
+        floor: largest ratio to the floor's time.
+    """
 
     jax: float
     pytorch: float
@@ -31,9 +36,9 @@ BARS = {
 
 
 def judged(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of every network that has a bar: gpunn's ratios to the others, the bar, and whether it clears it.
+    """Return gpunn's ratios, the bar and whether it is cleared, for every network that has a bar.
 
-    What was not measured is None, and clears nothing.
+    A ratio that was not measured is None and does not clear its bound.
     """
     rows = []
     for block in blocks:
@@ -56,7 +61,7 @@ def judged(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def ratios(contestants: dict[str, Any], precision: str) -> dict[str, float | None]:
-    """gpunn's speed by JAX's and by PyTorch's, round by round, and its time by the floor's."""
+    """Return gpunn's speed relative to JAX and PyTorch, and its time relative to the floor."""
     ours, jax, eager, compiled = (
         contestants.get(on_cuda(name, precision), {})
         for name in ("gpunn CUDA", "JAX CUDA", "PyTorch CUDA", "torch.compile CUDA")
@@ -70,5 +75,5 @@ def ratios(contestants: dict[str, Any], precision: str) -> dict[str, float | Non
 
 
 def ratio(ours: Any, theirs: Any) -> float | None:
-    """The median over the rounds, where both have run."""
+    """Return the median ratio over the rounds, or None if either contestant was skipped."""
     return None if ours is None or theirs is None else float(np.median(np.divide(ours, theirs)))

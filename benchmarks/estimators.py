@@ -1,10 +1,10 @@
-"""`python -m benchmarks.estimators`: gpunn's estimators beside scikit-learn's, on its own data sets.
+"""Compare gpunn's estimators with scikit-learn's on its own data sets: `python -m benchmarks.estimators`.
 
-How good: defaults after a StandardScaler (of diabetes' targets too), ten seeds, of which each draws the split
-and the network; both train on the same rows, and the differences are taken seed by seed. How fast: the whole
-of `fit` for a given number of epochs, and `predict`, at 1,000 rows and more (rows drawn again where a set has
-fewer), the two in turns. Writes estimators.json; exits 1 where a score differs by more than noise or gpunn is
-not faster.
+Quality: both use their defaults after a StandardScaler, which also scales the targets of diabetes. Each of
+ten seeds draws the split and the network. Both estimators train on the same rows, and their scores are
+compared seed by seed. Speed: all of `fit`, for a fixed number of epochs, and `predict`, on 1,000 rows and
+more (smaller sets are sampled with replacement), with the estimators taking turns. The results are written
+to estimators.json. The exit status is 1 if a score differs by more than noise or gpunn is not faster.
 """
 
 from __future__ import annotations
@@ -31,31 +31,36 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tqdm import tqdm
 
 import gpunn
 from benchmarks import machine
 
 RESULTS = Path(__file__).parent / "results"
 SETS = ("digits", "iris", "wine", "breast_cancer", "diabetes")
-ROWS = (1_000, 10_000)  # and the set's own, if it has as many
-PAUSE = 0.05  # seconds between turns: BLAS threads spin for some time after their last product
+ROWS = (1_000, 10_000)  # and the set's own number, if it is larger
+PAUSE = 0.05  # seconds between turns: BLAS threads spin for a while after their last product
 EPOCHS_AT_1000 = 60
-LEAST = 5e-4  # of a score: less is no difference
-STEERING = ("OPENBLAS_", "OMP_", "MKL_", "GOMP_")
+LEAST = 5e-4  # smaller differences between scores do not count
+ENVIRONMENT = ("OPENBLAS_", "OMP_", "MKL_", "GOMP_")
 
 Maker = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured."""
+    """How much to measure."""
 
     seeds: int
     rounds: int
 
+    def ticks(self) -> int:
+        """Return the number of steps in the progress bar."""
+        return len(SETS) + sum(len(row_counts(name)) for name in SETS)
+
 
 def makers(name: str) -> dict[str, Maker]:
-    """The contestants for a set: scikit-learn's, ours, and ours in float32."""
+    """Return the estimators for a data set: scikit-learn's, gpunn's, and gpunn's in float32."""
     kind = "MLPRegressor" if name == "diabetes" else "MLPClassifier"
     ours = getattr(gpunn, kind)
     return {
@@ -66,13 +71,13 @@ def makers(name: str) -> dict[str, Maker]:
 
 
 def load(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """One of scikit-learn's bundled sets."""
+    """Load one of scikit-learn's bundled data sets."""
     X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
     return X, y
 
 
 def scores(name: str, seeds: int) -> dict[str, list[float]]:
-    """Each contestant's accuracy, or R², on the quarter held out, seed by seed."""
+    """Return each estimator's accuracy (diabetes: R²) on the held-out quarter, by seed."""
     X, y = load(name)
     found: dict[str, list[float]] = {who: [] for who in makers(name)}
     for seed in range(seeds):
@@ -87,20 +92,20 @@ def scores(name: str, seeds: int) -> dict[str, list[float]]:
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
-    """The mean of the differences, its standard error, and whether two of them, or LEAST, reach 0."""
+    """Return the mean difference and its standard error; noise is up to two errors, or LEAST."""
     differences = np.subtract(ours, theirs)
     mean, error = float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(len(differences)))
     return {"mean": mean, "standard_error": error, "within_noise": abs(mean) <= max(2 * error, LEAST)}
 
 
 def speeds(name: str, rows: int, rounds: int) -> dict[str, Any]:
-    """Seconds of `fit` and of `predict`, round by round, and how often ours fits into theirs."""
+    """Measure the seconds of `fit` and `predict` in every round, and how many times faster gpunn is."""
     X, y = load(name)
     drawn = np.random.default_rng(0).integers(0, len(X), rows) if rows != len(X) else np.arange(rows)
     X, y = StandardScaler().fit_transform(X)[drawn], y[drawn]
     epochs = max(5, EPOCHS_AT_1000 * 1_000 // rows)
     found: dict[str, Any] = {"set": name, "rows": rows, "epochs": epochs, "fit": {}, "predict": {}}
-    for i in range(rounds + 1):  # the first only warms up
+    for i in range(rounds + 1):  # the first round is a warm-up
         for who, make in list(makers(name).items())[:: -1 if i % 2 else 1]:
             est = make(random_state=0, max_iter=epochs, n_iter_no_change=np.inf)
             for what, action in (
@@ -119,14 +124,21 @@ def speeds(name: str, rows: int, rounds: int) -> dict[str, Any]:
 
 
 def timed(action: Callable[[], object]) -> float:
+    """Return the seconds that an action takes, after a pause."""
     time.sleep(PAUSE)
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
 
 
+def row_counts(name: str) -> list[int]:
+    """Return the numbers of rows at which a data set is timed."""
+    own = len(load(name)[0])
+    return sorted({*ROWS, own} if own >= min(ROWS) else ROWS)
+
+
 def measure(effort: Effort, tick: Callable[[str], object]) -> dict[str, Any]:
-    """Everything, with Python's warnings of too few epochs left out."""
+    """Measure quality and speed on every data set; warnings about too few epochs are ignored."""
     quality, speed = [], []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -136,16 +148,17 @@ def measure(effort: Effort, tick: Callable[[str], object]) -> dict[str, Any]:
             differences = {who: paired(found[who], found["scikit-learn"]) for who in list(found)[1:]}
             quality.append({"set": name, "scores": found, "difference": differences})
         for name in SETS:
-            own = len(load(name)[0])
-            for rows in sorted({*ROWS, own} if own >= min(ROWS) else ROWS):
+            for rows in row_counts(name):
                 tick(f"{name}: {rows:,} rows")
                 speed.append(speeds(name, rows, effort.rounds))
     return {"quality": quality, "speed": speed}
 
 
 def show(results: dict[str, Any], console: Console) -> None:
-    """The two tables."""
-    table = Table("set", "score", "scikit-learn", "gpunn", "difference", "noise", title="How good")
+    """Print a table of the quality and one of the speed."""
+    table = Table(
+        "set", "score", "scikit-learn", "gpunn", "difference", "noise", title="Quality on held-out rows"
+    )
     for row in results["quality"]:
         means = {who: statistics.mean(values) for who, values in row["scores"].items()}
         difference = row["difference"]["gpunn"]
@@ -159,7 +172,7 @@ def show(results: dict[str, Any], console: Console) -> None:
         )
     console.print(table)
     columns = ("set", "rows", "scikit-learn", "gpunn", "faster", "in float32", "predict")
-    table = Table(*columns, title="How fast: ms an epoch of fit, medians; how many times faster")
+    table = Table(*columns, title="Speed: median ms per epoch of fit, and how many times faster gpunn is")
     for row in results["speed"]:
         ms = {who: statistics.median(values) / row["epochs"] * 1e3 for who, values in row["fit"].items()}
         table.add_row(
@@ -175,27 +188,32 @@ def show(results: dict[str, Any], console: Console) -> None:
 
 
 def holds(results: dict[str, Any]) -> bool:
-    """Whether every score is within noise and every `fit` faster."""
+    """Return True if every score is within noise and every `fit` is faster."""
     alike = all(row["difference"]["gpunn"]["within_noise"] for row in results["quality"])
     return alike and all(row["faster"]["fit"]["gpunn"] > 1 for row in results["speed"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write; 1 where it does not hold."""
+    """Measure, print and write the results; return the exit status."""
     parser = argparse.ArgumentParser("python -m benchmarks.estimators", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two seeds and two rounds")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON")
     options = parser.parse_args(arguments)
     effort = Effort(2, 2) if options.quick else Effort(10, 7)
-    console, start = Console(stderr=True), time.monotonic()
-    with console.status("") as status:
-        measured = measure(effort, status.update)
+    start = time.monotonic()
+    with tqdm(total=effort.ticks(), leave=False, disable=None) as bar:
+
+        def tick(what: str) -> None:
+            bar.set_description(what, refresh=False)
+            bar.update()
+
+        measured = measure(effort, tick)
     results = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": "python -m benchmarks.estimators" + " --quick" * options.quick,
         "seconds": round(time.monotonic() - start),
         "machine": machine.describe(),
-        "environment": {name: value for name, value in os.environ.items() if name.startswith(STEERING)},
+        "environment": {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)},
         "threads": machine.threads(),
         **measured,
     }

@@ -1,19 +1,14 @@
-"""What the numbers were measured on."""
+"""Describe the machine and the software that produced the results."""
 
 from __future__ import annotations
 
-import os
 import platform
-import re
 import subprocess
 import sys
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_info
-
-from gpunn import backends
 
 PACKAGES = [
     "gpunn", "numpy", "scipy", "scikit-learn", "torch", "jax", "jaxlib", "skorch", "thinc",
@@ -21,14 +16,15 @@ PACKAGES = [
 ]  # fmt: skip
 
 
-def explain_cuda() -> str:
-    """Why gpunn cannot compute on CUDA here; "" where it can."""
-    explain = getattr(backends, "explain_cuda", None)
-    return str(explain()) if explain else "this gpunn has no CUDA backend"
+def cpu() -> dict[str, Any]:
+    """Return the CPU's name and the number of cores that this process may use."""
+    from gpunn.cli import system
+
+    return {"cpu": system.cpu_name(), "cores": system.cores()}
 
 
 def gpu() -> dict[str, str] | None:
-    """The first GPU's name and driver, as nvidia-smi has them."""
+    """Return the name and driver of the first GPU that nvidia-smi lists."""
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
@@ -38,24 +34,8 @@ def gpu() -> dict[str, str] | None:
     return {"name": name, "driver": driver}
 
 
-def cpu_model() -> str:
-    """The CPU's name."""
-    try:
-        names = re.findall(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        names = []
-    return str(names[0]) if names else platform.processor() or platform.machine()
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def versions() -> dict[str, str]:
-    """Of what is installed."""
+    """Return the versions of Python and of the installed packages."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -67,7 +47,7 @@ def versions() -> dict[str, str]:
 
 
 def threads() -> list[dict[str, Any]]:
-    """The thread pools of the libraries that this process has loaded."""
+    """Describe the thread pools of the libraries that this process has loaded."""
     keys = ("internal_api", "version", "num_threads", "architecture")
     pools = [{key: pool[key] for key in keys if pool.get(key)} for pool in threadpool_info()]
     torch = sys.modules.get("torch")
@@ -75,10 +55,8 @@ def threads() -> list[dict[str, Any]]:
 
 
 def describe() -> dict[str, Any]:
-    """This machine and what is installed on it."""
-    return {
-        "cpu": cpu_model(),
-        "cores": cores(),
+    """Describe this machine and its installed packages."""
+    return cpu() | {
         "gpu": gpu(),
         "system": f"{platform.system()} {platform.machine()}",
         "versions": versions(),

@@ -1,4 +1,4 @@
-"""Measuring: the contestants take turns, round after round, and are compared round by round."""
+"""Measure the contestants, which take turns in every round and are compared within each round."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contestants import GPU_FLOOR, OURS, Skipped, floor_of
-from benchmarks.machine import cores
+from benchmarks.machine import cpu
 from benchmarks.nets import Net
 from benchmarks.worker import Worker, Workers
 
-PROBE = 64  # examples, to begin with
+PROBE = 64  # examples in the first run
 PAUSE = 0.1  # seconds between turns: OpenBLAS's threads spin for about 30 ms after their last product
 
 Tick = Callable[[str], object]
@@ -24,58 +24,58 @@ Tick = Callable[[str], object]
 
 @dataclass
 class Turn:
-    """One contestant's part in every round, and the examples/s of each."""
+    """One contestant's turn in every round, and the examples/s of each turn."""
 
     name: str
     workers: Workers
-    most: int = 0  # examples that it holds
+    max_examples: int = 0
     batch_size: int = 0
-    m: int = 0  # examples an epoch
+    m: int = 0  # examples per epoch
     epochs: int = 1
     rates: list[float] = field(default_factory=list)
     skipped: str = ""
 
     def run(self) -> float:
-        """Its examples/s in one turn."""
+        """Run one turn and return its examples/s."""
         time.sleep(PAUSE)
         return self.m * self.epochs / self.workers[self.name].seconds(self.m, self.epochs)
 
-    def get_ready(self, net: Net, target: float) -> None:
-        """Start, build the network, compile what there is to compile, and see about how fast it is."""
-        self.most, self.batch_size = self.workers[self.name].prepare(net)
+    def prepare(self, net: Net, target: float) -> None:
+        """Start the worker, build the network, compile, and estimate the speed."""
+        self.max_examples, self.batch_size = self.workers[self.name].prepare(net)
         self.m = self.batch_size * max(1, PROBE // self.batch_size)
         self.calibrate(target)
 
     def calibrate(self, target: float) -> None:
-        """Choose how many examples and epochs take about the target time, whole mini-batches each."""
+        """Choose a number of whole mini-batches and of epochs that takes about the target time."""
         self.epochs = 1
-        self.run()  # compiles what depends on m
+        self.run()  # compiles code that depends on m
         aim = target * self.run()
-        self.m = self.batch_size * max(1, int(min(aim, self.most)) // self.batch_size)
+        self.m = self.batch_size * max(1, int(min(aim, self.max_examples)) // self.batch_size)
         self.epochs = max(1, round(aim / self.m))
 
 
 def compare(
     workers: Workers, names: Sequence[str], net: Net, rounds: int, target: float, tick: Tick
 ) -> dict[str, Any]:
-    """Measure those contestants on that network; the first round only warms up."""
+    """Measure the contestants on a network; the first round is a warm-up."""
     turns = {name: Turn(name, workers) for name in names}
-    what = f"{net.name}, batch {net.batch_size}"
+    title = f"{net.name}, batch {net.batch_size}"
 
-    def get_ready(turn: Turn) -> None:
-        _try(turn, lambda: turn.get_ready(net, target))
-        tick(f"{what}: {turn.name} is ready")
+    def prepare(turn: Turn) -> None:
+        _try(turn, lambda: turn.prepare(net, target))
+        tick(f"{title}: {turn.name} is ready")
 
     floors = [turn for name, turn in turns.items() if name.startswith(GPU_FLOOR)]
-    for turn in floors:  # alone, since that is when its ceilings are measured
-        get_ready(turn)
-    with ThreadPoolExecutor(cores()) as pool:  # compiling takes long, and one at a time far longer
-        list(pool.map(get_ready, (turn for turn in turns.values() if turn not in floors)))
+    for turn in floors:  # alone, because this measures its ceilings
+        prepare(turn)
+    with ThreadPoolExecutor(cpu()["cores"]) as pool:  # compiling is slow, so do it in parallel
+        list(pool.map(prepare, (turn for turn in turns.values() if turn not in floors)))
     for turn in turns.values():
-        _try(turn, partial(turn.calibrate, target))  # now that it is alone
+        _try(turn, partial(turn.calibrate, target))  # again, now that no other contestant runs
     for i in range(rounds + 1):
-        tick(f"{what}: round {i} of {rounds}")
-        for turn in list(turns.values())[:: -1 if i % 2 else 1]:  # to and fro: a drift cancels
+        tick(f"{title}: round {i} of {rounds}")
+        for turn in list(turns.values())[:: -1 if i % 2 else 1]:  # alternate the order to cancel drift
             _try(turn, lambda turn=turn: turn.rates.append(turn.run()))  # type: ignore[misc]
     return {
         "net": net.name,
@@ -100,7 +100,7 @@ def _try(turn: Turn, action: Callable[[], object]) -> None:
 
 
 def summary(turns: dict[str, Turn], name: str, batch_size: int) -> dict[str, Any]:
-    """What became of a contestant: medians and quartiles, or why it did not take part."""
+    """Summarise a contestant: medians and quartiles, or the reason why it was skipped."""
     turn = turns[name]
     if turn.skipped:
         return {"skipped": turn.skipped}
@@ -118,7 +118,7 @@ def summary(turns: dict[str, Turn], name: str, batch_size: int) -> dict[str, Any
 
 
 def ratio(turns: dict[str, Turn], name: str, other: str) -> float | None:
-    """The median of the rounds' ratios of two contestants' speeds."""
+    """Return the median over the rounds of the ratio of two contestants' speeds."""
     if other not in turns or turns[other].skipped:
         return None
     return float(np.median(np.divide(turns[name].rates[1:], turns[other].rates[1:])))
@@ -127,7 +127,7 @@ def ratio(turns: dict[str, Turn], name: str, other: str) -> float | None:
 def time_to(
     accuracy: float, workers: Workers, names: Sequence[str], net: Net, seeds: int, epochs: int, tick: Tick
 ) -> dict[str, Any]:
-    """Seconds of training until the test accuracy is reached, validation not counted."""
+    """Measure the seconds of training until a test accuracy is reached, excluding validation."""
     rows: dict[str, Any] = {name: [] for name in names}
     for seed in range(seeds):
         for name in names:
@@ -143,7 +143,7 @@ def time_to(
 
 def _run_to(accuracy: float, worker: Worker, net: Net, seed: int, epochs: int) -> dict[str, Any]:
     worker.prepare(net, seed)
-    worker.seconds(net.batch_size, 1)  # warms up
+    worker.seconds(net.batch_size, 1)  # warm-up
     worker.prepare(net, seed)
     time.sleep(PAUSE)
     seconds, accuracies = worker.until(accuracy, epochs)
@@ -151,9 +151,9 @@ def _run_to(accuracy: float, worker: Worker, net: Net, seed: int, epochs: int) -
 
 
 def _of_runs(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The median over the seeds, if every one got there."""
+    """Summarise the runs of all seeds, if every run reached the accuracy."""
     if not all(run["reached"] for run in runs):
-        return {"skipped": "did not get there with every seed", "runs": runs}
+        return {"skipped": "did not reach the accuracy with every seed", "runs": runs}
     seconds = [run["seconds"] for run in runs]
     return {
         "seconds": float(np.median(seconds)),

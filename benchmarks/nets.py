@@ -1,4 +1,4 @@
-"""What is trained: the networks, and the pictures they are trained on."""
+"""The networks that are trained, and the images that they are trained on."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from gpunn import datasets
 
 @dataclass(frozen=True)
 class Net:
-    """A network and how it is trained: stochastic gradient descent, with Nesterov momentum if any.
+    """A network and the settings of its stochastic gradient descent.
 
-    precision: float32, tf32 or bf16, on a GPU.
+    Attributes:
+        momentum: Nesterov momentum; 0 for plain SGD.
+        precision: float32, tf32 or bf16; only GPUs compute in tf32 and bf16.
     """
 
     sizes: tuple[int, ...]
@@ -43,11 +45,11 @@ class Net:
 
     @property
     def classic(self) -> bool:
-        """Whether it is the book's: sigmoid outputs and the quadratic cost."""
+        """True for the network of Nielsen's book: sigmoid outputs and the quadratic cost."""
         return self.cost == "quadratic"
 
     def build(self, seed: int = 0) -> gpunn.Network:
-        """The same first weights for every contestant."""
+        """Build the network with the initial weights that every contestant starts from."""
         layers = [gpunn.Dense(n, f) for n, f in zip(self.sizes[1:], self.activations, strict=True)]
         return gpunn.Network(self.sizes[0], layers, self.cost, seed)
 
@@ -61,12 +63,12 @@ BROAD = Net((784, 1024, 1024, 10), 1024)
 GPU_NETS = [SMALL, MIDDLE, BROAD]
 GPU_NETS += [replace(DEEP, batch_size=1024, precision=precision) for precision in ("tf32", "bf16")]
 SWEEP = [replace(MIDDLE, batch_size=4**k) for k in range(7)]  # 1…4096
-RECIPE = Net((784, 256, 10), 128, momentum=0.9)  # for the time to an accuracy
+RECIPE = Net((784, 256, 10), 128, momentum=0.9)  # for the time to reach an accuracy
 
 
 @dataclass(frozen=True)
 class Data:
-    """Pictures X (784, m) uint8, an example a column, and their labels; `name` is mnist or random."""
+    """Images X (784, m) in uint8, with examples as columns, and their labels; `name` is mnist or random."""
 
     name: str
     X: np.ndarray
@@ -76,7 +78,7 @@ class Data:
 
 
 def load() -> Data:
-    """MNIST; where it cannot be had, noise of the same shape, which trains at the same speed."""
+    """Load MNIST. If it is not available, return noise of the same shape, which trains at the same speed."""
     try:
         mnist = datasets.load("mnist")
     except datasets.DataUnavailable:
@@ -85,7 +87,7 @@ def load() -> Data:
 
 
 def noise(m: int, m_test: int) -> Data:
-    """Random pictures of MNIST's shape."""
+    """Return random images of MNIST's shape."""
     rng = np.random.default_rng(0)
     X, X_test = (rng.integers(0, 256, (size, 784), np.uint8).T for size in (m, m_test))
     return Data("random", X, rng.integers(0, 10, m), X_test, rng.integers(0, 10, m_test))
@@ -93,7 +95,7 @@ def noise(m: int, m_test: int) -> Data:
 
 @dataclass(frozen=True)
 class Problem:
-    """A network to train on some data, in the forms that the contestants want."""
+    """A network and its data, in the forms that the contestants need."""
 
     net: Net
     data: Data
@@ -101,14 +103,14 @@ class Problem:
 
     @cached_property
     def start(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The first [(w, b), …], w (n_l, n_{l-1}) and b (n_l,)."""
+        """The initial parameters [(w, b), …], with w (n_l, n_{l-1}) and b (n_l,)."""
         net = self.net.build(self.seed)
         return [(w.copy(), b[:, 0].copy()) for w, b in zip(net.weights, net.biases, strict=True)]
 
     def rows(self, m: int | None = None) -> np.ndarray:
-        """The first m pictures as rows of float32 in 0…1."""
+        """Return the first m images as rows of float32 in 0…1."""
         return np.multiply(self.data.X[:, :m].T, np.float32(1 / 255), dtype=np.float32)
 
     def one_hot(self, m: int | None = None) -> np.ndarray:
-        """Their targets as rows (m, n_L)."""
+        """Return the targets of the first m images as rows (m, n_L)."""
         return np.eye(self.net.sizes[-1], dtype=np.float32)[self.data.labels[:m]]

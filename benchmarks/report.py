@@ -1,4 +1,4 @@
-"""The results as tables on the terminal, and as JSON."""
+"""Print the results as tables and write them as JSON."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rich.table import Table
 
 
 def slug(results: dict[str, Any]) -> str:
-    """The name of the results' files: cpu, or the GPU's name."""
+    """Return the stem of the results' file names: cpu, or the GPU's name."""
     gpu = results["machine"]["gpu"]
     return re.sub(r"[^a-z0-9]+", "-", gpu["name"].lower()).strip("-") if gpu else "cpu"
 
 
 def write(results: dict[str, Any], folder: Path, part: str = "") -> Path:
-    """Write the results as JSON, or a part of them under a name that says which; returns the file."""
+    """Write the results as JSON and return the path; `part` is appended to the file's stem."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{slug(results)}{part}.json"
     path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -28,7 +28,7 @@ def write(results: dict[str, Any], folder: Path, part: str = "") -> Path:
 
 
 def show(results: dict[str, Any], console: Console) -> None:
-    """Print everything."""
+    """Print all tables."""
     for block in results["nets"]:
         console.print(throughput(block))
     if results["sweep"]:
@@ -42,11 +42,11 @@ def show(results: dict[str, Any], console: Console) -> None:
     console.print(f"{machine['cpu']}, {machine['cores']} cores, {gpu}; data: {results['data']}", style="dim")
     if results["environment"]:
         steering = " ".join(f"{name}={value}" for name, value in results["environment"].items())
-        console.print(f"set, and steering some of the contestants: {steering}", style="yellow")
+        console.print(f"environment variables that affect some contestants: {steering}", style="yellow")
 
 
 def throughput(block: dict[str, Any]) -> Table:
-    """One network's contestants, the fastest first."""
+    """Make a table of one network's contestants, the fastest first."""
     table = _table(block["title"], "contestant", "examples/s", "spread", "µs/step", "× floor", "× gpunn CPU")
     ran, skipped = _parted(block["contestants"])
     for name, row in sorted(ran, key=lambda item: -item[1]["examples_per_second"]):
@@ -64,7 +64,7 @@ def throughput(block: dict[str, Any]) -> Table:
 
 
 def sweep(blocks: list[dict[str, Any]]) -> Table:
-    """Examples/s by batch size."""
+    """Make a table of examples/s by batch size."""
     names = [name for name, _ in _parted(blocks[0]["contestants"])[0]]
     table = _table(f"{blocks[0]['net']}, examples/s", "batch size", *names)
     for block in blocks:
@@ -74,7 +74,7 @@ def sweep(blocks: list[dict[str, Any]]) -> Table:
 
 
 def accuracy(block: dict[str, Any]) -> Table:
-    """Seconds to a test accuracy."""
+    """Make a table of the seconds to reach a test accuracy."""
     title = f"time to {block['accuracy']:.0%} test accuracy: {block['title']}"
     table = _table(title, "contestant", "seconds", "range", "epochs")
     ran, skipped = _parted(block["contestants"])
@@ -86,8 +86,8 @@ def accuracy(block: dict[str, Any]) -> Table:
 
 
 def bars(rows: list[dict[str, Any]]) -> Table:
-    """What gpunn is to reach on a GPU, and has."""
-    table = _table("the bars", "network, on a GPU", "× JAX", "× PyTorch", "time / floor", "clears")
+    """Make a table of the bars for a GPU and gpunn's results."""
+    table = _table("bars on a GPU", "network", "× JAX", "× PyTorch", "time / floor", "cleared")
     for row in rows:
         cells = (
             f"{_ratio(row['found'][name])} {sign} {row['bar'][name]:g}"

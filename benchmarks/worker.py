@@ -1,6 +1,7 @@
-"""Each contestant in a process of its own, kept alive between its turns, so that no library's threads
-spin while another is timed. The parent asks, one worker at a time; a worker that is not asked waits for
-its pipe and does nothing.
+"""Run each contestant in its own process, so that no library's threads spin while another is timed.
+
+A worker process stays alive between its turns and waits for requests on a pipe. The parent sends a request to
+one worker at a time.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from benchmarks.contestants import CONTESTANTS, Skipped
-from benchmarks.machine import explain_cuda, gpu, threads
+from benchmarks.machine import gpu, threads
 from benchmarks.nets import Data, Net, Problem
+from gpunn.backends import explain_cuda
 
-PATIENCE = 120  # seconds until a worker that does not answer is given up
+PATIENCE = 120  # seconds to wait for a worker's answer
 
 
 class Worker:
-    """A contestant's process; raises Skipped with the reason when it cannot do what is asked."""
+    """A contestant's process. Its methods raise Skipped with the reason if the contestant fails."""
 
     def __init__(self, name: str, data: Data) -> None:
         self.name = name
@@ -31,25 +33,25 @@ class Worker:
         self.connection.send(data)
 
     def prepare(self, net: Net, seed: int = 0) -> tuple[int, int]:
-        """Build the contestant for that network; returns how many examples it holds, and its batch size."""
-        most, batch_size = self._ask("prepare", net, seed)
-        return most, batch_size
+        """Build the contestant for a network; return its number of examples and its batch size."""
+        max_examples, batch_size = self._ask("prepare", net, seed)
+        return max_examples, batch_size
 
     def seconds(self, m: int, epochs: int) -> float:
-        """As Contestant.seconds."""
+        """Call `Contestant.seconds`."""
         return float(self._ask("seconds", m, epochs))
 
     def until(self, accuracy: float, epochs: int) -> tuple[float, list[float]]:
-        """As Gpunn.until."""
+        """Call `Gpunn.until`."""
         seconds, accuracies = self._ask("until", accuracy, epochs)
         return seconds, accuracies
 
     def facts(self) -> dict[str, Any]:
-        """What a GPU's floor is made of."""
+        """Return the measurements behind a GPU's floor."""
         return dict(self._ask("facts"))
 
     def threads(self) -> list[dict[str, Any]]:
-        """The thread pools in that process."""
+        """Describe the thread pools of the process."""
         return list(self._ask("threads"))
 
     def _ask(self, *request: Any) -> Any:
@@ -57,16 +59,16 @@ class Worker:
             self.connection.send(request)
             if not self.connection.poll(PATIENCE):
                 self.close()
-                raise Skipped(f"no answer in {PATIENCE} s")
+                raise Skipped(f"no answer within {PATIENCE} s")
             kind, answer = self.connection.recv()
         except (OSError, EOFError):
-            raise Skipped("its process has ended") from None
+            raise Skipped("the process ended") from None
         if kind == "skipped":
             raise Skipped(answer)
         return answer
 
     def close(self) -> None:
-        """End the process: it goes when its pipe is closed, or else is made to."""
+        """Close the pipe, which ends the process; terminate it if it does not end by itself."""
         self.connection.close()
         self.process.join(5)
         self.process.terminate()
@@ -74,7 +76,7 @@ class Worker:
 
 
 class Workers:
-    """The workers that have been needed so far, by contestant; raises Skipped for those in vain."""
+    """The workers started so far, by contestant. Raises Skipped for contestants that cannot run here."""
 
     def __init__(self, data: Data) -> None:
         self.data = data
@@ -82,14 +84,14 @@ class Workers:
         self.workers: dict[str, Worker] = {}
 
     def __getitem__(self, name: str) -> Worker:
-        if self.no_cuda and "CUDA" in name:  # no need to ask, for which a process would have to start
-            raise Skipped(f"no CUDA device: nvidia-smi finds no GPU; gpunn says: {self.no_cuda}")
+        if self.no_cuda and "CUDA" in name:  # without starting a process to find out
+            raise Skipped(f"no CUDA device: nvidia-smi finds no GPU, and gpunn reports: {self.no_cuda}")
         if name not in self.workers or not self.workers[name].process.is_alive():
             self.workers[name] = Worker(name, self.data)
         return self.workers[name]
 
     def threads(self) -> dict[str, Any]:
-        """The thread pools in each process that is still there."""
+        """Describe the thread pools of every worker that is still alive."""
         found = {}
         for name, worker in self.workers.items():
             with suppress(Skipped):
@@ -105,7 +107,7 @@ class Workers:
 
 
 def serve(connection: Connection, name: str) -> None:
-    """The worker's side: answer requests until the parent goes away."""
+    """Answer requests in the worker process until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     data, contestant = connection.recv(), None
     while True:
@@ -115,16 +117,16 @@ def serve(connection: Connection, name: str) -> None:
             return
         try:
             if request == "prepare":
-                contestant = None  # so that the old one's memory is free
+                contestant = None  # frees the memory of the previous contestant
                 contestant = CONTESTANTS[name](Problem(args[0], data, args[1]))
-                answer: Any = contestant.most, contestant.batch_size
+                answer: Any = contestant.max_examples, contestant.batch_size
             elif request == "facts":
                 answer = contestant.facts  # type: ignore[union-attr]
             else:
                 answer = threads() if request == "threads" else getattr(contestant, request)(*args)
         except Skipped as error:
             connection.send(("skipped", str(error)))
-        except Exception as error:  # after which a GPU's context may be lost: the next one is another's
+        except Exception as error:  # the CUDA context may be lost: end the process
             connection.send(("skipped", f"failed: {type(error).__name__}: {error}".splitlines()[0]))
             return
         else:

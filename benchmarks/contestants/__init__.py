@@ -1,4 +1,4 @@
-"""Who takes part, by name."""
+"""All contestants, by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from benchmarks.contestants.base import Contestant, Skipped
 from benchmarks.contestants.floor import Floor
 from benchmarks.contestants.gpu_floor import GpuFloor
-from benchmarks.contestants.ours import Gpunn, Loop
+from benchmarks.contestants.ours import Gpunn, TextbookLoop
 from benchmarks.contestants.pytorch import PyTorch, Skorch
 from benchmarks.contestants.scikit_learn import ScikitLearn
 from benchmarks.contestants.with_jax import Jax
@@ -27,7 +27,7 @@ __all__ = [
     "Skipped",
     "floor_of",
     "on_cuda",
-    "taking_part",
+    "participants",
 ]
 
 FLOOR, GPU_FLOOR, OURS, LOOP = "GEMM floor", "CUDA floor", "gpunn CPU", "textbook loop"
@@ -41,7 +41,7 @@ CONTESTANTS: dict[str, Callable[[Problem], Contestant]] = {
     "skorch": Skorch,
     "thinc": Thinc,
     "scikit-learn": ScikitLearn,
-    LOOP: Loop,
+    LOOP: TextbookLoop,
 }
 ON_CUDA: dict[str, Callable[..., Contestant]] = {
     GPU_FLOOR: GpuFloor,
@@ -50,11 +50,11 @@ ON_CUDA: dict[str, Callable[..., Contestant]] = {
     "PyTorch CUDA": partial(PyTorch, device="cuda"),
     "torch.compile CUDA": partial(PyTorch, device="cuda", compiled=True),
 }
-PRECISIONS = ("float32", "tf32", "bf16")  # compared among themselves
+PRECISIONS = ("float32", "tf32", "bf16")  # contestants are compared within a precision
 
 
 def on_cuda(name: str, precision: str) -> str:
-    """The contestant's name in that precision, with which all but float32 end."""
+    """Return the contestant's name in a precision, which is appended unless it is float32."""
     return name if precision == "float32" else f"{name} {precision}"
 
 
@@ -68,16 +68,16 @@ ACCURACY = [OURS, "gpunn CUDA", "PyTorch", "PyTorch CUDA"]
 
 
 def precision_of(name: str) -> str:
-    """Of a GPU's contestant."""
+    """Return the precision of a contestant on a GPU."""
     last = name.rpartition(" ")[2]
     return last if last in PRECISIONS else "float32"
 
 
 def floor_of(name: str) -> str:
-    """The floor that a contestant stands on: on a GPU, that of its precision."""
+    """Return the floor to compare a contestant with; on a GPU, the floor of its precision."""
     return on_cuda(GPU_FLOOR, precision_of(name)) if "CUDA" in name else FLOOR
 
 
-def taking_part(names: Sequence[str], net: Net) -> list[str]:
-    """Those that have something to show on that network: on a GPU, in its precision."""
+def participants(names: Sequence[str], net: Net) -> list[str]:
+    """Return the contestants that can train a network: on a GPU, those of its precision."""
     return [name for name in names if "CUDA" not in name or precision_of(name) == net.precision]

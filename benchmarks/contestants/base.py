@@ -1,4 +1,4 @@
-"""What a contestant is: something that trains a network, and is timed."""
+"""The interface of a contestant, which trains a network and is timed."""
 
 from __future__ import annotations
 
@@ -13,27 +13,31 @@ Weights = list[tuple[np.ndarray, np.ndarray]]  # [(w (n_l, n_{l-1}), b (n_l,)), 
 
 
 class Skipped(Exception):
-    """A contestant that cannot take part here; one line that says why."""
+    """Raised if a contestant cannot take part; the message says why in one line."""
 
 
 class Contestant(Protocol):
-    """Built from a Problem: data where it wants them, the first weights set; raises Skipped."""
+    """A library that trains the network of a `Problem`.
 
-    most: int  # how many examples it holds
+    Building it places the data and sets the initial weights. Raises Skipped if it cannot take part.
+    """
+
+    max_examples: int
     batch_size: int
 
     def seconds(self, m: int, epochs: int) -> float:
-        """Train epochs of the first m examples, a whole number of mini-batches, and return the time it took.
+        """Train for some epochs on the first m examples and return the seconds taken.
 
-        An epoch is: a new random order, and for each mini-batch the gathering of its examples, scaled
-        into 0…1, their loss, its gradient and one step. Results are there when the clock is read.
+        m is a multiple of the batch size. An epoch draws a new random order. Every mini-batch gathers its
+        examples, scales them to 0…1, and computes the loss, its gradient and one step. All work has finished
+        when the clock is read.
         """
 
     def weights(self) -> Weights: ...
 
 
 def library(name: str) -> Any:
-    """A library that may be absent."""
+    """Import a library. Raises Skipped if it is missing or cannot be imported."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -42,7 +46,7 @@ def library(name: str) -> Any:
 
 
 def timed(epoch: Callable[[], object], epochs: int) -> float:
-    """How long that many calls take."""
+    """Call `epoch` that many times and return the seconds taken."""
     start = time.perf_counter()
     for _ in range(epochs):
         epoch()

@@ -1,4 +1,4 @@
-"""The floor: the matrix products of a training step and nothing else, in the BLAS that gpunn calls."""
+"""The floor on a CPU: only the matrix products of a training step, in the BLAS that gpunn calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.linalg import blas
 from benchmarks.contestants.base import Weights, timed
 from benchmarks.nets import Problem
 
-ALPHA = 1e-9  # of the products that accumulate: the numbers stay what they are
+ALPHA = 1e-9  # for products that accumulate, so that the numbers barely change
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Product:
 
 
 def products(sizes: Sequence[int], m: int) -> list[Product]:
-    """A step's products in their order; nobody needs the error of layer 0."""
+    """Return a step's products in order; the error of layer 0 is not needed."""
     L, n = len(sizes) - 1, sizes
     found = [Product("feedforward", l, n[l], n[l - 1], m) for l in range(1, L + 1)]
     for l in range(L, 0, -1):
@@ -42,11 +42,11 @@ def products(sizes: Sequence[int], m: int) -> list[Product]:
 
 
 class Floor:
-    """Runs a step's products on buffers that stay where they are."""
+    """Run a step's products on fixed buffers."""
 
     def __init__(self, problem: Problem) -> None:
         sizes, m = problem.net.sizes, problem.net.batch_size
-        self.batch_size, self.most = m, problem.data.X.shape[1]
+        self.batch_size, self.max_examples = m, problem.data.X.shape[1]
         self.w = [np.empty((0, 0)), *(np.asfortranarray(w) for w, _ in problem.start)]
         rng = np.random.default_rng(0)
         self.a, self.delta = (
@@ -55,7 +55,7 @@ class Floor:
         self.calls = [self._bind(product) for product in products(sizes, m)]
 
     def _bind(self, product: Product) -> Callable[[], object]:
-        """sgemm(alpha, a, b, beta, c, trans_a, trans_b, overwrite_c), all column-major: nothing is copied."""
+        """Bind sgemm(alpha, a, b, beta, c, trans_a, trans_b, overwrite_c); column-major, without copies."""
         l, w, a, delta = product.layer, self.w, self.a, self.delta
         if product.kind == "feedforward":
             return partial(blas.sgemm, 1, w[l], a[l - 1], 0, a[l], 0, 0, 1)
@@ -74,4 +74,4 @@ class Floor:
         return timed(epoch, epochs)
 
     def weights(self) -> Weights:
-        raise NotImplementedError("the floor learns nothing")
+        raise NotImplementedError("the floor does not train")

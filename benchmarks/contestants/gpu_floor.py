@@ -1,4 +1,4 @@
-"""What a training step takes at least on a GPU, by two ceilings that are measured in the same run."""
+"""The floor on a GPU: the least time of a training step, from two ceilings measured in the same run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from benchmarks.contestants.base import Skipped, Weights
 from benchmarks.contestants.floor import products
-from benchmarks.machine import explain_cuda
 from benchmarks.nets import Net, Problem
 from gpunn import backends
+from gpunn.backends import explain_cuda
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.device import Product
 from gpunn.backends.cuda.fusing import joined
@@ -23,16 +23,16 @@ from gpunn.core.optimizers import SGD
 from gpunn.core.plan import Model
 from gpunn.core.workspace import Chunk
 
-LARGE = 8192  # rows and columns of the products that show the arithmetic's ceiling
-COPIED = 1 << 30  # bytes of the copy that shows the memory's
-TIMES = 10  # calls at a time
-WARM = 0.3  # seconds until a GPU's clocks are up
-SECONDS_A_KERNEL = 1.3e-6  # that even an empty kernel takes within a graph
+LARGE = 8192  # rows and columns of the matrices that measure the arithmetic ceiling
+COPIED = 1 << 30  # bytes in the copy that measures the memory ceiling
+TIMES = 10  # calls per timing
+WARM = 0.3  # seconds to bring up the GPU's clocks
+SECONDS_A_KERNEL = 1.3e-6  # estimate for an empty kernel within a graph
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """FLOP/s of a large product, and bytes/s, read and written, of a large copy."""
+    """FLOP/s of a large product, and bytes/s (read plus written) of a large copy."""
 
     flop_per_second: float
     bytes_per_second: float
@@ -40,7 +40,7 @@ class Ceilings:
 
 @cache
 def ceilings(be: Cuda) -> Ceilings:
-    """Of this device, in this backend's precision."""
+    """Measure the ceilings of this device in the backend's precision."""
     n, nbytes, rng = LARGE, COPIED, np.random.default_rng(0)
     a, b = (be.operand(n, n) for _ in range(2))
     for operand in (a, b):
@@ -55,9 +55,9 @@ def ceilings(be: Cuda) -> Ceilings:
 
 
 def seconds(be: Cuda, call: Callable[[], object]) -> float:
-    """How long one of many calls takes on the device, at its fastest, once it is warm."""
+    """Return the shortest time per call on the warm device."""
 
-    def some() -> float:
+    def time_calls() -> float:
         be.device.mark()()
         start = time.perf_counter()
         for _ in range(TIMES):
@@ -67,13 +67,15 @@ def seconds(be: Cuda, call: Callable[[], object]) -> float:
 
     warm = time.perf_counter() + WARM
     while time.perf_counter() < warm:
-        some()
-    return min(some() for _ in range(5))
+        time_calls()
+    return min(time_calls() for _ in range(5))
 
 
 def kernels(be: Cuda, net: Net) -> int:
-    """How many kernels gpunn launches for a step in a graph, as it does unless the network is small
-    enough for the persistent kernel; what a chunk of steps has together is not counted."""
+    """Count the kernels that gpunn launches per step in a graph.
+
+    Launches shared by a chunk of steps are not counted. Small networks use the persistent kernel instead.
+    """
     network, m = net.build(), net.batch_size
     model: Model = network._on(be)
     examples = be.examples(np.zeros((net.sizes[0], m), np.uint8), np.zeros(m, int), None)
@@ -86,14 +88,17 @@ def kernels(be: Cuda, net: Net) -> int:
 
 
 class GpuFloor:
-    """The largest of: the products' FLOP at the one ceiling, their operands' bytes at the other, and an empty
-    kernel's time for each of gpunn's kernels in a graph of a step; a persistent kernel may be below it.
-    Nothing is trained; `seconds` is that, for so many steps."""
+    """The least time of a step: the maximum of three bounds.
+
+    The bounds are the products' FLOP at the arithmetic ceiling, their operands' bytes at the memory ceiling,
+    and an empty kernel's time for each kernel in a step's graph. A persistent kernel can beat the third
+    bound. Nothing is trained; `seconds` returns the least time.
+    """
 
     def __init__(self, problem: Problem, precision: str = "float32") -> None:
         if reason := explain_cuda():
             raise Skipped(f"no CUDA device: {reason}")
-        net, self.most = problem.net, problem.data.X.shape[1]
+        net, self.max_examples = problem.net, problem.data.X.shape[1]
         self.batch_size = net.batch_size
         be: Any = backends.choose("cuda", "float32", precision)
         found, step = ceilings(be), products(net.sizes, net.batch_size)
@@ -112,4 +117,4 @@ class GpuFloor:
         return m // self.batch_size * epochs * self.step
 
     def weights(self) -> Weights:
-        raise NotImplementedError("the floor learns nothing")
+        raise NotImplementedError("the floor does not train")

@@ -8,20 +8,20 @@ import numpy as np
 
 import gpunn
 from benchmarks.contestants.base import Skipped, Weights, timed
-from benchmarks.machine import explain_cuda
 from benchmarks.nets import Problem
+from gpunn.backends import explain_cuda
 from gpunn.reference import Textbook
 from gpunn.training.history import Record
 
 
 class Gpunn:
-    """`net.fit`; what is timed are its epochs, as its history has them."""
+    """`Network.fit`, timed by its own history."""
 
     def __init__(self, problem: Problem, device: str = "cpu", precision: str | None = None) -> None:
         if device == "cuda" and (reason := explain_cuda()):
             raise Skipped(f"no CUDA device: {reason}")
         net, self.data = problem.net, problem.data
-        self.batch_size, self.most = net.batch_size, problem.data.X.shape[1]
+        self.batch_size, self.max_examples = net.batch_size, problem.data.X.shape[1]
         self.network = net.build(problem.seed)
         sgd = gpunn.SGD(net.learning_rate, net.momentum, nesterov=net.momentum > 0)
         self.fit = partial(
@@ -35,7 +35,7 @@ class Gpunn:
         return [(w, b[:, 0]) for w, b in zip(self.network.weights, self.network.biases, strict=True)]
 
     def until(self, accuracy: float, epochs: int) -> tuple[float, list[float]]:
-        """Train until the test accuracy is reached: the seconds it took, the accuracy after each epoch."""
+        """Train until a test accuracy is reached; return the seconds and the accuracy after each epoch."""
         test = (self.data.X_test, self.data.labels_test)
 
         def reached(record: Record) -> bool:
@@ -47,17 +47,21 @@ class Gpunn:
         return history.seconds, [record.validation_accuracy or 0.0 for record in history]
 
 
-class Loop:
-    """One example at a time, in plain NumPy; some thousand examples are enough to know its speed.
+class TextbookLoop:
+    """One example at a time in plain NumPy, on a few thousand examples.
 
-    A mini-batch is 32 examples at most: the cost of an example hardly depends on it, and the deep
-    network's batch of 512 would take half a minute.
+    A mini-batch has at most 32 examples: the time per example hardly depends on it, and a batch of 512 would
+    take half a minute with the deep network.
     """
 
     def __init__(self, problem: Problem) -> None:
         net = problem.net
-        self.most, self.batch_size = min(4096, problem.data.X.shape[1]), min(32, net.batch_size)
-        self.X, self.Y, self.eta = problem.rows(self.most).T, problem.one_hot(self.most).T, net.learning_rate
+        self.max_examples, self.batch_size = min(4096, problem.data.X.shape[1]), min(32, net.batch_size)
+        self.X, self.Y, self.eta = (
+            problem.rows(self.max_examples).T,
+            problem.one_hot(self.max_examples).T,
+            net.learning_rate,
+        )
         weights, biases = ([np.copy(part[k]) for part in problem.start] for k in range(2))
         self.book = Textbook(weights, [b[:, None] for b in biases], net.activations, net.cost)
         self.rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""PyTorch: the loop that one would write by hand, the same compiled, and skorch's."""
+"""PyTorch: a hand-written training loop, eager or compiled, and skorch's loop."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from benchmarks.contestants.base import Skipped, Weights, library, timed
 from benchmarks.nets import Net, Problem
 
 ACTIVATIONS = {"relu": "ReLU", "sigmoid": "Sigmoid"}
-MATMUL = {"float32": "highest", "tf32": "high", "bf16": "highest"}  # of products in float32
+MATMUL = {"float32": "highest", "tf32": "high", "bf16": "highest"}  # precision of float32 products
 
 
 def build(torch: Any, problem: Problem) -> Any:
-    """The network as a torch.nn.Sequential, without the softmax, which is in PyTorch's cross-entropy."""
+    """Build the network as a torch.nn.Sequential; softmax is part of PyTorch's cross-entropy."""
     modules = []
     for (w, b), f in zip(problem.start, problem.net.activations, strict=True):
         linear = torch.nn.Linear(w.shape[1], w.shape[0])
@@ -28,7 +28,7 @@ def build(torch: Any, problem: Problem) -> Any:
 
 
 def cost(torch: Any, net: Net) -> Callable[[Any, Any], Any]:
-    """The mean cost of outputs (m, n_L) and labels (m,)."""
+    """Return a function that computes the mean cost of outputs (m, n_L) and labels (m,)."""
     if not net.classic:
         cross_entropy: Callable[[Any, Any], Any] = torch.nn.functional.cross_entropy
         return cross_entropy
@@ -46,7 +46,7 @@ def _weights(model: Any) -> Weights:
 
 
 class PyTorch:
-    """Eager PyTorch on the CPU or a GPU, its data there; it gathers bytes or floats, whichever is faster."""
+    """PyTorch with its data on the CPU or GPU; gathers bytes or floats, whichever is faster."""
 
     def __init__(
         self, problem: Problem, device: str = "cpu", precision: str = "float32", compiled: bool = False
@@ -61,7 +61,7 @@ class PyTorch:
         self.pixels = torch.from_numpy(np.ascontiguousarray(problem.data.X.T)).to(device)
         self.floats = self.pixels.float() / 255
         self.labels = torch.from_numpy(problem.data.labels).to(device)
-        self.most = len(self.labels)
+        self.max_examples = len(self.labels)
         self.model = build(torch, problem).to(device)
         self.optimizer = torch.optim.SGD(
             self.model.parameters(),
@@ -76,7 +76,7 @@ class PyTorch:
         def loss(x: Any, labels: Any) -> Any:
             return of_outputs(self.model(x), labels)
 
-        if precision == "bf16":  # float32 weights, and products in bf16
+        if precision == "bf16":  # float32 weights, bf16 products
             loss = torch.autocast(device, torch.bfloat16)(loss)
         mode = "reduce-overhead" if device == "cuda" else "default"
         self.loss = torch.compile(loss, mode=mode, dynamic=False) if compiled else loss
@@ -88,12 +88,12 @@ class PyTorch:
         return self.pixels.index_select(0, batch) * (1 / 255)
 
     def _faster(self) -> Callable[[Any], Any]:
-        """Timed on a thousand batches or on one epoch, whichever is less, the second time."""
+        """Return the faster way to gather, timed on at most a thousand batches, after a warm-up."""
         times = {}
         for gather in (self._of_floats, self._of_bytes) * 2:
             self._wait()
             start = time.perf_counter()
-            for batch in self._batches(min(self.most, 1000 * self.batch_size)):
+            for batch in self._batches(min(self.max_examples, 1000 * self.batch_size)):
                 gather(batch)
             self._wait()
             times[gather] = time.perf_counter() - start
@@ -107,7 +107,7 @@ class PyTorch:
             self.torch.cuda.synchronize()
 
     def epoch(self, m: int) -> float:
-        """One epoch; returns the mean loss."""
+        """Train for one epoch and return the mean loss."""
         total = self.torch.zeros((), device=self.device)
         for batch in self._batches(m):
             loss = self.loss(self.gather(batch), self.labels.index_select(0, batch))
@@ -115,7 +115,7 @@ class PyTorch:
             loss.backward()
             self.optimizer.step()
             total += loss.detach()
-        return float(total) * self.batch_size / m  # read back, so it is done
+        return float(total) * self.batch_size / m  # reading it waits for the device
 
     def seconds(self, m: int, epochs: int) -> float:
         return timed(lambda: self.epoch(m), epochs)
@@ -124,12 +124,12 @@ class PyTorch:
         return _weights(self.model)
 
     def until(self, accuracy: float, epochs: int) -> tuple[float, list[float]]:
-        """Train until the test accuracy is reached: the seconds it took and the accuracy after each epoch."""
+        """Train until a test accuracy is reached; return the seconds and the accuracy after each epoch."""
         torch, seconds, found = self.torch, 0.0, [0.0]
         x = torch.from_numpy(np.ascontiguousarray(self.data.X_test.T)).to(self.device) / 255
         labels = torch.from_numpy(self.data.labels_test).to(self.device)
         while found[-1] < accuracy and len(found) <= epochs:
-            seconds += self.seconds(self.most, 1)
+            seconds += self.seconds(self.max_examples, 1)
             with torch.no_grad():
                 found.append(float((self.model(x).argmax(1) == labels).float().mean()))
         return seconds, found[1:]
@@ -142,7 +142,7 @@ class Skorch:
         skorch, torch = library("skorch"), library("torch")
         net = problem.net
         self.X, self.y = problem.rows(), problem.data.labels
-        self.most, self.batch_size = len(self.X), net.batch_size
+        self.max_examples, self.batch_size = len(self.X), net.batch_size
         of_outputs = cost(torch, net)
 
         class Cost(torch.nn.Module):  # type: ignore[misc, name-defined]

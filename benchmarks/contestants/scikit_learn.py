@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier: an epoch is one call of partial_fit, which shuffles by itself."""
+"""scikit-learn's MLPClassifier; an epoch is one call of partial_fit, which shuffles."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ ACTIVATIONS = {"sigmoid": "logistic", "relu": "relu"}
 
 
 class ScikitLearn:
-    """Its outputs are always softmax with cross-entropy, so for the quadratic cost it learns otherwise."""
+    """scikit-learn on the CPU. It always uses softmax with cross-entropy, even for the quadratic cost."""
 
     def __init__(self, problem: Problem) -> None:
         net = problem.net
         self.X, self.y = problem.rows(), problem.data.labels
-        self.most, self.batch_size = len(self.X), net.batch_size
+        self.max_examples, self.batch_size = len(self.X), net.batch_size
         self.model: Any = library("sklearn.neural_network").MLPClassifier(
             net.sizes[1:-1],
             activation=ACTIVATIONS[net.hidden],

@@ -1,4 +1,4 @@
-"""JAX: an epoch is one compiled lax.scan over its shuffled mini-batches, with donated parameters."""
+"""JAX; an epoch is one compiled lax.scan over shuffled mini-batches, with donated parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MATMUL = {"float32": "highest", "tf32": "tensorfloat32", "bf16": "bfloat16"}
 
 
 def loss_of(jax: Any, net: Net, precision: str) -> Any:
-    """loss(params, x, labels), the mean over the rows of x; in bf16 all but z[L] and what comes after."""
+    """Return loss(params, x, labels), the mean over the rows of x; bf16 covers everything before z[L]."""
     jnp = jax.numpy
     f = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid}
     dtype = jnp.bfloat16 if precision == "bf16" else jnp.float32
@@ -34,7 +34,7 @@ def loss_of(jax: Any, net: Net, precision: str) -> Any:
 
 
 def epoch_of(jax: Any, net: Net, precision: str) -> Any:
-    """epoch(params, X, labels, order) → params and the mean loss; order (steps, batch_size)."""
+    """Return epoch(params, X, labels, order) → (params, mean loss), with order (steps, batch_size)."""
     loss = loss_of(jax, net, precision)
 
     @partial(jax.jit, donate_argnums=0)
@@ -51,13 +51,15 @@ def epoch_of(jax: Any, net: Net, precision: str) -> Any:
 
 
 class Jax:
-    """JAX on the CPU or a GPU, its data there as bytes; compiling is not timed.
+    """JAX with its data as bytes on the CPU or GPU. Compilation is not timed.
 
     The next epoch's order is drawn while the device works.
     """
 
     def __init__(self, problem: Problem, device: str = "cpu", precision: str = "float32") -> None:
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the others need memory too
+        os.environ.setdefault(
+            "XLA_PYTHON_CLIENT_PREALLOCATE", "false"
+        )  # leaves memory for the other contestants
         self.jax = jax = library("jax")
         try:
             place = jax.devices(device)[0]
@@ -67,18 +69,18 @@ class Jax:
         self.batch_size = problem.net.batch_size
         self.X = jax.device_put(np.ascontiguousarray(problem.data.X.T), place)
         self.labels = jax.device_put(problem.data.labels.astype(np.int32), place)
-        self.most = len(self.labels)
+        self.max_examples = len(self.labels)
         self.params = jax.device_put([(w.T.copy(), b) for w, b in problem.start], place)
         self.rng = np.random.default_rng(problem.seed)
         self.run, self.place, self.drawn = epoch_of(jax, problem.net, precision), place, (0, None)
 
     def draw(self, m: int) -> tuple[int, Any]:
-        """An order of m examples, where the device is."""
+        """Draw an order of m examples and put it on the device."""
         order = self.rng.permutation(m).astype(np.int32).reshape(-1, self.batch_size)
         return m, self.jax.device_put(order, self.place)
 
     def epoch(self, m: int) -> float:
-        """One epoch; returns the mean loss."""
+        """Train for one epoch and return the mean loss."""
         drawn = self.drawn if self.drawn[0] == m else self.draw(m)
         self.params, loss = self.run(self.params, self.X, self.labels, drawn[1])
         self.drawn = self.draw(m)

@@ -1,4 +1,4 @@
-"""thinc: its layers, its optimizer, its shuffled minibatches."""
+"""thinc, with its own layers, optimizer and shuffled mini-batches."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ LAYERS = {"relu": "Relu", "sigmoid": "Sigmoid", "softmax": "Softmax"}
 
 
 class Thinc:
-    """thinc on the CPU; the gradient at its softmax is that at z, as its own cross-entropy has it."""
+    """thinc on the CPU. Its softmax expects the gradient with respect to z, as from its cross-entropy."""
 
     def __init__(self, problem: Problem) -> None:
         api, net = library("thinc.api"), problem.net
-        self.X, self.Y, self.most = problem.rows(), problem.one_hot(), problem.data.X.shape[1]
+        self.X, self.Y, self.max_examples = problem.rows(), problem.one_hot(), problem.data.X.shape[1]
         sizes = zip(net.sizes[1:], net.sizes, net.activations, strict=False)
         self.layers = [getattr(api, LAYERS[f])(n_out, n_in) for n_out, n_in, f in sizes]
         self.model = api.chain(*self.layers)
@@ -25,7 +25,7 @@ class Thinc:
         self.batch_size = net.batch_size
 
     def epoch(self, m: int) -> float:
-        """One epoch; returns the mean of Σ (a − y)², a loss as good as any."""
+        """Train for one epoch and return the mean of Σ (a − y)² as the loss."""
         total = 0.0
         for x, y in self.model.ops.multibatch(self.batch_size, self.X[:m], self.Y[:m], shuffle=True):
             a, backpropagate = self.model.begin_update(x)

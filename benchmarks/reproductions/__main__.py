@@ -1,20 +1,19 @@
-"""The command: `python -m benchmarks.reproductions [NAME …]`."""
+"""Measure published claims: `python -m benchmarks.reproductions [NAME …]`."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from tqdm import tqdm
 
 from benchmarks.reproductions import report
 from benchmarks.reproductions.catalogue import REPRODUCTIONS, named
-from benchmarks.reproductions.common import Reproduction, Say, silent
+from benchmarks.reproductions.common import Progress, Reproduction, no_progress
 from benchmarks.reproductions.report import Outcome
 from gpunn.datasets import DataUnavailable
 
@@ -23,7 +22,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reproductions.md"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         "python -m benchmarks.reproductions", description="Measure published claims with gpunn."
     )
@@ -31,30 +30,35 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"only these, or all whose names begin so: {', '.join(REPRODUCTIONS)}",
+        help=f"only these reproductions, or all with this prefix: {', '.join(REPRODUCTIONS)}",
     )
     parser.add_argument(
-        "--full", action="store_true", help="the long ones too; one that is named in full runs anyhow"
+        "--full",
+        action="store_true",
+        help="also run long reproductions, which otherwise run only by their full name",
     )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON and the pictures")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON and the figures")
     parser.add_argument(
-        "--page", action="store_true", help="measure nothing: only write docs/reproductions.md from the JSON"
+        "--page", action="store_true", help="only write docs/reproductions.md from the JSON; measure nothing"
     )
     return parser.parse_args(arguments)
 
 
 def choose(names: Sequence[str], full: bool) -> list[Reproduction]:
-    """What the names stand for, all for none. ValueError for a name that is none."""
+    """Return the reproductions with these names or prefixes; all of them if there are no names.
+
+    Raises ValueError for an unknown name.
+    """
     found = [one for name in names for one in named(name, REPRODUCTIONS)] or list(REPRODUCTIONS.values())
     chosen = {one.claim.name: one for one in found if full or not one.long or one.claim.name in names}
     return list(chosen.values())
 
 
-def run(reproduction: Reproduction, folder: Path | None, say: Say = silent) -> Outcome:
-    """Measure one; what it lacks or how it broke is told, and the others go on."""
+def run(reproduction: Reproduction, folder: Path | None, progress: Progress = no_progress) -> Outcome:
+    """Measure one claim. Missing data and errors become part of the outcome."""
     start = time.perf_counter()
     try:
-        found = reproduction.measure(folder, say)
+        found = reproduction.measure(folder, progress)
     except DataUnavailable as reason:
         return Outcome(reproduction, "skipped", str(reason), time.perf_counter() - start, {})
     except Exception as error:
@@ -65,31 +69,24 @@ def run(reproduction: Reproduction, folder: Path | None, say: Say = silent) -> O
 
 
 def run_all(chosen: Sequence[Reproduction], output: Path, console: Console) -> list[Outcome]:
-    """Measure, print and write one after the other, so that what is measured is kept whatever comes."""
-    pictures: Path | None = output / "reproductions"
-    if not importlib.util.find_spec("matplotlib"):
-        print("no pictures: matplotlib is not installed", file=sys.stderr)
-        pictures = None
+    """Measure, print and write the claims one by one, so that an interruption keeps earlier results."""
     outcomes: list[Outcome] = []
-    columns = TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=len(chosen))
-        for one in chosen:
-            name = one.claim.name
+    with tqdm(chosen, leave=False, disable=None) as bar:
+        for one in bar:
+            bar.set_description(one.claim.name)
 
-            def say(what: str, name: str = name) -> None:
-                progress.update(task, description=f"{name}: {what}")
+            def progress(what: str, name: str = one.claim.name) -> None:
+                bar.set_description(f"{name}: {what}")
 
-            progress.update(task, description=name)
-            outcomes.append(run(one, pictures, say))
-            report.tell(outcomes[-1], console)
+            outcomes.append(run(one, output / "reproductions", progress))
+            with tqdm.external_write_mode():
+                report.tell(outcomes[-1], console)
             report.write(outcomes[-1:], list(REPRODUCTIONS), output)
-            progress.advance(task)
     return outcomes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write; 1 if any claim fails, 2 for a name that is none."""
+    """Measure, print and write the claims; return 1 if any claim fails and 2 for an unknown name."""
     options, console = parse(arguments), Console(highlight=False)
     if options.page:
         report.update_page(options.output, PAGE)
@@ -100,7 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if not chosen:
-        print(f"{', '.join(options.names)}: these are long, and run with --full", file=sys.stderr)
+        print(
+            f"{', '.join(options.names)}: only long reproductions match; add --full to run them",
+            file=sys.stderr,
+        )
         return 2
     outcomes = run_all(chosen, options.output, console)
     console.print(report.table(outcomes))

@@ -1,4 +1,4 @@
-"""The smallest network with a hidden layer, every number of it written out."""
+"""A small network with a hidden layer, computed by scalar formulas."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import gpunn
 from benchmarks.reproductions.common import (
     Claim,
     Finding,
+    Progress,
     Reproduction,
-    Say,
     dense,
     farthest,
+    no_progress,
     parameters,
-    silent,
 )
 
 CLAIM = Claim(
     "two-layer-by-hand",
     "The five steps of training a 2-3-1 network (initialise, forward, loss, backward, update) give the same "
-    "numbers by scalar formulas as by matrices.",
-    "the usual first worked example; its equations: Nielsen, Neural Networks and Deep Learning, chapter 2",
-    "the largest difference of any step is below 1e-14",
+    "numbers with scalar formulas as with matrices.",
+    "a common first worked example; equations from Nielsen, Neural Networks and Deep Learning, chapter 2",
+    "the largest difference in any step is below 1e-14",
 )
 EXAMPLES = [((0.0, 0.0), 0.0), ((0.0, 1.0), 1.0), ((1.0, 0.0), 1.0), ((1.0, 1.0), 0.0)]  # exclusive or
 SEED, ETA = 3, 0.5
-Scalars = dict[str, float]  # w11 is the weight from input 1 to hidden unit 1, v1 from that to the output
+Scalars = dict[str, float]  # w11 connects input 1 to hidden unit 1, and v1 connects that unit to the output
 
 
-def measure(folder: Path | None = None, say: Say = silent) -> Finding:
-    """Each step both ways, in float64; the largest difference of each."""
+def measure(folder: Path | None = None, progress: Progress = no_progress) -> Finding:
+    """Compute each step both ways in float64 and compare."""
     X = np.array([x for x, _ in EXAMPLES]).T
     y = np.array([[y for _, y in EXAMPLES]])
     net = gpunn.Network(2, dense((3, 1), "sigmoid", "sigmoid", "normal"), "quadratic", SEED, "float64")
@@ -55,13 +55,13 @@ def measure(folder: Path | None = None, say: Say = silent) -> Finding:
 
 
 def named(value: Callable[[], float]) -> Scalars:
-    """The 13 scalars, each asked for in the order in which gpunn draws them: w, b of layer 1, v, c of 2."""
+    """Make the 13 scalars in the order in which gpunn draws them: w and b of layer 1, v and c of layer 2."""
     names = ["w11", "w12", "w21", "w22", "w31", "w32", "b1", "b2", "b3", "v1", "v2", "v3", "c"]
     return {name: value() for name in names}
 
 
 def initialise() -> Scalars:
-    """Each weight and bias from N(0, 1)."""
+    """Draw each weight and bias from N(0, 1)."""
     return named(np.random.default_rng(SEED).standard_normal)
 
 
@@ -70,7 +70,7 @@ def sigmoid(z: float) -> float:
 
 
 def forward(p: Scalars, x: tuple[float, float]) -> Scalars:
-    """The activations of one example: of the inputs, of the hidden units, of the output."""
+    """Return the inputs, the hidden activations and the output of one example."""
     h1 = sigmoid(p["w11"] * x[0] + p["w12"] * x[1] + p["b1"])
     h2 = sigmoid(p["w21"] * x[0] + p["w22"] * x[1] + p["b2"])
     h3 = sigmoid(p["w31"] * x[0] + p["w32"] * x[1] + p["b3"])
@@ -79,7 +79,7 @@ def forward(p: Scalars, x: tuple[float, float]) -> Scalars:
 
 
 def backward(p: Scalars, passes: list[Scalars]) -> Scalars:
-    """The gradient of the mean of (a − y)²/2, by the chain rule for each scalar."""
+    """Return the gradient of the mean of (a − y)²/2, by the chain rule for each scalar."""
     mean = named(lambda: 0.0)
     for s, (_, y) in zip(passes, EXAMPLES, strict=True):
         delta = (s["a"] - y) * s["a"] * (1 - s["a"])
@@ -95,7 +95,7 @@ def backward(p: Scalars, passes: list[Scalars]) -> Scalars:
 
 
 def matrices(p: Scalars) -> list[np.ndarray]:
-    """The scalars in their places: w (3, 2), v (1, 3), b (3, 1), c (1, 1)."""
+    """Arrange the scalars as w (3, 2), v (1, 3), b (3, 1) and c (1, 1)."""
     w = np.array([[p[f"w{j}{i}"] for i in "12"] for j in "123"])
     b = np.array([[p[f"b{j}"]] for j in "123"])
     return [w, np.array([[p["v1"], p["v2"], p["v3"]]]), b, np.array([[p["c"]]])]

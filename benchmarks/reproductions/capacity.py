@@ -1,4 +1,4 @@
-"""Hidden units and weight decay: what a network can fit, and what it is kept from fitting."""
+"""Hidden units and weight decay: how they affect what a network can fit."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from pathlib import Path
 import numpy as np
 
 import gpunn
-from benchmarks.reproductions.common import Claim, Finding, Reproduction, Say, accuracy, silent
+from benchmarks.reproductions import pictures
+from benchmarks.reproductions.common import Claim, Finding, Progress, Reproduction, accuracy, no_progress
 from benchmarks.reproductions.points import Fit, Points
 
 UNITS, DECAYS = (3, 6, 20), (0.001, 0.01, 0.1)
-ETA, MOMENTUM, BATCH = 0.01, 0.1, 10  # the demonstration's; it divides the decay, too, by the batch's ten
-EPOCHS = 5000  # the demonstration goes on until the window is closed
-DRAWS = 5  # of points and of first weights
-REACH = 5.5  # the pictures' square, −5.5…5.5
+ETA, MOMENTUM, BATCH = 0.01, 0.1, 10  # of the demonstration, which also divides the decay by the batch size
+EPOCHS = 5000  # the demonstration trains until its window is closed
+DRAWS = 5  # number of draws of points and initial weights
+REACH = 5.5  # the figures show the square −5.5…5.5
 CELLS = 120
 CLAIM = Claim(
     "capacity",
-    "Of 3, 6 and 20 hidden units the more fit circles and spirals the better, and of L2 0.001, 0.01 and 0.1 "
-    "with 20 units the stronger gives the smoother decision regions.",
-    "CS231n, notes on neural networks 1, and the ConvNetJS demonstration that they draw from: its points, "
-    "first weights and trainer",
-    f"on both sets, in the median of {DRAWS} draws of points and weights, the training cost falls with each "
-    "step in units and the mean length of the outputs' contours with each step in L2",
+    "On circles and spirals, networks of 3, 6 and 20 hidden units fit better the more units they have, and "
+    "with 20 units the decision regions become smoother as L2 grows from 0.001 to 0.01 and 0.1.",
+    "CS231n, notes on neural networks 1, and the ConvNetJS demonstration that its figures come from, with "
+    "its points, initial weights and trainer",
+    f"on both data sets, in the median over {DRAWS} draws of points and weights, the training cost falls "
+    "with each increase in units, and the mean length of the output's contours falls with each increase "
+    "in L2",
     {"eta": ETA, "momentum": MOMENTUM, "batch": BATCH, "epochs": EPOCHS, "draws": DRAWS},
 )
-Fits = Mapping[str, Sequence[Fit]]  # a network's fits, one for each draw
+Fits = Mapping[str, Sequence[Fit]]  # the fits of each network, one per draw
 
 
-def measure(folder: Path | None = None, say: Say = silent) -> Finding:
-    """Both point sets under all six networks."""
-    fits = {name: train_all(name, draw, say) for name, draw in SETS.items()}
+def measure(folder: Path | None = None, progress: Progress = no_progress) -> Finding:
+    """Train all six networks on both point sets."""
+    fits = {name: train_all(name, draw, progress) for name, draw in SETS.items()}
     figures: tuple[Path, ...] = ()
     if folder:
-        from benchmarks.reproductions import pictures
-
         data = {name: draw(np.random.default_rng(0)) for name, draw in SETS.items()}
         first = {name: {title: fit[0] for title, fit in found.items()} for name, found in fits.items()}
         figures = (pictures.regions(data, first, REACH, folder / "capacity.png"),)
@@ -48,21 +48,21 @@ def measure(folder: Path | None = None, say: Say = silent) -> Finding:
     return Finding(measured, not broken, {name: figures_of(found) for name, found in fits.items()}, figures)
 
 
-def train_all(name: str, draw: Callable[[np.random.Generator], Points], say: Say) -> Fits:
-    """The fits of each number of units, and of each decay."""
+def train_all(name: str, draw: Callable[[np.random.Generator], Points], progress: Progress) -> Fits:
+    """Train a network for each number of units and each decay, on every draw."""
     networks = {f"{n} units": (n, 0.0) for n in UNITS}
     networks |= {f"20 units, L2 {decay:g}": (20, decay) for decay in DECAYS}
     fits: dict[str, list[Fit]] = {title: [] for title in networks}
     for seed in range(DRAWS):
         X, first = draw(np.random.default_rng(seed))
         for title, (units, decay) in networks.items():
-            say(f"{name}, draw {seed + 1} of {DRAWS}, {title}")
+            progress(f"{name}, draw {seed + 1} of {DRAWS}, {title}")
             fits[title].append(train(X, first, units, decay, seed))
     return fits
 
 
 def train(X: np.ndarray, first: np.ndarray, units: int, decay: float, seed: int) -> Fit:
-    """2-units-2, tanh and softmax; first weights from N(0, 1/n), biases 0."""
+    """Train a 2-units-2 network, tanh and softmax, with weights from N(0, 1/n) and biases 0."""
     layers = [gpunn.Dense(units, "tanh", "scaled"), gpunn.Dense(2, "softmax", "scaled")]
     net = gpunn.Network(2, layers, seed=seed)
     for b in net.biases:
@@ -74,12 +74,12 @@ def train(X: np.ndarray, first: np.ndarray, units: int, decay: float, seed: int)
 
 
 def costs(fits: Fits) -> list[float]:
-    """The median cost by units."""
+    """Return the median cost for each number of units."""
     return [float(np.median([fit.cost for fit in fits[f"{n} units"]])) for n in UNITS]
 
 
 def lengths(fits: Fits) -> list[float]:
-    """The median length of the contours by decay."""
+    """Return the median contour length for each decay."""
     return [float(np.median([fit.length for fit in fits[f"20 units, L2 {d:g}"]])) for d in DECAYS]
 
 
@@ -88,14 +88,14 @@ def falling(values: Sequence[float]) -> bool:
 
 
 def describe(fits: Fits) -> str:
-    """Medians: costs by units, lengths of contours by decay."""
+    """Describe the median costs by units and the median contour lengths by decay."""
     by_units = ", ".join(f"{cost:.2g}" for cost in costs(fits))
     by_decay = ", ".join(f"{length:.2f}" for length in lengths(fits))
-    return f"cost {by_units} with 3, 6, 20 units; contours {by_decay} sides long with L2 0.001, 0.01, 0.1"
+    return f"cost {by_units} with 3, 6, 20 units; contour lengths {by_decay} sides with L2 0.001, 0.01, 0.1"
 
 
 def figures_of(fits: Fits) -> dict[str, list[list[float]]]:
-    """Every fit's cost, accuracy and length, for JSON."""
+    """Return the cost, accuracy and contour length of every fit, for JSON."""
     return {
         title: [[float(f"{value:.3g}") for value in (fit.cost, fit.accuracy, fit.length)] for fit in found]
         for title, found in fits.items()
@@ -103,27 +103,27 @@ def figures_of(fits: Fits) -> dict[str, list[list[float]]]:
 
 
 def outputs(net: gpunn.Network) -> np.ndarray:
-    """The first class's output over the square, a row for each y, from the bottom."""
+    """Return the first class's output over the square, with a row for each y, from the bottom up."""
     ticks = np.linspace(-REACH, REACH, CELLS)
     x, y = np.meshgrid(ticks, ticks)
     return net.forward(np.vstack([x.ravel(), y.ravel()]))[1].reshape(CELLS, CELLS)
 
 
 def variation(regions: np.ndarray) -> float:
-    """The mean length of the contours of all levels 0…1, in sides: the integral of |∇a| (coarea formula)."""
+    """Return the mean contour length over all levels 0…1, in sides: ∫ |∇a| (coarea formula)."""
     by_y, by_x = np.gradient(regions, 1 / (CELLS - 1))
     return float(np.hypot(by_x, by_y).mean())
 
 
 def circles(rng: np.random.Generator) -> Points:
-    """Fifty points in a disc of radius 2, and fifty in a ring from 3 to 5."""
+    """Draw fifty points in a disc of radius 2 and fifty in a ring of radius 3 to 5."""
     r = np.concatenate([rng.uniform(0, 2, 50), rng.uniform(3, 5, 50)])
     t = np.concatenate([rng.uniform(0, 2 * np.pi, 50), 2 * np.pi * np.arange(50) / 50])
     return r * np.vstack([np.sin(t), np.cos(t)]), (np.arange(100) < 50).astype(int)
 
 
 def spirals(rng: np.random.Generator) -> Points:
-    """Two spirals of a hundred points and a turn and a quarter, half a turn apart."""
+    """Draw two spirals of a hundred points and one and a quarter turns, half a turn apart."""
     along = np.tile(np.arange(100) / 100, 2)
     r = 5 * along + rng.uniform(-0.1, 0.1, 200)
     t = 2.5 * np.pi * along + np.repeat([0, np.pi], 100) + rng.uniform(-0.1, 0.1, 200)

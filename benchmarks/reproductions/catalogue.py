@@ -1,4 +1,4 @@
-"""All reproductions, by name, in the order in which they run."""
+"""All reproductions by name, in the order in which they run."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ REPRODUCTIONS = {reproduction.claim.name: reproduction for reproduction in _ALL}
 
 
 def named(name: str, known: Mapping[str, Reproduction]) -> list[Reproduction]:
-    """All that a name stands for: itself, and those that go on where it ends, as nielsen-30 does for nielsen.
+    """Return the reproduction of this name and those that it is a prefix of, as nielsen is of nielsen-30.
 
-    ValueError, with the near match, for a name that is none.
+    Raises ValueError, with the closest match, for an unknown name.
     """
     found = [one for other, one in known.items() if f"{other}-".startswith(f"{name}-")]
     return found or [look_up(known, name, "reproduction")]

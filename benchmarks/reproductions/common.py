@@ -1,4 +1,4 @@
-"""What every reproduction is made of: a claim, what was found, and the data and networks they share."""
+"""The parts of a reproduction (a claim, a measurement, a finding), and shared data and networks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,22 @@ from gpunn.backends import Host
 from gpunn.core.plan import Round
 from gpunn.datasets import Dataset, DataUnavailable
 
-Say: TypeAlias = Callable[[str], object]  # is told how far a measurement is
+Progress: TypeAlias = Callable[[str], object]  # receives a description of the current step
 
 
-def silent(what: str) -> None:
-    """Tells nobody."""
+def no_progress(what: str) -> None:
+    """Ignore the progress of a measurement."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of a claim: in one line, whether it holds, every run's figures as JSON, and pictures."""
+    """The result of measuring a claim.
+
+    Attributes:
+        measured: the result in one line.
+        runs: the numbers of every run, as JSON.
+        figures: paths of the figures drawn.
+    """
 
     measured: str
     passed: bool
@@ -34,9 +40,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Claim:
-    """What somebody published, in one sentence, and where.
+    """A published claim in one sentence, and its source.
 
-    rule: when it counts as reproduced, laid down before it was measured. settings: as JSON.
+    Attributes:
+        rule: when the claim counts as reproduced, fixed before it was measured.
+        settings: settings of the measurement, as JSON.
     """
 
     name: str
@@ -47,14 +55,14 @@ class Claim:
 
 
 class Measure(Protocol):
-    """Measures a claim; draws pictures where there is a folder for them."""
+    """Measure a claim; draw figures if there is a folder for them."""
 
-    def __call__(self, folder: Path | None = None, say: Say = silent) -> Finding: ...
+    def __call__(self, folder: Path | None = None, progress: Progress = no_progress) -> Finding: ...
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A claim and how it is measured; `long`: more than about a minute on two cores."""
+    """A claim and its measurement; `long` if it takes more than about a minute on two cores."""
 
     claim: Claim
     measure: Measure
@@ -62,15 +70,17 @@ class Reproduction:
 
 
 def mnist() -> Dataset:
-    """MNIST; DataUnavailable, saying what to do, where it can be neither found nor downloaded."""
+    """Load MNIST. Raises DataUnavailable if it can be neither found nor downloaded."""
     return gpunn.datasets.load("mnist")
 
 
 def data_file(name: str, what: str) -> Path:
-    """A file of $GPUNN_DATA; DataUnavailable, saying what it holds, where it is not there."""
+    """Return the path of a file in $GPUNN_DATA. Raises DataUnavailable if it is missing."""
     folder = os.environ.get("GPUNN_DATA")
     if not folder:
-        raise DataUnavailable(f"{name} is missing ({what}): put it in a folder and set GPUNN_DATA to that")
+        raise DataUnavailable(
+            f"{name} is missing ({what}): put it in a folder and set GPUNN_DATA to that folder"
+        )
     path = Path(folder).expanduser() / name
     if not path.is_file():
         raise DataUnavailable(f"{path} is missing ({what}): put it there")
@@ -78,19 +88,19 @@ def data_file(name: str, what: str) -> Path:
 
 
 def dense(sizes: Sequence[int], hidden: str, output: str, init: str | None = None) -> list[gpunn.Dense]:
-    """The layers n_1…n_L of those sizes, the last of them the output."""
+    """Make layers of sizes n_1…n_L; the last is the output layer."""
     return [gpunn.Dense(n, hidden, init) for n in sizes[:-1]] + [gpunn.Dense(sizes[-1], output, init)]
 
 
 def parameters(net: gpunn.Network) -> list[np.ndarray]:
-    """Views of all weights, then of all biases."""
+    """Return views of all weights, then of all biases."""
     return [*net.weights, *net.biases]
 
 
 def in_training(net: gpunn.Network, X: np.ndarray, key: int = 0) -> np.ndarray:
-    """The outputs a[L] (n_L, m) of a feedforward of training: X (n_0, m) is one mini-batch.
+    """Return the outputs a[L] (n_L, m) in training mode, with X (n_0, m) as one mini-batch.
 
-    So with dropout, its masks drawn by the key, and normalised by the mini-batch's own mean and variance.
+    The key draws the dropout masks, and batch normalisation uses the mini-batch's own mean and variance.
     """
     be, m = Host(net.dtype.name), X.shape[1]
     examples, outputs = be.examples(np.asarray(X, net.dtype), None, None), be.matrix(net.sizes[-1], m)
@@ -99,17 +109,17 @@ def in_training(net: gpunn.Network, X: np.ndarray, key: int = 0) -> np.ndarray:
 
 
 def farthest(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> float:
-    """The largest difference between two lists of arrays of the same shapes."""
+    """Return the largest difference between two lists of arrays with the same shapes."""
     return max(float(np.abs(a - b).max()) for a, b in zip(ours, theirs, strict=True))
 
 
 def accuracy(net: gpunn.Network, X: np.ndarray, labels: np.ndarray) -> float:
-    """The share of the examples X (n_0, m) whose class the network names."""
+    """Return the fraction of examples X (n_0, m) that the network classifies correctly."""
     return float(np.mean(net.predict(X) == labels))
 
 
 def spread(values: np.ndarray, form: str) -> str:
-    """Several runs' figures, each as `form` has it: the median, and from the least to the greatest."""
+    """Format the values of several runs as their median and range; `form` formats one value."""
     if len(values) == 1:
         return form.format(values[0])
     low, middle, high = (form.format(f(values)) for f in (np.min, np.median, np.max))

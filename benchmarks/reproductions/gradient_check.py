@@ -1,4 +1,4 @@
-"""What back-propagation spares: one forward pass for every weight."""
+"""Finite differences and back-propagation: a forward pass for every weight, or a few passes in all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 
 import gpunn
-from benchmarks.reproductions.common import Claim, Finding, Reproduction, Say, dense, parameters, silent
+from benchmarks.reproductions.common import (
+    Claim,
+    Finding,
+    Progress,
+    Reproduction,
+    dense,
+    no_progress,
+    parameters,
+)
 
 EPSILON = 1e-6
 SMALL = (8, 6, 4)
@@ -17,17 +25,18 @@ BIG = (784, 1000, 210, 10)  # 996,100 weights
 BATCH = 10
 CLAIM = Claim(
     "gradient-check",
-    "Differences (C(w + ε) − C(w)) / ε agree with back-propagation, but for a million weights they need a "
-    "million and one forward passes where back-propagation costs about as much as a few.",
+    "Finite differences (C(w + ε) − C(w)) / ε agree with back-propagation, but a million weights need a "
+    "million and one forward passes, whereas back-propagation costs about as much as a few.",
     "Nielsen, Neural Networks and Deep Learning, chapter 2, equation 46, 'In what sense is backpropagation a "
     "fast algorithm?'",
-    "the differences agree to 1e-5 of the largest gradient, and back-propagation costs less than 10 passes",
+    "the differences agree to 1e-5 of the largest gradient, and back-propagation costs less than "
+    "10 forward passes",
     {"ε": EPSILON, "sizes that are differenced": SMALL, "sizes that are timed": BIG, "batch": BATCH},
 )
 
 
-def measure(folder: Path | None = None, say: Say = silent) -> Finding:
-    """Agreement on a small network, in float64; the cost of each on one of a million weights."""
+def measure(folder: Path | None = None, progress: Progress = no_progress) -> Finding:
+    """Compare the gradients on a small network in float64, and time both with a million weights."""
     X, labels = examples(SMALL)
     apart, passes, n = compare(build(SMALL, "float64"), X, labels)
     big = build(BIG, "float32")
@@ -36,27 +45,28 @@ def measure(folder: Path | None = None, say: Say = silent) -> Finding:
     backward = fastest(lambda: big.gradients(X, labels))
     weights = sum(w.size for w in big.weights)
     measured = (
-        f"{n} differences agree to {apart:.0e}, at {passes} forward passes; {weights:,} weights: a pass "
-        f"{1e3 * forward:.1f} ms, so {(weights + 1) * forward / 60:.0f} min of passes against "
-        f"{1e3 * backward:.1f} ms with back-propagation ({backward / forward:.1f} passes)"
+        f"{n} differences agree to {apart:.0e} and take {passes} forward passes; with {weights:,} weights a "
+        f"forward pass takes {1e3 * forward:.1f} ms, so all differences take "
+        f"{(weights + 1) * forward / 60:.0f} min against {1e3 * backward:.1f} ms for back-propagation "
+        f"({backward / forward:.1f} passes)"
     )
     runs = {"apart": apart, "seconds of a pass": forward, "seconds of back-propagation": backward}
     return Finding(measured, apart < 1e-5 and passes == n + 1 and backward < 10 * forward, runs)
 
 
 def build(sizes: tuple[int, ...], dtype: str) -> gpunn.Network:
-    """Sigmoids with the quadratic cost, as in the book."""
+    """Build a network of sigmoids with the quadratic cost, as in the book."""
     return gpunn.Network(sizes[0], dense(sizes[1:], "sigmoid", "sigmoid", "scaled"), "quadratic", 0, dtype)
 
 
 def examples(sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """A mini-batch for a network of those sizes: X (n_0, m) from N(0, 1), labels (m,)."""
+    """Draw a mini-batch for these sizes: X (n_0, m) from N(0, 1), labels (m,)."""
     rng = np.random.default_rng(0)
     return rng.standard_normal((sizes[0], BATCH)), rng.integers(0, sizes[-1], BATCH)
 
 
 def compare(net: gpunn.Network, X: np.ndarray, labels: np.ndarray) -> tuple[float, int, int]:
-    """The largest difference relative to the largest gradient, the forward passes it took, the parameters."""
+    """Return the largest relative difference, the forward passes it took and the number of parameters."""
     dw, db = zip(*net.gradients(X, labels), strict=True)
     unmoved, passes, worst = net.evaluate(X, labels)[0], 1, 0.0
     for theta, gradient in zip(parameters(net), [*dw, *db], strict=True):
@@ -71,7 +81,7 @@ def compare(net: gpunn.Network, X: np.ndarray, labels: np.ndarray) -> tuple[floa
 
 
 def fastest(work: Callable[[], object], times: int = 9) -> float:
-    """The least of its seconds: what else the machine does only adds to them."""
+    """Return the shortest of several timings, because other load only adds to them."""
     seconds = []
     for _ in range(times):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Fully connected networks in the table of results on MNIST."""
+"""Fully connected networks in MNIST's table of results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import gpunn
-from benchmarks.reproductions.common import Claim, Finding, Reproduction, Say, mnist, silent, spread
+from benchmarks.reproductions.common import Claim, Finding, Progress, Reproduction, mnist, no_progress, spread
 from benchmarks.reproductions.recipe import Recipe, Search, errors
 
 TABLE = "MNIST's table of results (LeCun, Cortes and Burges)"
@@ -20,8 +20,10 @@ SIMARD = "Simard, Steinkraus and Platt 2003, Best practices for convolutional ne
 class Row:
     """A row of the table.
 
-    error: what was published, to so many decimals, on the 10,000 test images. searched: the settings that
-    the source leaves open, chosen on a held-out tenth. seeds: how many runs the median is of.
+    Attributes:
+        error: the published test error in percent, with all its decimals.
+        searched: settings that the source leaves open, chosen on a held-out tenth of the training images.
+        seeds: the number of runs in the median.
     """
 
     name: str
@@ -47,7 +49,7 @@ WIDE = Recipe((800, 10), "relu", "softmax", "cross-entropy", eta=0.1, epochs=30,
 ROWS = (
     Row(
         "mlp-mnist-300",
-        "300 hidden units with the quadratic cost err on 4.7 % of MNIST's test images.",
+        "A network of 300 hidden units with the quadratic cost has a test error of 4.7 % on MNIST.",
         f"{TABLE}: 2-layer NN, 300 hidden units, mean square error (LeCun et al. 1998)",
         "4.7",
         QUADRATIC,
@@ -55,7 +57,8 @@ ROWS = (
     ),
     Row(
         "mlp-mnist-500-300",
-        "500 and 300 hidden units with softmax, cross-entropy and weight decay err on 1.53 %.",
+        "A network of 500 and 300 hidden units with softmax, cross-entropy and weight decay has a test error "
+        "of 1.53 %.",
         f"{TABLE}: 3-layer NN, 500+300 HU, softmax, cross entropy, weight decay (Hinton 2005)",
         "1.53",
         replace(DECAYED, l2=1e-4),
@@ -63,7 +66,7 @@ ROWS = (
     ),
     Row(
         "mlp-mnist-800-plain",
-        "800 hidden units with cross-entropy err on 1.6 %.",
+        "A network of 800 hidden units with cross-entropy has a test error of 1.6 %.",
         f"{TABLE}: 2-layer NN, 800 HU, cross-entropy loss; {SIMARD}",
         "1.6",
         replace(WIDE, eta=0.3),
@@ -72,7 +75,7 @@ ROWS = (
     ),
     Row(
         "mlp-mnist-800-affine",
-        "800 hidden units with cross-entropy and affine distortions err on 1.1 %.",
+        "A network of 800 hidden units with cross-entropy and affine distortions has a test error of 1.1 %.",
         f"{TABLE}: 2-layer NN, 800 HU, cross-entropy [affine distortions]; {SIMARD}",
         "1.1",
         replace(WIDE, epochs=100, augmentation=images(**STRONG)),
@@ -82,7 +85,7 @@ ROWS = (
     ),
     Row(
         "mlp-mnist-800-elastic",
-        "800 hidden units with cross-entropy and elastic distortions err on 0.7 %.",
+        "A network of 800 hidden units with cross-entropy and elastic distortions has a test error of 0.7 %.",
         f"{TABLE}: 2-layer NN, 800 HU, cross-entropy [elastic distortions]; {SIMARD} (σ 4, α 34)",
         "0.7",
         replace(WIDE, epochs=200, augmentation=images(elastic=34, smoothness=4, **MODEST)),
@@ -100,10 +103,10 @@ ROWS = (
 )
 
 
-def measure(row: Row, folder: Path | None = None, say: Say = silent) -> Finding:
-    """The error after the last epoch: no epoch is chosen by the test images."""
+def measure(row: Row, folder: Path | None = None, progress: Progress = no_progress) -> Finding:
+    """Measure the test error after the last epoch; no epoch is chosen on the test images."""
     data = mnist()
-    found = 100 * errors(row.recipe, data.train, data.test, row.seeds, say)
+    found = 100 * errors(row.recipe, data.train, data.test, row.seeds, progress)
     decimals = len(row.error.partition(".")[2])
     passed = round(float(np.median(found)), decimals) <= float(row.error)
     measured = f"{spread(found, '{:.2f} %')} after {row.recipe.epochs} epochs"
@@ -111,12 +114,12 @@ def measure(row: Row, folder: Path | None = None, say: Say = silent) -> Finding:
 
 
 def reproduction(row: Row) -> Reproduction:
-    """The row as a claim."""
-    runs = f"the median of {row.seeds} runs" if row.seeds > 1 else "one run"
+    """Make the reproduction of a row."""
+    error = f"median test error of {row.seeds} runs" if row.seeds > 1 else "test error of one run"
     chosen = list(row.searched.choices)
     rule = (
-        f"{runs}, rounded as the published figure is, errs on {row.error} % or less; {' and '.join(chosen)} "
-        "chosen on a held-out tenth of the training images"
+        f"the {error}, rounded like the published figure, is at most {row.error} %, with "
+        f"{' and '.join(chosen)} chosen on a held-out tenth of the training images"
     )
     settings = {"recipe": row.recipe.settings(), "seeds": row.seeds, "chosen on a held-out tenth": chosen}
     claim = Claim(row.name, row.text, row.source, rule, settings)

@@ -1,4 +1,4 @@
-"""The pictures, as PNG: what the networks see, draw and do. Colours are Okabe and Ito's, or blue to red."""
+"""Draw the figures of the reproductions as PNG, in Okabe and Ito's colours or from red to blue."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from benchmarks.reproductions.points import Fit, Points
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 COLOURS = (ORANGE, GREEN, PURPLE, BLUE)
-WIDTHS = {"without": (1.8, 7, 1.8, 1.8), "with": (11, 7.5, 4.5, 1.6)}  # of lines that lie one on another
-DIVERGING = "RdBu"  # red below zero, blue above: told apart without green, too
+WIDTHS = {"without": (1.8, 7, 1.8, 1.8), "with": (11, 7.5, 4.5, 1.6)}  # of lines that overlap
+DIVERGING = "RdBu"  # red below zero, blue above; safe for colour-blind readers
 TITLES = {"fontsize": 13, "fontweight": "bold", "x": 0.01, "ha": "left"}
 
 
 def figure(width: float, height: float, title: str, note: str) -> Figure:
-    """An empty figure, in inches, with its title above and a note below."""
+    """Make an empty figure, sized in inches, with a title above and a note below."""
     drawn = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     drawn.suptitle(title, color=INK, **TITLES)
     drawn.supxlabel(note, x=0.01, ha="left", fontsize=8, color=SOFT)
@@ -35,7 +35,7 @@ def save(drawn: Figure, path: Path, dpi: int = 120) -> Path:
 
 
 def weights(w: np.ndarray, path: Path) -> Path:
-    """Each row of w (n, 784) as an image of 28×28, on one scale."""
+    """Draw each row of w (n, 784) as an image of 28×28, all on the same scale."""
     with mpl.rc_context(STYLE):
         note = "784-16-16-10 after training: each image is one neuron of the first hidden layer"
         drawn = figure(7.5, 8.2, "What the first layer looks for", note)
@@ -52,7 +52,7 @@ def weights(w: np.ndarray, path: Path) -> Path:
 
 
 def noise(images: np.ndarray, outputs: np.ndarray, path: Path) -> Path:
-    """Images of noise (784, k) above the network's ten outputs for each (10, k)."""
+    """Draw images of noise (784, k) above the network's ten outputs for each (10, k)."""
     with mpl.rc_context(STYLE):
         note = "Uniform random pixels, and the outputs of 784-16-16-10 trained on MNIST alone"
         drawn = figure(9, 4.6, "Noise, and what the network answers", note)
@@ -74,12 +74,9 @@ def noise(images: np.ndarray, outputs: np.ndarray, path: Path) -> Path:
 
 
 def regions(
-    data: Mapping[str, Points],
-    fits: Mapping[str, Mapping[str, Fit]],
-    reach: float,
-    path: Path,
+    data: Mapping[str, Points], fits: Mapping[str, Mapping[str, Fit]], reach: float, path: Path
 ) -> Path:
-    """A row of decision regions for each point set, a column for each network."""
+    """Draw decision regions, with a row for each point set and a column for each network."""
     with mpl.rc_context(STYLE):
         note = "2-n-2 networks; below each: training accuracy, mean length of the output's contours in sides"
         drawn = figure(14, 5.6, "Decision regions by hidden units and L2", note)
@@ -96,7 +93,7 @@ def regions(
 
 
 def region(ax: Any, X: np.ndarray, second: np.ndarray, fit: Fit, reach: float) -> None:
-    """The output as a colour, its boundary as a line, and the points it was trained on."""
+    """Draw the output as a colour, the decision boundary as a line, and the training points."""
     square = (-reach, reach, -reach, reach)
     ax.imshow(fit.regions, origin="lower", extent=square, cmap=DIVERGING, vmin=-0.35, vmax=1.35)
     if fit.regions.min() < 0.5 < fit.regions.max():
@@ -109,7 +106,7 @@ def region(ax: Any, X: np.ndarray, second: np.ndarray, fit: Fit, reach: float) -
 
 
 def deviations(found: Mapping[tuple[str, str], Sequence[float]], normed: str, path: Path) -> Path:
-    """Lines of the activations' standard deviation by layer: a panel for each activation function."""
+    """Draw the activations' standard deviation by layer, with a panel for each activation function."""
     with mpl.rc_context(STYLE):
         note = "Ten layers of 500 units, 1,000 inputs of N(0, 1), before any training; logarithmic scale"
         title = f"Standard deviation of the activations by layer, {normed} batch normalisation"
@@ -133,7 +130,7 @@ def deviations(found: Mapping[tuple[str, str], Sequence[float]], normed: str, pa
 
 
 def costs(found: Mapping[str, Sequence[float]], target: float, path: Path) -> Path:
-    """Lines of the training cost by epoch, each with its own best learning rate."""
+    """Draw the training cost by epoch, each line at its best learning rate."""
     with mpl.rc_context(STYLE):
         note = "One linear neuron on the Wisconsin breast cancer table, each line at its best learning rate"
         drawn = figure(8, 4.6, "Training cost by preparation of the data", note)
@@ -155,7 +152,7 @@ def costs(found: Mapping[str, Sequence[float]], target: float, path: Path) -> Pa
 
 
 def frame(ax: Any) -> None:
-    """A quiet grid and no box."""
+    """Draw a light grid without a box."""
     ax.grid(axis="y", color=GRID, linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right", "left"]].set_visible(False)
@@ -163,7 +160,7 @@ def frame(ax: Any) -> None:
 
 
 def bare(ax: Any) -> None:
-    """No ticks and no box."""
+    """Remove the ticks and the box."""
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)

@@ -1,4 +1,4 @@
-"""Sets of points in the plane, and networks trained on them."""
+"""Points in the plane and networks trained on them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Points = tuple[np.ndarray, np.ndarray]  # (2, m), and which are of the first class (m,)
+Points = tuple[np.ndarray, np.ndarray]  # points (2, m), and 1 for points of the first class (m,)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A trained network: cost and accuracy on its training points, the length of its contours, its outputs.
+    """The results of a trained network.
 
-    length: the mean over all levels, in sides of the square that is drawn: how much the output varies there.
-    regions (CELLS, CELLS): the output, a row for each y.
+    Attributes:
+        cost, accuracy: on the training points.
+        length: mean contour length of the output over all levels, in sides of the drawn square.
+        regions: the output over the square (CELLS, CELLS), with a row for each y.
     """
 
     cost: float

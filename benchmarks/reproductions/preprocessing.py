@@ -1,4 +1,4 @@
-"""What is done to the data before training, and what that is worth."""
+"""Preprocessing of the data and its effect on training."""
 
 from __future__ import annotations
 
@@ -12,60 +12,64 @@ from typing import Any
 import numpy as np
 
 import gpunn
-from benchmarks.reproductions.common import Claim, Finding, Reproduction, Say, dense, silent
+from benchmarks.reproductions import pictures
+from benchmarks.reproductions.common import Claim, Finding, Progress, Reproduction, dense, no_progress
 
-WITHIN, EPOCHS = 1.05, 1000  # of the least squares' cost; at most, each of one step over all examples
+WITHIN = 1.05  # target, as a multiple of the least-squares cost
+EPOCHS = 1000  # at most; an epoch is one step on all examples
 COST, NETWORK_EPOCHS, SEEDS = 0.1, 500, 3
-RATES = tuple(m * 10.0**k for k in range(-8, 2) for m in (1, 3))  # so wide that no best is at an end
+RATES = tuple(m * 10.0**k for k in range(-8, 2) for m in (1, 3))  # wide enough that no best rate is at an end
 TABLE = "Wisconsin breast cancer (UCI): 569 examples, 30 features"
 SOURCE = (
     "CS231n, notes on neural networks 2: data preprocessing; LeCun et al. 1998, Efficient BackProp, "
     "sections 4.3 and 5"
 )
-ORDER = "whitened data need fewer epochs than normalised ones, and those no more than raw or centred ones"
+ORDER = "whitened data need fewer epochs than normalised data, which need no more than raw or centred data"
 CLAIM = Claim(
     "preprocessing",
-    "Zero-centring, normalising and whitening by PCA turn correlated data into data whose covariance is the "
-    "identity, and gradient descent on it brings a linear neuron to the least squares far sooner.",
+    "Centring, normalising and PCA whitening turn correlated data into data whose covariance is the "
+    "identity, on which gradient descent brings a linear neuron to the least-squares solution in far fewer "
+    "epochs.",
     SOURCE,
-    f"whitened, the covariance is the identity to 1e-9; to within 5 % of the least squares, each at its best "
-    f"learning rate, {ORDER}",
+    f"the covariance of whitened data is the identity to 1e-9, and to come within 5 % of the least-squares "
+    f"cost, each at its best learning rate, {ORDER}",
     {"data": TABLE, "epochs at most": EPOCHS, "learning rates": RATES},
 )
 NETWORK = Claim(
     "preprocessing-network",
-    "A network with a hidden layer, too, learns the faster the more of these preparations its data have had.",
+    "A network with a hidden layer also learns faster with each further step of preprocessing: centring, "
+    "normalising and whitening.",
     SOURCE,
-    f"to a cross-entropy of {COST}, 30-10-1 (tanh, sigmoid), each at its best learning rate, in the median "
-    f"of {SEEDS} first weights, {ORDER}",
+    f"to reach a cross-entropy of {COST} with a 30-10-1 network (tanh, sigmoid), each at its best learning "
+    f"rate, in the median over {SEEDS} initialisations, {ORDER}",
     {"data": TABLE, "epochs at most": NETWORK_EPOCHS, "seeds": SEEDS, "learning rates": RATES},
 )
-Needed = Mapping[str, float]  # epochs by preparation; ∞ where the target is not reached
+Needed = Mapping[str, float]  # epochs by preprocessing; ∞ if the target is not reached
 
 
 @dataclass(frozen=True)
 class Run:
-    """The cost before each epoch's step, and the first epoch at which it is at the target, or ∞."""
+    """The cost before each epoch's step, and the first epoch that reaches the target (∞ if none does)."""
 
     eta: float
     costs: list[float]
     needed: float
 
 
-def measure(folder: Path | None = None, say: Say = silent) -> Finding:
-    """Covariances, and how long one linear neuron learns from zeros, in float64."""
-    y, prepared = preparations()
+def measure(folder: Path | None = None, progress: Progress = no_progress) -> Finding:
+    """Measure the covariances, and the epochs that a linear neuron needs from zeros in float64."""
+    y, prepared = preprocessed()
     target = WITHIN * least_squares(prepared["raw"], y)
 
     def neuron() -> gpunn.Network:
         return gpunn.Network(30, [gpunn.Dense(1, "identity", "zeros")], "quadratic", 0, "float64")
 
-    best = by_preparation(neuron, prepared, y, target, EPOCHS, say)
+    best = by_preprocessing(neuron, prepared, y, target, EPOCHS, progress)
     needed = {name: run.needed for name, run in best.items()}
     off = {name: from_identity(rows) for name, rows in prepared.items()}
     measured = (
-        f"whitened, the covariance is within {off['whitened']:.0e} of the identity (normalised "
-        f"{off['normalised']:.1g}); epochs to within 5 % of the least squares: {listed(needed, EPOCHS)}"
+        f"the covariance of whitened data is within {off['whitened']:.0e} of the identity (normalised: "
+        f"{off['normalised']:.1g}); epochs to within 5 % of the least-squares cost: {listed(needed, EPOCHS)}"
     )
     passed = off["whitened"] < 1e-9 < off["normalised"] and in_order(needed)
     runs = {"from the identity": off, "best": rates(best)}
@@ -73,24 +77,22 @@ def measure(folder: Path | None = None, say: Say = silent) -> Finding:
 
 
 def draw(best: Mapping[str, Run], target: float, folder: Path | None) -> tuple[Path, ...]:
-    """The costs by epoch."""
+    """Draw the costs by epoch, if there is a folder."""
     if not folder:
         return ()
-    from benchmarks.reproductions import pictures
-
     costs = {name: run.costs for name, run in best.items()}
     return (pictures.costs(costs, target, folder / "preprocessing.png"),)
 
 
-def measure_network(folder: Path | None = None, say: Say = silent) -> Finding:
-    """How long a network with a hidden layer learns, from several first weights."""
-    y, prepared = preparations()
+def measure_network(folder: Path | None = None, progress: Progress = no_progress) -> Finding:
+    """Measure the epochs that a network with a hidden layer needs, from several initialisations."""
+    y, prepared = preprocessed()
 
     def network(seed: int) -> gpunn.Network:
         return gpunn.Network(30, dense((10, 1), "tanh", "sigmoid"), seed=seed, dtype="float64")
 
     by_seed = [
-        by_preparation(partial(network, seed), prepared, y, COST, NETWORK_EPOCHS, say)
+        by_preprocessing(partial(network, seed), prepared, y, COST, NETWORK_EPOCHS, progress)
         for seed in range(SEEDS)
     ]
     medians = {name: float(np.median([best[name].needed for best in by_seed])) for name in prepared}
@@ -100,7 +102,7 @@ def measure_network(folder: Path | None = None, say: Say = silent) -> Finding:
 
 
 def in_order(needed: Needed) -> bool:
-    """Whether the preparations are worth what is claimed."""
+    """Return True if the preprocessing steps help in the claimed order."""
     return needed["whitened"] < needed["normalised"] <= min(needed["raw"], needed["centred"])
 
 
@@ -108,8 +110,8 @@ def listed(needed: Needed, most: int) -> str:
     return ", ".join(f"{name} {f'{n:g}' if n < math.inf else f'over {most:,}'}" for name, n in needed.items())
 
 
-def preparations() -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Classes 0 or 1 (569,) of the breast cancer table, and its rows (569, 30) by preparation."""
+def preprocessed() -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the breast cancer table: classes 0 or 1 (569,), and rows (569, 30) by preprocessing."""
     from sklearn.datasets import load_breast_cancer
 
     data = load_breast_cancer()
@@ -118,7 +120,7 @@ def preparations() -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def pipelines() -> dict[str, Any]:
-    """Preparations by name, each with all that the one before it does."""
+    """Return the preprocessing steps by name; each includes the one before."""
     from sklearn.decomposition import PCA
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -131,36 +133,36 @@ def pipelines() -> dict[str, Any]:
 
 
 def from_identity(rows: np.ndarray) -> float:
-    """How far the covariance of rows (m, n) is from the identity, at most."""
+    """Return the largest difference between the covariance of rows (m, n) and the identity."""
     return float(np.abs(np.cov(rows, rowvar=False) - np.eye(rows.shape[1])).max())
 
 
 def least_squares(rows: np.ndarray, y: np.ndarray) -> float:
-    """The lowest cost, the mean of (a − y)²/2, that any weights and bias can have; the same for all."""
+    """Return the lowest cost, the mean of (a − y)²/2, that any weights and bias can reach."""
     ones = np.column_stack([rows / np.abs(rows).max(axis=0), np.ones(len(rows))])
     found = np.linalg.lstsq(ones, y, rcond=None)[0]
     return float(np.mean((ones @ found - y) ** 2) / 2)
 
 
-def by_preparation(
+def by_preprocessing(
     build: Callable[[], gpunn.Network],
     prepared: Mapping[str, np.ndarray],
     y: np.ndarray,
     target: float,
     epochs: int,
-    say: Say,
+    progress: Progress,
 ) -> dict[str, Run]:
-    """For each preparation, the run at the learning rate that gets to the target first, or else lowest."""
+    """Return each preprocessing's best run: first to reach the target, otherwise lowest in cost."""
     best = {}
     for name, rows in prepared.items():
-        say(name)
+        progress(name)
         runs = [run for eta in RATES if (run := train(build(), rows.T, y, eta, target, epochs)).costs]
         best[name] = min(runs, key=lambda run: (run.needed, run.costs[-1]))
     return best
 
 
 def train(net: gpunn.Network, X: np.ndarray, y: np.ndarray, eta: float, target: float, epochs: int) -> Run:
-    """Gradient descent on all examples at once; no costs if it diverges."""
+    """Run gradient descent on all examples at once; a diverging run has no costs."""
     try:
         with np.errstate(over="ignore"):
             history = net.fit(X, y, epochs=epochs, batch_size=len(y), optimizer=gpunn.SGD(eta), device="cpu")
@@ -172,7 +174,7 @@ def train(net: gpunn.Network, X: np.ndarray, y: np.ndarray, eta: float, target: 
 
 
 def rates(best: Mapping[str, Run]) -> dict[str, dict[str, float | None]]:
-    """The best learning rates and the epochs they need, for JSON; None where the target is not reached."""
+    """Return the best learning rates and their epochs for JSON; None if the target is not reached."""
     return {
         name: {"eta": run.eta, "epochs": run.needed if run.needed < math.inf else None}
         for name, run in best.items()

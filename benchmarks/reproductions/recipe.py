@@ -1,4 +1,4 @@
-"""How a classifier of images is trained, and how what its source leaves open is chosen."""
+"""Train image classifiers, and choose the settings that their sources leave open."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from typing import Any
 import numpy as np
 
 import gpunn
-from benchmarks.reproductions.common import Say, accuracy, dense, silent
+from benchmarks.reproductions.common import Progress, accuracy, dense, no_progress
 from gpunn.datasets.dataset import Split
 
-HELD_OUT = 10  # one training example in so many is held out, the last ones
+HELD_OUT = 10  # the last 1/HELD_OUT of the training examples is held out
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network of `sizes` n_1…n_L for 784 inputs, and its training.
+    """A network for 784 inputs and the settings of its training.
 
-    momentum: Nesterov's. schedule: by name, over all epochs. augmentation: what images are shown as.
+    Attributes:
+        sizes: n_1…n_L.
+        momentum: Nesterov momentum.
+        schedule: name of a schedule over all epochs.
+        augmentation: random distortions of the images.
     """
 
     sizes: tuple[int, ...]
@@ -36,8 +40,8 @@ class Recipe:
     schedule: str | None = "cosine"
     augmentation: gpunn.Augmentation | None = None
 
-    def train(self, split: Split, seed: int, say: Say = silent) -> gpunn.Network:
-        """The network after the last epoch: none is chosen by how it does."""
+    def train(self, split: Split, seed: int, progress: Progress = no_progress) -> gpunn.Network:
+        """Train and return the network after the last epoch; no epoch is selected."""
         layers = dense(self.sizes, self.hidden, self.output, self.init)
         net = gpunn.Network(split.X.shape[0], layers, self.cost, seed)
         net.fit(
@@ -49,20 +53,22 @@ class Recipe:
             schedule=self.schedule,
             augmentation=self.augmentation,
             device="cpu",
-            on_epoch_end=lambda record: say(f"seed {seed}, epoch {record.epoch} of {self.epochs}"),
+            on_epoch_end=lambda record: progress(f"seed {seed}, epoch {record.epoch} of {self.epochs}"),
         )
         return net
 
     def settings(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """Return all settings, for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a source leaves open: for each field of a recipe, the values to try, all combinations of them.
+    """Settings that a source leaves open.
 
-    epochs: of each trial, where those of the recipe would take too long.
+    Attributes:
+        choices: the values to try for fields of a recipe, in all combinations.
+        epochs: epochs of each trial, if the recipe's would take too long.
     """
 
     choices: Mapping[str, Sequence[Any]]
@@ -73,18 +79,22 @@ class Search:
         assert not unknown, f"a recipe has no {unknown}"
 
     def candidates(self) -> list[dict[str, Any]]:
-        """The combinations, each as the fields that it sets."""
+        """Return all combinations, each as the fields that it sets."""
         return [dict(zip(self.choices, values, strict=True)) for values in product(*self.choices.values())]
 
-    def error(self, recipe: Recipe, candidate: Mapping[str, Any], train: Split, say: Say = silent) -> float:
-        """The share of the held-out examples that a candidate names wrongly, learnt from the others."""
+    def error(
+        self, recipe: Recipe, candidate: Mapping[str, Any], train: Split, progress: Progress = no_progress
+    ) -> float:
+        """Train a candidate on all other examples and return its error on the held-out examples."""
         kept = len(train.y) - len(train.y) // HELD_OUT
         settings = {"epochs": self.epochs or recipe.epochs} | dict(candidate)
-        net = replace(recipe, **settings).train(Split(train.X[:, :kept], train.y[:kept]), 0, say)
+        net = replace(recipe, **settings).train(Split(train.X[:, :kept], train.y[:kept]), 0, progress)
         return 1 - accuracy(net, train.X[:, kept:], train.y[kept:])
 
 
-def errors(recipe: Recipe, train: Split, test: Split, seeds: int, say: Say = silent) -> np.ndarray:
-    """The share of the test examples named wrongly, by seed."""
-    nets = (recipe.train(train, seed, say) for seed in range(seeds))
+def errors(
+    recipe: Recipe, train: Split, test: Split, seeds: int, progress: Progress = no_progress
+) -> np.ndarray:
+    """Return the test error of each seed."""
+    nets = (recipe.train(train, seed, progress) for seed in range(seeds))
     return np.array([1 - accuracy(net, test.X, test.y) for net in nets])

@@ -81,8 +81,7 @@ def record(outcome: Outcome, folder: Path) -> dict[str, Any]:
         "figures": [path.relative_to(folder).as_posix() for path in outcome.figures],
         "seconds": round(outcome.seconds, 1),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "cpu": machine.cpu_model(),
-        "cores": machine.cores(),
+        **machine.cpu(),
         "BLAS threads": max(blas, default=1),
         "versions": {name: versions[name] for name in VERSIONS if name in versions},
     }

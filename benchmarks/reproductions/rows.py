@@ -1,4 +1,4 @@
-"""Examples as rows, as most Python code has them, instead of columns."""
+"""Examples as rows, as in most Python code, compared with columns."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import gpunn
 from benchmarks.reproductions.common import (
     Claim,
     Finding,
+    Progress,
     Reproduction,
-    Say,
     dense,
     farthest,
+    no_progress,
     parameters,
-    silent,
 )
 
 M, BATCH, EPOCHS, ETA = 120, 8, 20, 0.5
 CLAIM = Claim(
     "rows",
-    "With the examples as rows of the data and every product transposed (A W + b instead of w a + b) the "
-    "same network is learnt.",
-    "CS231n's notes and Goodfellow, Bengio and Courville's Deep Learning write rows; Nielsen's Neural "
-    "Networks and Deep Learning writes columns",
+    "With examples as rows and every product transposed (A W + b instead of w a + b), training gives the "
+    "same network.",
+    "CS231n's notes and Goodfellow, Bengio and Courville's Deep Learning use rows; Nielsen's Neural "
+    "Networks and Deep Learning uses columns",
     "all weights and biases agree to 1e-10",
     {"sizes": [6, 5, 3], "examples": M, "batch": BATCH, "epochs": EPOCHS, "eta": ETA},
 )
 
 
-def measure(folder: Path | None = None, say: Say = silent) -> Finding:
-    """A 6-5-3 network in float64, by columns with gpunn and by rows in plain NumPy."""
+def measure(folder: Path | None = None, progress: Progress = no_progress) -> Finding:
+    """Train a 6-5-3 network in float64, with columns in gpunn and with rows in plain NumPy."""
     rng = np.random.default_rng(0)
     rows, labels = rng.standard_normal((M, 6)), np.arange(M) % 3
     net = gpunn.Network(6, dense((5, 3), "tanh", "softmax"), seed=0, dtype="float64")
     first = [theta.copy() for theta in parameters(net)]
     W, V, b, c = (theta.T.copy() for theta in parameters(net))
-    order = copy.deepcopy(net.rng)  # draws what fit is about to draw
+    order = copy.deepcopy(net.rng)  # draws the orders that fit will draw
     net.fit(rows.T, labels, epochs=EPOCHS, batch_size=BATCH, optimizer=gpunn.SGD(ETA), device="cpu")
     for _ in range(EPOCHS):
         shuffled = order.permutation(M)
@@ -53,7 +53,7 @@ def measure(folder: Path | None = None, say: Say = silent) -> Finding:
 
 
 def step(X: np.ndarray, Y: np.ndarray, W: np.ndarray, V: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
-    """One step in place. X (m, n_0), Y (m, n_2); W (n_0, n_1), b (1, n_1); V (n_1, n_2), c (1, n_2)."""
+    """Take one step in place. X (m, n_0), Y (m, n_2); W (n_0, n_1), b (1, n_1); V (n_1, n_2), c (1, n_2)."""
     A = np.tanh(X @ W + b)
     P = np.exp(A @ V + c)
     P /= P.sum(axis=1, keepdims=True)

@@ -21,7 +21,7 @@ NOT_FINITE = (
 
 @dataclass
 class Progress:
-    """What has been learnt so far: the fitted attributes of the same names, without their underscores.
+    """The state of training: the fitted attributes of the same names, without their underscores.
 
     A solver updates this record; the estimator publishes it as attributes. It lives as long as the network,
     through warm starts and calls of `partial_fit`.
