@@ -110,8 +110,8 @@ def command_line(app: Any, page_name: str, source: list[str]) -> None:
     """Generate the page of every command and option."""
     if page_name != "command-line":
         return
-    tell = [sys.executable, "-m", "typer", "gpunn.cli", "utils", "docs", "--name", "gpunn"]
-    page = subprocess.run(tell, check=True, capture_output=True, text=True).stdout
+    tell = [sys.executable, "-m", "typer", "gpunn_command.py", "utils", "docs", "--name", "gpunn"]
+    page = subprocess.run(tell, check=True, cwd=app.srcdir, capture_output=True, text=True).stdout
     page = page.replace("# `gpunn`", "# Command line", 1)
     source[0] = re.sub(r"^Examples:\n((?:  .+\n)+)", _fenced, page, flags=re.MULTILINE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -31,7 +32,11 @@ class Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
-        return name, _train_command() if name == "train" else command, rest
+        if name == "train":
+            alone = _new_app()
+            alone.command(cls=TrainCommand)(complete_train())
+            command = typer.main.get_command(alone)
+        return name, command, rest
 
 
 class TrainCommand(TyperCommand):
@@ -118,15 +123,13 @@ def _train_in_help() -> None:
     """Stand in for `train` in `gpunn --help`; `Commands` runs the command with all its options."""
 
 
-def _train_command() -> Any:
-    """Build `train` with an option for each field of `Settings` and `TableOptions`."""
+def complete_train() -> Callable[..., None]:
+    """Return `train` with an option for each field of `Settings` and `TableOptions`."""
     from gpunn.cli.fields import with_options
     from gpunn.tables.loading import TableOptions
     from gpunn.training.settings import Settings
 
-    alone = _new_app()
-    alone.command(cls=TrainCommand)(with_options(train, Settings, TableOptions))
-    return typer.main.get_command(alone)
+    return with_options(train, Settings, TableOptions)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from gpunn.core.inputs import check_smoothing, check_weights, check_y
 from gpunn.functions.augmentation import Augmentation
 from gpunn.network import Network
 from gpunn.report.findings import Findings
+from gpunn.training import schedules
 from gpunn.training.callbacks import JsonLines, TensorBoard
 from gpunn.training.history import Callback, History
 from gpunn.training.settings import Settings
@@ -99,8 +100,9 @@ def callbacks(settings: Settings, folder: Path) -> list[Callback]:
     return [*loggers, TensorBoard(folder)] if settings.tensorboard else loggers
 
 
-def check_targets(settings: Settings, job: Job, net: Network) -> None:
-    """Check, before training, that class weights and label smoothing apply to these targets."""
+def check_settings(settings: Settings, job: Job, net: Network) -> None:
+    """Check, before training, the schedule, the class weights and the label smoothing."""
+    schedules.get(settings.schedule)
     m, n_out = job.X.shape[1], net.sizes[-1]
     y = check_y(job.y, m, n_out)
     check_weights(None, settings.class_weight, y, m, n_out)

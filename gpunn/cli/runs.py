@@ -77,10 +77,11 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # Windows cannot delete an open file
+        if os.name == "nt":  # Windows cannot delete an open file
+            lock.release()
+        with suppress(OSError):
             (folder / LOCK).unlink()
         lock.release()
-        (folder / LOCK).unlink(missing_ok=True)
 
 
 def live_history(folder: Path) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gpunn import backends
 from gpunn.cli.images import DOWNLOADABLE, open_images
-from gpunn.cli.job import Job, build_network, check_targets, fit
+from gpunn.cli.job import Job, build_network, check_settings, fit
 from gpunn.cli.reports import WINDOW, draw_curve, show_window, write_report
 from gpunn.cli.runs import MODEL, RUNS, check_output, keep, run_folder
 from gpunn.cli.tables import open_job
@@ -52,7 +52,7 @@ def train(
     settings = settings.with_defaults(job.usual)
     optimizer = settings.build_optimizer()
     net = build_network(settings, len(job.X), job.n_out)
-    check_targets(settings, job, net)
+    check_settings(settings, job, net)
     settings = settings.with_choices(net.cost.name, optimizer)
     be = backends.choose(settings.device, net.dtype, settings.precision)
     echo(as_json, *job.words, describe(settings, job, net, be.description))

@@ -1,4 +1,4 @@
-"""Data sets as bytes, one example a column: MNIST, Fashion-MNIST, UCI digits, and folders of IDX files."""
+"""Data sets as bytes, one example per column: MNIST, Fashion-MNIST, UCI digits and folders of IDX files."""
 
 from gpunn.datasets.catalog import NAMES, load
 from gpunn.datasets.dataset import Dataset, DataUnavailable, Split

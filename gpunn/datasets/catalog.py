@@ -1,4 +1,4 @@
-"""Data sets by name: where each is looked for, and how it is read."""
+"""Data sets by name: where their files are, and how they are read."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ FASHION = (
 CLASSES = {"mnist": DIGITS, "fashion-mnist": FASHION}
 NAMES = (*CLASSES, "digits")
 
-# The files of both have the same names: their first test labels tell them apart.
+# The files of both data sets have the same names, so their first test labels tell them apart.
 FIRST_TEST_LABELS = {
     "mnist": [7, 2, 1, 0, 4, 1, 4, 9, 5, 9],
     "fashion-mnist": [9, 2, 1, 1, 6, 1, 4, 6, 5, 7],
@@ -34,18 +34,23 @@ FIRST_TEST_LABELS = {
 
 
 def load(name: str | os.PathLike[str] = "mnist", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
-    """A data set by name, or the one in a folder of IDX files.
+    """Load a data set by name, or from a folder of IDX files.
 
-    "mnist" (60,000 + 10,000 images of 28×28; LeCun, Cortes, Burges) and "fashion-mnist" (likewise;
-    Xiao, Rasul, Vollgraf 2017) are looked for in data_dir or its subfolder of that name, and nowhere
-    else if it is given; without, in $GPUNN_DATA/NAME (MNIST also in $GPUNN_DATA itself), then in the
-    user's cache, to which they are downloaded if need be. "digits" (1,437 + 360 images of 8×8; UCI,
-    Alpaydin and Kaynak 1998) comes with scikit-learn. Anything else is a folder with the four files
-    of MNIST, plain or gzipped; write "./mnist" for a folder that is called as a data set is.
+    - "mnist": 60,000 + 10,000 images of 28×28 (LeCun, Cortes, Burges).
+    - "fashion-mnist": 60,000 + 10,000 images of 28×28 (Xiao, Rasul, Vollgraf 2017).
+    - "digits": 1,437 + 360 images of 8×8 (UCI; Alpaydin and Kaynak 1998), which come with scikit-learn.
+    - any other name: a folder with the four files of MNIST, plain or gzipped. Write "./mnist" for a folder
+      that has the name of a data set.
+
+    Args:
+        name: name of a data set, or path of a folder.
+        data_dir: the only folder to search for MNIST or Fashion-MNIST: the files are in it or in its
+            subfolder NAME. If None, search $GPUNN_DATA/NAME, for MNIST also $GPUNN_DATA, and then the user's
+            cache, and download the files to the cache if they are missing.
 
     Raises:
-        ValueError: an unknown name, or files that are damaged or another data set's.
-        DataUnavailable: files that are missing and cannot be downloaded; the message says from where.
+        ValueError: the name is unknown, or files are damaged or belong to another data set.
+        DataUnavailable: files are missing and cannot be downloaded.
 
     >>> digits = gpunn.datasets.load("digits")
     >>> digits.train.X.shape, digits.train.X.dtype.name, digits.train.y.shape
@@ -84,9 +89,9 @@ def _find_mnist(name: str, data_dir: str | os.PathLike[str] | None) -> dict[str,
 
 
 def folders(name: str) -> list[Path]:
-    """Where MNIST or Fashion-MNIST is looked for, in that order; the last is where it is downloaded to.
+    """Return the folders to search for MNIST or Fashion-MNIST; files are downloaded to the last one.
 
-    $GPUNN_DATA itself means MNIST: Fashion-MNIST, of the same file names, needs a subfolder.
+    Files in $GPUNN_DATA itself are MNIST. Fashion-MNIST, whose files have the same names, needs a subfolder.
     """
     cache = cache_folder(name)
     if not os.environ.get("GPUNN_DATA"):

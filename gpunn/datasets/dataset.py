@@ -1,4 +1,4 @@
-"""What a data set is, and what is raised when there is none."""
+"""A data set, and the error if it is unavailable."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ class Split:
 
     Attributes:
         X: (n_features, m) uint8, column-major: each example contiguous.
-        y: (m,) int64, its class, 0…n − 1.
+        y: (m,) int64, the class of each example, 0…n − 1.
     """
 
     X: NDArray[np.uint8]
@@ -21,7 +21,7 @@ class Split:
 
     @classmethod
     def from_images(cls, images: NDArray[np.uint8], labels: NDArray[Any]) -> "Split":
-        """images (m, height, width), C-ordered → X (height·width, m), a view; labels (m,) → y.
+        """View C-ordered images (m, height, width) as X (height·width, m), with labels (m,) as y.
 
         >>> gpunn.datasets.Split.from_images(np.zeros((5, 8, 8), np.uint8), np.arange(5)).X.shape
         (64, 5)
@@ -34,11 +34,11 @@ class Dataset:
     """Training and test examples of the same kind.
 
     Attributes:
-        name: of the data set.
-        train: to learn from.
-        test: not to learn from.
+        name: name of the data set, or path of its folder.
+        train: training examples.
+        test: test examples.
         image_shape: (height, width).
-        classes: classes[k] names class k.
+        classes: name of each class.
     """
 
     name: str
@@ -49,4 +49,4 @@ class Dataset:
 
 
 class DataUnavailable(OSError):
-    """The data are nowhere to be found and cannot be downloaded; one line says why and what to do."""
+    """Files of a data set are missing and cannot be downloaded; the message says why, and what to do."""

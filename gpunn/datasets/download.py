@@ -1,6 +1,6 @@
-"""Download MNIST and Fashion-MNIST from their public mirrors, each file checked against its SHA-256.
+"""Download MNIST and Fashion-MNIST from their public mirrors, and check each file against its SHA-256.
 
-pooch does it, and is imported only then: with it comes a tqdm that, in a notebook without ipywidgets, warns.
+pooch is imported only for a download, because it imports a tqdm that warns in notebooks without ipywidgets.
 """
 
 import logging
@@ -28,7 +28,7 @@ MIRRORS = {
     ),
 }
 
-# Of the .gz files; Fashion-MNIST's are those that TensorFlow Datasets publishes.
+# Checksums of the .gz files; those of Fashion-MNIST are published by TensorFlow Datasets.
 SHA256 = {
     "mnist": {
         "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
@@ -51,11 +51,11 @@ def cache_folder(name: str) -> Path:
 
 
 def download(name: str, stems: Sequence[str], folder: Path) -> None:
-    """Put STEM.gz of a data set into the folder, for each stem, from the first mirror that works.
+    """Download STEM.gz for each stem of a data set to the folder, from the first mirror that works.
 
-    A file appears there only when it is whole and its SHA-256 is right.
+    A file appears in the folder only once it is complete and its SHA-256 is right.
 
-    Raises DataUnavailable when every mirror fails.
+    Raises DataUnavailable if every mirror fails.
     """
     reasons = []
     for mirror in MIRRORS[name]:
@@ -82,6 +82,7 @@ def _retrieve(url: str, sha256: str, folder: Path) -> None:
 
 @contextmanager
 def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """Log warnings only."""
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
@@ -91,7 +92,7 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """Say in a few words what requests and pooch say in several hundred characters."""
+    """Shorten an error of requests or pooch, which can have several hundred characters, to a few words."""
     response = getattr(error, "response", None)
     if response is not None:
         return f"HTTP {response.status_code}"

@@ -1,4 +1,4 @@
-"""A folder of four IDX files: images and labels, for training and for test."""
+"""Folders of four IDX files: images and labels, for training and for testing."""
 
 import itertools
 import os
@@ -21,7 +21,7 @@ MAX_CLASSES = 1000
 
 
 def find_files(folder: Path) -> dict[str, Path]:
-    """Return {name: path} for those of FILES that the folder has, under any of their usual spellings."""
+    """Return {name: path} of the FILES that the folder has, in any of the usual spellings."""
     found: dict[str, Path] = {}
     for name in FILES:
         for prefix, dot, suffix in itertools.product(("t10k", "test"), ("-", "."), ("", ".gz")):
@@ -32,9 +32,10 @@ def find_files(folder: Path) -> dict[str, Path]:
 
 
 def find_all_files(*folders: Path) -> dict[str, Path]:
-    """Return {name: path} for all of FILES, from the first folder that has all four.
+    """Return {name: path} of all FILES, from the first folder that has all four.
 
-    Raises DataUnavailable, naming the folder that comes nearest (of equals the last) and what it lacks.
+    Raises DataUnavailable if no folder has all four. The message names the files that are missing in the
+    folder with most of them; of several such folders, in the last one.
     """
     for folder in folders:
         found = find_files(folder)
@@ -43,15 +44,17 @@ def find_all_files(*folders: Path) -> dict[str, Path]:
     nearest = max(reversed(folders), key=lambda folder: len(find_files(folder)))
     missing = ", ".join(f"{name}[.gz]" for name in FILES if name not in find_files(nearest))
     if not os.path.isdir(nearest):
-        raise DataUnavailable(f"{nearest}: no such folder; give one that holds {missing}")
-    others = "".join(f", looked in {folder} too" for folder in folders if folder != nearest)
+        raise DataUnavailable(f"{nearest}: no such folder; choose a folder with {missing}")
+    others = "".join(f" (also searched {folder})" for folder in folders if folder != nearest)
     raise DataUnavailable(f"{nearest} lacks {missing}{others}; put the missing files there")
 
 
 def read_folder(name: str, files: dict[str, Path], classes: tuple[str, ...] | None = None) -> Dataset:
-    """Read the four files; without classes, there are as many as the largest label says: "0", "1", ….
+    """Read the four files of a data set.
 
-    Raises ValueError, naming the file, for damaged files and for images and labels that do not agree.
+    If `classes` is None, the classes are "0", "1", … up to the largest label.
+
+    Raises ValueError if a file is damaged, or if images and labels do not match; the message names the file.
     """
     n_classes = len(classes) if classes else MAX_CLASSES
     train_images, train_labels = _read_pair(files[FILES[0]], files[FILES[1]], n_classes)
@@ -60,7 +63,7 @@ def read_folder(name: str, files: dict[str, Path], classes: tuple[str, ...] | No
     if test_images.shape[1:] != (height, width):
         test_height, test_width = test_images.shape[1:]
         raise ValueError(
-            f"{files[FILES[2]]}: images of {test_height}×{test_width}, "
+            f"{files[FILES[2]]}: images are {test_height}×{test_width}, "
             f"but those of {files[FILES[0]]} are {height}×{width}"
         )
     if classes is None:
@@ -73,7 +76,7 @@ def read_folder(name: str, files: dict[str, Path], classes: tuple[str, ...] | No
 def _read_pair(
     images_path: Path, labels_path: Path, n_classes: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.integer[Any]]]:
-    """Return images (m, height, width) and labels (m,), each in 0…n_classes-1."""
+    """Read images (m, height, width) and labels (m,) in 0…n_classes − 1."""
     images, labels = read_idx(images_path), read_idx(labels_path)
     if images.ndim != 3 or images.dtype != np.uint8:
         raise ValueError(
@@ -85,10 +88,12 @@ def _read_pair(
             f"{labels_path}: {labels.dtype} of shape {labels.shape}, expected labels: integers (count,)"
         )
     if len(images) != len(labels):
-        raise ValueError(f"{images_path} has {len(images)} images, but {labels_path} {len(labels)} labels")
+        raise ValueError(
+            f"{images_path} has {len(images):,} images, but {labels_path} has {len(labels):,} labels"
+        )
     bad = np.flatnonzero((labels < 0) | (labels >= n_classes))
     if bad.size:
         raise ValueError(
-            f"{labels_path}: label {labels[bad[0]]} at position {bad[0]}, expected 0 to {n_classes - 1}"
+            f"{labels_path}: label {labels[bad[0]]} at position {bad[0]:,}, expected 0 to {n_classes - 1}"
         )
     return images, labels

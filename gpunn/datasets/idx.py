@@ -1,7 +1,7 @@
 """IDX, the file format of MNIST.
 
-Two zero bytes, the element type, the number of dimensions, each dimension as a big-endian uint32,
-then the elements, big-endian and C-ordered. Source: LeCun, Cortes, Burges, "The MNIST database".
+A file has two zero bytes, the element type, the number of dimensions, each dimension as a big-endian uint32,
+and then the elements, big-endian and C-ordered. Source: LeCun, Cortes, Burges, "The MNIST database".
 """
 
 import gzip
@@ -22,15 +22,14 @@ CHUNK = 1 << 20
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """The array in an IDX file, plain or gzipped (its first bytes decide, not its name).
+    """Read the array in an IDX file, plain or gzipped (its first bytes decide, not its name).
 
-    The shape is the header's; the elements are in the machine's byte order. Memory grows with what is
-    really in the file, never with what the header announces, and a gzip stream is read no further
-    than one byte past the announced size.
+    The elements are in the machine's byte order. Memory grows with the data that the file really holds, not
+    with the size in the header, and a gzip stream is decompressed to one byte past that size at most.
 
     Raises:
-        ValueError: the file cannot be read, is damaged, or holds less or more than its header announces;
-            one line, which names it.
+        ValueError: the file cannot be read, is damaged, or holds less or more data than its header announces.
+            The message is one line that names the file.
     """
     path = Path(path)
     try:
@@ -52,8 +51,10 @@ def _parse(file: io.BufferedIOBase) -> NDArray[Any]:
     size = math.prod(shape) * dtype.itemsize  # Python integers: no overflow
     data = _read_up_to(file, size + 1)
     if len(data) != size:
-        found = f"only {len(data)}" if len(data) < size else "more"
-        raise ValueError(f"header announces {size} bytes of data ({_times(shape)}), the file has {found}")
+        found = f"only {len(data):,}" if len(data) < size else "more"
+        raise ValueError(
+            f"header announces {size:,} bytes of data ({_times(shape)}), but the file has {found}"
+        )
     return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
@@ -71,15 +72,15 @@ def _read_header(file: io.BufferedIOBase) -> tuple[np.dtype[Any], tuple[int, ...
         raise ValueError(f"header announces {ndim} dimensions, expected 1 to {MAX_DIMENSIONS}")
     dimensions = file.read(4 * ndim)
     if len(dimensions) < 4 * ndim:
-        raise ValueError(f"ends within the header, expected {ndim} dimensions of 4 bytes")
+        raise ValueError(f"ends in the header, expected {ndim} dimensions of 4 bytes")
     shape = struct.unpack(f">{ndim}I", dimensions)
     if 0 in shape:
-        raise ValueError(f"holds no elements: its shape is {_times(shape)}")
+        raise ValueError(f"holds no elements, its shape is {_times(shape)}")
     return np.dtype(ELEMENT_TYPES[element_type]), shape
 
 
 def _read_up_to(file: io.BufferedIOBase, size: int) -> bytearray:
-    """Read size bytes, or what there is: read(size) at once would allocate what a lying header says."""
+    """Read up to size bytes, in chunks: read(size) would allocate whatever a damaged header says."""
     data = bytearray()
     while chunk := file.read(min(CHUNK, size - len(data))):
         data += chunk

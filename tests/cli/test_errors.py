@@ -38,6 +38,7 @@ from gpunn.files import model as model_file
         (["train", "digits", "--cost", "quadratc"], ["did you mean 'quadratic'"]),
         (["train", "digits", "--optimizer", "adma"], ["did you mean 'adam'"]),
         (["train", "digits", "--init", "glorott"], ["did you mean 'glorot'"]),
+        (["train", "digits", "--schedule", "cosin"], ["did you mean 'cosine'"]),
         (["train", "digits", "--precision", "float16"], ["float16", "float32"]),
         (["train", "digits", "--device", "gpu"], ["gpu", "cuda"]),
         (["train", "digits", "--epochs", "0"], ["--epochs"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ from reporting import RunCommand
 
 import gpunn
 from gpunn import backends
+from gpunn.tables.loading import TableOptions
+from gpunn.training.option import option_name
+from gpunn.training.settings import Settings
 
 
 def test_info(gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -94,3 +98,12 @@ def test_public_names_are_imported_on_demand() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout == "set() True False\n"
+
+
+def test_the_documentation_shows_every_option() -> None:
+    """The page is generated from the commands, where `train` has its options only when it is run."""
+    command = [sys.executable, "-m", "typer", "gpunn_command.py", "utils", "docs", "--name", "gpunn"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT / "docs", check=True)
+    page = done.stdout
+    for field in (*fields(Settings), *fields(TableOptions)):
+        assert f"* `{option_name(field.name)}" in page

@@ -1,65 +1,67 @@
-"""Pictures and .npy files: what a network is shown, and what is refused."""
+"""Images and .npy files: how they are prepared for a network, and which are refused."""
+
+from __future__ import annotations
 
 import os
 import struct
 import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import idx_files
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from gpunn.datasets import DataUnavailable, load
+from gpunn.datasets import Dataset
 from gpunn.datasets.images import read_columns, read_image
 
 MNIST = (28, 28)
 FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def seven(size=(200, 260), paper=255, ink=0):
-    """A drawn 7, off centre."""
+def seven(size: tuple[int, int] = (200, 260), paper: int = 255, ink: int = 0) -> Image.Image:
+    """Draw a 7, off centre."""
     page = Image.new("L", size, paper)
     ImageDraw.Draw(page).line([(40, 60), (100, 60), (60, 180)], fill=ink, width=14)
     return page
 
 
-def save(image, path, **options):
+def save(image: Image.Image, path: Path, **options: Any) -> Path:
     image.save(path, **options)
     return path
 
 
-def correlation(a, b):
-    return np.corrcoef(a.astype(float), b.astype(float))[0, 1]
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(a.astype(float), b.astype(float))[0, 1])
 
 
-def refused(action, *words):
-    with pytest.raises(ValueError) as caught:
-        action()
-    assert "\n" not in str(caught.value)
-    for word in words:
-        assert str(word) in str(caught.value)
+def refused(action: Callable[[], Any], *words: object) -> None:
+    idx_files.refused(ValueError, action, *words)
 
 
-def test_a_digit_is_placed_as_in_mnist(tmp_path):
+def test_a_digit_is_placed_as_in_mnist(tmp_path: Path) -> None:
     pixels = read_image(save(seven(), tmp_path / "7.png"), MNIST)
     assert pixels.shape == (784,) and pixels.dtype == np.uint8
     image = pixels.reshape(MNIST).astype(float)
     rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
-    assert len(rows) == 20 and len(columns) < 20  # fits the box, aspect kept
+    assert len(rows) == 20 and len(columns) < 20  # fits the box and keeps its aspect ratio
     assert image.max() == 255 and np.median(image) == 0
     assert abs((image.sum(axis=1) @ np.arange(28)) / image.sum() - 14) <= 0.5
     assert abs((image.sum(axis=0) @ np.arange(28)) / image.sum() - 14) <= 0.5
 
 
-def rgba(page):
-    """The ink alone, on nothing."""
+def rgba(page: Image.Image) -> Image.Image:
+    """Make the paper transparent."""
     image = Image.new("RGBA", page.size, (0, 0, 0, 0))
     image.putalpha(Image.fromarray(255 - np.asarray(page)))
     return image
 
 
-VARIANTS = {
+VARIANTS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "rgb.png": lambda page: page.convert("RGB"),
     "rgb.jpg": lambda page: page.convert("RGB"),
     "grey.jpg": lambda page: page,
@@ -76,13 +78,13 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_every_mode_gives_the_same_digit(tmp_path, name):
+def test_every_mode_gives_the_same_digit(tmp_path: Path, name: str) -> None:
     plain = read_image(save(seven(), tmp_path / "plain.png"), MNIST)
     variant = read_image(save(VARIANTS[name](seven()), tmp_path / name), MNIST)
     assert correlation(plain, variant) > 0.97
 
 
-def test_orientation_of_a_photograph(tmp_path):
+def test_orientation_of_a_photograph(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # stored turned by 90°
     turned = seven().transpose(Image.Transpose.ROTATE_90)
@@ -90,13 +92,13 @@ def test_orientation_of_a_photograph(tmp_path):
     assert correlation(pixels, read_image(save(seven(), tmp_path / "a.png"), MNIST)) > 0.97
 
 
-def test_a_thin_stroke_is_not_faint(tmp_path):
+def test_a_thin_stroke_is_not_faint(tmp_path: Path) -> None:
     page = Image.new("L", (900, 900), 255)
     ImageDraw.Draw(page).line([(200, 100), (450, 800)], fill=0, width=2)
     assert read_image(save(page, tmp_path / "thin.png"), MNIST).max() == 255
 
 
-def test_what_is_right_already_is_taken_as_it_is(tmp_path):
+def test_an_image_of_the_right_shape_is_not_changed(tmp_path: Path) -> None:
     pixels = np.zeros(MNIST, np.uint8)
     pixels[3:9, 2:5] = 200
     path = save(Image.fromarray(pixels), tmp_path / "a.png")
@@ -104,7 +106,7 @@ def test_what_is_right_already_is_taken_as_it_is(tmp_path):
         np.testing.assert_array_equal(read_image(path, MNIST, digit), pixels.ravel())
 
 
-def test_other_pictures_are_only_resized(tmp_path):
+def test_images_other_than_digits_are_only_resized(tmp_path: Path) -> None:
     page = np.full((56, 56), 250, np.uint8)
     page[4:12, 8:16] = 50
     pixels = read_image(save(Image.fromarray(page), tmp_path / "a.png"), MNIST, digit=False).reshape(MNIST)
@@ -114,7 +116,7 @@ def test_other_pictures_are_only_resized(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (32, 32), (20, 40), (1, 5)])
-def test_other_shapes(tmp_path, shape):
+def test_other_shapes(tmp_path: Path, shape: tuple[int, ...]) -> None:
     image = read_image(save(seven(), tmp_path / "7.png"), shape).reshape(shape)
     height = np.flatnonzero(image.any(axis=1)).size
     assert image.max() == 255
@@ -123,7 +125,7 @@ def test_other_shapes(tmp_path, shape):
 
 @pytest.mark.parametrize("digit", [True, False])
 @pytest.mark.parametrize("grey", [0, 128, 255])
-def test_a_blank_image_is_refused(tmp_path, digit, grey):
+def test_a_blank_image_is_refused(tmp_path: Path, digit: bool, grey: int) -> None:
     page = np.full((40, 40), grey, np.uint8)
     page[20, 20] ^= 3  # dust
     path = save(Image.fromarray(page), tmp_path / "blank.png")
@@ -131,15 +133,15 @@ def test_a_blank_image_is_refused(tmp_path, digit, grey):
     refused(lambda: read_image(save(Image.new("L", MNIST, grey), path), MNIST, digit), path, "blank")
 
 
-def test_what_is_no_picture_is_refused(tmp_path):
+def test_files_that_are_not_images_are_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("seven")
     (tmp_path / "empty.png").write_bytes(b"")
     for name in ("notes.txt", "empty.png", "none.png", "."):
         refused(lambda name=name: read_image(tmp_path / name, MNIST), tmp_path / name)
 
 
-def test_a_picture_of_absurd_size_is_refused(tmp_path):
-    def chunk(kind, data):
+def test_an_image_of_absurd_size_is_refused(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 0, 0, 0, 0)
@@ -150,7 +152,7 @@ def test_a_picture_of_absurd_size_is_refused(tmp_path):
 
 @FUZZ
 @given(kind=st.sampled_from(["png", "jpg", "gif"]), part=st.floats(0, 1), value=st.integers(0, 255))
-def test_a_damaged_picture_is_read_or_refused(tmp_path, kind, part, value):
+def test_a_damaged_image_is_read_or_refused(tmp_path: Path, kind: str, part: float, value: int) -> None:
     path = save(seven((120, 200)), tmp_path / f"a.{kind}")
     data = bytearray(path.read_bytes())
     position = int(part * (len(data) - 1))
@@ -163,13 +165,7 @@ def test_a_damaged_picture_is_read_or_refused(tmp_path, kind, part, value):
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg"])
-def test_mnist_digits_survive_being_photographed(tmp_path, kind):
-    if not os.environ.get("GPUNN_DATA"):
-        pytest.skip("GPUNN_DATA is not set")
-    try:
-        mnist = load("mnist", data_dir=os.environ["GPUNN_DATA"])
-    except DataUnavailable as error:
-        pytest.skip(str(error))
+def test_mnist_digits_survive_being_photographed(tmp_path: Path, mnist: Dataset, kind: str) -> None:
     correlations = []
     for digit in mnist.test.X.T[:40]:
         dark = Image.fromarray(255 - digit.reshape(MNIST)).resize((308, 308), Image.Resampling.NEAREST)
@@ -179,7 +175,7 @@ def test_mnist_digits_survive_being_photographed(tmp_path, kind):
     assert min(correlations) > 0.8 and np.mean(correlations) > 0.95
 
 
-# --- arrays
+# arrays
 
 
 @pytest.mark.parametrize(
@@ -187,7 +183,7 @@ def test_mnist_digits_survive_being_photographed(tmp_path, kind):
     [((6,), 1), ((6, 4), 4), ((4, 6), 4), ((4, 2, 3), 4), ((6, 6), 6), ((6, 1), 1), ((1, 6), 1)],
 )
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_columns_are_read(tmp_path, shape, columns, order):
+def test_columns_are_read(tmp_path: Path, shape: tuple[int, ...], columns: int, order: Any) -> None:
     array = np.arange(np.prod(shape), dtype=">f4").reshape(shape)
     np.save(tmp_path / "x.npy", np.asarray(array, order=order))
     X = read_columns(tmp_path / "x.npy", 6)
@@ -197,18 +193,18 @@ def test_columns_are_read(tmp_path, shape, columns, order):
 
 
 @pytest.mark.parametrize("shape", [(5,), (5, 7), (2, 2, 2), (6, 2, 3, 1), (), (6, 0), (0, 6)])
-def test_columns_of_another_length_are_refused(tmp_path, shape):
+def test_another_number_of_features_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
     np.save(tmp_path / "x.npy", np.zeros(shape))
     refused(lambda: read_columns(tmp_path / "x.npy", 6), "x.npy", shape)
 
 
 @pytest.mark.parametrize("array", [np.array([{}] * 6), np.array(["a"] * 6), np.zeros(6, complex)])
-def test_only_real_numbers_are_read(tmp_path, array):
+def test_only_real_numbers_are_read(tmp_path: Path, array: np.ndarray) -> None:
     np.save(tmp_path / "x.npy", array, allow_pickle=True)
     refused(lambda: read_columns(tmp_path / "x.npy", 6), "x.npy")
 
 
-def test_what_is_no_npy_file_is_refused(tmp_path):
+def test_files_that_are_not_npy_files_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", np.zeros(6))
     (tmp_path / "pickle.npy").write_bytes(b"\x80\x04K\x01.")
     (tmp_path / "empty.npy").write_bytes(b"")
@@ -220,7 +216,7 @@ def test_what_is_no_npy_file_is_refused(tmp_path):
 
 @FUZZ
 @given(part=st.floats(0, 1), value=st.integers(0, 255))
-def test_a_damaged_npy_file_is_read_or_refused(tmp_path, part, value):
+def test_a_damaged_npy_file_is_read_or_refused(tmp_path: Path, part: float, value: int) -> None:
     path = tmp_path / "x.npy"
     np.save(path, np.zeros((6, 4)))
     data = bytearray(path.read_bytes())
