@@ -1,8 +1,8 @@
 """The textbook: back-propagation one example at a time, in plain NumPy.
 
-This is the algorithm of Nielsen, "Neural Networks and Deep Learning", chapters 1 and 2, and shares no
-line with the rest of gpunn. It is what the tests hold gpunn against, and the per-example side of the
-benchmarks. Vectors are columns (n, 1); lists count from 0 for layer 1.
+This is the algorithm of Nielsen, "Neural Networks and Deep Learning", chapters 1 and 2. It shares no line
+with the rest of gpunn: the tests compare gpunn with it, and the benchmarks use it as their baseline of one
+example at a time. Vectors are columns (n, 1); lists start at index 0 for layer 1.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _normal_cdf(z: Vector) -> Vector:
 
 
 def _hinge(a: Vector, y: Vector) -> float:
-    """Σ max(0, aⱼ − a_y + 1) over the classes j that y is not; y one-hot, or for a single output 0 or 1."""
+    """Σ max(0, aⱼ − a_y + 1) over the classes j ≠ y; y is one-hot, or 0 or 1 for a single output."""
     if len(a) == 1:
         return float(max(0, 1 - a[0, 0]) if y[0, 0] == 1 else max(0, 1 + a[0, 0]))
     right = int(np.argmax(y))
@@ -44,7 +44,7 @@ def _hinge(a: Vector, y: Vector) -> float:
 
 
 def _hinge_gradient(a: Vector, y: Vector) -> Vector:
-    """Each class too near the right one pushes itself down by 1, and the right one up by 1."""
+    """Each class within the margin pushes its own output down by 1, and the right class's output up by 1."""
     gradient = np.zeros_like(a)
     if len(a) == 1:
         sign = 1 if y[0, 0] == 1 else -1
@@ -58,7 +58,7 @@ def _hinge_gradient(a: Vector, y: Vector) -> Vector:
     return gradient
 
 
-#: (f(z), the Jacobian of f at z) by name; a vector where the Jacobian is diagonal, else a matrix.
+#: (f(z), the Jacobian of f at z) by name; a diagonal Jacobian is a vector, any other a matrix.
 ACTIVATIONS: dict[str, tuple[Callable[[Vector], Vector], Callable[[Vector], np.ndarray]]] = {
     "sigmoid": (_sigmoid, lambda z: _sigmoid(z) * (1 - _sigmoid(z))),
     "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
@@ -99,16 +99,16 @@ COSTS: dict[str, tuple[Callable[[Vector, Vector], float], Callable[[Vector, Vect
 
 @dataclass
 class Textbook:
-    """A network as the book writes it, one example at a time, in the dtype of its arrays.
+    """A network as in the book, one example at a time, in the dtype of its arrays.
 
     Args:
         weights: (n_l, n_{l-1}) for layers 1…L.
-        biases: (n_l, 1), likewise.
+        biases: (n_l, 1) for layers 1…L.
         activations: a name for each layer.
         cost: a name.
 
     Raises:
-        ValueError: a name that is none.
+        ValueError: a name is unknown.
 
     >>> net = gpunn.Network([4, 3, 2], seed=0, dtype="float64")
     >>> book = gpunn.reference.Textbook(net.weights, net.biases, ["sigmoid", "sigmoid"])
@@ -128,17 +128,17 @@ class Textbook:
         self._cost = look_up(COSTS, self.cost, "cost")
 
     def feedforward(self, a: Vector) -> Vector:
-        """The outputs (n_L, 1) for one example a (n_0, 1)."""
+        """Compute the outputs (n_L, 1) for one example a (n_0, 1)."""
         for w, b, (f, _) in zip(self.weights, self.biases, self._f, strict=True):
             a = f(w @ a + b)
         return a
 
     def loss(self, x: Vector, y: Vector) -> float:
-        """The cost of one example, x (n_0, 1) and y (n_L, 1)."""
+        """Compute the cost of one example, x (n_0, 1) and y (n_L, 1)."""
         return self._cost[0](self.feedforward(x), y)
 
     def backprop(self, x: Vector, y: Vector) -> Gradient:
-        """[(∂C/∂w, ∂C/∂b), …] of one example, x (n_0, 1) and y (n_L, 1), by BP1 to BP4."""
+        """Compute [(∂C/∂w, ∂C/∂b), …] of one example, x (n_0, 1) and y (n_L, 1), by BP1 to BP4."""
         zs, activations = [], [x]
         for w, b, (f, _) in zip(self.weights, self.biases, self._f, strict=True):
             zs.append(w @ activations[-1] + b)
@@ -152,7 +152,7 @@ class Textbook:
         return gradient[::-1]
 
     def mean_gradient(self, X: np.ndarray, Y: np.ndarray) -> Gradient:
-        """The mean of `backprop` over the columns of X (n_0, m) and Y (n_L, m)."""
+        """Average `backprop` over the columns of X (n_0, m) and Y (n_L, m)."""
         m = X.shape[1]
         total = [(np.zeros_like(w), np.zeros_like(b)) for w, b in zip(self.weights, self.biases, strict=True)]
         for j in range(m):
@@ -163,7 +163,7 @@ class Textbook:
         return [(dw / m, db / m) for dw, db in total]
 
     def epoch(self, X: np.ndarray, Y: np.ndarray, order: np.ndarray, batch_size: int, eta: float) -> None:
-        """One epoch of stochastic gradient descent over the columns in that order, short batch and all."""
+        """Train for one epoch of stochastic gradient descent; the last mini-batch may be shorter."""
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             for l, (dw, db) in enumerate(self.mean_gradient(X[:, batch], Y[:, batch])):
@@ -172,5 +172,5 @@ class Textbook:
 
 
 def _times(jacobian: np.ndarray, error: Vector) -> Vector:
-    """Jacobianᵀ · error; ⊙ where the Jacobian is diagonal."""
+    """Jacobianᵀ · error, which is ⊙ if the Jacobian is diagonal."""
     return jacobian * error if jacobian.shape == error.shape else jacobian.T @ error

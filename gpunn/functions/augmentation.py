@@ -1,7 +1,7 @@
-"""Data augmentation: an image is shown anew every time, shifted, turned, scaled and bent a little.
+"""Data augmentation: images are randomly shifted, rotated, scaled and bent each time they are used.
 
-What an image is shown as depends on the epoch's key and on where the image comes in the epoch alone, so
-it is the same on every backend, and in a training that goes on after a break.
+The distortion of an image depends only on the epoch's key and on the image's position in the epoch. It is
+therefore the same on every backend, and in a run that is resumed from a checkpoint.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ import numpy as np
 
 from gpunn.functions import randoms
 
-AFFINE, NOISE = randoms.LAYERS - 1, randoms.LAYERS - 2  # in the place of a layer, for the random numbers
+AFFINE, NOISE = randoms.LAYERS - 1, randoms.LAYERS - 2  # stand in for the layer in the random streams
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may happen to an image each time it is shown, drawn anew, uniformly between plus and minus.
+    """The random distortion of images, drawn anew for each use, uniformly between −limit and +limit.
 
-    What comes in from outside is 0. Pixels between pixels are interpolated linearly.
+    Pixels from outside the image are 0. Values between pixels are interpolated linearly.
 
     Args:
-        shape: (height, width) of the images, whose pixels run row by row.
-        shift: pixels, down and sideways.
-        rotate: degrees.
-        scale: 0.15 is by 0.85 to 1.15, in height and width apart.
-        elastic: α, by which a field of uniform noise, smoothed by a Gaussian, becomes each pixel's
-            displacement in pixels: Simard, Steinkraus and Platt 2003 (σ 4, α 34).
-        smoothness: σ, that Gaussian's standard deviation in pixels.
+        shape: (height, width) of the images, stored row by row.
+        shift: limit of the vertical and of the horizontal shift, in pixels.
+        rotate: limit of the rotation, in degrees.
+        scale: limit of the change in size; 0.15 scales by 0.85 to 1.15, independently in height and width.
+        elastic: α. Uniform noise, smoothed by a Gaussian and multiplied by α, is the displacement of each
+            pixel, in pixels: Simard, Steinkraus and Platt 2003 (σ = 4, α = 34).
+        smoothness: σ, the standard deviation of this Gaussian, in pixels.
 
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: a number is out of range.
 
     >>> digits = gpunn.datasets.load("digits")
     >>> net = gpunn.Network(64, [gpunn.Dense(30, "relu"), gpunn.Dense(10, "softmax")], seed=0)
@@ -48,7 +48,7 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         if len(self.shape) != 2 or min(self.shape) < 1:
-            raise ValueError(f"augmentation needs the images' (height, width), not {self.shape}")
+            raise ValueError(f"augmentation: shape must be the images' (height, width), not {self.shape}")
         for name in ("shift", "rotate", "elastic"):
             value = getattr(self, name)
             if not 0 <= value < np.inf:
@@ -59,21 +59,26 @@ class Augmentation:
             raise ValueError(f"augmentation: smoothness must be above 0, not {self.smoothness}")
 
     def check(self, n_in: int) -> None:
-        """ValueError unless examples of n_in features are such images."""
+        """Raise ValueError unless examples of n_in features are images of this shape."""
         height, width = self.shape
         if height * width != n_in:
-            raise ValueError(f"augmentation is for images of {height}×{width}, not for {n_in} features")
+            raise ValueError(
+                f"augmentation is for images of {height}×{width} pixels, but the network has {n_in} inputs"
+            )
 
     def smoothing(self, side: int) -> np.ndarray:
-        """(side, side): by which a row or column of noise is smoothed; outside there is none."""
+        """The matrix (side, side) that smooths a row or a column of noise; noise outside the image is 0."""
         distance = np.subtract.outer(np.arange(side), np.arange(side))
         bell: np.ndarray = np.exp(-(distance**2) / (2 * self.smoothness**2))
         whole = np.arange(-10 * int(np.ceil(self.smoothness)), 10 * int(np.ceil(self.smoothness)) + 1)
         return bell / np.exp(-(whole**2) / (2 * self.smoothness**2)).sum()
 
     def affine(self, key: int, first: int, m: int) -> np.ndarray:
-        """(2, 3, m): for the images first…first + m − 1 of an epoch, the row and column from which a pixel
-        at (y, x) from the centre comes, as three factors of y, x and 1."""
+        """The affine part of the distortion of images first…first + m − 1 of an epoch (2, 3, m).
+
+        For each image, the pixel at (y, x) relative to the centre is taken from the row and the column that
+        this matrix gives for [y, x, 1].
+        """
         angle, *scales, down, aside = randoms.uniform(key, np.arange(first, first + m), AFFINE, 5)
         angle, down, aside = np.radians(self.rotate * angle), self.shift * down, self.shift * aside
         turned = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])

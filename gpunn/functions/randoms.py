@@ -1,7 +1,7 @@
-"""Random numbers by counting, the same on every backend: a hash of (key, step, layer, element).
+"""Counter-based random numbers, the same on every backend: a hash of (key, step, layer, element).
 
-The hash is lowbias32 (Chris Wellons, "Prospecting for hash functions", 2018): two multiplications and
-three shifts of 32 bits. Each of its results serves two neighbouring elements, 16 bits each.
+The hash is lowbias32 (Chris Wellons, "Prospecting for hash functions", 2018): two multiplications and three
+shifts of 32 bits. Each hash serves two neighbouring elements with 16 bits each.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LAYERS = 1 << 10  # more than any network has
 
 
 def mix(x: int) -> int:
-    """The hash of one 32-bit number."""
+    """Hash one 32-bit number."""
     x ^= x >> SHIFTS[0]
     x = x * FACTORS[0] & MASK
     x ^= x >> SHIFTS[1]
@@ -24,7 +24,7 @@ def mix(x: int) -> int:
 
 
 def mix_all(x: np.ndarray, s: np.ndarray) -> None:
-    """The same for an array of uint32, in place; s is scratch like it."""
+    """Hash an array of uint32 in place; s is scratch of the same shape and dtype."""
     for shift, factor in zip(SHIFTS, (*FACTORS, None), strict=True):
         np.right_shift(x, np.uint32(shift), s)
         np.bitwise_xor(x, s, x)
@@ -33,12 +33,12 @@ def mix_all(x: np.ndarray, s: np.ndarray) -> None:
 
 
 def stream(key: int, step: int, layer: int) -> int:
-    """What sets one layer's numbers in one step apart from all others."""
+    """The stream of one layer in one step: the number that sets its random numbers apart."""
     return mix(key ^ mix((step * LAYERS + layer) & MASK))
 
 
 def streams(key: int, steps: np.ndarray, layer: int) -> np.ndarray:
-    """The same for many steps, as uint32."""
+    """`stream` for an array of steps, as uint32."""
     x = (steps * LAYERS + layer & MASK).astype(np.uint32)
     s = np.empty_like(x)
     mix_all(x, s)
@@ -48,7 +48,7 @@ def streams(key: int, steps: np.ndarray, layer: int) -> np.ndarray:
 
 
 def uniform(key: int, steps: np.ndarray, layer: int, n: int) -> np.ndarray:
-    """(n, m): n numbers between −1 and 1 for each of m steps."""
+    """Uniform numbers between −1 and 1: n for each of m steps (n, m)."""
     bits = np.arange((n + 1) // 2, dtype=np.uint32)
     mix_all(bits, np.empty_like(bits))
     bits = bits[:, None] ^ streams(key, steps, layer)
@@ -58,12 +58,12 @@ def uniform(key: int, steps: np.ndarray, layer: int, n: int) -> np.ndarray:
 
 
 def threshold(rate: float) -> int:
-    """An element is dropped if its 16 bits are below this."""
+    """The number of 16 bits below which an element is dropped."""
     return round(rate * LANE)
 
 
 def mask(n: int, m: int, rate: float, key: int, step: int, layer: int) -> np.ndarray:
-    """Which elements of a[layer] (n, m) are kept in that step: 0 with probability `rate`, else 1."""
+    """The dropout mask of a[layer] (n, m) in a step: False (dropped) with probability `rate`, else True."""
     bits = np.arange((n * m + 1) // 2, dtype=np.uint32)
     scratch = np.empty_like(bits)
     mix_all(bits, scratch)

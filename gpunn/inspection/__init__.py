@@ -1,4 +1,4 @@
-"""Looking inside a network: gradient check, statistics by layer, metrics by class."""
+"""Look inside a network: gradient check, statistics of its layers, metrics of its predictions."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Is the gradient right? Back-propagation against central differences."""
+"""Check back-propagation against central differences."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ def check_gradients(
     epsilon: float = 1e-6,
     seed: int = 0,
 ) -> float:
-    """The largest difference between back-propagation and (C(θ + ε) − C(θ − ε)) / 2ε.
+    """Compute the largest difference between back-propagation and (C(θ + ε) − C(θ − ε)) / 2ε.
 
-    Relative to the larger of 1 and the gradient's largest element; a good value is below 1e-6, where no
-    unit sits on a kink. Computed in float64 on a copy, so any network can be checked and is left as it was.
-    It is the difference of Nielsen's equation 46 (chapter 2), taken on both sides.
+    The difference is relative to the larger of 1 and the gradient's largest element. A good value is below
+    1e-6, unless a unit sits on a kink of its activation. The check runs in float64 on a copy of the network.
+    The quotient is Nielsen's equation 46 (chapter 2), taken on both sides.
 
     Args:
-        net: a network, with functions of your own or not.
+        net: any network, also with functions of your own.
         X: (n_0, m); a few examples are enough.
         y: labels (m,) or targets (n_L, m).
-        samples: how many weights and biases are drawn at random; None takes all.
-        epsilon: ε, by which each is moved.
-        seed: of that draw.
+        samples: number of weights and biases to check, chosen at random; None checks all.
+        epsilon: ε, by which each parameter is changed.
+        seed: random seed of this choice.
 
     Raises:
-        ValueError: data that does not fit the network or its cost.
+        ValueError: the data does not fit the network or its cost.
 
     >>> net = gpunn.Network([4, 3, 2], seed=0)
     >>> X = np.random.default_rng(0).standard_normal((4, 5))

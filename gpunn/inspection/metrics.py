@@ -1,6 +1,6 @@
-"""How good predictions are: class by class, and whether their probabilities can be believed.
+"""Metrics of predictions: by class, and the calibration of their probabilities.
 
-scikit-learn has the same, after most of a second of imports; tests/test_metrics.py holds them together.
+scikit-learn has these metrics too, but takes most of a second to import; the tests compare both.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ BINS = 10
 
 
 def figure(name: str, value: float) -> str:
-    """A measure in words: of four digits, or whole."""
+    """Format a metric: accuracy as a percentage, other numbers to four digits or as a whole number."""
     if name == "accuracy":
         return f"{value:.2%}"
     return f"{value:,.0f}" if 1e3 <= abs(value) < 1e12 else f"{value:.4g}"
 
 
 def per_class(y: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """The confusion matrix (rows: true class), and precision, recall, F1 and support of each class.
+    """Compute the confusion matrix (rows: true class), and precision, recall, F1 and support of each class.
 
-    y and predicted (m,): the classes' numbers. What would be 0 / 0 is 0.
+    y and predicted (m,) are class numbers. A ratio of 0 / 0 counts as 0.
     """
     n = len(names)
     matrix = np.bincount(n * np.asarray(y) + predicted, minlength=n * n).reshape(n, n)
@@ -47,7 +47,7 @@ def per_class(y: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> dic
 def most_confused(
     matrix: Sequence[Sequence[int]], names: Sequence[str], most: int = 10
 ) -> list[tuple[int, str, str]]:
-    """(how often, true class, predicted class) of the most frequent confusions."""
+    """List the most frequent confusions: (number, true class, predicted class)."""
     found = [
         (n, names[i], names[j]) for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j and n
     ]
@@ -55,19 +55,22 @@ def most_confused(
 
 
 def probabilities(net: Network, outputs: np.ndarray) -> np.ndarray | None:
-    """Of each class (n_classes, m), from outputs (n_out, m); None where the outputs are not in [0, 1]."""
-    in_unit_interval = net.layers[-1].f.values == (0, 1)
-    if not in_unit_interval:
+    """The probability of each class (n_classes, m), from outputs (n_out, m); None unless in (0, 1)."""
+    if not net.layers[-1].f.gives_probabilities:
         return None
     return np.concatenate([1 - outputs, outputs]) if len(outputs) == 1 else outputs
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of each bin that has examples their mean confidence, the share that is right and how many they are.
+    """The calibration of predictions, in bins of equal width; empty bins are left out.
 
-    error: the expected calibration error, the mean over the examples of |share − confidence| of their bin
-    (Guo et al. 2017).
+    Attributes:
+        confidence: mean confidence in each bin.
+        accuracy: fraction of correct predictions in each bin.
+        examples: number of examples in each bin.
+        error: expected calibration error: the mean over the examples of |accuracy − confidence| of their bin
+            (Guo et al. 2017).
     """
 
     confidence: tuple[float, ...]
@@ -77,7 +80,7 @@ class Calibration:
 
 
 def calibrate(confidence: np.ndarray, right: np.ndarray) -> Calibration:
-    """What the confidences (m,) of predictions are worth that were right or not (m,): in ten equal bins."""
+    """Compare the confidences (m,) of predictions with whether they were right (m,), in ten bins."""
     k = np.clip((BINS * confidence).astype(np.intp), 0, BINS - 1)
     counts = np.bincount(k, minlength=BINS)
     some = counts > 0

@@ -1,4 +1,4 @@
-"""How the layers are doing: learning speed, activations, saturated and dead units."""
+"""Statistics of the layers: learning speed, activations, saturated and dead units."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from gpunn.core.backend import NORM_EPSILON, UINT8_SCALE
 from gpunn.core.inputs import check_X, dense
 from gpunn.network import Network
 
-LEVEL = 0.01  # a slope below this teaches next to nothing
+LEVEL = 0.01  # a unit with a smaller slope hardly learns
 
 
 @dataclass(frozen=True)
 class LayerStatistics:
-    """One layer on a set of examples.
+    """Statistics of one layer on a set of examples.
 
     Attributes:
         layer: l, from 1.
-        learning_speed: ‖∂C/∂b[l]‖, Nielsen, chapter 5.
-        mean: of its activations.
-        deviation: their standard deviation.
-        saturated: the share of (unit, example) pairs whose |f′(z)| is below 0.01; None for softmax, which
-            has no slope of its own.
-        dead: the share of units for which that holds on every example; None likewise.
+        learning_speed: ‖∂C/∂b[l]‖ (Nielsen, chapter 5).
+        mean: mean of its activations.
+        deviation: standard deviation of its activations.
+        saturated: fraction of (unit, example) pairs with |f′(z)| below 0.01; None for softmax, whose
+            derivative is a Jacobian.
+        dead: fraction of units that are saturated on every example; None for softmax.
     """
 
     layer: int
@@ -37,10 +37,10 @@ class LayerStatistics:
 
 
 def layer_statistics(net: Network, X: ArrayLike, y: ArrayLike) -> list[LayerStatistics]:
-    """A record for each layer, 1…L, without dropout, for X (n_0, m) and y as `Network.fit` takes them.
+    """Compute the statistics of each layer 1…L, without dropout, for X (n_0, m) and y as in `Network.fit`.
 
-    Holds all activations of the m examples at once: give it some hundred. Raises ValueError for data that
-    does not fit.
+    All activations of the m examples are in memory at once: a few hundred examples are enough. Raises
+    ValueError if the data does not fit the network.
 
     >>> digits = gpunn.datasets.load("digits").train
     >>> deep = gpunn.Network([64, 30, 30, 30, 10], seed=0)
@@ -60,7 +60,7 @@ def layer_statistics(net: Network, X: ArrayLike, y: ArrayLike) -> list[LayerStat
         a, slope, scratch = z.copy(order="F"), np.ones_like(z, order="F"), np.empty_like(z, order="F")
         for call in [*layer.f.f(a, scratch), *layer.f.backward(slope, a, z, scratch)]:
             call()
-        level = None if layer.f.name == "softmax" else np.abs(slope) < LEVEL
+        level = None if layer.f.by_column else np.abs(slope) < LEVEL
         found.append(
             LayerStatistics(
                 l,

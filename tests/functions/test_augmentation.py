@@ -137,5 +137,5 @@ def test_bad_settings_are_named(settings: dict, message: str) -> None:
 
 
 def test_images_of_another_size_are_refused() -> None:
-    with pytest.raises(ValueError, match="images of 9×12, not for 107 features"):
+    with pytest.raises(ValueError, match="images of 9×12 pixels, but the network has 107 inputs"):
         Network([107, 3]).fit(IMAGES[1:], np.arange(23) % 3, augmentation=EVERYTHING)
