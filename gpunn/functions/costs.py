@@ -109,7 +109,7 @@ class Cost:
 
     def pairs(self, f: Activation) -> bool:
         """Whether f′ ⊙ ∂C/∂a after this activation is just a − y."""
-        return self.pairs_with == f.name
+        return self.pairs_with == f.name and not f.is_own
 
     @property
     def needs_distributions(self) -> bool:

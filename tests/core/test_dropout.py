@@ -122,6 +122,6 @@ def test_it_is_saved(tmp_path: Path) -> None:
         (lambda: Network(3, [Dense(3, dropout=0.5)]), "the outputs cannot be dropped"),
     ],
 )
-def test_refusals(wrong: Any, message: str) -> None:
+def test_wrong_names_are_refused(wrong: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         wrong()

@@ -191,7 +191,7 @@ def test_reduce_on_plateau_waits_and_then_reduces() -> None:
         ),
     ],
 )
-def test_refusals(make: Any, message: str) -> None:
+def test_wrong_names_are_refused(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 

@@ -1,4 +1,4 @@
-"""The demo: what its page computes in a browser is what Python computes, and a drawn 1 is seen as a 1."""
+"""The demo: its page computes the same outputs in a browser as Python, and recognises drawn digits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from gpunn import ACTIVATIONS, Dense, Network, cli, demo
+from gpunn import ACTIVATIONS, Activation, Dense, Network, cli, demo
 from gpunn.cli.deploy import newest_run
 from gpunn.datasets import Dataset
 from gpunn.datasets.images import read_image
@@ -35,7 +35,7 @@ ZERO = [[(0.5 + 0.22 * np.sin(t), 0.5 - 0.33 * np.cos(t)) for t in np.linspace(0
 
 @contextmanager
 def serving(net: Network, shape: tuple[int, int], classes: list[str]) -> Iterator[str]:
-    """The URL of a network's page."""
+    """Serve a network's page, and yield its URL."""
     with demo.Server(net, shape, classes) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -73,7 +73,7 @@ def mnist_net(mnist: Dataset) -> Network:
 
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens a page; in the end, nothing may have gone wrong in it, or been fetched from elsewhere."""
+    """A function that opens a page; errors and requests to other hosts fail the test at its end."""
     contexts, wrong = [], []
 
     def visit(url: str, **options: Any) -> Any:
@@ -94,7 +94,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 def draw(page: Any, strokes: list[list[tuple[float, float]]]) -> None:
-    """With the mouse; places are shares of the pad's width and height."""
+    """Draw with the mouse; places are fractions of the pad's width and height."""
     box = page.locator("#pad").bounding_box()
     for stroke in strokes:
         places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
@@ -106,7 +106,7 @@ def draw(page: Any, strokes: list[list[tuple[float, float]]]) -> None:
 
 
 def seen(page: Any) -> str:
-    """The label that the page shows, once it shows one."""
+    """Wait until the page shows a label, and return it."""
     label = page.locator("#label:not(:empty)")
     label.wait_for()
     page.evaluate("() => new Promise(requestAnimationFrame)")
@@ -114,7 +114,7 @@ def seen(page: Any) -> str:
 
 
 @pytest.mark.parametrize(("name", "shape"), [("digits_net", (8, 8)), ("mnist_net", (28, 28))])
-def test_draw_a_1_see_a_1(
+def test_a_drawn_digit_is_recognised(
     request: pytest.FixtureRequest, visit: Callable[..., Any], name: str, shape: tuple[int, int]
 ) -> None:
     with serving(request.getfixturevalue(name), shape, DIGITS) as url:
@@ -128,15 +128,15 @@ def test_draw_a_1_see_a_1(
             assert page.locator("#hint").is_hidden()
             assert page.locator("#bars .most").inner_text().startswith(digit)
             share = float(page.locator("#sure").inner_text().split()[0]) / 100
-            page.wait_for_timeout(200)  # for the bar to get there
+            page.wait_for_timeout(200)  # the bar is animated
             bar, track = (page.locator(f".most .{part}").bounding_box()["width"] for part in ("bar", "track"))
             assert bar / track == pytest.approx(share, abs=0.01)
             page.get_by_text("Clear").click()
             page.locator("#label:empty").wait_for(state="attached")
-        assert not fetched  # it is the browser that computes
+        assert not fetched  # the browser computes the outputs
 
 
-def test_a_finger_draws_on_a_phone(visit: Callable[..., Any], digits_net: Network) -> None:
+def test_drawing_with_a_finger_on_a_phone(visit: Callable[..., Any], digits_net: Network) -> None:
     with serving(digits_net, (8, 8), DIGITS) as url:
         for scheme, paper in (("light", "rgb(247, 246, 243)"), ("dark", "rgb(21, 20, 18)")):
             phone = {"width": 375, "height": 812}
@@ -146,7 +146,7 @@ def test_a_finger_draws_on_a_phone(visit: Callable[..., Any], digits_net: Networ
             assert page.evaluate("document.documentElement.scrollWidth") == 375
             assert page.evaluate("getComputedStyle(document.body).backgroundColor") == paper
             last = page.locator("#bars li .track").last.bounding_box()
-            assert last["y"] + last["height"] < 812  # pad and chart at once
+            assert last["y"] + last["height"] < 812  # the pad and the chart are visible together
 
 
 def test_every_layer_lights_up(visit: Callable[..., Any], digits_net: Network) -> None:
@@ -166,7 +166,7 @@ def test_every_layer_lights_up(visit: Callable[..., Any], digits_net: Network) -
 
 
 def scribbles(n: int, shape: tuple[int, int]) -> Iterator[Image.Image]:
-    """Drawings of several sizes in the proportions of the pad, light on dark; the first is symmetric."""
+    """Draw n images of several sizes in the proportions of the pad, light on dark; the first is symmetric."""
     rng = np.random.default_rng(0)
     for k in range(n):
         side = float(rng.uniform(40, 130))
@@ -182,7 +182,7 @@ def scribbles(n: int, shape: tuple[int, int]) -> Iterator[Image.Image]:
 
 @pytest.mark.parametrize("digit", [True, False])
 @pytest.mark.parametrize("shape", [(28, 28), (8, 8), (20, 30)])
-def test_a_drawing_is_prepared_as_a_photo_is(
+def test_a_drawing_is_prepared_like_a_photo(
     visit: Callable[..., Any], digits_net: Network, tmp_path: Path, shape: tuple[int, int], digit: bool
 ) -> None:
     prepare = """async ([data, height, width, shape, digit]) => {
@@ -196,13 +196,12 @@ def test_a_drawing_is_prepared_as_a_photo_is(
             data = np.asarray(image).ravel().tolist()
             found = page.evaluate(prepare, [data, image.height, image.width, shape, digit])
             expected = read_image(tmp_path / "drawing.png", shape, digit).astype(int)
-            assert (
-                np.abs(np.array(found) - expected).max() <= 1
-            )  # of 255: Pillow's weights of bytes are rounded
+            difference = np.abs(np.array(found) - expected).max()
+            assert difference <= 1  # of 255: Pillow rounds the weights of bytes
             assert (np.array(found) == expected).mean() > 0.95
 
 
-def test_a_blank_drawing_is_none(visit: Callable[..., Any], digits_net: Network) -> None:
+def test_a_blank_drawing_has_no_picture(visit: Callable[..., Any], digits_net: Network) -> None:
     blank = "async data => (await import('/picture.js')).prepare({data, height: 2, width: 2}, [8, 8], true)"
     with serving(digits_net, (8, 8), DIGITS) as url:
         page = visit(url)
@@ -218,7 +217,7 @@ FORWARD = """async pixels => {
 
 
 @pytest.mark.parametrize("f", ACTIVATIONS)
-def test_the_browser_computes_the_same(visit: Callable[..., Any], digits: Dataset, f: str) -> None:
+def test_the_browser_computes_the_same_outputs(visit: Callable[..., Any], digits: Dataset, f: str) -> None:
     net = network(Dense(20, f, batch_norm=True), Dense(7, f), dtype="float64")
     net.theta[:] /= 4  # exp of exp would overflow
     pixels = digits.test.X[:, :20]
@@ -243,6 +242,12 @@ def test_a_single_output_is_two_classes(visit: Callable[..., Any], f: str, cost:
 # the server
 
 
+def test_an_activation_of_your_own_is_refused() -> None:
+    square = Activation.from_functions(np.square, lambda z: 2 * z, name="square")
+    with pytest.raises(ValueError, match="'square' has no JavaScript spelling"):
+        demo.Server(network(Dense(2, square)), (8, 8), ["a", "b"])
+
+
 @pytest.fixture
 def url() -> Iterator[str]:
     with serving(network(Dense(2)), (8, 8), ["a", "b"]) as url:
@@ -255,7 +260,7 @@ def fetch(url: str, host: str | None = None, **options: Any) -> Any:
         return response.headers["Content-Type"], response.read()
 
 
-def test_it_serves_the_page_and_nothing_else(url: str) -> None:
+def test_the_server_only_serves_the_page(url: str) -> None:
     assert b"<title>gpunn demo</title>" in fetch(url)[1]
     assert fetch(f"{url}page.js?x")[0] == "text/javascript; charset=utf-8"
     assert len(fetch(f"{url}weights")[1]) == 4 * (64 * 2 + 2)
@@ -271,11 +276,11 @@ def test_it_serves_the_page_and_nothing_else(url: str) -> None:
         assert raised.value.code == code
 
 
-def test_only_this_machine_can_reach_it(url: str) -> None:
+def test_the_server_only_listens_on_this_machine(url: str) -> None:
     assert url.startswith("http://127.0.0.1:")
     port = int(url.rstrip("/").rpartition(":")[2])
     with pytest.raises(OSError), socket.create_connection(("127.0.0.2", port), timeout=5):
-        pass  # a server on all addresses would answer here too
+        pass  # a server on all addresses would accept this
 
 
 # on the command line
@@ -331,7 +336,7 @@ def test_bad_input_is_one_line(runs: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_ctrl_c_ends_it(runs: Path, request: pytest.FixtureRequest) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background may ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # children of a background job may ignore it
     save(runs / "digits-1", 1, image_shape=[8, 8])
     command = [sys.executable, "-W", "error", "-m", "gpunn", "demo", "--no-browser"]
     environment, pipe = {**os.environ, "PYTHONPATH": str(ROOT)}, subprocess.PIPE

@@ -1,4 +1,4 @@
-"""Networks that came from PyTorch or scikit-learn, and went to PyTorch: the same function on both sides."""
+"""Networks from PyTorch and scikit-learn, and to PyTorch, compute the same function on both sides."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ X = np.random.default_rng(0).standard_normal((5, 40))
 
 
 def outputs(module: Any, X: np.ndarray) -> np.ndarray:
-    """A module's outputs (n_out, m) for X (n_in, m)."""
+    """Compute a module's outputs (n_out, m) for X (n_in, m)."""
     import torch
 
     with torch.no_grad():
@@ -28,7 +28,7 @@ def outputs(module: Any, X: np.ndarray) -> np.ndarray:
 
 
 def with_statistics(net: Network) -> Network:
-    """The network with running means and variances as after training."""
+    """Give the network random running means and variances, as if it had been trained."""
     rng = np.random.default_rng(1)
     for norm in net.norms:
         for x in (norm or {}).values():
@@ -41,13 +41,13 @@ def with_statistics(net: Network) -> Network:
 
 @pytest.mark.parametrize("f", IN_TORCH)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_there_and_back(f: str, dtype: str) -> None:
+def test_a_round_trip_keeps_the_function(f: str, dtype: str) -> None:
     torch = pytest.importorskip("torch")
     layers = [Dense(7, f, dropout=0.25, batch_norm=True), Dense(6, f), Dense(3, f)]
     net = with_statistics(Network(5, layers, "quadratic", 0, dtype, input_dropout=0.125))
     module = net.to_torch()
     assert not module.training and next(module.parameters()).dtype == getattr(torch, dtype)
-    tolerance = 1e-5 if dtype == "float32" else 1e-8  # PyTorch's softplus is z itself from 20 on
+    tolerance = 1e-5 if dtype == "float32" else 1e-8  # PyTorch's softplus equals z for z above 20
     np.testing.assert_allclose(
         outputs(module, X.astype(dtype)), net.forward(X), rtol=tolerance, atol=tolerance
     )
@@ -65,7 +65,7 @@ def test_there_and_back(f: str, dtype: str) -> None:
         max_size=4,
     )
 )
-def test_whatever_the_layers(layers: list[tuple[int, str, bool, bool]]) -> None:
+def test_a_round_trip_of_any_layers(layers: list[tuple[int, str, bool, bool]]) -> None:
     pytest.importorskip("torch")
     *hidden, (n, f, _, _) = layers
     dense = [Dense(n, f, dropout=dropped / 2, batch_norm=normed) for n, f, dropped, normed in hidden]
@@ -77,7 +77,7 @@ def test_whatever_the_layers(layers: list[tuple[int, str, bool, bool]]) -> None:
     assert [layer.dropout for layer in again.layers] == [layer.dropout for layer in net.layers]
 
 
-def test_a_module_of_others(digits: Dataset) -> None:
+def test_a_module_made_in_pytorch(digits: Dataset) -> None:
     torch = pytest.importorskip("torch")
     nn = torch.nn
     torch.manual_seed(0)
@@ -100,11 +100,11 @@ def test_a_module_of_others(digits: Dataset) -> None:
     )
     before = net.theta.copy()
     net.fit(pixels, digits.train.y[:200], epochs=1)
-    assert net.theta.tobytes() != before.tobytes()  # its own copy, ready to be trained
+    assert net.theta.tobytes() != before.tobytes()  # a copy that can be trained
     assert Network.from_torch(module).theta.tobytes() == before.tobytes()
 
 
-def test_what_is_none_of_ours_is_named_with_its_place() -> None:
+def test_an_unknown_module_is_named_with_its_place() -> None:
     torch = pytest.importorskip("torch")
     nn = torch.nn
     linear = nn.Linear(4, 4)
@@ -132,7 +132,7 @@ def test_what_is_none_of_ours_is_named_with_its_place() -> None:
         Network.from_torch(linear)
 
 
-def test_what_torch_has_not_is_refused() -> None:
+def test_an_activation_that_torch_lacks_is_refused() -> None:
     pytest.importorskip("torch")
     with pytest.raises(ValueError, match="layer 2's 'exp' is not in torch"):
         Network(2, [Dense(3), Dense(1, "exp")], seed=0).to_torch()
@@ -163,7 +163,7 @@ def test_a_classifier(tmp_path: Path, activation: str, n_classes: int) -> None:
 
 @pytest.mark.parametrize(("loss", "cost"), [("squared_error", "quadratic"), ("poisson", "poisson")])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_a_regressor_in_its_dtype(loss: str, cost: str) -> None:
+def test_a_regressor_keeps_its_dtype(loss: str, cost: str) -> None:
     from sklearn.neural_network import MLPRegressor
 
     if "loss" not in MLPRegressor().get_params():
@@ -175,7 +175,7 @@ def test_a_regressor_in_its_dtype(loss: str, cost: str) -> None:
     np.testing.assert_allclose(net.forward(X32).T, theirs.predict(X32.T), rtol=1e-5, atol=1e-6)
 
 
-def test_what_is_no_fitted_perceptron_is_refused() -> None:
+def test_other_estimators_are_refused() -> None:
     from sklearn.linear_model import LinearRegression
     from sklearn.neural_network import MLPClassifier
 

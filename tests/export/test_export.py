@@ -1,4 +1,4 @@
-"""ONNX files: what onnxruntime makes of them is what the network does."""
+"""ONNX files: onnxruntime computes the same outputs as the network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IMAGES = {"image_shape": (8, 8), "classes": list("0123456789")}
 
 
 def run(net: Network, path: Path, X: np.ndarray) -> dict[str, np.ndarray]:
-    """What onnxruntime's session gives for X (n_in, m), by name, examples as columns again."""
+    """Run the exported network on X (n_in, m): output name → array, with examples as columns again."""
     export.to_onnx(net, path)
     session = onnxruntime.InferenceSession(path)
     found = session.run(None, {"X": np.ascontiguousarray(X.T)})
@@ -54,11 +54,11 @@ def test_mnist_agrees(tmp_path: Path, mnist: Dataset) -> None:
     assert (found["label"] == mnist.test.y).mean() > 0.95
 
 
-def test_numbers_that_are_no_pixels(tmp_path: Path) -> None:
+def test_features_instead_of_pixels(tmp_path: Path) -> None:
     X = np.random.default_rng(0).standard_normal((3, 50), np.float32)
     net = Network(3, [Dense(5, "gelu"), Dense(2, "identity")], "huber", 0)
     found = run(net, tmp_path / "m.onnx", X)
-    assert list(found) == ["outputs"]  # a regression has no labels
+    assert list(found) == ["outputs"]  # regression has no labels
     np.testing.assert_allclose(found["outputs"], net.forward(X), atol=1e-5)
 
 
@@ -77,7 +77,7 @@ def test_any_number_of_rows(tmp_path: Path) -> None:
         assert found["probabilities"].shape == (10, m) and found["label"].shape == (m,)
 
 
-def test_the_file_says_what_it_is(tmp_path: Path) -> None:
+def test_the_metadata_describes_the_network(tmp_path: Path) -> None:
     export.to_onnx(Network([64, 30, 10], seed=0).astype("float32"), tmp_path / "bare.onnx")
     net = Network(64, [Dense(10, "softmax")], seed=0, meta={**IMAGES, "resume": {"private": 1}})
     export.to_onnx(net, tmp_path / "m.onnx")
@@ -94,7 +94,7 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     assert (X.name, X.type, X.shape) == ("X", "tensor(uint8)", ["N", 64])
 
 
-# what goes wrong
+# errors
 
 
 def test_a_function_of_your_own_is_refused(tmp_path: Path) -> None:
@@ -104,14 +104,14 @@ def test_a_function_of_your_own_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_more_than_a_file_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_too_large_for_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "MOST_BYTES", 100)
     with pytest.raises(ValueError, match="64-10 has 650 parameters"):
         export.to_onnx(Network([64, 10], seed=0), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_fills_leaves_the_good_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_existing_file_intact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, net = tmp_path / "m.onnx", Network([4, 2], seed=0)
     export.to_onnx(net, path)
     before = path.read_bytes()
@@ -125,7 +125,7 @@ def test_a_disk_that_fills_leaves_the_good_file(tmp_path: Path, monkeypatch: pyt
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [before]
 
 
-def test_without_onnx_it_says_what_to_install(
+def test_without_onnx_the_error_names_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Network([4, 2], seed=0).save(tmp_path / "model.safetensors")
@@ -139,7 +139,7 @@ def test_without_onnx_it_says_what_to_install(
 # on the command line
 
 
-def test_export_says_what_goes_in_and_out(
+def test_export_prints_inputs_and_outputs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

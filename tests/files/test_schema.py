@@ -1,4 +1,4 @@
-"""What `Network.save` writes is what the shipped JSON schema says."""
+"""Model files conform to the shipped JSON schema."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ IMAGES = {"image_shape": (2, 2), "classes": ["a", "b"], "digit": False, "dataset
 
 
 def header(path: Path) -> dict[str, Any]:
-    """A safetensors file's header, read as the schema describes it."""
+    """Read a safetensors file's header as the schema describes it."""
     content = path.read_bytes()
     return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
 
 
 def check(head: dict[str, Any]) -> None:
-    """The header against the schema, and the JSON in its strings against theirs."""
+    """Validate a header, and the JSON in its strings, against the schema."""
     jsonschema.Draft202012Validator(SCHEMA).validate(head)
     strings = SCHEMA["properties"]["__metadata__"]["properties"]
     for name in ("network", "meta"):
@@ -38,12 +38,12 @@ def check(head: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["model", "run"])
-def test_the_schemas_are_such(name: str) -> None:
+def test_the_schemas_are_valid(name: str) -> None:
     schema = json.loads(files("gpunn").joinpath(f"files/schema/{name}.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
 
 
-def test_the_schema_names_every_function() -> None:
+def test_the_schema_lists_every_function() -> None:
     schema = schema_names.PATH.read_text(encoding="utf-8")
     hint = "update the schema: PYTHONPATH=. python tests/support/schema_names.py"
     assert schema_names.updated(schema) == schema, hint
@@ -53,7 +53,7 @@ NAMES = [*((f, "quadratic") for f in ACTIVATIONS), *(("sigmoid", cost) for cost 
 
 
 @pytest.mark.parametrize(("f", "cost"), [*NAMES, ("tanh", "huber(0.25)"), ("exp", "quantile(0.9)")])
-def test_every_activation_and_cost(tmp_path: Path, f: str, cost: str) -> None:
+def test_every_activation_and_cost_is_valid(tmp_path: Path, f: str, cost: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         Network(4, [Dense(3, f), Dense(2, f)], cost, 0, meta=IMAGES).save(tmp_path / "m")
@@ -63,19 +63,19 @@ def test_every_activation_and_cost(tmp_path: Path, f: str, cost: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("init", INITIALIZERS)
 @pytest.mark.filterwarnings("ignore:.*begin with zeros")
-def test_everything_that_a_layer_can_have(tmp_path: Path, dtype: str, init: str) -> None:
+def test_every_layer_setting_is_valid(tmp_path: Path, dtype: str, init: str) -> None:
     layers = [Dense(3, "relu", init, 0.5, batch_norm=True), Dense(1, init=init)]
     Network(4, layers, seed=0, dtype=dtype, input_dropout=0.25).save(tmp_path / "m")
     check(header(tmp_path / "m"))
 
 
-def test_what_the_command_line_trains(tmp_path: Path) -> None:
+def test_a_model_trained_on_the_command_line_is_valid(tmp_path: Path) -> None:
     assert cli.main(["train", "digits", "--epochs", "1", "--json", "--output", str(tmp_path / "run")]) == 0
     check(header(tmp_path / "run" / "model.safetensors"))
 
 
 @pytest.mark.parametrize("target", ["kind", "size"])
-def test_what_the_command_line_makes_of_tables(tmp_path: Path, target: str) -> None:
+def test_a_model_for_tables_is_valid(tmp_path: Path, target: str) -> None:
     pytest.importorskip("pyarrow")
     rows = [f"{i % 7 + 0.5},{'ab'[i % 2] if i % 9 else ''},{'xyz'[i % 3]},5" for i in range(60)]
     (tmp_path / "t.csv").write_text("size,colour,kind,five\n" + "\n".join(rows))
@@ -85,7 +85,7 @@ def test_what_the_command_line_makes_of_tables(tmp_path: Path, target: str) -> N
     check(header(tmp_path / "run" / "model.safetensors"))
 
 
-def test_the_file_can_be_read_by_what_the_schema_says(tmp_path: Path) -> None:
+def test_the_schema_suffices_to_read_a_file(tmp_path: Path) -> None:
     layers = [Dense(3, "tanh", batch_norm=True), Dense(2, "identity")]
     net = Network(4, layers, seed=0, dtype="float64")
     X = np.random.default_rng(0).standard_normal((4, 9))
@@ -102,7 +102,7 @@ def test_the_file_can_be_read_by_what_the_schema_says(tmp_path: Path) -> None:
     np.testing.assert_allclose(t["w2"] @ np.tanh(z) + t["b2"], net.forward(X), rtol=1e-12)
 
 
-def test_other_files_are_refused(tmp_path: Path) -> None:
+def test_other_headers_are_invalid(tmp_path: Path) -> None:
     Network(4, [Dense(3), Dense(2)], seed=0).save(tmp_path / "m")
     head = header(tmp_path / "m")
     check(head)
@@ -148,7 +148,7 @@ LAYER = {"n": 2, "activation": "softmax", "init": "glorot", "dropout": 0.0, "bat
 
 
 def written(path: Path, layer: dict[str, Any] | None = None, **meta: Any) -> Path:
-    """A model of three inputs and two outputs, with another layer or meta than its own."""
+    """Write a model of three inputs and two outputs, with this layer and meta instead of its own."""
     net = Network(3, [Dense(2, "softmax")], seed=0)
     net.save(path)
     tensors, metadata = load_file(path), header(path)["__metadata__"]
@@ -170,7 +170,7 @@ def written(path: Path, layer: dict[str, Any] | None = None, **meta: Any) -> Pat
         {"more": 1},
     ],
 )
-def test_a_model_that_describes_no_network_is_refused(tmp_path: Path, layer: dict[str, Any]) -> None:
+def test_a_model_without_a_valid_network_is_refused(tmp_path: Path, layer: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"m does not describe a network: ") as error:
         Network.load(written(tmp_path / "m", layer))
     assert "\n" not in str(error.value)
@@ -209,12 +209,10 @@ def test_commands_refuse_a_model_whose_meta_is_wrong(
         out, err = capsys.readouterr()
         assert out == "" and err.startswith(f"gpunn: error: {path} is damaged: {place}"), err
         assert err.count("\n") == 1
-    assert Network.load(path).meta == meta  # whatever its maker wanted kept
+    assert Network.load(path).meta == meta  # Python users may keep any JSON
 
 
-def test_the_model_of_these_tests_is_right_but_for_that(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_unchanged_model_is_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("onnx")
     path = written(tmp_path / "m", **META)
     check(header(path))

@@ -1,4 +1,4 @@
-"""Data augmentation: what is shown is what SciPy's ndimage makes of it, the same on every backend."""
+"""Data augmentation distorts images as SciPy's ndimage does, in the same way on every backend."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ KINDS = [
 
 
 def number(position: int, layer: int, k: int) -> float:
-    """Number k of a position's stream, from the words in randoms.py."""
+    """Number k of a position's random stream, computed from the definition in randoms.py."""
     bits = randoms.mix(randoms.mix(k // 2) ^ randoms.stream(KEY, position, layer))
     return (2 * (bits >> 16 if k % 2 else bits & 0xFFFF) + 1) / 65536 - 1
 
 
-def shown_by_scipy(a: Augmentation, image: np.ndarray, position: int) -> np.ndarray:
-    """One image (height, width) as it is shown there."""
+def distorted_by_scipy(a: Augmentation, image: np.ndarray, position: int) -> np.ndarray:
+    """Distort the image (height, width) at this position of the epoch."""
     angle = np.radians(a.rotate) * number(position, AFFINE, 0)
     grow = [1 + a.scale * number(position, AFFINE, k) for k in (1, 2)]
     shift = [a.shift * number(position, AFFINE, k) for k in (3, 4)]
@@ -53,8 +53,8 @@ def shown_by_scipy(a: Augmentation, image: np.ndarray, position: int) -> np.ndar
     return ndimage.map_coordinates(image, sources, order=1, mode="grid-constant")
 
 
-def shown(be: Backend, a: Augmentation, X: np.ndarray, first: int = 0, key: int = KEY) -> np.ndarray:
-    """X (n, m) as shown from that position of a pass on; pixels as numbers in [0, 1]."""
+def distorted(be: Backend, a: Augmentation, X: np.ndarray, first: int = 0, key: int = KEY) -> np.ndarray:
+    """Distort X (n, m), whose first image has this position in the epoch; pixels are in [0, 1]."""
     m = X.shape[1]
     examples, p = be.examples(X, None, None), be.new_pass(first + m)
     be.begin(p, np.concatenate([np.zeros(first, int), np.arange(m)]), key=key)
@@ -67,36 +67,36 @@ def shown(be: Backend, a: Augmentation, X: np.ndarray, first: int = 0, key: int 
 
 
 @pytest.mark.parametrize("a", KINDS, ids=["everything", "shift", "rotate", "scale", "elastic"])
-def test_images_are_shown_as_scipy_would(backend: MakeBackend, a: Augmentation) -> None:
-    got = shown(backend("float64"), a, IMAGES, first=5)
+def test_images_are_distorted_as_by_scipy(backend: MakeBackend, a: Augmentation) -> None:
+    got = distorted(backend("float64"), a, IMAGES, first=5)
     for j, image in enumerate(IMAGES.T):
-        expected = shown_by_scipy(a, image.reshape(SHAPE), 5 + j).ravel()
+        expected = distorted_by_scipy(a, image.reshape(SHAPE), 5 + j).ravel()
         np.testing.assert_allclose(got[:, j], expected, atol=1e-9)
 
 
 def test_bytes_are_pixels(backend: MakeBackend) -> None:
     pixels = np.rint(255 * IMAGES).astype(np.uint8)
-    got = shown(backend("float32"), EVERYTHING, np.asfortranarray(pixels))
-    np.testing.assert_allclose(got, shown(Host("float64"), EVERYTHING, pixels / 255), atol=2e-5)
+    got = distorted(backend("float32"), EVERYTHING, np.asfortranarray(pixels))
+    np.testing.assert_allclose(got, distorted(Host("float64"), EVERYTHING, pixels / 255), atol=2e-5)
 
 
-def test_nothing_asked_is_nothing_changed(backend: MakeBackend) -> None:
-    np.testing.assert_allclose(shown(backend("float64"), Augmentation(SHAPE), IMAGES), IMAGES, atol=1e-12)
+def test_without_limits_images_are_unchanged(backend: MakeBackend) -> None:
+    np.testing.assert_allclose(distorted(backend("float64"), Augmentation(SHAPE), IMAGES), IMAGES, atol=1e-12)
 
 
-def test_what_leaves_the_image_is_gone_and_zeros_come_in(backend: MakeBackend) -> None:
-    far = shown(backend("float64"), Augmentation(SHAPE, shift=1000), IMAGES)
+def test_zeros_are_shifted_into_the_image(backend: MakeBackend) -> None:
+    far = distorted(backend("float64"), Augmentation(SHAPE, shift=1000), IMAGES)
     assert (far == 0).any(axis=0).sum() > 20
 
 
 @pytest.mark.parametrize("batch_size", [4, 23])
-def test_training_is_on_the_images_as_shown(backend: MakeBackend, batch_size: int) -> None:
+def test_training_uses_the_distorted_images(backend: MakeBackend, batch_size: int) -> None:
     y = RNG.integers(0, 3, 23)
     net, book = (Network(108, [Dense(5), Dense(3)], seed=1, dtype="float64") for _ in range(2))
     net.fit(IMAGES, y, epochs=2, batch_size=batch_size, augmentation=EVERYTHING)
     for _ in range(2):
         key, order = int(book.rng.integers(1 << 32)), book.rng.permutation(np.arange(23))
-        X = shown(Host("float64"), EVERYTHING, IMAGES[:, order], key=key)
+        X = distorted(Host("float64"), EVERYTHING, IMAGES[:, order], key=key)
         for start in range(0, 23, batch_size):
             batch = slice(start, start + batch_size)
             for (w, b), (dw, db) in zip(
@@ -110,7 +110,7 @@ def test_training_is_on_the_images_as_shown(backend: MakeBackend, batch_size: in
         np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12)
 
 
-def test_every_epoch_shows_others_and_a_seed_the_same() -> None:
+def test_distortions_change_by_epoch_and_repeat_by_seed() -> None:
     y = np.arange(23) % 3
     losses = []
     for seed in (1, 1, 2):

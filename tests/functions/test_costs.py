@@ -1,4 +1,4 @@
-"""The costs: by their formulas, by PyTorch's, and kept in files."""
+"""Costs equal their formulas and PyTorch's, and can be saved."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gpunn.functions import costs
 
 
 @pytest.mark.parametrize("delta", [0.3, 2])
-def test_huber_with_a_delta_of_ones_own(backend: MakeBackend, delta: float) -> None:
+def test_huber_with_another_delta(backend: MakeBackend, delta: float) -> None:
     net = linear(gpunn.costs.huber(delta))
     e = net.forward(X) - TARGETS
     losses = np.where(np.abs(e) <= delta, e**2 / 2, delta * (np.abs(e) - delta / 2))
@@ -26,7 +26,7 @@ def test_huber_with_a_delta_of_ones_own(backend: MakeBackend, delta: float) -> N
 
 
 @pytest.mark.parametrize("tau", [0.1, 0.8])
-def test_quantile_with_a_tau_of_ones_own(backend: MakeBackend, tau: float) -> None:
+def test_quantile_with_another_tau(backend: MakeBackend, tau: float) -> None:
     net = linear(gpunn.costs.quantile(tau))
     a = net.forward(X)
     losses = np.where(a < TARGETS, tau * (TARGETS - a), (1 - tau) * (a - TARGETS))
@@ -42,14 +42,14 @@ def test_quantile_finds_the_quantile(backend: MakeBackend) -> None:
 
 
 @pytest.mark.parametrize("cost", ["mae", "quantile"])
-def test_a_kink_has_the_gradient_in_the_middle(backend: MakeBackend, cost: str) -> None:
+def test_the_gradient_is_0_on_the_kink(backend: MakeBackend, cost: str) -> None:
     net = linear(cost)
     dw, db = net.gradients(X, net.forward(X))[0]
     assert not dw.any()
     assert not db.any()
 
 
-def test_poisson_is_level_where_it_is_not_defined(backend: MakeBackend) -> None:
+def test_poisson_is_level_outside_its_domain(backend: MakeBackend) -> None:
     with pytest.warns(
         UserWarning,
         match="poisson is defined for outputs above 0, but identity can leave .*: use sig",
@@ -85,7 +85,7 @@ def test_poisson_finds_the_rate(backend: MakeBackend) -> None:
 
 
 def test_multi_label_classification(backend: MakeBackend) -> None:
-    """Binary cross-entropy of targets (n_out, m), of which a column may have none, one or several."""
+    """Binary cross-entropy takes targets (n_out, m) with any number of labels in a column."""
     several = (np.random.default_rng(3).standard_normal((3, 5)) @ X > 0).astype(float)
     assert set(several.sum(0)) - {1}
     net = linear("binary-cross-entropy", output="sigmoid")
@@ -99,8 +99,8 @@ def test_multi_label_classification(backend: MakeBackend) -> None:
 
 
 class TestHinge:
-    def test_cs231n_s_example(self, backend: MakeBackend) -> None:
-        """https://cs231n.github.io/linear-classify: scores 13, −7, 11 of class 0; its Δ of 10 scaled to 1."""
+    def test_the_example_of_cs231n(self, backend: MakeBackend) -> None:
+        """https://cs231n.github.io/linear-classify: scores 13, −7, 11 for class 0; Δ = 10 scaled to 1."""
         net = linear("hinge")
         net.weights[0][:], net.biases[0][:] = 0, np.array([[1.3], [-0.7], [1.1]])
         assert net.evaluate(X[:, :1], [0])[0] == pytest.approx(0.8)
@@ -149,7 +149,7 @@ class TestNames:
         assert costs.huber(1).name == "huber"
         assert costs.get("quantile(0.25)") is costs.quantile(0.25)
 
-    def test_your_own_cost_is_not_saved_under_a_name_of_ours(self, tmp_path: Path) -> None:
+    def test_an_own_cost_is_not_saved_under_a_built_in_name(self, tmp_path: Path) -> None:
         own = gpunn.Cost.from_functions(lambda a, y: a - y, lambda a, y: np.ones_like(a), "huber(3.0)")
         with pytest.raises(ValueError, match=r"'huber\(3.0\)' is your own"):
             linear(own).save(tmp_path / "m.safetensors")
@@ -164,7 +164,7 @@ class TestNames:
             ("hubert(1)", "unknown cost with a parameter 'hubert': did you mean 'huber'"),
         ],
     )
-    def test_refusals(self, name: str, message: str) -> None:
+    def test_wrong_names_are_refused(self, name: str, message: str) -> None:
         with pytest.raises(ValueError, match=message):
             linear(name)
 
@@ -175,14 +175,14 @@ SEVERAL = (TARGETS > 0).astype(float)
 
 
 def step(net: Network, y: np.ndarray, **settings: Any) -> tuple[float, np.ndarray, np.ndarray]:
-    """(loss, dw, db) of a network of one layer, as one step of fit with η = 1 has them."""
+    """Compute (loss, dw, db) of a network of one layer by one step of `fit` with η = 1."""
     w, b = net.weights[0].copy(), net.biases[0].copy()
     history = net.fit(X, y, epochs=1, batch_size=12, optimizer=gpunn.SGD(1.0), **settings)
     return history[0].loss, w - net.weights[0], b - net.biases[0]
 
 
 def torchs(net: Network, output: str, cost: Any, y: Any) -> tuple[float, np.ndarray, np.ndarray]:
-    """The same by PyTorch: cost(a, y) with examples in rows, over the number of examples."""
+    """Compute `step` by PyTorch: cost(a, y), with examples in rows, over the number of examples."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     w, b = (torch.tensor(x.copy(), requires_grad=True) for x in (net.weights[0], net.biases[0]))
     z = (w @ torch.tensor(X) + b).T
@@ -193,7 +193,7 @@ def torchs(net: Network, output: str, cost: Any, y: Any) -> tuple[float, np.ndar
 
 
 TORCHS: dict[str, tuple[str, str, Any, dict[str, Any], Any]] = {
-    # what: (our cost, our output, our y, our settings, PyTorch's cost)
+    # PyTorch's name: (gpunn's cost, output activation, y, settings, PyTorch's cost)
     "L1Loss": ("mae", "identity", TARGETS, {}, lambda nn: nn.L1Loss(reduction="sum")),
     "HuberLoss": ("huber", "identity", TARGETS, {}, lambda nn: nn.HuberLoss("sum")),
     "HuberLoss of 0.3": ("huber(0.3)", "identity", TARGETS, {}, lambda nn: nn.HuberLoss("sum", 0.3)),
@@ -201,17 +201,17 @@ TORCHS: dict[str, tuple[str, str, Any, dict[str, Any], Any]] = {
         "poisson", "softplus", np.floor(np.abs(3 * TARGETS)), {},
         lambda nn: nn.PoissonNLLLoss(log_input=False, eps=0, reduction="sum"),
     ),
-    "MultiMarginLoss": (  # which divides by the number of classes
+    "MultiMarginLoss": (  # PyTorch's divides by the number of classes
         "hinge", "identity", Y, {}, lambda nn: lambda a, y: 3 * nn.MultiMarginLoss(reduction="sum")(a, y)
     ),
-    "MultiMarginLoss, weighed": (
+    "MultiMarginLoss, weighted": (
         "hinge", "identity", Y, {"class_weight": OF_CLASS},
         lambda nn: lambda a, y: 3 * nn.MultiMarginLoss(weight=_tensor(OF_CLASS), reduction="sum")(a, y),
     ),
     "BCELoss": (
         "binary-cross-entropy", "sigmoid", SEVERAL, {}, lambda nn: nn.BCELoss(reduction="sum")
     ),
-    "BCELoss, weighed": (
+    "BCELoss, weighted": (
         "binary-cross-entropy", "sigmoid", SEVERAL, {"sample_weight": WEIGHTS},
         lambda nn: nn.BCELoss(_tensor(WEIGHTS[:, None]), reduction="sum"),
     ),
@@ -222,7 +222,7 @@ TORCHS: dict[str, tuple[str, str, Any, dict[str, Any], Any]] = {
         "cross-entropy", "softmax", Y, {"label_smoothing": 0.1},
         lambda nn: nn.CrossEntropyLoss(label_smoothing=0.1, reduction="sum"),
     ),
-    "CrossEntropyLoss, weighed": (
+    "CrossEntropyLoss, weighted": (
         "cross-entropy", "softmax", Y, {"class_weight": OF_CLASS},
         lambda nn: nn.CrossEntropyLoss(_tensor(OF_CLASS), reduction="sum"),
     ),

@@ -1,4 +1,4 @@
-"""Measures of predictions are scikit-learn's."""
+"""Metrics of predictions equal scikit-learn's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpunn.inspection.metrics import calibrate, figure, most_confused, per_class
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=60))
-def test_classes_are_measured_as_scikit_learn_does(pairs: list[tuple[int, int]]) -> None:
+def test_metrics_by_class_equal_scikit_learns(pairs: list[tuple[int, int]]) -> None:
     y, predicted = np.array(pairs).T
     found = per_class(y, predicted, list("abcde"))
     assert found["confusion_matrix"] == confusion_matrix(y, predicted, labels=range(5)).tolist()
@@ -23,14 +23,14 @@ def test_classes_are_measured_as_scikit_learn_does(pairs: list[tuple[int, int]])
         assert [row[name] for row in found["classes"]] == pytest.approx(values.tolist())
 
 
-def test_a_class_that_never_comes() -> None:
+def test_a_class_without_examples() -> None:
     found = per_class(np.array([0, 1, 1]), np.array([0, 1, 1]), ["cat", "dog", "eel"])
     assert found["confusion_matrix"] == [[1, 0, 0], [0, 2, 0], [0, 0, 0]]
     assert found["classes"][2] == {"class": "eel", "precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
 
 
 @pytest.mark.parametrize("m", [1, 7, 1000])
-def test_calibration_is_scikit_learns(m: int) -> None:
+def test_calibration_equals_scikit_learns(m: int) -> None:
     rng = np.random.default_rng(m)
     confidence = rng.uniform(0.05, 1, m)
     right = rng.random(m) < confidence**2
@@ -47,7 +47,7 @@ def test_calibration_is_scikit_learns(m: int) -> None:
     assert found.error == pytest.approx(sum(by_hand))
 
 
-def test_certainty_has_a_bin() -> None:
+def test_a_confidence_of_1_falls_into_the_last_bin() -> None:
     found = calibrate(np.array([0.0, 1.0, 1.0]), np.array([False, True, False]))
     assert (found.confidence, found.accuracy, found.examples) == ((0.0, 1.0), (0.0, 0.5), (1, 2))
     assert found.error == pytest.approx(1 / 3)
@@ -59,7 +59,7 @@ def test_the_most_frequent_confusions_come_first() -> None:
     assert most_confused(matrix, "abc", most=1) == [(3, "b", "a")]
 
 
-def test_probabilities_are_of_every_class_or_none() -> None:
+def test_probabilities_of_every_class() -> None:
     outputs = np.array([[0.2, 0.9]])
     sigmoid = Network(3, [Dense(1, "sigmoid")], seed=0)
     found = probabilities(sigmoid, outputs)
@@ -68,7 +68,7 @@ def test_probabilities_are_of_every_class_or_none() -> None:
     assert probabilities(Network(3, [Dense(1, "tanh")], "quadratic", 0), outputs) is None
 
 
-def test_numbers_can_be_read() -> None:
+def test_numbers_are_formatted() -> None:
     assert figure("accuracy", 0.98321) == "98.32%"
     assert [figure("rmse", value) for value in (0.0123456, 12.3456, 60290.7, 1e13)] == [
         "0.01235",

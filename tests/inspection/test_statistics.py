@@ -1,4 +1,4 @@
-"""What is said of the layers is what they do."""
+"""Statistics of the layers agree with the network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_dead_and_saturated_units_are_found() -> None:
     assert third.mean == pytest.approx(1 / 3)
 
 
-def test_the_values_are_those_of_the_network() -> None:
+def test_the_values_equal_those_of_the_network() -> None:
     net = Network(20, [Dense(3, "tanh")], seed=0, dtype="float64")
     (only,) = gpunn.layer_statistics(net, X, Y)
     assert only.mean == pytest.approx(net.forward(X).mean())
@@ -33,7 +33,7 @@ def test_the_values_are_those_of_the_network() -> None:
 
 
 def test_gradients_vanish_towards_the_input_of_a_deep_sigmoid_network() -> None:
-    """Nielsen, chapter 5: the early layers learn more slowly."""
+    """Early layers learn more slowly: Nielsen, chapter 5."""
     net = Network([20, 30, 30, 30, 3], seed=0)
     speeds = [layer.learning_speed for layer in gpunn.layer_statistics(net, X, Y)]
     assert speeds[0] < speeds[-1] / 3
