@@ -194,7 +194,10 @@ def test_a_model_without_a_valid_network_is_refused(tmp_path: Path, layer: dict[
         ({**META, "settings": {"seed": "0"}}, "meta.settings.seed"),
         ({**META, "table": {}}, "meta.table"),
         ({**META, "table": {**TABLE, "columns": [{"name": "x"}]}}, "meta.table.columns"),
-        ({**META, "table": {**TABLE, "columns": TABLE["columns"][:1]}}, "its network 3-2 does not fit its table"),
+        (
+            {**META, "table": {**TABLE, "columns": TABLE["columns"][:1]}},
+            "its network 3-2 does not fit its table",
+        ),
         ({**META, "table": {**TABLE, "target": {"task": "guessing"}}}, "meta.table.target"),
         ({**META, "table": {**TABLE, "options": {"test": 5}}}, "meta.table.options.test"),
     ],
