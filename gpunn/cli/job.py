@@ -17,7 +17,6 @@ from gpunn.training import schedules
 from gpunn.training.callbacks import JsonLines, TensorBoard
 from gpunn.training.history import Callback, History
 from gpunn.training.settings import Settings
-from gpunn.training.stopping import EarlyStopping
 
 
 class Job(Protocol):
@@ -63,34 +62,23 @@ class Job(Protocol):
 
 def build_network(settings: Settings, n_in: int, n_out: int) -> Network:
     """Build the network that the settings describe."""
-    layers, dropout = settings.build_layers(n_out), settings.input_dropout
-    return Network(n_in, layers, settings.cost, settings.seed, settings.dtype, input_dropout=dropout)
+    return Network(**settings.network_arguments(n_in, n_out))
 
 
-def fit(
-    net: Network, job: Job, settings: Settings, folder: Path | None = None, resume: bool = False
-) -> History:
-    """Train a network, and log to the folder of the run if there is one."""
-    checkpoints = folder / "checkpoints" if folder and settings.checkpoint_every else None
+def fit(net: Network, job: Job, settings: Settings, folder: Path, resume: bool) -> History:
+    """Train a network, and log to the folder of the run."""
+    checkpoints = folder / "checkpoints" if settings.checkpoint_every else None
     return net.fit(
         job.X,
         job.y,
-        epochs=settings.epochs or 0,
-        batch_size=settings.batch_size or 0,
-        optimizer=settings.build_optimizer(),
-        schedule=settings.schedule,
+        **settings.fit_arguments(job.metric),
         augmentation=job.augmentation(settings),
         validation=job.validation(settings),
-        stop=EarlyStopping(job.metric, settings.patience) if settings.patience else None,
         checkpoint=checkpoints,
         checkpoint_every=settings.checkpoint_every or 1,
         resume=resume,
-        class_weight=settings.class_weight,
-        label_smoothing=settings.label_smoothing,
-        device=settings.device,
-        precision=settings.precision,
         verbose=True,
-        on_epoch_end=callbacks(settings, folder) if folder else None,
+        on_epoch_end=callbacks(settings, folder),
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from gpunn.names import listed, look_up, unknown
 from gpunn.tables.preprocessing import mark_row_numbers
-from gpunn.tables.reading import Format, is_path, open_table, read, refuse_mistaken
+from gpunn.tables.reading import IN_MEMORY, Format, is_path, open_table, read, refuse_mistaken
 from gpunn.tables.sources.csv import CsvFile
 from gpunn.tables.table import MOST_TEXTS, TEXT, Column, Source, Table
 from gpunn.tables.target import (
@@ -79,7 +79,8 @@ class TableOptions:
     def absolute(self) -> TableOptions:
         """Return a copy with absolute paths, so that the files are found from any folder."""
         y = str(Path(self.target).absolute()) if self.target and self.target.endswith(".npy") else self.target
-        return replace(self, target=y, test=str(Path(self.test).absolute()) if self.test else None)
+        test = self.test if self.test in (None, IN_MEMORY) else str(Path(self.test).absolute())
+        return replace(self, target=y, test=test)
 
     def format(self, data: Any) -> Format:
         """Return how to read the data; the targets of a .npy file may be in another .npy file."""

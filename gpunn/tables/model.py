@@ -19,15 +19,13 @@ from gpunn.tables.loading import TableOptions
 from gpunn.tables.measures import evaluate, measure_constant, summarise_folds
 from gpunn.tables.prepared import TableExamples, examples_of, read_for
 from gpunn.tables.preprocessing import Preprocessing
-from gpunn.tables.reading import Format, open_table
+from gpunn.tables.reading import IN_MEMORY, Format, open_table
 from gpunn.tables.splitting import held_out_rows
 from gpunn.tables.table import Table
 from gpunn.tables.target import Target
 from gpunn.training.history import History
 from gpunn.training.option import from_kept
 from gpunn.training.settings import Settings
-
-IN_MEMORY = "data in memory"  # stands for the path of a table that was not read from a file
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -201,7 +199,7 @@ class TableModel:
         """Read the table that the model was trained on, and return its held-out rows."""
         if self.options.cv:
             raise ValueError(
-                f"{self.name} was trained on all rows of its table; name another to evaluate it on"
+                f"{self.name} was trained on all rows of its table; name another table to evaluate it on"
             )
         name = self.network.meta["dataset"]
         self._check_kept(name)
@@ -218,9 +216,7 @@ class TableModel:
 
     def _check_kept(self, name: str | None) -> None:
         if name == IN_MEMORY:
-            raise ValueError(
-                f"{self.name} was trained or tested on data in memory; name a table to evaluate it on"
-            )
+            raise ValueError(f"{self.name} was tested on data in memory; name a table to evaluate it on")
 
     def _read_target(self, data: Any, format: Format, say: Callable[[str], None]) -> Table:
         table, ignored = self.read(data, format, with_target=True)

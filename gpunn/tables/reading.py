@@ -20,6 +20,7 @@ from gpunn.tables.table import TEXT, Column, Growing, Source, Table, Texts, is_f
 
 CSV, PARQUET = (".csv", ".tsv", ".csv.gz", ".tsv.gz"), (".parquet", ".pq")
 SUFFIXES = (*CSV, *PARQUET, ".npz", ".npy")
+IN_MEMORY = "data in memory"  # in place of the path of a table that was not read from a file
 MOST = {"float32": (np.finfo(np.float32).max, "float32"), "float64": (1e150, "its square in float64")}
 
 

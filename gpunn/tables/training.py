@@ -17,9 +17,9 @@ from gpunn.network import Network
 from gpunn.tables import target as targets
 from gpunn.tables.loading import TableOptions, load
 from gpunn.tables.measures import summarise_folds
-from gpunn.tables.model import IN_MEMORY, TableModel
+from gpunn.tables.model import TableModel
 from gpunn.tables.prepared import Preparation, PreparedTable, prepare
-from gpunn.tables.reading import is_path, open_table
+from gpunn.tables.reading import IN_MEMORY, is_path, open_table
 from gpunn.tables.splitting import folds, split_and_prepare
 from gpunn.tables.table import Table
 from gpunn.training.history import History

@@ -51,8 +51,8 @@ def times(m=400, seed=0):
     return "t,x,y\n" + "\n".join(lines) + "\n"
 
 
-def columns_of_fruits(m=60):
-    rows = list(csv.DictReader(fruits(m).splitlines()))
+def columns_of_fruits(m=60, seed=0):
+    rows = list(csv.DictReader(fruits(m, seed).splitlines()))
     return {
         "weight": [float(row["weight"]) if row["weight"] else None for row in rows],
         "colour": [row["colour"] or None for row in rows],

@@ -12,6 +12,7 @@ from gpunn.tables.sources.arrays import NUMBERS, Arrays, Coded
 from gpunn.tables.sources.arrow import ArrowTable
 from gpunn.tables.table import Source
 
+CONTAINERS = (bytes, dict, list, np.ndarray, set, tuple)
 NUMERIC = ("integer", "floating", "mixed-integer-float", "decimal")  # pandas' words for values in objects
 
 
@@ -24,7 +25,7 @@ def open_frame(data: Any) -> Source:
     if is_pandas(data, "DataFrame"):
         return Arrays(name, _pandas_columns(name, data))
     if isinstance(data, Mapping):
-        return Arrays(name, {str(key): _column(values) for key, values in data.items()})
+        return Arrays(name, {str(key): _column(f"{name}: '{key}'", values) for key, values in data.items()})
     if hasattr(data, "__arrow_c_stream__"):
         return ArrowTable(name, data)
     raise ValueError(
@@ -42,48 +43,49 @@ def _pandas_columns(name: str, frame: Any) -> dict[str, np.ndarray | Coded]:
     names = [str(key) for key in frame.columns]
     if twice := next((key for key in names if names.count(key) > 1), None):
         raise ValueError(f"{name}: {names.count(twice)} columns are named '{twice}'; rename them")
-    return {key: _pandas_column(frame.iloc[:, k]) for k, key in enumerate(names)}
+    return {key: _pandas_column(f"{name}: '{key}'", frame.iloc[:, k]) for k, key in enumerate(names)}
 
 
-def _pandas_column(series: Any) -> np.ndarray | Coded:
+def _pandas_column(name: str, series: Any) -> np.ndarray | Coded:
     """Return numbers as floats with NaN, and everything else as strings."""
-    from pandas.api.types import (
-        infer_dtype,
-        is_bool_dtype,
-        is_complex_dtype,
-        is_numeric_dtype,
-        is_object_dtype,
-    )
-
-    number = is_numeric_dtype(series) and not is_bool_dtype(series) and not is_complex_dtype(series)
-    if number or (is_object_dtype(series) and infer_dtype(series, skipna=True) in NUMERIC):
+    types = sys.modules["pandas"].api.types
+    number = types.is_numeric_dtype(series) and not types.is_bool_dtype(series)
+    if number or (types.is_object_dtype(series) and types.infer_dtype(series, skipna=True) in NUMERIC):
         numbers: np.ndarray = series.to_numpy(np.float64, na_value=np.nan)
         return numbers
-    return _encode(
-        None if missing else value for value, missing in zip(series.tolist(), series.isna(), strict=True)
-    )
+    missing = series.isna()
+    return _encode(name, (None if isna else value for value, isna in zip(series, missing, strict=True)))
 
 
-def _column(values: Any) -> np.ndarray | Coded:
+def _column(name: str, values: Any) -> np.ndarray | Coded:
     """Return one entry of a mapping: an array as it is; a list or an array of objects by its values."""
     if is_pandas(values, "Series"):
-        return _pandas_column(values)
+        return _pandas_column(name, values)
     array = np.asarray(values)
     if array.dtype.kind in NUMBERS or (isinstance(values, np.ndarray) and array.dtype.kind != "O"):
         return array
-    items = [None if value is None or value != value else value for value in values]
+    items = [None if _is_nan(value) else value for value in values]
     if {type(value) for value in items} <= {int, float, type(None)}:
         return np.array([np.nan if value is None else value for value in items], np.float64)
-    return _encode(items)
+    return _encode(name, items)
 
 
-def _encode(values: Iterable[Any]) -> Coded:
-    """Number the distinct values by their strings; None and the empty string are missing."""
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float | np.floating) and bool(np.isnan(value))
+
+
+def _encode(name: str, values: Iterable[Any]) -> Coded:
+    """Number the distinct values by their strings; None and the empty string are missing.
+
+    Raises ValueError, beginning with the name, for values that are lists, arrays or the like.
+    """
     known: dict[str, int] = {}
-    codes = np.array([_code(known, value) for value in values], np.intp)
-    return Coded(codes, list(known))
+    codes = [-1 if value is None else _code(name, known, value) for value in values]
+    return Coded(np.array(codes, np.intp), list(known))
 
 
-def _code(known: dict[str, int], value: Any) -> int:
-    text = "" if value is None else str(value).strip()
+def _code(name: str, known: dict[str, int], value: Any) -> int:
+    if isinstance(value, CONTAINERS):
+        raise ValueError(f"{name} holds values of type {type(value).__name__}, expected numbers or strings")
+    text = str(value).strip()
     return known.setdefault(text, len(known)) if text else -1
