@@ -114,7 +114,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def notes(run: Run) -> Iterator[str]:
-    """What to know before believing the results."""
+    """Remarks that a reader needs to judge the results."""
     result, settings = run.result, run.result["settings"]
     if not len(run.history):
         yield "No epoch was completed: the results are for the weights at that point."

@@ -93,16 +93,14 @@ def classification_findings(
     found, wrong = per_class(y, predicted, names), np.flatnonzero(predicted != y)
     confidence = None if p is None else p[predicted, np.arange(len(y))]
     sure = margin(outputs, net.cost.threshold) if confidence is None else confidence
-    mistakes = [
-        Mistake(
-            place(i),
-            names[y[i]],
-            names[predicted[i]],
-            None if confidence is None else float(confidence[i]),
-            of_example(pixels(i)) if pixels else None,
-        )
-        for i in wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES].tolist()
-    ]
+
+    def mistake(i: int) -> Mistake:
+        probability = None if confidence is None else float(confidence[i])
+        picture = of_example(pixels(i)) if pixels else None
+        return Mistake(place(i), names[y[i]], names[predicted[i]], probability, picture)
+
+    most_confident = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
+    mistakes = [mistake(i) for i in most_confident.tolist()]
     calibration = None if confidence is None else calibrate(confidence, predicted == y)
     return ClassificationFindings(
         found["confusion_matrix"], found["classes"], len(wrong), mistakes, calibration
@@ -136,8 +134,8 @@ def regression_findings(
 def format_number(value: float, spread: float, thousands: str = "") -> str:
     """A number to a millionth of the spread of its kind, and to at least six digits.
 
-    >>> format_number(1234.56789, spread=10.0), format_number(1234.56789, spread=10.0, thousands=",")
-    ('1234.5679', '1,234.5679')
+    >>> format_number(2 / 3, spread=10.0), format_number(4000 / 3, spread=10.0, thousands=",")
+    ('0.666667', '1,333.33333')
     """
     ahead = math.ceil(math.log10(abs(value) / spread)) if abs(value) > spread else 0
     return f"{value:{thousands}.{min(6 + ahead, 17)}g}"

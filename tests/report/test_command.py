@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,11 +73,21 @@ def test_runs_with_equal_settings_have_no_differences(runs: Path, gpunn_: RunCom
     assert "all runs were trained with the same settings" in (tmp_path / "c.html").read_text(encoding="utf-8")
 
 
-def test_bad_input_is_one_line(runs: Path, gpunn_: RunCommand, tmp_path: Path) -> None:
+@pytest.fixture
+def refused(gpunn_: RunCommand) -> Callable[..., str]:
+    """Run `gpunn report`, which must fail with one line, and return that line."""
+
     def refused(*arguments: object) -> str:
         code, out, err = gpunn_("report", *arguments)
         assert (code, out) == (2, "") and err.startswith("gpunn: error: ") and err.count("\n") == 1
         return err
+
+    return refused
+
+
+@pytest.fixture
+def damaged(runs: Path, refused: Callable[..., str], tmp_path: Path) -> Callable[..., str]:
+    """Replace or delete a file in a copy of a run, and return the error after the folder's name."""
 
     def damaged(name: str, content: bytes | None) -> str:
         folder = tmp_path / f"damaged-{len(os.listdir(tmp_path))}"
@@ -86,16 +97,28 @@ def test_bad_input_is_one_line(runs: Path, gpunn_: RunCommand, tmp_path: Path) -
         (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
         return refused(folder).removeprefix(f"gpunn: error: {folder}")
 
-    whole = kept(runs / "images")
+    return damaged
+
+
+def test_a_missing_run_is_one_line(runs: Path, refused: Callable[..., str], tmp_path: Path) -> None:
     assert "nowhere does not exist" in refused("nowhere")
     (tmp_path / "empty").mkdir()
     assert "empty is not the folder of a run: it has no run.json" in refused(tmp_path / "empty")
     assert "fruit.csv is not a folder: pass the folder of a run" in refused("fruit.csv")
+    assert "RUN" in refused()
+
+
+def test_a_damaged_run_is_one_line(damaged: Callable[..., str]) -> None:
     assert "history.jsonl" in damaged("history.jsonl", None)
     assert damaged("history.jsonl", b'{"epoch": 1}\n').startswith("/history.jsonl, line 1: ")
     assert damaged("run.json", None).startswith(" is not the folder of a run")
     assert damaged("run.json", b"\xff{").startswith("/run.json is damaged: ")
     assert damaged("run.json", b"[]").startswith("/run.json was not written by gpunn train")
+    assert "model.safetensors" in damaged("model.safetensors", b"")
+
+
+def test_a_damaged_result_is_one_line(runs: Path, damaged: Callable[..., str]) -> None:
+    whole = kept(runs / "images")
     scoreless = {name: value for name, value in whole["result"].items() if name != "test_accuracy"}
     unset = {**whole["result"], "settings": {}}
     rows = {**whole["findings"], "confusion": whole["findings"]["confusion"][1:]}
@@ -103,14 +126,15 @@ def test_bad_input_is_one_line(runs: Path, gpunn_: RunCommand, tmp_path: Path) -
     wrong += [{"command": None}, {"findings": {"mistakes": 1}}, {"findings": rows}]
     for changes in wrong:
         assert "/run.json" in damaged("run.json", json.dumps(whole | changes).encode())
-    assert "model.safetensors" in damaged("model.safetensors", b"")
+
+
+def test_mixed_runs_are_one_line(runs: Path, damaged: Callable[..., str]) -> None:
     assert "belong to different runs" in damaged("run.json", (runs / "classes" / "run.json").read_bytes())
     assert "history.jsonl belong to different" in damaged(
         "history.jsonl", (runs / "numbers" / "history.jsonl").read_bytes()
     )
     lines = (runs / "images" / "history.jsonl").read_bytes().splitlines(keepends=True)
     assert "history.jsonl belong to different" in damaged("history.jsonl", b"".join(lines[::-1]))
-    assert "RUN" in refused()
 
 
 def test_records_round_trip_through_json_lines(tmp_path: Path) -> None:
