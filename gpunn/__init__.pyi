@@ -29,6 +29,7 @@ from .inspection.statistics import layer_statistics as layer_statistics
 from .network import Network as Network
 from .training import callbacks as callbacks
 from .training import schedules as schedules
+from .training.fit_options import FitOptions as FitOptions
 from .training.history import History as History
 from .training.history import Record as Record
 from .training.loop import Diverged as Diverged

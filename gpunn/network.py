@@ -14,24 +14,20 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from gpunn import backends
 from gpunn.core.backend import NORM_EPSILON, Backend
-from gpunn.core.inputs import ClassWeight, Targets, check_examples, check_X
+from gpunn.core.inputs import Targets, check_examples, check_X
 from gpunn.core.layers import Dense, check_dropout
-from gpunn.core.optimizers import Collect, Optimizer
+from gpunn.core.optimizers import Collect
 from gpunn.core.parameters import Layout, Parameters
 from gpunn.core.plan import Model, Round, forward_batch
 from gpunn.exchange import sklearn, torch
 from gpunn.exchange.parts import Parts
 from gpunn.files import model
 from gpunn.functions import activations, costs, initializers
-from gpunn.functions.augmentation import Augmentation
 from gpunn.functions.costs import Cost
 from gpunn.training import fit
-from gpunn.training.fit import Asked, Validation
-from gpunn.training.history import Callback, History
-from gpunn.training.loop import Evaluation, OptimizerState, Score
-from gpunn.training.schedules import Schedule
-from gpunn.training.sources import Arrange, Blocks
-from gpunn.training.stopping import EarlyStopping
+from gpunn.training.fit_options import Blocks, FitOptions, takes_options
+from gpunn.training.history import History
+from gpunn.training.loop import Evaluation
 
 
 class Network:
@@ -176,88 +172,35 @@ class Network:
         layers = ", ".join(f"Dense({layer.n}, {layer.f.name!r})" for layer in self.layers)
         return f"Network({self.sizes[0]}, [{layers}], cost={self.cost.name!r}, dtype={str(self.dtype)!r})"
 
-    def fit(
-        self,
-        X: ArrayLike | Blocks,
-        y: ArrayLike | None = None,
-        *,
-        epochs: int = 10,
-        batch_size: int = 32,
-        optimizer: str | Optimizer = "sgd",
-        schedule: str | Schedule | None = None,
-        augmentation: Augmentation | None = None,
-        shuffle: bool | Arrange = True,
-        validation: Validation = None,
-        score: Score | None = None,
-        stop: EarlyStopping | None = None,
-        sample_weight: ArrayLike | None = None,
-        class_weight: ClassWeight | None = None,
-        label_smoothing: float = 0.0,
-        device: str = "auto",
-        precision: str | None = None,
-        verbose: bool = False,
-        on_epoch_end: Callback | Sequence[Callback] | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        checkpoint_every: int = 1,
-        keep: int = 2,
-        resume: bool = False,
-        optimizer_state: OptimizerState | None = None,
-    ) -> History:
+    @takes_options(FitOptions)
+    def fit(self, X: ArrayLike | Blocks, y: ArrayLike | None, options: FitOptions) -> History:
         """Train by mini-batch gradient descent; the network is left with the last epoch's weights.
 
-        Ctrl-C ends training and keeps what was learnt (`History.interrupted`). With checkpoints, so does
-        SIGTERM, and the state after the last whole epoch is kept first: resuming does the broken one again.
+        Ctrl-C ends training and keeps what was learnt (`History.interrupted`). If there are checkpoints,
+        SIGTERM does the same. The state after the last complete epoch is then saved, so resuming repeats the
+        interrupted epoch.
 
         Args:
-            X: (n_0, m), an example a column. uint8 is taken as pixels and scaled by 1/255. Column-major X is
-                used where it lies (a `numpy.memmap` on its disk), anything else is copied once; of a
-                scipy.sparse X the CPU writes out the zeros of a few mini-batches at a time, and CuPy's X is
-                used where it lies on the device. Without y, X is blocks, trained on one after another and
-                never all at once: what gives tuples (X, y) or (X, y, sample_weight) whenever it is iterated
-                over, such as a list, or a function that returns such an iterator. Examples are shuffled
-                within their block.
-            y: class labels (m,), 0…n_L − 1, or targets (n_L, m); of a single output, labels 0 and 1, or
+            X: (n_0, m), one example a column. uint8 means pixels and is scaled by 1/255. Column-major X is
+                used in place (a `numpy.memmap` stays on disk); any other X is copied once. Of a scipy.sparse
+                X, the CPU makes a few mini-batches at a time dense. CuPy's X is used in place on its device.
+                If y is None, X is an iterable of blocks (X, y) or (X, y, sample_weight), or a function that
+                returns a new iterator of blocks. Blocks are learnt from one at a time, and examples are
+                shuffled within their block.
+            y: class labels (m,), 0…n_L − 1, or targets (n_L, m); for a single output, labels 0 and 1, or
                 targets (m,).
-            epochs: passes over the examples.
-            batch_size: examples in a mini-batch; an epoch's last one may be shorter.
-            optimizer: a name (sgd, momentum, nesterov, rmsprop, adam, adamw) or one such as `Adam`.
-            schedule: a name (`gpunn.schedules.SCHEDULES`) or a function from progress in [0, 1) to the factor
-                of the learning rate at that step.
-            augmentation: what the images may be shown as, anew in every epoch.
-            shuffle: False leaves the examples in their order; a function is given the indices of those to
-                train on before every epoch, and returns as many of them, as they are to come.
-            validation: (X, y), measured after every epoch; or which examples to hold out for that: their
-                indices (k,), or the share of them, such as 0.1, drawn class by class where y is classes.
-            score: a function of the outputs (n_L, k) for the validation, recorded as `validation_score`; more
-                is better.
-            stop: when to stop before the last epoch.
-            sample_weight: (m,), what each example counts: its gradient and recorded loss are multiplied by
-                it as given, and averaged over the number of examples, not over the weights' sum.
-            class_weight: "balanced", {label: weight} or an array, one for each class: likewise.
-            label_smoothing: ε in [0, 1); labels' targets become (1 − ε) one-hot + ε / classes (Szegedy et
-                al. 2016, section 7). Neither this nor weights change the accuracy or the validation.
-            device: auto, cpu, cuda or cuda:N; auto takes a GPU that works.
-            precision: the network's dtype; on CUDA also "tf32", or "bf16" (activations and δ in 16 bits, θ
-                in float32).
-            verbose: a progress bar, where stderr is a terminal.
-            on_epoch_end: a function, or several, called with each epoch's `Record` while the network has
-                its weights; training ends where one of them returns True (`gpunn.callbacks` has some).
-            checkpoint: a folder to keep the state of training in.
-            checkpoint_every: after how many epochs; after the last, too.
-            keep: how many of the newest checkpoints stay.
-            resume: go on from the newest checkpoint, or from the start where there is none; on the same kind
-                of device, what comes out is the same to the bit as without the break.
-            optimizer_state: a dictionary in which the optimizer leaves its velocity or moments, and from
-                which it goes on in the next `fit` that is given it; an empty one to begin with.
+            options: all the options as a `FitOptions`, which documents them. Options that are passed by name
+                replace those in `options`, or the defaults.
 
         Returns:
-            A record for each epoch, what ended training, and on which device it was.
+            A record for each epoch, why training ended, and on which device it ran.
 
         Raises:
-            ValueError: data that does not fit the network or its cost, with the shapes; a name or a setting
-                that is none; checkpoints of another run.
-            Diverged: the cost is no longer finite; the network has the weights from before that epoch.
-            BackendError: a device that cannot be had.
+            TypeError: if there is no such option; the message has the nearest match.
+            ValueError: if the data does not suit the network or its cost (the message has the shapes), an
+                option is out of range, or the checkpoints are of another run.
+            Diverged: if the cost is no longer finite; the network has the weights from before that epoch.
+            BackendError: if the device is not available.
 
         >>> digits = gpunn.datasets.load("digits")
         >>> net = gpunn.Network(64, [gpunn.Dense(30, "relu"), gpunn.Dense(10, "softmax")], seed=0)
@@ -265,30 +208,7 @@ class Network:
         >>> len(history), history[-1].validation_accuracy > 0.9
         (20, True)
         """
-        asked = Asked(
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            schedule=schedule,
-            augmentation=augmentation,
-            shuffle=shuffle,
-            validation=validation,
-            score=score,
-            stop=stop,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-            label_smoothing=label_smoothing,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            on_epoch_end=on_epoch_end,
-            checkpoint=checkpoint,
-            checkpoint_every=checkpoint_every,
-            keep=keep,
-            resume=resume,
-            optimizer_state=optimizer_state,
-        )
-        return fit.fit(self, X, y, asked)
+        return fit.fit(self, X, y, options)
 
     def forward(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
         """The outputs a[L] (n_L, m), in the network's dtype, for X (n_0, m), as `fit` takes it.
@@ -355,7 +275,7 @@ class Network:
         [((3, 2), (3, 1)), ((1, 3), (1, 1))]
         """
         given = check_examples(X, y, self.sizes, self.cost)
-        model, m = self._on(backends.choose(device, self.dtype), given.y), given.X.shape[1]
+        model, m = self.bind(backends.choose(device, self.dtype), given.y), given.X.shape[1]
         collected = Collect().bind(model.be, model.theta)
         Round(model, given.load(model.be), m, m, update=collected)(np.arange(m))
         g = Parameters(self.layout, model.be.download(collected.g.flat), self.dtype.itemsize)
@@ -366,13 +286,13 @@ class Network:
         f = [activations.ACTIVATIONS["identity"], *(layer.f for layer in self.layers)]
         return Model(be, f, self.cost, be.borrow(self._theta), self.dropout)
 
-    def _on(self, be: Backend, y: Targets | None = None) -> Model:
-        """This network with a θ of its own on the backend, to be trained on y."""
+    def bind(self, be: Backend, y: Targets | None = None) -> Model:
+        """Copy the network to a backend, with a θ of its own to be trained on y."""
         model, theta = self._reading(be), be.parameters(self.layout)
         be.copy(model.theta.flat, into=theta.flat)
         cost = self.cost
         if y and not y.distributions and cost.pairs_with == "softmax":
-            cost = replace(cost, pairs_with=None)  # a − y is only right where y sums to 1
+            cost = replace(cost, pairs_with=None)  # δ = a − y only holds if y sums to 1
         return replace(model, cost=cost, theta=theta)
 
     # keeping it

@@ -78,16 +78,16 @@ def no_window(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Ctrl-C within that epoch."""
-    one_epoch = loop.one_epoch
+    """Press Ctrl-C within that epoch."""
+    run_epoch = loop.Training.run_epoch
 
     def at(wanted: int) -> None:
-        def broken(learner: Any, lessons: Any, epoch: int, *rest: Any) -> gpunn.Record:
+        def broken(training: loop.Training, epoch: int, progress: Any) -> gpunn.Record:
             if epoch == wanted:
                 raise KeyboardInterrupt
-            return one_epoch(learner, lessons, epoch, *rest)
+            return run_epoch(training, epoch, progress)
 
-        monkeypatch.setattr(loop, "one_epoch", broken)
+        monkeypatch.setattr(loop.Training, "run_epoch", broken)
 
     return at
 

@@ -52,7 +52,7 @@ def test_any_name_may_be_asked_for_first() -> None:
 def test_a_step_allocates_nothing(optimizer: gpunn.SGD | gpunn.Adam) -> None:
     net = gpunn.Network(64, [gpunn.Dense(512, "relu"), gpunn.Dense(10, "softmax")], seed=0)
     X = np.random.default_rng(0).integers(0, 256, (64, 512), dtype=np.uint8)
-    model, be = net._on(Host("float32")), Host("float32")
+    model, be = net.bind(Host("float32")), Host("float32")
     p = be.new_pass(512)
     update = optimizer.bind(be, model.theta)
     stages = plan.bind(model, be.examples(X, np.arange(512) % 10, None), p, 512, 256, update=update)
@@ -70,7 +70,7 @@ def test_work_grows_linearly() -> None:
     """Sixteen times the examples, sixteen times the calls."""
     net, be, calls = gpunn.Network(20, [gpunn.Dense(10), gpunn.Dense(2)], seed=0), Host(), []
     for m in (4_096, 65_536):
-        model = net._on(be)
+        model = net.bind(be)
         update = gpunn.SGD().bind(be, model.theta)
         examples = be.examples(np.zeros((20, m), np.uint8), np.zeros(m, int), None)
         stages = plan.bind(model, examples, be.new_pass(m), m, 32, update=update)

@@ -77,7 +77,7 @@ def kernels(be: Cuda, net: Net) -> int:
     Launches shared by a chunk of steps are not counted. Small networks use the persistent kernel instead.
     """
     network, m = net.build(), net.batch_size
-    model: Model = network._on(be)
+    model: Model = network.bind(be)
     examples = be.examples(np.zeros((net.sizes[0], m), np.uint8), np.zeros(m, int), None)
     update = SGD(net.learning_rate).bind(be, model.theta)
     ws = Chunk(be, examples, network.layout, model.f[1:], model.cost, [m], model.dropout, True, True)

@@ -104,7 +104,7 @@ def in_training(net: gpunn.Network, X: np.ndarray, key: int = 0) -> np.ndarray:
     """
     be, m = Host(net.dtype.name), X.shape[1]
     examples, outputs = be.examples(np.asarray(X, net.dtype), None, None), be.matrix(net.sizes[-1], m)
-    Round(net._on(be), examples, m, m, training=True, outputs=outputs)(np.arange(m), key=key)
+    Round(net.bind(be), examples, m, m, training=True, outputs=outputs)(np.arange(m), key=key)
     return outputs
 
 

@@ -22,9 +22,8 @@ from gpunn.network import Network
 from gpunn.tables.loading import TableOptions
 from gpunn.tables.reading import is_table
 from gpunn.training.checkpoint import newest
-from gpunn.training.history import History
+from gpunn.training.history import History, as_loss
 from gpunn.training.option import from_kept
-from gpunn.training.schedules import score
 from gpunn.training.settings import Settings
 from gpunn.version import __version__
 
@@ -88,7 +87,7 @@ def resume(run: Path, data_dir: Path | None, as_json: bool, plot: bool) -> int:
     data_dir = data_dir or (Path(kept["data_dir"]) if kept["data_dir"] else None)
     settings, table = from_kept(Settings, kept["settings"]), from_kept(TableOptions, kept["table"])
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*going on from")  # the user asked for it
+        warnings.filterwarnings("ignore", ".*resuming from")  # the user asked for it
         return train(meta["dataset"], settings, table, data_dir, run, as_json, kept["options"], plot, meta)
 
 
@@ -146,7 +145,7 @@ def summarise(
 ) -> dict[str, Any]:
     """Summarise a training for JSON. best_epoch: the epoch whose weights early stopping chose."""
     best = (
-        min(history, key=lambda record: score(record, job.metric))
+        min(history, key=lambda record: as_loss(record, job.metric))
         if settings.patience and len(history)
         else None
     )

@@ -22,7 +22,7 @@ from gpunn.estimators.rows import Rows, check_device_X, combined_weights
 from gpunn.estimators.validation import Split, given_rows, held_out, scorer
 from gpunn.functions.costs import Cost
 from gpunn.network import Network
-from gpunn.training.loop import OptimizerState
+from gpunn.training.fit_options import OptimizerState
 
 ClassRule: TypeAlias = Literal["new", "same", "subset"]
 SINGLE_PRECISION = ("float32", "tf32", "bf16")

@@ -11,9 +11,9 @@ from gpunn.estimators.building import batch_size, optimizer
 from gpunn.estimators.fit import NOT_FINITE, Fit, Outcome
 from gpunn.estimators.stopping import EpochMonitor
 from gpunn.estimators.validation import Split
+from gpunn.training.fit_options import Arrange, OptimizerState
 from gpunn.training.history import Record
-from gpunn.training.loop import Diverged, OptimizerState
-from gpunn.training.sources import Arrange
+from gpunn.training.loop import Diverged
 
 
 def train(

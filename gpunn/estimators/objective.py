@@ -35,7 +35,7 @@ class Objective:
     ) -> None:
         given = check_examples(X, y, net.sizes, net.cost, sample_weight)
         be, m = backends.choose(device, net.dtype, precision), given.X.shape[1]
-        self.be, self.model, self.l2 = be, net._on(be, given.y), l2
+        self.be, self.model, self.l2 = be, net.bind(be, given.y), l2
         self.collected = Collect(l2=l2).bind(be, self.model.theta)
         self.round = Round(self.model, given.load(be), m, m, update=self.collected)
         self.order = np.arange(m)

@@ -14,7 +14,7 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
 from gpunn.estimators.rows import Rows
-from gpunn.training.loop import Score
+from gpunn.training.fit_options import ScoreFunction
 
 Scorer = Callable[..., float]  # (outputs (m, n_outputs), X, y[, sample_weight]) ↦ score
 
@@ -25,7 +25,7 @@ class Split:
 
     train: np.ndarray
     validation: Any = None
-    score: Score | None = None
+    score: ScoreFunction | None = None
 
 
 def given_rows(rows: Rows, validation: Rows, scorer: Scorer) -> Split:
@@ -48,7 +48,7 @@ def held_out(
     return Split(train, held, _score(scorer, *rows.subset(held)))
 
 
-def _score(scorer: Scorer, X: Any, y: np.ndarray, sample_weight: np.ndarray | None) -> Score:
+def _score(scorer: Scorer, X: Any, y: np.ndarray, sample_weight: np.ndarray | None) -> ScoreFunction:
     """Return the score as a function of the outputs (n_outputs, m) for X; NaN if they are not finite."""
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
 

@@ -1,21 +1,20 @@
-"""Checkpoints: all that the epochs to come depend on, kept after every so many, so that they come out alike.
+"""Checkpoints: everything that the coming epochs depend on, so that a resumed run is bitwise identical.
 
 A checkpoint is a safetensors file, `epoch-000012.safetensors`. Tensors: `theta`, `best` (of early stopping)
-and `optimizer.…` (velocity, moments, steps), each flat in θ's layout (see `parameters`), as the device held
-them. Metadata, all strings: `format` "gpunn-checkpoint", `version` "1", `state` (JSON: the rest of the
-state, what the run is, and its network's meta) and `digest`, a checksum of all of these.
+and `optimizer.…` (velocity, moments, step counts), each flat in θ's layout (see `core.parameters`), as they
+were on the device. Metadata, all strings: `format` "gpunn-checkpoint", `version` "1", `state` (JSON: the
+rest of the state, the description of the run, and its network's meta) and `digest`, a checksum of the
+tensors and the state.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import signal
-import threading
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +23,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from gpunn.core.backend import Backend
-from gpunn.core.inputs import dense, is_sparse
 from gpunn.files.writing import write_whole
-from gpunn.training.history import History, Record
-from gpunn.training.schedules import ReduceOnPlateau
-from gpunn.training.stopping import Best, Watch
+from gpunn.training.history import EpochObserver, History, Record
 
 FORMAT, VERSION = "gpunn-checkpoint", "1"
 PATTERN = "epoch-*.safetensors"
-PLATEAU = ("current", "best", "waited")  # what changes in a ReduceOnPlateau
-HASHED = 1 << 24  # bytes at a time
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """In which folder they are kept, after every how many epochs, and how many of the last ones."""
+    """Where and how often checkpoints are written, and how many of the newest are kept."""
 
     folder: Path
     every: int = 1
@@ -51,101 +45,94 @@ class Checkpoints:
                 raise ValueError(f"checkpoints: {name} must be a whole number of at least 1, not {value!r}")
 
     def files(self) -> list[Path]:
-        """Those that are there, the oldest first."""
+        """Return the files in the folder, the oldest first."""
         return sorted(self.folder.glob(PATTERN))
 
 
 @dataclass(frozen=True)
-class State:
-    """Where the parts of a training are whose values decide what comes next."""
+class TrainingState:
+    """References to everything that determines the rest of training.
+
+    observers: what follows the records, by the name of its state in the file.
+    """
 
     be: Backend
     theta: Any
     optimizer: Mapping[str, Any]
     rng: np.random.Generator
     history: History
-    schedule: Any
-    watch: Watch | None
+    observers: Mapping[str, EpochObserver]
 
     def arrays(self) -> dict[str, Any]:
-        """The backend's, by the names they have in the file; the best θ apart."""
+        """Return the backend's arrays that training changes in place, by their names in the file."""
         return {"theta": self.theta} | {f"optimizer.{name}": a for name, a in self.optimizer.items()}
 
-    def take(self) -> Snapshot:
-        """A copy of it all, still on the device."""
+    def snapshot(self) -> Snapshot:
+        """Copy the state; the arrays stay on the device."""
         tensors = {name: self.be.copy(array) for name, array in self.arrays().items()}
-        rest: dict[str, Any] = {
+        values: dict[str, Any] = {
             "generator": self.rng.bit_generator.state,
             "records": [asdict(record) for record in self.history],
         }
-        if isinstance(self.schedule, ReduceOnPlateau):
-            rest["plateau"] = {name: getattr(self.schedule, name) for name in PLATEAU}
-        if self.watch:
-            best = self.watch.best
-            rest["best"] = {"score": best.score, "epoch": best.epoch, "waited": best.waited}
-            if best.theta is not None:
-                tensors["best"] = best.theta
-        return Snapshot(len(self.history), tensors, rest)
+        for name, observer in self.observers.items():
+            values[name], array = observer.state()
+            if array is not None:
+                tensors[name] = array
+        return Snapshot(len(self.history), tensors, values)
 
-    def put_back(self, tensors: Mapping[str, np.ndarray], rest: Mapping[str, Any]) -> None:
-        """What `take` took and a file kept."""
+    def restore(self, tensors: Mapping[str, np.ndarray], values: Mapping[str, Any]) -> None:
+        """Go back to a snapshot that was read from a file."""
         for name, array in self.arrays().items():
             self.be.restore(tensors[name], into=array)
-        self.rng.bit_generator.state = rest["generator"]
-        self.history.records[:] = [Record(**record) for record in rest["records"]]
-        if isinstance(self.schedule, ReduceOnPlateau):
-            for name in PLATEAU:
-                setattr(self.schedule, name, rest["plateau"][name])
-        if self.watch:
-            theta = None
-            if "best" in tensors:
-                self.be.restore(tensors["best"], into=(theta := self.be.copy(self.theta)))
-            self.watch.best = Best(**rest["best"], theta=theta)
+        self.rng.bit_generator.state = values["generator"]
+        self.history.records[:] = [Record(**record) for record in values["records"]]
+        for name, observer in self.observers.items():
+            observer.restore(values[name], tensors.get(name))
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state after an epoch: arrays of the backend, and the rest as JSON has it."""
+    """The state after an epoch: arrays of the backend, and values for JSON."""
 
     epoch: int
     tensors: Mapping[str, Any]
-    rest: Mapping[str, Any]
+    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Saved:
-    """A checkpoint read back."""
+class SavedCheckpoint:
+    """A checkpoint read from its file."""
 
     path: Path
     tensors: dict[str, np.ndarray]
     state: dict[str, Any]
 
 
-class Keeper:
-    """Keeps the checkpoints of a training, and puts one back first where it is to be resumed.
+class CheckpointWriter:
+    """Write the checkpoints of a run, after restoring the newest one if the run is resumed.
 
-    what: what the run is, name by name, which must be the same to resume it. meta: kept with it.
-    resume: go on from the newest whole checkpoint; from the start where the folder has none at all.
-    Raises ValueError for checkpoints of another run, or damaged ones only.
+    description: what the run is, by name; a run is only resumed if all of it is equal. meta: stored too.
+    resume: continue from the newest readable checkpoint, or from the start if the folder has no checkpoint.
+    Raises ValueError if the checkpoints are of another run, or if all of them are damaged.
     """
 
     def __init__(
         self,
         chosen: Checkpoints,
-        what: Mapping[str, str],
+        description: Mapping[str, str],
         meta: dict[str, Any],
         rng: np.random.Generator,
         *,
         resume: bool,
     ) -> None:
-        self.chosen, self.what, self.meta = chosen, dict(what), meta
+        self.chosen, self.description, self.meta = chosen, dict(description), meta
         self.saved = newest(chosen.folder) if resume else None
         if not resume and chosen.files():
             raise ValueError(
-                f"{chosen.folder} holds checkpoints already: resume that run, or name another folder"
+                f"{chosen.folder} already holds checkpoints: resume that run, or choose another folder"
             )
         if self.saved:
-            self._check_same(self.saved)
+            self._check_same_run(self.saved)
             rng.bit_generator.state = self.saved.state["first_generator"]
         self.first_generator = rng.bit_generator.state
         self.written = 0
@@ -153,37 +140,39 @@ class Keeper:
 
     @property
     def epochs_done(self) -> int:
-        """Before this training begins."""
+        """The number of epochs in the checkpoint that this run resumes from."""
         return len(self.saved.state["records"]) if self.saved else 0
 
-    def _check_same(self, saved: Saved) -> None:
-        for name, now in self.what.items():
-            then = saved.state["what"].get(name)
-            if then != now:
-                raise ValueError(f"{saved.path} is of a run with another {name}: {then} there, {now} here")
+    def _check_same_run(self, saved: SavedCheckpoint) -> None:
+        for name, here in self.description.items():
+            there = saved.state["what"].get(name)
+            if there != here:
+                raise ValueError(
+                    f"{saved.path} belongs to a run with another {name}: {there} there, {here} here"
+                )
 
-    def begin(self, state: State) -> None:
-        """Watch over that state, from the checkpoint's on if there is one."""
+    def begin(self, state: TrainingState) -> None:
+        """Observe this state, and restore it from the checkpoint if there is one."""
         self.state = state
         if self.saved:
-            state.put_back(self.saved.tensors, self.saved.state)
+            state.restore(self.saved.tensors, self.saved.state)
             self.written = self.epochs_done
             self._tidy(self.saved.path)
 
     def epoch_done(self) -> None:
-        """Keep the state as it is in case of Ctrl-C, and write it if it is time to."""
-        self.snapshot = self.state.take()
+        """Take a snapshot in case of Ctrl-C, and write it if it is due."""
+        self.snapshot = self.state.snapshot()
         if self.snapshot.epoch % self.chosen.every == 0:
             self.flush()
 
     def flush(self) -> None:
-        """Write the state of the last epoch that was done, unless it is written or no longer finite."""
+        """Write the state of the last complete epoch, unless it is written already or θ is not finite."""
         if self.snapshot is None or self.snapshot.epoch <= self.written:
             return
         tensors = {name: self.state.be.download(a) for name, a in self.snapshot.tensors.items()}
         if not np.isfinite(tensors["theta"]).all():
             return
-        state = {**self.snapshot.rest, "what": self.what, "meta": self.meta}
+        state = {**self.snapshot.values, "what": self.description, "meta": self.meta}
         state["first_generator"] = self.first_generator
         self.chosen.folder.mkdir(parents=True, exist_ok=True)
         path = self.chosen.folder / f"epoch-{self.snapshot.epoch:06}.safetensors"
@@ -192,9 +181,9 @@ class Keeper:
         self._tidy(path)
 
     def _tidy(self, newest: Path) -> None:
-        """Remove all but the last ones, and what a killed process left half-written.
+        """Remove all but the last few checkpoints, and files that a killed process left half-written.
 
-        A newer one is damaged, or this would not be the newest: it counts for nothing, and stays.
+        Files newer than `newest` are damaged. They are left in place and do not count.
         """
         old = [path for path in self.chosen.files() if path.name <= newest.name][: -self.chosen.keep]
         for path in [*old, *self.chosen.folder.glob(f".{PATTERN}.*")]:
@@ -206,14 +195,14 @@ class Keeper:
 
 
 def pack(tensors: Mapping[str, np.ndarray], state: str) -> bytes:
-    """The content of a checkpoint."""
+    """Return the content of a checkpoint file."""
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     metadata = {"format": FORMAT, "version": VERSION, "state": state, "digest": digest(arrays, state)}
     return save(arrays, metadata)
 
 
 def digest(tensors: Mapping[str, np.ndarray], state: str) -> str:
-    """A checksum of the tensors and the state."""
+    """Return a checksum of the tensors and the state."""
     checksum = hashlib.blake2b(state.encode(), digest_size=16)
     for name in sorted(tensors):
         checksum.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
@@ -221,8 +210,8 @@ def digest(tensors: Mapping[str, np.ndarray], state: str) -> str:
     return checksum.hexdigest()
 
 
-def read(path: Path) -> Saved:
-    """A checkpoint. ValueError, naming the file, where it is damaged or none of gpunn's."""
+def read(path: Path) -> SavedCheckpoint:
+    """Read a checkpoint. Raises ValueError, naming the file, if it is damaged or not gpunn's."""
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -230,17 +219,17 @@ def read(path: Path) -> Saved:
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is not a readable checkpoint: {error}") from None
     if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
-        raise ValueError(f"{path} is no checkpoint that this gpunn reads")
+        raise ValueError(f"{path} is not a checkpoint that this version of gpunn reads")
     state = metadata.get("state", "")
     if metadata.get("digest") != digest(tensors, state):
-        raise ValueError(f"{path} is damaged: its content does not give its checksum")
-    return Saved(path, tensors, json.loads(state))
+        raise ValueError(f"{path} is damaged: its content does not match its checksum")
+    return SavedCheckpoint(path, tensors, json.loads(state))
 
 
-def newest(folder: Path) -> Saved | None:
-    """The newest whole checkpoint of a folder, None where there is no file of one.
+def newest(folder: Path) -> SavedCheckpoint | None:
+    """Read the newest undamaged checkpoint of a folder; None if the folder has no checkpoint.
 
-    Warns of each damaged one that it passes over. ValueError where there are only damaged ones.
+    Warns of each damaged file that is skipped. Raises ValueError if all are damaged.
     """
     errors = []
     for path in reversed(Checkpoints(folder).files()):
@@ -250,66 +239,8 @@ def newest(folder: Path) -> Saved | None:
             errors.append(str(error))
         else:
             for message in errors:
-                warnings.warn(f"{message}; going on from {path.name}", stacklevel=2)
+                warnings.warn(f"{message}; resuming from {path.name}", stacklevel=2)
             return saved
     if errors:
-        raise ValueError(f"no checkpoint in {folder} is whole: {errors[0]}")
+        raise ValueError(f"every checkpoint in {folder} is damaged: {errors[0]}")
     return None
-
-
-# what a run is
-
-
-def described(choice: Any) -> str:
-    """A choice in words that are the same in another process: functions have only their kind."""
-    if is_dataclass(choice):
-        chosen = (f"{field.name}={getattr(choice, field.name)}" for field in fields(choice) if field.init)
-        return f"{type(choice).__name__}({', '.join(chosen)})"
-    plain = choice is None or isinstance(choice, str | float | int)
-    return str(choice) if plain else f"a {type(choice).__name__}"
-
-
-def fingerprint(*arrays: Any) -> str:
-    """Shape, type and checksum of data, by which other data are told from them."""
-    checksum, shapes = hashlib.blake2b(digest_size=8), []
-    for array in arrays:
-        if is_sparse(array):
-            parts = fingerprint(array.data, array.indices, array.indptr)
-            checksum.update(parts.encode())
-            shapes.append(f"{array.dtype} {array.shape}")
-        elif array is not None:
-            array = dense(array)
-            shapes.append(f"{array.dtype} {array.shape}")
-            rows = array.T
-            step = max(1, HASHED * len(rows) // max(1, rows.nbytes))
-            for start in range(0, len(rows), step):
-                checksum.update(np.ascontiguousarray(rows[start : start + step]).data)
-    return f"{', '.join(shapes)} {checksum.hexdigest()}"
-
-
-@contextmanager
-def sigterm_as_ctrl_c(wanted: bool) -> Iterator[None]:
-    """SIGTERM ends what is within as Ctrl-C does, and then the process, as it would have done.
-
-    Only in the main thread, and where nobody handles it yet.
-    """
-    default = signal.SIG_DFL
-    in_main = threading.current_thread() is threading.main_thread()
-    if not (wanted and in_main and signal.getsignal(signal.SIGTERM) is default):
-        yield
-        return
-    came = False
-
-    def once(*_: Any) -> None:
-        nonlocal came
-        if not came:
-            came = True
-            raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, once)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, default)
-        if came:
-            signal.raise_signal(signal.SIGTERM)

@@ -1,26 +1,31 @@
-"""What happened: one record an epoch."""
+"""What happened in training: a record for each epoch."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from gpunn.names import counted, look_up
+
+MEASURES = ("loss", "accuracy", "validation_loss", "validation_accuracy", "validation_score")
 
 
 @dataclass(frozen=True)
 class Record:
-    """One epoch of a training; what was not measured is None.
+    """One epoch of training; a field is None if it was not measured.
 
     Attributes:
-        epoch: which one, from 1.
-        loss: the cost, a mean over the epoch's examples, each measured just before its own mini-batch's step.
-        accuracy: the share of them that was named rightly, likewise; None where the targets are not classes.
-        validation_loss: the same of the validation examples, after the epoch.
-        validation_accuracy: likewise.
-        seconds: spent training, validation not included.
-        examples_per_second: in them, shuffling and gathering included.
-        validation_score: what the user's own function made of the outputs for the validation examples.
+        epoch: the epoch, from 1.
+        loss: the mean cost of the epoch's examples, each measured just before the step of its mini-batch.
+        accuracy: the share of these examples that was classified correctly, measured at the same moment; None
+            if the targets are not classes.
+        validation_loss: the mean cost of the validation examples after the epoch.
+        validation_accuracy: the share of the validation examples classified correctly after the epoch.
+        seconds: wall-clock time spent training, without validation.
+        examples_per_second: training throughput, including shuffling and gathering.
+        validation_score: what `fit`'s `score` returned for the outputs of the validation examples.
     """
 
     epoch: int
@@ -33,19 +38,42 @@ class Record:
     validation_score: float | None = None
 
 
-MEASURES = ("loss", "accuracy", "validation_loss", "validation_accuracy", "validation_score")
-
 Callback: TypeAlias = Callable[[Record], object]
+
+
+def as_loss(record: Record, metric: str) -> float:
+    """Return a metric of an epoch with the sign that makes less better.
+
+    Raises ValueError if there is no such metric or it was not measured.
+    """
+    value = look_up(vars(record), metric, "metric")
+    if value is None:
+        raise ValueError(f"{metric} is not measured: pass validation to fit, or choose another metric")
+    return -value if metric.endswith(("accuracy", "score")) else value
+
+
+@runtime_checkable
+class EpochObserver(Protocol):
+    """An object that follows training by its records, and whose state checkpoints keep."""
+
+    def observe(self, record: Record) -> None:
+        """Take note of an epoch."""
+
+    def state(self) -> tuple[dict[str, Any], Any]:
+        """Return all that changes: values for JSON, and an array of the backend or None."""
+
+    def restore(self, values: Mapping[str, Any], array: Any) -> None:
+        """Go back to what `state` returned; the array is now a NumPy array or None."""
 
 
 @dataclass
 class History:
-    """The epochs of one training: a sequence of `Record`.
+    """The epochs of one training run: a sequence of `Record`.
 
     Attributes:
-        device: where it was, in words.
-        records: an epoch each.
-        stopped: what ended it: "" for the last epoch, "early", "callback" (one asked for it) or
+        device: a description of the device.
+        records: a record for each epoch.
+        stopped: why training ended: "" after the last epoch, "early", "callback" (one returned True) or
             "interrupted" (Ctrl-C).
 
     >>> net = gpunn.Network([2, 3, 1], seed=0)
@@ -59,14 +87,12 @@ class History:
     stopped: str = ""
 
     def __repr__(self) -> str:
-        """How it ended, in a line."""
-        epochs = (
-            f"{len(self)} epoch{'' if len(self) == 1 else 's'}{self.stopped and ', stopped: '}{self.stopped}"
-        )
-        known = asdict(self.records[-1]).items() if self.records else ()
+        """Describe the outcome in a line."""
+        epochs = counted(len(self), "epoch") + (f", stopped: {self.stopped}" if self.stopped else "")
+        measured = asdict(self.records[-1]) if self.records else {}
         last = [
             f"{name.replace('_', ' ')} {value:.4g}"
-            for name, value in known
+            for name, value in measured.items()
             if name in MEASURES and value is not None
         ]
         return f"History({'; '.join([epochs, *last, f'{self.seconds:.3g} s', f'on {self.device}'])})"
@@ -82,22 +108,26 @@ class History:
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C ended it."""
+        """Whether Ctrl-C ended training."""
         return self.stopped == "interrupted"
 
     @property
     def seconds(self) -> float:
-        """Time spent training, validation not included."""
+        """Wall-clock time spent training, without validation."""
         return sum(record.seconds for record in self.records)
 
     @property
     def examples_per_second(self) -> float:
-        """Over all epochs, shuffling and gathering included."""
+        """Training throughput over all epochs, including shuffling and gathering."""
         examples = sum(record.seconds * record.examples_per_second for record in self.records)
         return examples / self.seconds if self.records else 0.0
 
     def to_json(self) -> str:
-        """The same as JSON: {"device", "stopped", "interrupted", "records": [{"epoch", "loss", …}, …]}."""
-        device, stopped, records = self.device, self.stopped, [asdict(record) for record in self.records]
-        kept = {"device": device, "stopped": stopped, "interrupted": self.interrupted, "records": records}
-        return json.dumps(kept, indent=1)
+        """Return JSON: {"device", "stopped", "interrupted", "records": [{"epoch", "loss", …}, …]}."""
+        content = {
+            "device": self.device,
+            "stopped": self.stopped,
+            "interrupted": self.interrupted,
+            "records": [asdict(record) for record in self.records],
+        }
+        return json.dumps(content, indent=1)

@@ -1,25 +1,23 @@
-"""Training: epoch after epoch of lessons, each with a record, until it is time to stop."""
+"""The training loop: epoch after epoch, each with a record, until it is time to stop."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from gpunn.core.backend import Examples
 from gpunn.core.optimizers import Update
 from gpunn.core.plan import Model, Progress, Round, forward_batch
-from gpunn.training.checkpoint import Keeper, State
-from gpunn.training.history import Callback, History, Record
-from gpunn.training.schedules import ReduceOnPlateau, Schedule
-from gpunn.training.sources import Learner, Lessons
-from gpunn.training.stopping import EarlyStopping, Watch
+from gpunn.training.checkpoint import CheckpointWriter, TrainingState
+from gpunn.training.fit_options import OptimizerState, ScoreFunction
+from gpunn.training.history import Callback, EpochObserver, History, Record
+from gpunn.training.schedules import Schedule
+from gpunn.training.sources import ExampleSource, Learner, RateFunction
+from gpunn.training.stopping import EarlyStopping, StoppingState
 
 ADVICE = "try a smaller learning rate, or inputs scaled to about ±1"
-
-Score = Callable[[np.ndarray], float]  # of outputs (n_out, m); better when more
-OptimizerState = dict[str, np.ndarray]  # velocity, moments, steps, each flat, by name
 
 
 class Diverged(FloatingPointError):
@@ -27,9 +25,9 @@ class Diverged(FloatingPointError):
 
 
 class Evaluation:
-    """Loss, accuracy and score of a model over some examples, `order`, bound once, run after every epoch.
+    """Measure loss, accuracy and score of a model over the examples `order`; bound once, run many times.
 
-    keep: the outputs, for whoever asks after them.
+    keep: whether to keep the outputs even without a score.
     """
 
     def __init__(
@@ -37,7 +35,7 @@ class Evaluation:
         model: Model,
         examples: Examples,
         order: np.ndarray,
-        score: Score | None = None,
+        score: ScoreFunction | None = None,
         *,
         keep: bool = False,
     ) -> None:
@@ -53,111 +51,126 @@ class Evaluation:
 
 
 def mean(values: np.ndarray) -> float:
-    """In float64; infinite where even their sum is too large for that."""
+    """Return the mean in float64; infinite if even the sum overflows float64."""
     with np.errstate(over="ignore", invalid="ignore"):
         return float(np.mean(values, dtype=np.float64))
 
 
-def train(
-    learner: Learner,
-    lessons: Lessons,
-    *,
-    epochs: int,
-    optimizer_state: OptimizerState | None = None,
-    schedule: Schedule | None = None,
-    evaluation: Evaluation | None = None,
-    stop: EarlyStopping | None = None,
-    keeper: Keeper | None = None,
-    progress: Progress | None = None,
-    on_epoch_end: Callback | None = None,
-) -> History:
-    """Train the learner's θ for some epochs.
+@dataclass
+class Training:
+    """A training run: the model that learns, its examples, and what happens between epochs.
 
-    Ctrl-C ends it and keeps what was learnt; stop may end it, and on_epoch_end by returning True.
-    optimizer_state: to go on from, if it holds one, and to be left in. keeper: keeps checkpoints, or goes on
-    from one. Raises Diverged when the cost is no longer finite, with θ as it was before that epoch.
+    optimizer_state: a dictionary to continue from, unless it is empty, and to update at the end.
     """
-    be, theta, update = learner.model.be, learner.model.theta.flat, learner.update
-    history = History(be.description)
-    if optimizer_state:
-        take_up(optimizer_state, update)
-    watch = Watch(stop, be, theta) if stop else None
-    if keeper:
-        keeper.begin(State(be, theta, update.state(), learner.rng, history, schedule, watch))
-    try:
-        for epoch in range(len(history) + 1, epochs + 1):
-            if watch and watch.over:
-                history.stopped = "early"
-                break
-            record = one_epoch(learner, lessons, epoch, epochs, schedule, evaluation, progress)
-            history.records.append(record)
-            if isinstance(schedule, ReduceOnPlateau):
-                schedule.observe(record)
-            if watch:
-                watch.observe(record)
-            if keeper:
-                keeper.epoch_done()
+
+    learner: Learner
+    source: ExampleSource
+    epochs: int
+    schedule: Schedule | None = None
+    evaluation: Evaluation | None = None
+    stop: EarlyStopping | None = None
+    checkpoints: CheckpointWriter | None = None
+    optimizer_state: OptimizerState | None = None
+
+    def __post_init__(self) -> None:
+        self.be, self.theta = self.learner.model.be, self.learner.model.theta.flat
+        self.history = History(self.be.description)
+        self.stopping = StoppingState(self.stop, self.be, self.theta) if self.stop else None
+
+    def run(self, progress: Progress | None = None, on_epoch_end: Callback | None = None) -> History:
+        """Train until the last epoch, early stopping, Ctrl-C, or until on_epoch_end returns True.
+
+        Raises Diverged if the cost is no longer finite; θ is then what it was before that epoch.
+        """
+        observers = self._begin()
+        try:
+            self._run_epochs(observers, progress, on_epoch_end)
+            if not np.isfinite(self.be.download(self.theta)).all():
+                epoch = len(self.history)
+                raise Diverged(f"the weights overflowed in the last step of epoch {epoch}: {ADVICE}")
+        except KeyboardInterrupt:
+            self.history.stopped = "interrupted"
+        self._end()
+        return self.history
+
+    def _begin(self) -> dict[str, EpochObserver]:
+        """Restore earlier state, and return what follows the epochs, by name in a checkpoint."""
+        if self.optimizer_state:
+            restore_optimizer(self.optimizer_state, self.learner.update)
+        candidates: dict[str, object] = {"plateau": self.schedule, "best": self.stopping}
+        observers = {name: c for name, c in candidates.items() if isinstance(c, EpochObserver)}
+        if self.checkpoints:
+            optimizer, rng = self.learner.update.state(), self.learner.rng
+            state = TrainingState(self.be, self.theta, optimizer, rng, self.history, observers)
+            self.checkpoints.begin(state)
+        return observers
+
+    def _run_epochs(
+        self, observers: dict[str, EpochObserver], progress: Progress | None, on_epoch_end: Callback | None
+    ) -> None:
+        for epoch in range(len(self.history) + 1, self.epochs + 1):
+            if self.stopping and self.stopping.over:
+                self.history.stopped = "early"
+                return
+            record = self.run_epoch(epoch, progress)
+            self.history.records.append(record)
+            for observer in observers.values():
+                observer.observe(record)
+            if self.checkpoints:
+                self.checkpoints.epoch_done()
             if on_epoch_end and on_epoch_end(record) is True:
-                history.stopped = "callback"
-                break
-        if not np.isfinite(be.download(theta)).all():
-            raise Diverged(f"the weights overflowed in the last step of epoch {len(history)}: {ADVICE}")
-    except KeyboardInterrupt:
-        history.stopped = "interrupted"
-    if keeper:
-        keeper.flush()
-    if watch:
-        watch.restore()
-    if optimizer_state is not None:
-        optimizer_state |= {name: be.download(array) for name, array in update.state().items()}
-    return history
+                self.history.stopped = "callback"
+                return
+
+    def run_epoch(self, epoch: int, progress: Progress | None) -> Record:
+        """Learn from all the examples once, then evaluate."""
+        before = self.be.copy(self.theta)
+        start = time.perf_counter()
+        losses, hits = self.source.learn(self._rates(epoch), progress)
+        seconds = time.perf_counter() - start
+        loss = mean(losses)
+        if not np.isfinite(loss):
+            self.be.copy(before, into=self.theta)
+            raise Diverged(_explain(losses, epoch, self.learner.batch_size))
+        accuracy = None if hits is None else mean(hits)
+        val_loss, val_accuracy, val_score = self.evaluation() if self.evaluation else (None, None, None)
+        speed = len(losses) / seconds
+        return Record(epoch, loss, accuracy, val_loss, val_accuracy, seconds, speed, val_score)
+
+    def _rates(self, epoch: int) -> RateFunction:
+        """Return a function for the learning rate of each step of a part of this epoch; None if constant."""
+
+        def rates(begin: float, end: float, steps: int) -> np.ndarray | None:
+            if self.schedule is None:
+                return None
+            first, last = ((epoch - 1 + part) / self.epochs for part in (begin, end))
+            factors = [self.schedule(first + (last - first) * k / steps) for k in range(steps)]
+            return self.learner.update.chosen.learning_rate * np.array(factors)
+
+        return rates
+
+    def _end(self) -> None:
+        """Write the last checkpoint, load the best θ, and hand back the optimizer's state."""
+        if self.checkpoints:
+            self.checkpoints.flush()
+        if self.stopping:
+            self.stopping.load_best()
+        if self.optimizer_state is not None:
+            state = self.learner.update.state()
+            self.optimizer_state |= {name: self.be.download(array) for name, array in state.items()}
 
 
-def one_epoch(
-    learner: Learner,
-    lessons: Lessons,
-    epoch: int,
-    epochs: int,
-    schedule: Schedule | None,
-    evaluation: Evaluation | None,
-    progress: Progress | None,
-) -> Record:
-    """All the lessons once, and what the model knows then."""
-
-    def rates(begin: float, end: float, steps: int) -> np.ndarray | None:
-        first, last = ((epoch - 1 + part) / epochs for part in (begin, end))
-        return schedule and learner.update.chosen.learning_rate * learning_rates(schedule, first, last, steps)
-
-    be, theta = learner.model.be, learner.model.theta.flat
-    before = be.copy(theta)
-    start = time.perf_counter()
-    losses, hits = lessons.epoch(rates, progress)
-    seconds = time.perf_counter() - start
-    loss = mean(losses)
-    if not np.isfinite(loss):
-        be.copy(before, into=theta)
-        raise Diverged(_advice(losses, epoch, learner.batch_size))
-    accuracy = None if hits is None else mean(hits)
-    val_loss, val_accuracy, val_score = evaluation() if evaluation else (None, None, None)
-    return Record(epoch, loss, accuracy, val_loss, val_accuracy, seconds, len(losses) / seconds, val_score)
-
-
-def take_up(state: OptimizerState, update: Update) -> None:
-    """Go on from what an earlier update of the same kind left. ValueError where it was another kind."""
+def restore_optimizer(state: OptimizerState, update: Update) -> None:
+    """Copy an earlier optimizer's state into this one. Raises ValueError if it was of another kind."""
     arrays = update.state()
     if {name: a.shape for name, a in state.items()} != {name: a.shape for name, a in arrays.items()}:
         raise ValueError(
-            "optimizer_state is of another optimizer or another network: begin with an empty one"
+            "optimizer_state belongs to another optimizer or another network: start with an empty one"
         )
     for name, array in arrays.items():
         update.be.restore(state[name], into=array)
 
 
-def learning_rates(schedule: Schedule, first: float, last: float, steps: int) -> np.ndarray:
-    """The schedule's factor for each of so many steps between two moments of training."""
-    return np.array([schedule(first + (last - first) * k / steps) for k in range(steps)])
-
-
-def _advice(losses: np.ndarray, epoch: int, batch_size: int) -> str:
+def _explain(losses: np.ndarray, epoch: int, batch_size: int) -> str:
     first = int(np.argmax(np.where(np.isfinite(losses), losses, np.inf)))
     return f"the cost became {losses[first]} in epoch {epoch}, step {first // batch_size + 1}: {ADVICE}"

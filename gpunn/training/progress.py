@@ -1,4 +1,4 @@
-"""One bar a run: epoch, loss, accuracy, examples/s. Silent where stderr is not a terminal."""
+"""The progress bar of a run: epoch, loss, accuracy and examples/s, if stderr is a terminal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from gpunn.training.history import Record
 
 
 class Bar(tqdm):  # type: ignore[misc]
-    """tqdm's, without its thread, and with a lock that forked processes do not share: one that is killed
-    while it holds it stops no other."""
+    """tqdm without its monitor thread, and with a lock of this process alone.
+
+    Forked processes share tqdm's own lock, so a process killed while holding it would block the others.
+    """
 
     monitor_interval = 0
 
@@ -22,9 +24,9 @@ Bar.set_lock(RLock())
 
 
 class ProgressBar:
-    """Counts examples over all epochs, some of them done before; `show` False keeps it silent.
+    """Count the examples of all epochs.
 
-    m: how many an epoch has; None where the first one must show it.
+    m: the examples in an epoch; None if the first epoch must show it. done: epochs of an earlier run.
     """
 
     def __init__(self, m: int | None, epochs: int, show: bool, done: int = 0) -> None:
@@ -35,7 +37,7 @@ class ProgressBar:
             unit=" examples",
             unit_scale=True,
             dynamic_ncols=True,
-            miniters=1,  # looks at the clock each time, as no thread does
+            miniters=1,  # check the clock on every update, since no monitor thread does
             bar_format="{percentage:3.0f}% {bar} {rate_fmt}{postfix}",
             disable=not (show and sys.stderr.isatty()),
         )

@@ -1,8 +1,7 @@
 """Learning-rate schedules: plain functions of progress.
 
-A schedule takes how far training is, from 0 up to but not including 1, and returns the factor by which
-the optimizer's learning rate is multiplied for that step. Write your own as `lambda progress: …`, and
-combine these by calling them.
+A schedule takes the progress of training in [0, 1) and returns the factor that multiplies the optimizer's
+learning rate at that step. Write your own as `lambda progress: …`, or nest these.
 
 >>> rise_and_fall = gpunn.schedules.warmup(0.1, then=gpunn.schedules.cosine())
 >>> [round(rise_and_fall(progress), 2) for progress in (0, 0.05, 0.1, 0.55, 0.999)]
@@ -12,12 +11,12 @@ combine these by calling them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from gpunn.names import look_up, unknown
-from gpunn.training.history import Record
+from gpunn.training.history import Record, as_loss
 
 __all__ = [
     "SCHEDULES",
@@ -31,17 +30,16 @@ __all__ = [
     "warmup",
 ]
 
-#: A function from progress in [0, 1) to the factor of the learning rate.
-Schedule: TypeAlias = Callable[[float], float]
+Schedule: TypeAlias = Callable[[float], float]  # from progress in [0, 1) to a factor of the learning rate
 
 
 def constant(progress: float) -> float:
-    """1: what no schedule means."""
+    """Keep the learning rate: the factor is 1."""
     return 1.0
 
 
 def step(drops: int = 3, factor: float = 0.1) -> Schedule:
-    """Times `factor` at each of `drops` moments that part the training evenly.
+    """Multiply by `factor` at each of `drops` evenly spaced moments of training.
 
     >>> halve = gpunn.schedules.step(drops=1, factor=0.5)
     >>> halve(0.0), halve(0.49), halve(0.5)
@@ -51,30 +49,32 @@ def step(drops: int = 3, factor: float = 0.1) -> Schedule:
 
 
 def exponential(final: float = 0.01) -> Schedule:
-    """From 1 down to `final`, by the same share at every step."""
+    """Decay from 1 to `final` exponentially: final^progress."""
     return lambda progress: final**progress
 
 
 def cosine(final: float = 0.0) -> Schedule:
-    """From 1 down to `final` along half a cosine: Loshchilov and Hutter 2017, equation 5, no restart."""
+    """Decay from 1 to `final` along half a cosine (Loshchilov and Hutter 2017, equation 5, no restarts)."""
     return lambda progress: final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def warmup(share: float = 0.05, then: Schedule = constant) -> Schedule:
-    """Up from 0 in a line over that share of the training, and then another schedule.
+    """Rise linearly from 0 during the first `share` of training, then follow another schedule.
 
     Raises:
-        ValueError: the share is not between 0 and 1.
+        ValueError: if the share is not between 0 and 1.
     """
     _check_share(share)
     return lambda progress: progress / share if progress < share else then((progress - share) / (1 - share))
 
 
 def one_cycle(share: float = 0.3, start: float = 0.04, final: float = 4e-6) -> Schedule:
-    """From `start` up to 1 over that share, and down to `final`, along cosines: Smith and Topin 2019.
+    """Rise from `start` to 1 during the first `share` of training, then fall to `final`, along cosines.
+
+    This is the one-cycle policy of Smith and Topin 2019.
 
     Raises:
-        ValueError: the share is not between 0 and 1.
+        ValueError: if the share is not between 0 and 1.
     """
     _check_share(share)
 
@@ -90,19 +90,19 @@ def one_cycle(share: float = 0.3, start: float = 0.04, final: float = 4e-6) -> S
 
 @dataclass
 class ReduceOnPlateau:
-    """Times `factor` whenever `patience` epochs in a row brought no better `metric`.
+    """Multiply by `factor` after every `patience` epochs in a row without a better `metric`.
 
-    A schedule that looks at how training goes, and so belongs to one training alone.
+    This schedule follows the records of one training run, so do not share it between runs.
 
     Args:
-        factor: of the learning rate, each time, between 0 and 1.
-        patience: epochs, at least 1.
-        metric: a field of `gpunn.Record`; losses and times are better when less, accuracies and scores when
-            more.
+        factor: what the learning rate is multiplied by each time, between 0 and 1.
+        patience: the number of epochs, at least 1.
+        metric: a field of `gpunn.Record`. Higher accuracies and scores are better; anything else is better
+            when it is lower.
 
     Raises:
-        ValueError: there is no such metric, or a number is out of its range; in training, where the metric is
-            not measured.
+        ValueError: if there is no such metric or a number is out of range; in training, if the metric is not
+            measured.
 
     >>> net, plateau = gpunn.Network([2, 3, 1], seed=0), gpunn.ReduceOnPlateau(0.5, 2, "loss")
     >>> history = net.fit(np.eye(2), [0, 1], epochs=5, schedule=plateau)
@@ -128,19 +128,19 @@ class ReduceOnPlateau:
         return self.current
 
     def observe(self, record: Record) -> None:
-        """Take note of an epoch, as `Network.fit` has it do after each."""
-        value = score(record, self.metric)
-        self.best, self.waited = (value, 0) if value < self.best else (self.best, self.waited + 1)
+        """Take note of an epoch. `Network.fit` calls this after each one."""
+        loss = as_loss(record, self.metric)
+        self.best, self.waited = (loss, 0) if loss < self.best else (self.best, self.waited + 1)
         if self.waited >= self.patience:
             self.current, self.waited = self.current * self.factor, 0
 
+    def state(self) -> tuple[dict[str, Any], Any]:
+        """Return what changes in training, for checkpoints."""
+        return {"current": self.current, "best": self.best, "waited": self.waited}, None
 
-def score(record: Record, metric: str) -> float:
-    """A metric of an epoch, as a number of which less is better. ValueError where there is none."""
-    value = look_up(vars(record), metric, "metric")
-    if value is None:
-        raise ValueError(f"there is no {metric}: give fit a validation set, or name another metric")
-    return -value if metric.endswith(("accuracy", "score")) else value
+    def restore(self, values: Mapping[str, Any], array: Any = None) -> None:
+        """Go back to what `state` returned."""
+        self.current, self.best, self.waited = values["current"], values["best"], values["waited"]
 
 
 def _check_share(share: float) -> None:
@@ -148,7 +148,7 @@ def _check_share(share: float) -> None:
         raise ValueError(f"share must be between 0 and 1, not {share}")
 
 
-#: The schedules by name, each with its usual settings; `fit(schedule=NAME)` and --schedule take them.
+# The schedules by name, each with its default settings, for `fit(schedule=NAME)` and --schedule.
 SCHEDULES: dict[str, Callable[[], Schedule]] = {
     "constant": lambda: constant,
     "step": step,
@@ -161,7 +161,7 @@ SCHEDULES: dict[str, Callable[[], Schedule]] = {
 
 
 def get(schedule: str | Schedule | None) -> Schedule | None:
-    """A schedule by name, with its usual settings, or as it is."""
+    """Look up a schedule by name, with its default settings; return anything else unchanged."""
     if isinstance(schedule, str):
         return look_up(SCHEDULES, schedule, "schedule")()
     if isinstance(schedule, type) or not (schedule is None or callable(schedule)):

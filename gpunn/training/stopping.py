@@ -1,8 +1,9 @@
-"""Stop training once the score on held-out examples no longer improves."""
+"""Stop training when a metric no longer improves."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,23 +11,23 @@ import numpy as np
 
 from gpunn.core.backend import Backend
 from gpunn.names import unknown
-from gpunn.training.history import Record
-from gpunn.training.schedules import score
+from gpunn.training.history import Record, as_loss
 
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stop once `patience` epochs in a row brought no better `metric` (Nielsen, chapter 3).
+    """Stop after `patience` epochs in a row without a better `metric` (Nielsen, chapter 3).
 
     Args:
-        metric: a field of `gpunn.Record`; accuracies and scores are better when more, the rest when less.
-        patience: epochs, at least 1.
-        min_delta: by how much an epoch must be better than the best so far.
-        restore_best: leave the network with the best epoch's weights, however training ends; else it has
-            the last epoch's.
+        metric: a field of `gpunn.Record`. Higher accuracies and scores are better; anything else is better
+            when it is lower.
+        patience: the number of epochs, at least 1.
+        min_delta: how much better than the best epoch so far an epoch must be to count.
+        restore_best: whether the network gets the weights of the best epoch, however training ends; otherwise
+            it keeps those of the last epoch.
 
     Raises:
-        ValueError: there is no such metric, or a number is out of its range.
+        ValueError: if there is no such metric, or a number is out of range.
 
     >>> digits = gpunn.datasets.load("digits").train
     >>> net = gpunn.Network(64, [gpunn.Dense(30, "relu"), gpunn.Dense(10, "softmax")], seed=0)
@@ -51,18 +52,20 @@ class EarlyStopping:
             raise ValueError(f"min_delta must be 0 or more, not {self.min_delta}")
 
     def check(self, validated: bool, *, classes: bool, scored: bool) -> None:
-        """ValueError where the metric will not be measured."""
+        """Raise ValueError if the metric will not be measured."""
         if self.metric.startswith("validation_") and not validated:
-            raise ValueError(f"there is no {self.metric}: give fit a validation set, or name another metric")
+            raise ValueError(
+                f"{self.metric} is not measured: pass validation to fit, or choose another metric"
+            )
         if self.metric == "validation_score" and not scored:
-            raise ValueError("there is no validation_score: give fit a score, or name another metric")
+            raise ValueError("validation_score is not measured: pass score to fit, or choose another metric")
         if self.metric.endswith("accuracy") and not classes:
-            raise ValueError(f"there is no {self.metric} where y is not classes: name another metric")
+            raise ValueError(f"{self.metric} needs class labels, and y is targets: choose another metric")
 
 
 @dataclass(frozen=True)
 class Best:
-    """The best epoch so far: its score (less is better), its θ, and how many epochs came after it."""
+    """The best epoch so far: its metric as a loss, its θ, and the number of epochs since."""
 
     score: float = math.inf
     epoch: int = 0
@@ -70,26 +73,42 @@ class Best:
     theta: Any = None
 
 
-class Watch:
-    """An `EarlyStopping` at work on a θ. `best` is replaced as a whole, so Ctrl-C never finds half of it."""
+class StoppingState:
+    """What early stopping remembers of a training run.
+
+    `best` is replaced as a whole, so Ctrl-C never leaves it half updated.
+    """
 
     def __init__(self, chosen: EarlyStopping, be: Backend, theta: Any) -> None:
         self.chosen, self.be, self.theta, self.best = chosen, be, theta, Best()
 
     def observe(self, record: Record) -> None:
-        """Take note of an epoch, and of its θ where it is the best."""
-        new, best = score(record, self.chosen.metric), self.best
-        if new < best.score - self.chosen.min_delta:
+        """Take note of an epoch, and keep its θ if it is the best."""
+        loss, best = as_loss(record, self.chosen.metric), self.best
+        if loss < best.score - self.chosen.min_delta:
             theta = self.be.copy(self.theta) if self.chosen.restore_best else None
-            self.best = Best(new, record.epoch, 0, theta)
+            self.best = Best(loss, record.epoch, 0, theta)
         else:
             self.best = Best(best.score, best.epoch, best.waited + 1, best.theta)
 
     @property
     def over(self) -> bool:
+        """Whether training has waited long enough for a better epoch."""
         return self.best.waited >= self.chosen.patience
 
-    def restore(self) -> None:
-        """The best θ, where there is one."""
+    def load_best(self) -> None:
+        """Copy the best θ back, if it was kept."""
         if self.best.theta is not None:
             self.be.copy(self.best.theta, into=self.theta)
+
+    def state(self) -> tuple[dict[str, Any], Any]:
+        """Return the best epoch and its θ, as `EpochObserver` describes."""
+        best = self.best
+        return {"score": best.score, "epoch": best.epoch, "waited": best.waited}, best.theta
+
+    def restore(self, values: Mapping[str, Any], array: Any) -> None:
+        """Go back to what `state` returned."""
+        theta = None
+        if array is not None:
+            self.be.restore(array, into=(theta := self.be.copy(self.theta)))
+        self.best = Best(**values, theta=theta)

@@ -14,7 +14,7 @@ from helpers import MakeBackend
 import gpunn
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.core.plan import Round
-from gpunn.training.sources import Ahead, Learner
+from gpunn.training.sources import DrawAhead, Learner
 
 KINDS = [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64]
 ORDER = np.arange(50) * 2
@@ -32,7 +32,7 @@ def learner(rng: np.random.Generator, dropout: float = 0.0, **how: Any) -> Learn
 @pytest.mark.parametrize("kind", KINDS)
 def test_looking_ahead_changes_nothing(kind: type[np.random.BitGenerator], dropout: float) -> None:
     looking, plain = np.random.Generator(kind(1)), np.random.Generator(kind(1))
-    ahead = Ahead(learner(looking, dropout), ORDER)
+    ahead = DrawAhead(learner(looking, dropout), ORDER)
     assert ahead.look
     for epoch in range(5):
         key, order = ahead.next()  # drawn before, but for the first
@@ -44,11 +44,11 @@ def test_looking_ahead_changes_nothing(kind: type[np.random.BitGenerator], dropo
 
 
 def test_what_was_drawn_ahead_is_used() -> None:
-    ahead = Ahead(learner(np.random.default_rng(1)), ORDER)
+    ahead = DrawAhead(learner(np.random.default_rng(1)), ORDER)
     assert ahead.look
     ahead.look()
-    assert ahead.next_one
-    drawn = ahead.next_one[1]
+    assert ahead.prepared
+    drawn = ahead.prepared[1]
     assert ahead.next() is drawn
     assert ahead.next() is not drawn
 
@@ -56,8 +56,8 @@ def test_what_was_drawn_ahead_is_used() -> None:
 def test_nobody_looks_ahead_for_nothing() -> None:
     """On a device that is done when it says so, or with an order of the user's own, who may count."""
     rng = np.random.default_rng(1)
-    assert Ahead(learner(rng, runs_ahead=False), ORDER).look is None
-    assert Ahead(learner(rng, arrange=lambda order: order), ORDER).look is None
+    assert DrawAhead(learner(rng, runs_ahead=False), ORDER).look is None
+    assert DrawAhead(learner(rng, arrange=lambda order: order), ORDER).look is None
 
 
 def test_two_fits_are_one_long_fit(backend: MakeBackend) -> None:
@@ -77,7 +77,7 @@ def test_the_next_order_is_on_its_way_before_the_losses_are_asked_for(pytestconf
     be = Cuda(device)
     net = gpunn.Network(3, [gpunn.Dense(2, "softmax")], seed=0)
     examples = be.examples(np.zeros((3, 20), np.uint8), np.zeros(20, int), None)
-    over = Round(net._on(be), examples, 20, 4)
+    over = Round(net.bind(be), examples, 20, 4)
     device.check()
     uploads, synchronised, orders = [], [], [np.arange(20)[::-1].copy(), np.arange(20), np.arange(20) % 7]
 

@@ -235,7 +235,7 @@ def test_precisions(device: EmulatedDevice, precision: str, most: float) -> None
     found = []
     for be in (Cuda(device, precision), gpunn.backends.Host("float32")):
         net = gpunn.Network(20, [gpunn.Dense(30, "relu"), gpunn.Dense(4, "softmax")], seed=0)
-        model, outputs = net._on(be), be.matrix(4, 12)
+        model, outputs = net.bind(be), be.matrix(4, 12)
         X = np.random.default_rng(0).standard_normal((20, 12)).astype(np.float32)
         plan.Round(model, be.examples(X, None, None), 12, 12, outputs=outputs)(np.arange(12))
         found.append(np.array(be.download(outputs)))
@@ -302,7 +302,7 @@ def test_what_a_replay_asks_of_the_host(device: EmulatedDevice, monkeypatch: pyt
     monkeypatch.setattr(device, "capture", capture)
     monkeypatch.setattr(device, "mark", lambda: lambda: asked.update(mark=1))
     monkeypatch.setattr(Cuda, "chunk_steps", 1)
-    stages = plan.bind(net._on(be), examples, be.new_pass(2000), 2000, 1)
+    stages = plan.bind(net.bind(be), examples, be.new_pass(2000), 2000, 1)
     plan.run(stages)  # warms up
     asked.clear()
     start = time.perf_counter()

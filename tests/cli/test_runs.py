@@ -25,15 +25,15 @@ def test_a_failed_run_leaves_the_earlier_run_whole(
     gpunn_: RunCommand, refused: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert gpunn_("train", "digits", *QUICK, "--output", "run")[0] == 0
-    before, one_epoch = contents("run"), loop.one_epoch
+    before, one_epoch = contents("run"), loop.Training.run_epoch
 
-    def diverge(learner, lessons, epoch, *rest):
+    def diverge(training, epoch, progress):
         if epoch == 2:
             raise gpunn.Diverged("the cost became inf")
-        return one_epoch(learner, lessons, epoch, *rest)
+        return one_epoch(training, epoch, progress)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "one_epoch", diverge)
+        patch.setattr(loop.Training, "run_epoch", diverge)
         refused(["train", "digits", *QUICK, "--seed", 1, "--output", "run"], "inf", code=1)
     after = contents("run")
     assert after.pop("history.new.jsonl").count(b"\n") == 1  # the failed run's history

@@ -187,7 +187,7 @@ def test_reduce_on_plateau_waits_and_then_reduces() -> None:
         (lambda: small().fit(X, Y, schedule="cosin"), "unknown schedule 'cosin': did you mean 'cosine'"),
         (
             lambda: small().fit(X, Y, schedule="plateau"),
-            "there is no validation_loss: give fit a validation set",
+            "validation_loss is not measured: pass validation to fit",
         ),
     ],
 )

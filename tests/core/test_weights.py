@@ -133,7 +133,7 @@ def test_a_dictionary_leaves_the_other_classes_alone(backend: MakeBackend) -> No
 @pytest.mark.parametrize("smoothing", [0, 0.1])
 def test_the_plan_is_longer_only_for_weights(smoothing: float) -> None:
     net, be = linear("quadratic"), Host("float64")
-    model, p = net._on(be), be.new_pass(12)
+    model, p = net.bind(be), be.new_pass(12)
 
     def calls(**more: Any) -> int:
         update = gpunn.SGD().bind(be, model.theta)

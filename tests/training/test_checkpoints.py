@@ -31,7 +31,8 @@ from gpunn import (
     ReduceOnPlateau,
     RMSProp,
 )
-from gpunn.training.checkpoint import Checkpoints, fingerprint, newest, read
+from gpunn.training.checkpoint import Checkpoints, newest, read
+from gpunn.training.identity import fingerprint
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (6, 60), dtype=np.uint8)
@@ -154,7 +155,7 @@ def test_another_network_does_not_take_over_what_one_has_learnt(
     for again in (hidden(), hidden(None)):
         fit(again, checkpoint=tmp_path, resume=True)
         assert np.array_equal(again.theta, first.theta)
-    with pytest.raises(ValueError, match=f"of a run with another {said}"):
+    with pytest.raises(ValueError, match=f"belongs to a run with another {said}"):
         fit(other, checkpoint=tmp_path, resume=True)
 
 
@@ -175,7 +176,7 @@ def test_a_sparse_validation_set_is_told_from_another(tmp_path: Path) -> None:
 class TestRefusing:
     def test_other_checkpoints_are_not_mixed_with_new_ones(self, tmp_path: Path) -> None:
         fit(network(), checkpoint=tmp_path)
-        with pytest.raises(ValueError, match="holds checkpoints already: resume that run, or name another"):
+        with pytest.raises(ValueError, match="already holds checkpoints: resume that run, or choose another"):
             fit(network(), checkpoint=tmp_path)
 
     @pytest.mark.parametrize(
@@ -190,7 +191,9 @@ class TestRefusing:
     )
     def test_other_settings(self, tmp_path: Path, settings: dict[str, Any], name: str) -> None:
         fit(network(), checkpoint=tmp_path)
-        with pytest.raises(ValueError, match=rf"epoch-000006\.safetensors is of a run with another {name}"):
+        with pytest.raises(
+            ValueError, match=rf"epoch-000006\.safetensors belongs to a run with another {name}"
+        ):
             fit(network(), checkpoint=tmp_path, resume=True, **settings)
 
     def test_other_networks_and_data(self, tmp_path: Path) -> None:
@@ -229,7 +232,7 @@ class TestDamage:
                 content[header if how == "header" else middle] ^= 4
             path.write_bytes(content[: {"empty": 0, "short": -1}.get(how)])
         net, whole = network(), network()
-        with pytest.warns(UserWarning, match=r"epoch-000004.*; going on from epoch-000003\.safetensors"):
+        with pytest.warns(UserWarning, match=r"epoch-000004.*; resuming from epoch-000003\.safetensors"):
             history = fit(net, checkpoint=tmp_path, resume=True)
         assert outcome(net, history) == outcome(whole, fit(whole))
 
@@ -237,10 +240,10 @@ class TestDamage:
         fit(network(), checkpoint=tmp_path, checkpoint_every=3, keep=2)
         (tmp_path / "epoch-000006.safetensors").write_bytes(b"")
         settings = {"checkpoint": tmp_path, "checkpoint_every": 3, "keep": 1, "resume": True}
-        with pytest.warns(UserWarning, match=r"epoch-000006.*; going on from epoch-000003"):
+        with pytest.warns(UserWarning, match=r"epoch-000006.*; resuming from epoch-000003"):
             fit(network(), **settings, on_epoch_end=interrupt_after(4))
         net, whole = network(), network()
-        with pytest.warns(UserWarning, match=r"epoch-000006.*; going on from epoch-000004"):
+        with pytest.warns(UserWarning, match=r"epoch-000006.*; resuming from epoch-000004"):
             history = fit(net, **settings)
         assert outcome(net, history) == outcome(whole, fit(whole))
         assert [path.name for path in tmp_path.iterdir()] == ["epoch-000006.safetensors"]
@@ -249,7 +252,9 @@ class TestDamage:
         fit(network(), checkpoint=tmp_path)
         for path in tmp_path.iterdir():
             path.write_bytes(path.read_bytes()[:100])
-        with pytest.raises(ValueError, match=r"no checkpoint in .* is whole: .*000006.* not a readable") as e:
+        with pytest.raises(
+            ValueError, match=r"every checkpoint in .* is damaged: .*000006.* not a readable"
+        ) as e:
             fit(network(), checkpoint=tmp_path, resume=True)
         assert "\n" not in str(e.value)
 

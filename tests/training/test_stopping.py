@@ -15,7 +15,7 @@ from gpunn import Dense, EarlyStopping, Network, Record
 from gpunn.backends import Host
 from gpunn.datasets import Dataset
 from gpunn.training.splitting import stratified_split
-from gpunn.training.stopping import Watch
+from gpunn.training.stopping import StoppingState
 
 
 def small(digits: Dataset, m: int = 200) -> tuple[Network, np.ndarray, np.ndarray]:
@@ -107,7 +107,9 @@ class TestEarlyStopping:
         assert net.evaluate(X, y)[0] > history[-1].loss
 
     def test_patience_and_min_delta(self) -> None:
-        watch = Watch(EarlyStopping("loss", patience=2, min_delta=0.1), Host(), np.zeros(3, np.float32))
+        watch = StoppingState(
+            EarlyStopping("loss", patience=2, min_delta=0.1), Host(), np.zeros(3, np.float32)
+        )
         scores, over = [1.0, 0.95, 0.85, 0.8, float("nan"), 0.5], []
         for epoch, loss in enumerate(scores, start=1):
             watch.observe(Record(epoch, loss, None, None, None, 1.0, 1.0))
@@ -122,10 +124,10 @@ class TestEarlyStopping:
 
     def test_a_metric_that_is_not_measured_is_refused_before_the_work(self, digits: Dataset) -> None:
         net, X, y = small(digits)
-        with pytest.raises(ValueError, match="there is no validation_loss: give fit a validation set"):
+        with pytest.raises(ValueError, match="validation_loss is not measured: pass validation to fit"):
             net.fit(X, y, stop=EarlyStopping(), device="cpu")
         regression = Network(64, [Dense(10, "identity")], "quadratic", seed=0)
-        with pytest.raises(ValueError, match="there is no accuracy where y is not classes"):
+        with pytest.raises(ValueError, match="accuracy needs class labels, and y is targets"):
             regression.fit(X, np.ones((10, 200)), stop=EarlyStopping("accuracy"), device="cpu")
 
 

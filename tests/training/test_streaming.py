@@ -151,8 +151,8 @@ def test_augmentation_dropout_validation_stopping_and_resuming_go_with_blocks(tm
         ([(X.T, Y)], {}, r"X must be \(6, m\)"),
         ([(X, Y), (X, Y[:3])], {}, r"y must be labels \(90,\)"),
         ([(X, RNG.random((3, 90)))], {}, "cross-entropy needs blocks whose targets sum to 1"),
-        (blocks_of(30), {"validation": 0.1}, r"give fit validation=\(X, y\)"),
-        (blocks_of(30), {"sample_weight": WEIGHTS}, "bring their sample weights"),
+        (blocks_of(30), {"validation": 0.1}, r"pass validation=\(X, y\)"),
+        (blocks_of(30), {"sample_weight": WEIGHTS}, "put it into each block"),
         (blocks_of(30), {"class_weight": "balanced"}, "needs all examples at once, not blocks"),
     ],
 )
