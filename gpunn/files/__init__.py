@@ -1,1 +1,1 @@
-"""Model files, their JSON schemas, and writing files whole."""
+"""Model files, JSON schemas, and atomic writing of files."""

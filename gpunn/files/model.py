@@ -1,10 +1,12 @@
-"""The model file: safetensors, with the network as JSON in its metadata.
+"""Model files: safetensors, with the network as JSON in the metadata.
 
-Tensors `w1`, `b1`, … `wL`, `bL`: w (n_l, n_{l-1}) and b (n_l, 1), little-endian float32 or float64; of a
-batch-normalised layer also `gamma`, `beta`, `mean` and `variance`, each (n_l, 1).
-Metadata, all strings: `format` "gpunn", `version` "1", `network` {"n_in", "layers": [{"n", "activation",
-"init", "dropout", "batch_norm"}], "cost", "input_dropout"} and `meta` (what its maker wanted kept), both
-JSON. `gpunn/files/schema/model.json` is the file's JSON schema, with the meaning of `meta`'s names.
+The tensors are `w1`, `b1`, … `wL`, `bL`: w (n_l, n_{l-1}) and b (n_l, 1), little-endian float32 or float64. A
+batch-normalised layer also has `gamma`, `beta`, `mean` and `variance`, each (n_l, 1).
+
+The metadata are strings: `format` "gpunn", `version` "1", and two JSON texts: `network` {"n_in", "layers":
+[{"n", "activation", "init", "dropout", "batch_norm"}], "cost", "input_dropout"}, and `meta`, anything that
+the user keeps with the network. `gpunn/files/schema/model.json` is the JSON schema of the file; it says which
+names in `meta` have a meaning.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ NORMS = ("gamma", "beta", "mean", "variance")
 def write(
     path: Path, network: dict[str, Any], meta: dict[str, Any], tensors: Mapping[str, np.ndarray]
 ) -> None:
-    """Write beside, fsync, rename. OSError where the folder cannot be written."""
+    """Write a model file atomically. Raises OSError if the folder is not writable."""
     metadata = {
         "format": FORMAT,
         "version": VERSION,
@@ -39,16 +41,18 @@ def write(
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]:
-    """(network, meta, tensors). ValueError, naming the file, where it is not a good gpunn model."""
+    """Read (network, meta, tensors). Raises ValueError, with the path, unless it is a valid gpunn model."""
     path = file_of(path)
     try:
-        path.open("rb").close()  # to safetensors every file that it may not read is not there
+        path.open("rb").close()  # safetensors reports unreadable files as missing
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise ValueError(f"{path} is a safetensors file, but not a gpunn model")
             if metadata.get("version") != VERSION:
-                raise ValueError(f"{path} has version {metadata.get('version')}; this gpunn reads {VERSION}")
+                raise ValueError(
+                    f"{path} has version {metadata.get('version')}, but this gpunn reads version {VERSION}"
+                )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         network, meta = parse(metadata["network"]), parse(metadata.get("meta", "{}"))
     except FileNotFoundError:
@@ -61,19 +65,21 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarr
         raise ValueError(f"{path} does not describe a network: {wrong}")
     shapes, types = {name: a.shape for name, a in tensors.items()}, {a.dtype for a in tensors.values()}
     if shapes != dict(arrays_of(network)) or len(types) > 1:
-        raise ValueError(f"{path} does not describe a network: its arrays are of another one")
+        raise ValueError(
+            f"{path} does not describe a network: its arrays do not have the shapes of its layers"
+        )
     if not isinstance(meta, dict):
-        raise ValueError(f"{path} is not a readable model: its meta is no JSON object")
+        raise ValueError(f"{path} is not a readable model: its meta is not a JSON object")
     return network, meta, tensors
 
 
 def file_of(path: Path) -> Path:
-    """A folder means the model in it."""
+    """The path of a model file, given that path or the folder that contains model.safetensors."""
     return path / "model.safetensors" if path.is_dir() else path
 
 
 def arrays_of(network: dict[str, Any]) -> Iterator[tuple[str, tuple[int, int]]]:
-    """The name and the shape of each array that a network has."""
+    """Yield the name and the shape of each array of a network."""
     n_before = network["n_in"]
     for l, layer in enumerate(network["layers"], start=1):
         n = layer["n"]
@@ -84,14 +90,14 @@ def arrays_of(network: dict[str, Any]) -> Iterator[tuple[str, tuple[int, int]]]:
 
 
 def check_meta(path: Path, meta: dict[str, Any]) -> None:
-    """ValueError, naming the file, where it holds something else by a name that gpunn's commands know."""
+    """Raise ValueError, with the path, if a name in `meta` that gpunn's commands use has an invalid value."""
     if wrong := complaint(meta, "model.json", "meta"):
         raise ValueError(f"{file_of(path)} is damaged: {wrong}")
 
 
 @contextmanager
 def complaining_about(path: Path) -> Iterator[None]:
-    """Turn what a wrong but well-formed file causes into one line about that file."""
+    """Turn errors caused by the content of a well-formed file into one line about that file."""
     try:
         yield
     except (KeyError, TypeError, IndexError, ValueError) as error:

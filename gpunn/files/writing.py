@@ -1,4 +1,4 @@
-"""Write whole files, and check JSON against gpunn's schemas."""
+"""Write files atomically, and check JSON against gpunn's schemas."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-LONG = 200  # characters of a complaint
+LONG = 200  # most characters of a schema's message
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file by a whole one, or leave it as it was. OSError, with its name, where that cannot be."""
+    """Replace a file by a complete one, or leave it as it was. Raises OSError, with the path, on failure."""
     try:
         handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -25,7 +25,7 @@ def write_whole(path: Path, content: bytes) -> None:
             os.chmod(beside, 0o666 & ~_umask())
             os.replace(beside, path)
         except BaseException:
-            Path(beside).unlink(missing_ok=True)  # Ctrl-C may come when it is already in place
+            Path(beside).unlink(missing_ok=True)  # Ctrl-C may come after os.replace
             raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
@@ -41,11 +41,11 @@ def _umask() -> int:
 
 
 class NotJSON(ValueError):
-    """A text that is none."""
+    """A text that is not JSON."""
 
 
 def parse(text: str) -> Any:
-    """What JSON says. NotJSON for other texts, and for such as only mean mischief."""
+    """Parse JSON. Raises NotJSON for any other text, including one nested too deeply."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -53,20 +53,20 @@ def parse(text: str) -> Any:
 
 
 def complaint(content: Any, schema: str, part: str) -> str | None:
-    """Where JSON is not what that part of one of gpunn's schemas says, and how; None where it is."""
+    """The place and the message of the first violation of a part of one of gpunn's schemas, or None."""
     from jsonschema.exceptions import best_match
 
     error = best_match(_validator(schema, part).iter_errors(content))
     if not error:
         return None
-    words = error.message  # which begin with what is there, however long that is
+    words = error.message  # begins with the offending value, however long
     place = error.json_path.replace("$", part, 1)
     return f"{place}: {words if len(words) <= LONG else f'…{words[-LONG:]}'}"
 
 
 @lru_cache
 def _validator(schema: str, part: str) -> Any:
-    """To JSON schema 8.0 is an integer, and to Python it is none."""
+    """A validator for one part of a schema. JSON Schema accepts 8.0 as an integer; gpunn does not."""
     from jsonschema import Draft202012Validator, validators
 
     whole = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, x: type(x) is int)

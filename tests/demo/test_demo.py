@@ -325,9 +325,9 @@ def test_bad_input_is_one_line(runs: Path, capsys: pytest.CaptureFixture[str]) -
         assert out == "" and err.startswith("gpunn: error: ") and err.count("\n") == 1
         return err
 
-    assert "no model under gpunn-runs: name one, or run gpunn train" in refused()
+    assert "there is no model in gpunn-runs: run gpunn train first, or name a model" in refused()
     save(runs / "table-1", 1)
-    assert "gpunn-runs/table-1 does not say what size of picture it takes" in refused()
+    assert "gpunn-runs/table-1 does not say what size of image it takes" in refused()
     save(runs / "digits-1", 2, image_shape=[8, 8])
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -160,7 +160,7 @@ def test_export_prints_inputs_and_outputs(
     ("model", "file", "words"),
     [
         ("nowhere", "m.onnx", "nowhere does not exist"),
-        (".", "model.safetensors", "model.safetensors: name a file that ends in .onnx"),
+        (".", "model.safetensors", "model.safetensors: expected a name that ends in .onnx"),
         (".", "nowhere/m.onnx", "nowhere/m.onnx: No such file or directory"),
         (".", "folder.onnx", "folder.onnx: Is a directory"),
     ],

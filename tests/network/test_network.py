@@ -448,7 +448,7 @@ class TestKeeping:
         with pytest.raises(ValueError, match="a safetensors file, but not a gpunn model"):
             Network.load(path)
         save_file({"w1": np.zeros(3)}, path, {"format": "gpunn", "version": "99"})
-        with pytest.raises(ValueError, match="has version 99; this gpunn reads 1"):
+        with pytest.raises(ValueError, match="has version 99, but this gpunn reads version 1"):
             Network.load(path)
         save_file({"w1": np.zeros(3)}, path, {"format": "gpunn", "version": "1", "network": "{}"})
         with pytest.raises(ValueError, match="does not describe a network"):

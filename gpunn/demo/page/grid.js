@@ -1,9 +1,9 @@
-// A layer's activations as a grid of cells that light up.
+// A grid of cells that shows a layer's activations by brightness.
 
-const GAP = 0.12; // of a cell, where cells are large enough to have one
-const LARGEST = 1.75; // side of a cell, in rem
+const GAP = 0.12; // between cells, as a fraction of a cell, unless cells are tiny
+const LARGEST = 1.75; // side of the largest cell, in rem
 
-/** [rows, columns] for n cells, about twice as wide as high, full where that can be. */
+/** [rows, columns] for n cells: about twice as wide as high, and with a full last row if possible. */
 export function gridOf(n) {
   const wanted = Math.sqrt(2 * n);
   const full = [...Array(n).keys()].map((k) => k + 1).filter((k) => n % k === 0 && k < 2 * wanted && k > wanted / 2);
@@ -20,7 +20,7 @@ export class Grid {
     Object.assign(canvas.parentElement.style, { maxWidth: `${widest}rem`, flexBasis: `min(20rem, ${widest}rem)` });
   }
 
-  /** Show activations, row by row, the largest as bright as can be; dark without any. */
+  /** Show activations row by row, the largest at full brightness; without any, all cells are dark. */
   show(a) {
     const { canvas, rows, columns } = this;
     const side = Math.max(1, Math.floor((canvas.clientWidth * devicePixelRatio) / columns));
@@ -36,7 +36,7 @@ export class Grid {
     }
   }
 
-  /** [red, green, blue] of one of the page's colours, written #rrggbb. */
+  /** [red, green, blue] of one of the page's colours, which are written as #rrggbb. */
   colour(name) {
     const hex = getComputedStyle(this.canvas).getPropertyValue(name).trim();
     return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));

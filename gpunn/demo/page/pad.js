@@ -1,7 +1,7 @@
-// What is drawn on, with a mouse, a pen or a finger. The ink is the canvas's alpha.
+// The canvas to draw on with a mouse, a pen or a finger. The ink is the alpha channel.
 
-const SIDE = 560; // of the canvas, in pixels of its own
-const PEN = 0.08; // of that; about MNIST's stroke, in a digit that fills most of the canvas
+const SIDE = 560; // width of the canvas, in its own pixels
+const PEN = 0.08; // stroke width as a fraction of SIDE: MNIST's, if the digit fills most of the canvas
 
 export class Pad {
   constructor(canvas, [height, width], changed) {
@@ -40,14 +40,14 @@ export class Pad {
     this.changed();
   }
 
-  /** Where on the canvas something happened. */
+  /** The position of an event on the canvas. */
   place(event) {
     const box = this.canvas.getBoundingClientRect();
     const { width, height } = this.canvas;
     return [((event.clientX - box.left) * width) / box.width, ((event.clientY - box.top) * height) / box.height];
   }
 
-  /** What is drawn: {height, width, data}, 0 where it is paper and 255 where it is ink. */
+  /** The drawing: {height, width, data}, where 0 is blank and 255 is ink. */
   get drawing() {
     const { width, height } = this.canvas;
     const rgba = this.context.getImageData(0, 0, width, height).data;

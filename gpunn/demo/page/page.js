@@ -1,4 +1,4 @@
-// The page: what is drawn goes through the network, here in the browser, and everything shows it.
+// The page: compute the network's layers from the drawing, here in the browser, and show them.
 
 import { forward, load } from "./network.js";
 import { Pad } from "./pad.js";
@@ -21,14 +21,14 @@ addEventListener("resize", showSoon);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showSoon);
 show();
 
-/** One line on what the network is. */
+/** Describe the network in one line. */
 function about() {
   const dataset = network.dataset?.split(/[\\/]/).at(-1);
   if (!dataset) return network.name;
   return `${network.name} · ` + (network.accuracy ? `${percent(network.accuracy)} right on ${dataset}` : dataset);
 }
 
-/** A row of the chart for a class. */
+/** Add a class's row to the chart. */
 function bar(name) {
   const row = document.createElement("li");
   row.innerHTML = '<span class="name"></span><span class="track"><span class="bar"></span></span><span class="value"></span>';
@@ -37,7 +37,7 @@ function bar(name) {
   return row;
 }
 
-/** A figure of a layer's activations: the input as the image that it is, the others as they fit. */
+/** Add a figure of a layer's activations: the input in the shape of its image, other layers as they fit. */
 function grid({ n, f }, l) {
   const figure = document.createElement("figure");
   const caption = l === 0 ? `what the network sees` : `layer ${l}, ${n} × ${f}`;
@@ -47,7 +47,7 @@ function grid({ n, f }, l) {
   return new Grid(canvas, l === 0 ? [height, width] : gridOf(n));
 }
 
-/** Once a frame at most, however often the pointer moves. */
+/** Show at most once per frame, however often the pointer moves. */
 function showSoon() {
   frame ||= requestAnimationFrame(show);
 }
@@ -61,7 +61,7 @@ function show() {
   showOutputs(a?.at(-1));
 }
 
-/** The last layer: a single output stands for two classes. */
+/** Show the last layer's outputs; a single output stands for two classes. */
 function showOutputs(outputs) {
   let values = outputs && [...outputs];
   if (values?.length === 1) values = [2 * network.threshold - values[0], values[0]];

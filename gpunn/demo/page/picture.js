@@ -1,26 +1,26 @@
-// From a drawing to what the network was trained on. The same steps, in the same order, as
-// gpunn/datasets/images.py takes for a photographed digit; the resampling is Pillow's bicubic.
+// Turn a drawing into an image like those that the network was trained on. The steps and their order are those
+// of gpunn/datasets/images.py for a photographed digit; the resampling is Pillow's bicubic.
 // A picture is {height, width, data}, row by row.
 
-const MIN_CONTRAST = 16; // of 255; less is paper, not ink
-const FAINT = 0.2; // of the darkest ink; less does not extend the bounding box
-const MNIST_PLACE = [20 / 28, 0.5]; // the part of the side that a digit fills, and its centre's shift
+const MIN_CONTRAST = 16; // of 255; a fainter drawing counts as blank
+const FAINT = 0.2; // of the darkest ink; fainter pixels do not extend the bounding box
+const MNIST_PLACE = [20 / 28, 0.5]; // fraction of the side that a digit fills, and the shift of its centre
 const UCI_DIGITS_PLACE = [1, 0]; // of 8×8
 
-/** The drawing {data: 0…255, 0 is paper} as (height, width) whole numbers 0…255; null for a blank one. */
+/** Turn a drawing (0…255, where 0 is blank) into an image of integers 0…255; null if it is blank. */
 export function prepare(drawing, shape, digit) {
   if (greatest(drawing.data) < MIN_CONTRAST) return null;
   return digit ? placeDigit(drawing, shape) : resize(drawing, ...shape, (x) => clip(Math.round(x), 0, 255));
 }
 
-/** Scale the ink into its box and put its centre of mass at the centre, without leaving the image. */
+/** Scale the ink into its box, and move its centre of mass to the centre, keeping it inside the image. */
 function placeDigit(drawing, [height, width]) {
   let ink = cropToInk(drawing);
   const [part, shift] = height === 8 && width === 8 ? UCI_DIGITS_PLACE : MNIST_PLACE;
   const scale = Math.min((part * height) / ink.height, (part * width) / ink.width);
   const scaled = (length) => Math.max(1, roundEven(scale * length));
   ink = resize(ink, scaled(ink.height), scaled(ink.width));
-  const brightest = greatest(ink.data); // a thin stroke, averaged, would be faint
+  const brightest = greatest(ink.data); // averaging makes thin strokes faint
   const data = ink.data.map((x) => clip(x / brightest, 0, 1));
   const [row, column] = centreOfMass({ ...ink, data });
   const top = clip(roundEven((height - 1) / 2 + shift - row), 0, height - ink.height);
@@ -33,7 +33,7 @@ function placeDigit(drawing, [height, width]) {
   return { height, width, data: placed };
 }
 
-/** The bounding box of what is not paper, stretched to 0…1. */
+/** Crop the drawing to the ink's bounding box, and stretch its values to 0…1. */
 function cropToInk({ height, width, data }) {
   const brightest = greatest(data);
   let [top, bottom, left, right] = [height, 0, width, 0];
@@ -53,8 +53,8 @@ function cropToInk({ height, width, data }) {
   return crop;
 }
 
-/** Along the rows first, then along the columns; each new pixel averages over what it covers.
- *  kept: what is kept of each sum; Pillow keeps bytes of bytes. */
+/** Resample along the rows first, then along the columns; each new pixel averages the pixels that it covers.
+ *  kept: applied to each sum; Pillow rounds sums to bytes if the pixels are bytes. */
 function resize({ height, width, data }, newHeight, newWidth, kept = (x) => x) {
   const across = new Float32Array(height * newWidth);
   contributions(width, newWidth).forEach(({ first, weights }, x) => {
@@ -69,7 +69,7 @@ function resize({ height, width, data }, newHeight, newWidth, kept = (x) => x) {
   return { height: newHeight, width: newWidth, data: resized };
 }
 
-/** For each of n new pixels, the first old one that it covers, and the weights from there on. */
+/** For each of n new pixels, the first old pixel that it covers, and the weights from there on. */
 function contributions(length, n) {
   const scale = length / n;
   const spread = Math.max(scale, 1);
@@ -90,14 +90,14 @@ function bicubic(x) {
   return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
 }
 
-/** [row, column], to a thousandth of a pixel: symmetric ink lies at a half exactly. */
+/** [row, column], rounded to a thousandth of a pixel, so that symmetric ink lies at exactly a half. */
 function centreOfMass({ width, data }) {
   const mass = sum(data, (x) => x);
   const centres = [sum(data, (x, i) => x * Math.floor(i / width)), sum(data, (x, i) => x * (i % width))];
   return centres.map((moment) => roundEven((1000 * moment) / mass) / 1000);
 }
 
-/** Halves to the even number, as NumPy and Python round. */
+/** Round halves to the even number, as NumPy and Python do. */
 function roundEven(x) {
   return Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x);
 }
