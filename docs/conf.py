@@ -22,7 +22,10 @@ project, author, version = "gpunn", "The gpunn authors", gpunn.__version__
 copyright = author
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
-nitpick_ignore_regex = [("py:.*", r"(?!gpunn\b).*")]  # names from other libraries are not linked
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!gpunn\b).*"),  # names from other libraries are not linked
+    ("py:class", r"gpunn\.\w+\.\w+\..*"),  # nor are internal types in signatures
+]
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_inline"]
 myst_heading_anchors = 3
