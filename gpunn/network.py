@@ -18,7 +18,7 @@ from gpunn.core.inputs import Targets, check_examples, check_X
 from gpunn.core.layers import Dense, check_dropout
 from gpunn.core.optimizers import Collect
 from gpunn.core.parameters import Layout, Parameters
-from gpunn.core.plan import Model, Round, forward_batch
+from gpunn.core.plan import BoundModel, Plan, forward_batch
 from gpunn.exchange import sklearn, torch
 from gpunn.exchange.parts import Parts
 from gpunn.files import model
@@ -225,10 +225,10 @@ class Network:
     def _outputs(self, X: Any, device: str) -> np.ndarray:
         """`forward` of an X that has been checked."""
         be, m = backends.choose(device, self.dtype), X.shape[1]
-        outputs = be.matrix(self.sizes[-1], m)
-        look = Round(self._reading(be), be.examples(X, None, None), m, forward_batch(m), outputs=outputs)
+        outputs = be.memory.matrix(self.sizes[-1], m)
+        look = Plan(self._reading(be), be.data.examples(X, None, None), m, forward_batch(m), outputs=outputs)
         look(np.arange(m))
-        return self._finite(be.download(outputs))
+        return self._finite(be.memory.download(outputs))
 
     def _finite(self, outputs: np.ndarray) -> np.ndarray:
         """These, if they are numbers, of which something can be said. ValueError where they are not."""
@@ -255,7 +255,7 @@ class Network:
         """(outputs a[L] (n_out, m), loss, accuracy): `forward` and `evaluate` in one pass."""
         evaluation = self._evaluation(X, y, device, keep=True)
         loss, accuracy, _ = evaluation()
-        return self._finite(evaluation.be.download(evaluation.outputs)), loss, accuracy
+        return self._finite(evaluation.be.memory.download(evaluation.outputs)), loss, accuracy
 
     def _evaluation(self, X: ArrayLike, y: ArrayLike, device: str, *, keep: bool = False) -> Evaluation:
         """Of this network as it is, over all the examples."""
@@ -277,19 +277,19 @@ class Network:
         given = check_examples(X, y, self.sizes, self.cost)
         model, m = self.bind(backends.choose(device, self.dtype), given.y), given.X.shape[1]
         collected = Collect().bind(model.be, model.theta)
-        Round(model, given.load(model.be), m, m, update=collected)(np.arange(m))
-        g = Parameters(self.layout, model.be.download(collected.g.flat), self.dtype.itemsize)
+        Plan(model, given.load(model.be), m, m, update=collected)(np.arange(m))
+        g = Parameters(self.layout, model.be.memory.download(collected.g.flat), self.dtype.itemsize)
         return list(zip(g.w[1:], g.b[1:], strict=True))
 
-    def _reading(self, be: Backend) -> Model:
+    def _reading(self, be: Backend) -> BoundModel:
         """This network on the backend, to look at examples with."""
         f = [activations.ACTIVATIONS["identity"], *(layer.f for layer in self.layers)]
-        return Model(be, f, self.cost, be.borrow(self._theta), self.dropout)
+        return BoundModel(be, f, self.cost, be.memory.borrow(self._theta), self.dropout)
 
-    def bind(self, be: Backend, y: Targets | None = None) -> Model:
+    def bind(self, be: Backend, y: Targets | None = None) -> BoundModel:
         """Copy the network to a backend, with a θ of its own to be trained on y."""
-        model, theta = self._reading(be), be.parameters(self.layout)
-        be.copy(model.theta.flat, into=theta.flat)
+        model, theta = self._reading(be), be.memory.new_parameters(self.layout)
+        be.memory.copy(model.theta.flat, into=theta.flat)
         cost = self.cost
         if y and not y.distributions and cost.pairs_with == "softmax":
             cost = replace(cost, pairs_with=None)  # δ = a − y only holds if y sums to 1

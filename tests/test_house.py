@@ -53,11 +53,11 @@ def test_a_step_allocates_nothing(optimizer: gpunn.SGD | gpunn.Adam) -> None:
     net = gpunn.Network(64, [gpunn.Dense(512, "relu"), gpunn.Dense(10, "softmax")], seed=0)
     X = np.random.default_rng(0).integers(0, 256, (64, 512), dtype=np.uint8)
     model, be = net.bind(Host("float32")), Host("float32")
-    p = be.new_pass(512)
+    p = be.data.new_pass(512)
     update = optimizer.bind(be, model.theta)
-    stages = plan.bind(model, be.examples(X, np.arange(512) % 10, None), p, 512, 256, update=update)
+    stages = plan.bind(model, be.data.examples(X, np.arange(512) % 10, None), p, 512, 256, update=update)
     plan.run(stages)
-    be.begin(p, np.arange(512))
+    be.data.start_pass(p, np.arange(512))
     tracemalloc.start()
     plan.run(stages)
     _, peak = tracemalloc.get_traced_memory()
@@ -72,8 +72,8 @@ def test_work_grows_linearly() -> None:
     for m in (4_096, 65_536):
         model = net.bind(be)
         update = gpunn.SGD().bind(be, model.theta)
-        examples = be.examples(np.zeros((20, m), np.uint8), np.zeros(m, int), None)
-        stages = plan.bind(model, examples, be.new_pass(m), m, 32, update=update)
+        examples = be.data.examples(np.zeros((20, m), np.uint8), np.zeros(m, int), None)
+        stages = plan.bind(model, examples, be.data.new_pass(m), m, 32, update=update)
         assert sum(stage.m * stage.times for stage in stages) == m
         calls.append(sum(len(stage.calls) * stage.times for stage in stages))
     assert calls[1] == 16 * calls[0]

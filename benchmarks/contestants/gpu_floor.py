@@ -17,10 +17,10 @@ from gpunn import backends
 from gpunn.backends import explain_cuda
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.device import Product
-from gpunn.backends.cuda.fusing import joined
 from gpunn.core.backprop import backpropagate, feedforward
+from gpunn.core.equations import RefreshLowPrecision
 from gpunn.core.optimizers import SGD
-from gpunn.core.plan import Model
+from gpunn.core.plan import BoundModel
 from gpunn.core.workspace import Chunk
 
 LARGE = 8192  # rows and columns of the matrices that measure the arithmetic ceiling
@@ -42,12 +42,13 @@ class Ceilings:
 def ceilings(be: Cuda) -> Ceilings:
     """Measure the ceilings of this device in the backend's precision."""
     n, nbytes, rng = LARGE, COPIED, np.random.default_rng(0)
-    a, b = (be.operand(n, n) for _ in range(2))
+    memory = be.memory
+    a, b = (memory.operand(n, n) for _ in range(2))
     for operand in (a, b):
-        numbers = be.upload(rng.random((n, n), np.float32).T - np.float32(0.5))
-        be._each("narrow", numbers.size, numbers, operand)[0]()
-    product = be._product(Product(be.one, a, b, be.zero, be.operand(n, n)))
-    source, target = (be._new((nbytes,), np.uint8) for _ in range(2))
+        numbers = memory.upload(rng.random((n, n), np.float32).T - np.float32(0.5))
+        be.kernels.each("round_to_operand", numbers.size, numbers, operand)[0]()
+    product = be.kernels.product(Product(memory.one, a, b, memory.zero, memory.operand(n, n)))
+    source, target = (memory.new((nbytes,), np.uint8) for _ in range(2))
     return Ceilings(
         2 * n**3 / seconds(be, product),
         2 * nbytes / seconds(be, lambda: be.device.copy(target.pointer, source.pointer, nbytes)),
@@ -77,14 +78,16 @@ def kernels(be: Cuda, net: Net) -> int:
     Launches shared by a chunk of steps are not counted. Small networks use the persistent kernel instead.
     """
     network, m = net.build(), net.batch_size
-    model: Model = network.bind(be)
-    examples = be.examples(np.zeros((net.sizes[0], m), np.uint8), np.zeros(m, int), None)
+    model: BoundModel = network.bind(be)
+    examples = be.data.examples(np.zeros((net.sizes[0], m), np.uint8), np.zeros(m, int), None)
     update = SGD(net.learning_rate).bind(be, model.theta)
-    ws = Chunk(be, examples, network.layout, model.f[1:], model.cost, [m], model.dropout, True, True)
-    step = next(ws.steps())
-    forth = feedforward(be, model.theta, model.f, step, be.new_pass(m))
-    back = backpropagate(be, model.theta, model.f, model.cost, update, step)
-    return len(joined(be, [*be.narrow(model.theta), *forth, *back]))
+    chunk = Chunk(
+        be.memory, examples, network.layout, model.f[1:], model.cost, [m], model.dropout, True, True
+    )
+    batch = next(chunk.mini_batches())
+    forth = feedforward(model.theta, model.f, batch, be.data.new_pass(m))
+    back = backpropagate(model.theta, model.f, model.cost, update, batch)
+    return len(be.lower([RefreshLowPrecision(model.theta), *forth, *back]))
 
 
 class GpuFloor:
@@ -104,7 +107,7 @@ class GpuFloor:
         found, step = ceilings(be), products(net.sizes, net.batch_size)
         flop, launched = sum(product.flops for product in step), kernels(be, net)
         moved = sum(p.rows * p.inner + p.inner * p.columns + p.rows * p.columns for p in step)
-        moved *= be.operand_dtype.itemsize
+        moved *= be.memory.operand_dtype.itemsize
         bounds = {
             "arithmetic": flop / found.flop_per_second,
             "memory": moved / found.bytes_per_second,

@@ -12,7 +12,7 @@ import numpy as np
 
 import gpunn
 from gpunn.backends import Host
-from gpunn.core.plan import Round
+from gpunn.core.plan import Plan
 from gpunn.datasets import Dataset, DataUnavailable
 
 Progress: TypeAlias = Callable[[str], object]  # receives a description of the current step
@@ -103,8 +103,11 @@ def in_training(net: gpunn.Network, X: np.ndarray, key: int = 0) -> np.ndarray:
     The key draws the dropout masks, and batch normalisation uses the mini-batch's own mean and variance.
     """
     be, m = Host(net.dtype.name), X.shape[1]
-    examples, outputs = be.examples(np.asarray(X, net.dtype), None, None), be.matrix(net.sizes[-1], m)
-    Round(net.bind(be), examples, m, m, training=True, outputs=outputs)(np.arange(m), key=key)
+    examples, outputs = (
+        be.data.examples(np.asarray(X, net.dtype), None, None),
+        be.memory.matrix(net.sizes[-1], m),
+    )
+    Plan(net.bind(be), examples, m, m, training=True, outputs=outputs)(np.arange(m), key=key)
     return outputs
 
 

@@ -1,6 +1,6 @@
 """A network's parts and a training step: layers, θ, the equations, optimizers, plans, the backend protocol.
 
-The mathematics names its operands here; it is computed in `gpunn.backends`.
+The mathematics is said here, with its operands by name; `gpunn.backends` computes it.
 """
 
 import lazy_loader

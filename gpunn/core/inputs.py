@@ -68,7 +68,7 @@ class CheckedExamples:
 
     def load(self, be: Backend) -> Examples:
         """The examples in the backend's memory."""
-        return be.examples(self.X, self.y.labels, self.y.targets, self.smoothing, self.weights)
+        return be.data.examples(self.X, self.y.labels, self.y.targets, self.smoothing, self.weights)
 
 
 def check_examples(

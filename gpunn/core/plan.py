@@ -1,8 +1,8 @@
-"""Plans: what one pass over some examples does, bound once and run as often as it takes.
+"""Plans: everything one pass over some examples does, bound once and run as often as needed.
 
-A *plan* is the flat list of bound calls for one chunk of mini-batches: gather, then feedforward,
-back-propagation and update for each, then measure. An epoch of m examples runs one plan as often as it
-fits and a second one for what is left, the short last mini-batch included.
+A plan is the list of equations for one chunk of mini-batches: gather; then feedforward, back-propagation and
+update for each mini-batch; then measure. An epoch of m examples runs one chunk's calls as often as it fits
+and a second chunk's for the rest, the short last mini-batch included.
 """
 
 from __future__ import annotations
@@ -13,50 +13,73 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from gpunn.core import equations
 from gpunn.core.backend import Backend, Examples, Pass
 from gpunn.core.backprop import backpropagate, feedforward
-from gpunn.core.optimizers import Update
+from gpunn.core.equations import (
+    Advance,
+    CollectOutputs,
+    Distort,
+    Equation,
+    Gather,
+    Measure,
+    NextStep,
+    RefreshLowPrecision,
+    SetRates,
+    WeighLosses,
+)
 from gpunn.core.parameters import Parameters
+from gpunn.core.update import Update
 from gpunn.core.workspace import Chunk
 from gpunn.functions.activations import Activation
 from gpunn.functions.augmentation import Augmentation
 from gpunn.functions.calls import Calls
 from gpunn.functions.costs import Cost
 
-FORWARD_BATCH = 512  # columns at a time where there is nothing to learn
+FORWARD_BATCH = 512  # columns at a time if there is nothing to learn
 
 Progress = Callable[[int], object]
 Drawn: TypeAlias = "tuple[int, np.ndarray]"  # a key of random numbers, and an order of the examples
 
 
 @dataclass(frozen=True)
-class Model:
-    """A network where a backend wants it."""
+class BoundModel:
+    """A network in a backend's memory.
+
+    Attributes:
+        f: f[l] for l = 1…L; f[0] is not used.
+        dropout: the dropout of a[l], l = 0…L−1.
+    """
 
     be: Backend
-    f: Sequence[Activation]  # f[l], l = 1…L; f[0] is not used
+    f: Sequence[Activation]
     cost: Cost
     theta: Parameters
-    dropout: Sequence[float]  # of a[l], l = 0…L−1
+    dropout: Sequence[float]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A plan, how many examples it handles, and how often an epoch runs it."""
+    """One chunk: its equations, the calls that compute them, its m examples, and how often it runs."""
 
+    equations: Sequence[Equation]
     calls: Calls
     m: int
     times: int
 
+    def __str__(self) -> str:
+        """Print the equations of a step, each different line once."""
+        return equations.text(self.equations)
+
 
 def forward_batch(m: int) -> int:
-    """How many of m columns at a time where there is nothing to learn: alike, so that one plan does."""
+    """Split m columns into equal batches if there is nothing to learn, so that one plan serves them all."""
     return -(-m // -(-m // FORWARD_BATCH))
 
 
 def chunks(be: Backend, m: int, batch_size: int, n_in: int) -> Iterator[tuple[list[int], int]]:
-    """The mini-batch sizes of each plan of an epoch of m examples, and how often it runs."""
-    steps = min(be.chunk_steps, max(1, be.chunk_bytes // (batch_size * n_in * be.dtype.itemsize)))
+    """Yield the mini-batch sizes of each chunk of an epoch of m examples, and how often it runs."""
+    steps = min(be.chunk_steps, max(1, be.chunk_bytes // (batch_size * n_in * be.memory.dtype.itemsize)))
     times, rest = divmod(m, steps * batch_size)
     if times:
         yield [batch_size] * steps, times
@@ -66,7 +89,7 @@ def chunks(be: Backend, m: int, batch_size: int, n_in: int) -> Iterator[tuple[li
 
 
 def bind(
-    model: Model,
+    model: BoundModel,
     examples: Examples,
     p: Pass,
     m: int,
@@ -78,59 +101,73 @@ def bind(
     augmentation: Augmentation | None = None,
     outputs: Any = None,
 ) -> list[Stage]:
-    """One pass over m examples; it learns with an update, and collects the outputs if asked.
+    """Bind one pass over m examples; it learns if there is an update, and collects the outputs if asked.
 
-    scheduled: every step takes its learning rate from the pass. training: with dropout, and batches
-    normalised by their own mean and variance. augmentation: of the images, before all else.
+    Args:
+        scheduled: every step takes its learning rate from the pass.
+        training: use dropout, and normalise batches by their own mean and variance.
+        augmentation: how images are distorted before anything else.
+        outputs: (n_L, m) buffer for the outputs.
     """
+    be, stages = model.be, []
     dropout = model.dropout if training else [0.0] * len(model.dropout)
-    be, f, cost, stages = model.be, model.f, model.cost, []
     for batches, times in chunks(be, m, batch_size, model.theta.layout.sizes[0]):
-        ws = Chunk(be, examples, model.theta.layout, f[1:], cost, batches, dropout, training, bool(update))
-        labels = None if examples.labels is None else ws.labels
-        calls = be.gather(examples, p, x=ws.x, y=ws.y, labels=ws.labels, weights=ws.weights)
-        if augmentation:
-            calls += be.distort(augmentation, ws.x, p)
-        calls += all_at_once(model, ws, p, update, scheduled) or one_by_one(model, ws, p, update, scheduled)
-        if examples.labels is not None or examples.targets is not None:
-            calls += be.measure(cost, f[-1], ws.z, ws.a, ws.y, labels, p)
-        if ws.weights is not None:
-            calls += be.weigh_losses(ws.weights, p)
-        if outputs is not None:
-            calls += be.collect(ws.a, p, into=outputs)
-        calls += be.advance(p, ws.m)
-        stages.append(Stage(be.plan(calls), ws.m, times))
+        how = model.theta.layout, model.f[1:], model.cost, batches, dropout, training, update is not None
+        chunk = Chunk(be.memory, examples, *how)
+        said = [
+            *begin_chunk(examples, chunk, p, augmentation),
+            *steps(model, chunk, p, update, scheduled),
+            *end_chunk(model, examples, chunk, p, outputs),
+        ]
+        stages.append(Stage(said, be.plan(said), chunk.m, times))
     return stages
 
 
-def all_at_once(model: Model, ws: Chunk, p: Pass, update: Update | None, scheduled: bool) -> Calls | None:
-    """The steps of a chunk, if the backend has a way of its own for such a network and such a rule."""
-    rule = update.rule() if update else None
-    if rule is None or any(ws.dropout) or any(model.theta.layout.normed):
-        return None
-    return model.be.all_steps(model.theta, model.f[1:], model.cost, rule, ws, p, scheduled)
+def begin_chunk(
+    examples: Examples, chunk: Chunk, p: Pass, augmentation: Augmentation | None
+) -> Iterator[Equation]:
+    """Gather the chunk's examples."""
+    yield Gather(examples, p, chunk.x, chunk.y, chunk.labels, chunk.weights)
+    if augmentation:
+        yield Distort(augmentation, chunk.x, p)
 
 
-def one_by_one(model: Model, ws: Chunk, p: Pass, update: Update | None, scheduled: bool) -> Calls:
-    """The steps of a chunk, by the equations."""
-    be, calls = model.be, []
-    for step in ws.steps():
-        if update and scheduled:
-            calls += be.follow(update.rates, p)
-        if update or not calls:
-            calls += be.narrow(model.theta)
-        calls += feedforward(be, model.theta, model.f, step, p)
+def steps(
+    model: BoundModel, chunk: Chunk, p: Pass, update: Update | None, scheduled: bool
+) -> Iterator[Equation]:
+    """One step for each mini-batch."""
+    set_rates = SetRates(update.scalars, p) if update and scheduled else None
+    refresh, next_step = RefreshLowPrecision(model.theta), NextStep(p)
+    for k, batch in enumerate(chunk.mini_batches()):
+        if set_rates:
+            yield set_rates
+        if update or k == 0:
+            yield refresh
+        yield from feedforward(model.theta, model.f, batch, p)
         if update:
-            calls += backpropagate(be, model.theta, model.f, model.cost, update, step)
-        if scheduled or any(ws.dropout):
-            calls += be.next_step(p)
-    return calls
+            yield from backpropagate(model.theta, model.f, model.cost, update, batch)
+        if scheduled or any(batch.dropout):
+            yield next_step
+
+
+def end_chunk(
+    model: BoundModel, examples: Examples, chunk: Chunk, p: Pass, outputs: Any
+) -> Iterator[Equation]:
+    """Measure the chunk's outputs, and move on."""
+    if examples.labels is not None or examples.targets is not None:
+        labels = None if examples.labels is None else chunk.labels
+        yield Measure(model.cost, model.f[-1], chunk.z, chunk.a, chunk.y, labels, p)
+    if chunk.weights is not None:
+        yield WeighLosses(chunk.weights, p)
+    if outputs is not None:
+        yield CollectOutputs(chunk.a, p, outputs)
+    yield Advance(p, chunk.m)
 
 
 def run(stages: Sequence[Stage], progress: Progress | None = None) -> None:
-    """Run an epoch's plans, or launch them: a device may then be some plans behind what progress hears.
+    """Run an epoch's stages, or launch them: a device may then lag some stages behind the progress shown.
 
-    Overflow is no warning here: it shows in the losses.
+    Overflow raises no warning here, because it shows in the losses.
     """
     with np.errstate(all="ignore"):
         for stage in stages:
@@ -141,11 +178,14 @@ def run(stages: Sequence[Stage], progress: Progress | None = None) -> None:
                     progress(stage.m)
 
 
-class Round:
-    """A model and some examples, bound: every call goes once over those of an order (m,), indices."""
+class Plan:
+    """A model and some examples, bound: each call makes one pass over them in a given order (m,).
 
-    def __init__(self, model: Model, examples: Examples, m: int, batch_size: int, **how: Any) -> None:
-        self.be, self.p = model.be, model.be.new_pass(m)
+    Printed, it is the equations of a step.
+    """
+
+    def __init__(self, model: BoundModel, examples: Examples, m: int, batch_size: int, **how: Any) -> None:
+        self.data, self.p = model.be.data, model.be.data.new_pass(m)
         self.stages = bind(model, examples, self.p, m, batch_size, **how)
 
     def __call__(
@@ -156,14 +196,17 @@ class Round:
         progress: Progress | None = None,
         look_ahead: Callable[[], Drawn] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Each example's loss (m,) and hit (m,), until the next call.
+        """Return each example's loss (m,) and hit (m,); the next call overwrites them.
 
-        look_ahead(): the key and the order that the next one will most likely come with, asked for before the
-        losses are there.
+        look_ahead(): returns the key and the order that the next call will most likely be given. It is asked
+        before the losses are there.
         """
-        self.be.begin(self.p, order, etas, key)
+        self.data.start_pass(self.p, order, etas, key)
         run(self.stages, progress)
         if look_ahead:
             key, order = look_ahead()
-            self.be.expect(self.p, order, key)
-        return self.be.results(self.p)
+            self.data.prefetch(self.p, order, key)
+        return self.data.results(self.p)
+
+    def __str__(self) -> str:
+        return str(self.stages[0])

@@ -1,8 +1,8 @@
 """The buffers of a training step: a[l], z[l] and delta[l] for a run of mini-batches gathered together.
 
 A chunk is a few consecutive mini-batches. Its inputs, targets and outputs lie side by side, so they are
-gathered and measured in one go; the layers between are computed a mini-batch at a time, in buffers that
-all mini-batches of one size share.
+gathered and measured in one go. The layers in between are computed one mini-batch at a time, in buffers that
+all mini-batches of the same size share.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpunn.core.backend import Backend, Examples
+from gpunn.core.backend import Examples, Memory
 from gpunn.core.parameters import Layout
 from gpunn.functions.activations import Activation
 from gpunn.functions.costs import Cost
 
 
 @dataclass(frozen=True)
-class Step:
-    """One mini-batch's buffers; lists are indexed by layer, 0…L.
+class BatchBuffers:
+    """The buffers of one mini-batch; lists are indexed by layer, 0…L.
 
-    dropout: the share of a[l] that is dropped, l = 0…L−1; mask[l] says which, where that is above 0.
-    norm[l]: what a batch-normalised layer remembers; None for the others.
+    Attributes:
+        dropout: for l = 0…L−1, the share of a[l] that is dropped.
+        mask: what is kept of a[l], if its dropout is above 0.
+        norm: what a batch-normalised layer remembers for its way back; None for the others.
+        weights: (1, m) weights of the examples, if they have any.
     """
 
     m: int
@@ -33,15 +36,15 @@ class Step:
     dropout: Sequence[float]
     mask: list[Any]
     norm: list[Any]
-    weights: Any = None  # (1, m), if the examples have any
+    weights: Any = None
 
 
 class Chunk:
-    """The buffers of consecutive mini-batches of the given sizes; of delta, only if it learns."""
+    """The buffers of consecutive mini-batches of the given sizes; delta is only allocated if θ learns."""
 
     def __init__(
         self,
-        be: Backend,
+        memory: Memory,
         examples: Examples,
         layout: Layout,
         f: Sequence[Activation],
@@ -51,48 +54,48 @@ class Chunk:
         training: bool,
         learns: bool,
     ) -> None:
-        self.be, self.layout, self.f, self.batches, self.dropout = be, layout, f, batches, dropout
+        self.memory, self.layout, self.f, self.batches, self.dropout = memory, layout, f, batches, dropout
         self.sizes, self.training, self.learns = layout.sizes, training, learns
         n_out, self.m = self.sizes[-1], sum(batches)
-        self.x = be.inputs(examples, self.m, dropout[0])
-        self.y = be.matrix(n_out, self.m)
-        self.labels = be.label_buffer(self.m)
-        self.weights = None if examples.weights is None else be.matrix(1, self.m)
-        self.z = be.matrix(n_out, self.m)
+        self.x = memory.inputs(examples, self.m, dropout[0])
+        self.y = memory.matrix(n_out, self.m)
+        self.labels = memory.labels(self.m)
+        self.weights = None if examples.weights is None else memory.matrix(1, self.m)
+        self.z = memory.matrix(n_out, self.m)
         separate = f[-1].keeps_z or cost.reads_z(f[-1].name)
-        self.a = be.outputs(n_out, self.m, over=be.matrix(n_out, self.m) if separate else self.z)
+        self.a = memory.outputs(n_out, self.m, over=memory.matrix(n_out, self.m) if separate else self.z)
 
-    def steps(self) -> Iterator[Step]:
-        """The mini-batches one after another, as views of the chunk."""
+    def mini_batches(self) -> Iterator[BatchBuffers]:
+        """Yield the mini-batches one after another, as views of the chunk."""
         shared: dict[int, tuple[list[Any], ...]] = {}
-        start = 0
+        columns, start = self.memory.columns, 0
         for m in self.batches:
             if m not in shared:
                 shared[m] = self._between(m)
             a, z, delta, mask, norm = shared[m]
-            columns = (start, start + m)
-            yield Step(
+            own = (start, start + m)
+            yield BatchBuffers(
                 m,
-                a=[self.be.columns(self.x, *columns), *a, self.be.columns(self.a, *columns)],
-                z=[None, *z, self.be.columns(self.z, *columns)],
+                a=[columns(self.x, *own), *a, columns(self.a, *own)],
+                z=[None, *z, columns(self.z, *own)],
                 delta=delta,
-                y=self.be.columns(self.y, *columns),
+                y=columns(self.y, *own),
                 dropout=self.dropout,
                 mask=mask,
                 norm=norm,
-                weights=None if self.weights is None else self.be.columns(self.weights, *columns),
+                weights=None if self.weights is None else columns(self.weights, *own),
             )
             start += m
 
     def _between(self, m: int) -> tuple[list[Any], ...]:
-        """a and z of the hidden layers, the masks and, to learn, delta, for mini-batches of m."""
-        be, a, z = self.be, [], []
+        """Allocate a and z of the hidden layers, the masks and, to learn, delta, for mini-batches of m."""
+        memory, a, z = self.memory, [], []
         for n, f, rate in zip(self.sizes[1:-1], self.f[:-1], self.dropout[1:], strict=True):
-            z.append(be.operand(n, m))
-            a.append(be.hidden(n, m, over=be.operand(n, m) if f.keeps_z else z[-1], dropout=rate))
-        delta = [None, *(be.operand(n, m) if self.learns else None for n in self.sizes[1:])]
+            z.append(memory.operand(n, m))
+            a.append(memory.hidden(n, m, over=memory.operand(n, m) if f.keeps_z else z[-1], dropout=rate))
+        delta = [None, *(memory.operand(n, m) if self.learns else None for n in self.sizes[1:])]
         dropped = zip(self.sizes[:-1], self.dropout, strict=True)
-        mask = [be.matrix(n, m) if rate else None for n, rate in dropped]
+        mask = [memory.matrix(n, m) if rate else None for n, rate in dropped]
         normed = zip(self.sizes[1:], self.layout.normed, strict=True)
-        norm = [None, *(be.norm(n, m, self.training) if yes else None for n, yes in normed)]
+        norm = [None, *(memory.norm(n, m, self.training) if yes else None for n, yes in normed)]
         return a, z, delta, mask, norm

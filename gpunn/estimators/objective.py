@@ -9,7 +9,7 @@ from gpunn import backends
 from gpunn.core.inputs import check_examples
 from gpunn.core.optimizers import Collect
 from gpunn.core.parameters import Parameters
-from gpunn.core.plan import Round
+from gpunn.core.plan import Plan
 from gpunn.network import Network
 from gpunn.training.loop import mean
 
@@ -37,16 +37,16 @@ class Objective:
         be, m = backends.choose(device, net.dtype, precision), given.X.shape[1]
         self.be, self.model, self.l2 = be, net.bind(be, given.y), l2
         self.collected = Collect(l2=l2).bind(be, self.model.theta)
-        self.round = Round(self.model, given.load(be), m, m, update=self.collected)
+        self.round = Plan(self.model, given.load(be), m, m, update=self.collected)
         self.order = np.arange(m)
 
     def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-        self.be.restore(theta.astype(self.be.dtype), into=self.model.theta.flat)
+        self.be.memory.restore(theta.astype(self.be.memory.dtype), into=self.model.theta.flat)
         losses, _ = self.round(self.order)
-        gradient = self.be.download(self.collected.g.flat).astype(np.float64)
+        gradient = self.be.memory.download(self.collected.g.flat).astype(np.float64)
         return mean(losses) + self.penalty(theta), gradient
 
     def penalty(self, theta: np.ndarray) -> float:
         """(l2/2) Σ w²."""
-        weights = Parameters(self.model.theta.layout, theta, self.be.dtype.itemsize).w[1:]
+        weights = Parameters(self.model.theta.layout, theta, self.be.memory.dtype.itemsize).w[1:]
         return self.l2 / 2 * sum(float(np.vdot(w, w)) for w in weights)

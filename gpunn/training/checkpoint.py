@@ -69,7 +69,7 @@ class TrainingState:
 
     def snapshot(self) -> Snapshot:
         """Copy the state; the arrays stay on the device."""
-        tensors = {name: self.be.copy(array) for name, array in self.arrays().items()}
+        tensors = {name: self.be.memory.copy(array) for name, array in self.arrays().items()}
         values: dict[str, Any] = {
             "generator": self.rng.bit_generator.state,
             "records": [asdict(record) for record in self.history],
@@ -83,7 +83,7 @@ class TrainingState:
     def restore(self, tensors: Mapping[str, np.ndarray], values: Mapping[str, Any]) -> None:
         """Go back to a snapshot that was read from a file."""
         for name, array in self.arrays().items():
-            self.be.restore(tensors[name], into=array)
+            self.be.memory.restore(tensors[name], into=array)
         self.rng.bit_generator.state = values["generator"]
         self.history.records[:] = [Record(**record) for record in values["records"]]
         for name, observer in self.observers.items():
@@ -169,7 +169,7 @@ class CheckpointWriter:
         """Write the state of the last complete epoch, unless it is written already or θ is not finite."""
         if self.snapshot is None or self.snapshot.epoch <= self.written:
             return
-        tensors = {name: self.state.be.download(a) for name, a in self.snapshot.tensors.items()}
+        tensors = {name: self.state.be.memory.download(a) for name, a in self.snapshot.tensors.items()}
         if not np.isfinite(tensors["theta"]).all():
             return
         state = {**self.snapshot.values, "what": self.description, "meta": self.meta}

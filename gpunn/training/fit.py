@@ -42,14 +42,14 @@ def fit(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) -> His
         def on_epoch_end(record: Record) -> bool:
             bar.epoch(record)
             if options.callbacks:
-                net.theta[:] = training.be.download(theta)
+                net.theta[:] = training.be.memory.download(theta)
             answers = [callback(record) for callback in options.callbacks]
             return any(answer is True for answer in answers)
 
         try:
             return training.run(bar.update, on_epoch_end)
         finally:
-            net.theta[:] = training.be.download(theta)
+            net.theta[:] = training.be.memory.download(theta)
 
 
 def prepare(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) -> Training:

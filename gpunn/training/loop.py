@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpunn.core.backend import Examples
-from gpunn.core.optimizers import Update
-from gpunn.core.plan import Model, Progress, Round, forward_batch
+from gpunn.core.plan import BoundModel, Plan, Progress, forward_batch
+from gpunn.core.update import Update
 from gpunn.training.checkpoint import CheckpointWriter, TrainingState
 from gpunn.training.fit_options import OptimizerState, ScoreFunction
 from gpunn.training.history import Callback, EpochObserver, History, Record
@@ -32,7 +32,7 @@ class Evaluation:
 
     def __init__(
         self,
-        model: Model,
+        model: BoundModel,
         examples: Examples,
         order: np.ndarray,
         score: ScoreFunction | None = None,
@@ -41,12 +41,14 @@ class Evaluation:
     ) -> None:
         self.be, self.order, self.score = model.be, order, score
         self.has_labels = examples.labels is not None
-        self.outputs = self.be.matrix(model.theta.layout.sizes[-1], len(order)) if score or keep else None
-        self.round = Round(model, examples, len(order), forward_batch(len(order)), outputs=self.outputs)
+        self.outputs = (
+            self.be.memory.matrix(model.theta.layout.sizes[-1], len(order)) if score or keep else None
+        )
+        self.round = Plan(model, examples, len(order), forward_batch(len(order)), outputs=self.outputs)
 
     def __call__(self) -> tuple[float, float | None, float | None]:
         losses, hits = self.round(self.order)
-        score = float(self.score(self.be.download(self.outputs))) if self.score else None
+        score = float(self.score(self.be.memory.download(self.outputs))) if self.score else None
         return mean(losses), mean(hits) if self.has_labels else None, score
 
 
@@ -85,7 +87,7 @@ class Training:
         observers = self._begin()
         try:
             self._run_epochs(observers, progress, on_epoch_end)
-            if not np.isfinite(self.be.download(self.theta)).all():
+            if not np.isfinite(self.be.memory.download(self.theta)).all():
                 epoch = len(self.history)
                 raise Diverged(f"the weights overflowed in the last step of epoch {epoch}: {ADVICE}")
         except KeyboardInterrupt:
@@ -124,13 +126,13 @@ class Training:
 
     def run_epoch(self, epoch: int, progress: Progress | None) -> Record:
         """Learn from all the examples once, then evaluate."""
-        before = self.be.copy(self.theta)
+        before = self.be.memory.copy(self.theta)
         start = time.perf_counter()
         losses, hits = self.source.learn(self._rates(epoch), progress)
         seconds = time.perf_counter() - start
         loss = mean(losses)
         if not np.isfinite(loss):
-            self.be.copy(before, into=self.theta)
+            self.be.memory.copy(before, into=self.theta)
             raise Diverged(_explain(losses, epoch, self.learner.batch_size))
         accuracy = None if hits is None else mean(hits)
         val_loss, val_accuracy, val_score = self.evaluation() if self.evaluation else (None, None, None)
@@ -157,7 +159,7 @@ class Training:
             self.stopping.load_best()
         if self.optimizer_state is not None:
             state = self.learner.update.state()
-            self.optimizer_state |= {name: self.be.download(array) for name, array in state.items()}
+            self.optimizer_state |= {name: self.be.memory.download(array) for name, array in state.items()}
 
 
 def restore_optimizer(state: OptimizerState, update: Update) -> None:
@@ -168,7 +170,7 @@ def restore_optimizer(state: OptimizerState, update: Update) -> None:
             "optimizer_state belongs to another optimizer or another network: start with an empty one"
         )
     for name, array in arrays.items():
-        update.be.restore(state[name], into=array)
+        update.be.memory.restore(state[name], into=array)
 
 
 def _explain(losses: np.ndarray, epoch: int, batch_size: int) -> str:

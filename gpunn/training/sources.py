@@ -11,8 +11,8 @@ import numpy as np
 
 from gpunn.core.backend import Examples
 from gpunn.core.inputs import CheckedExamples
-from gpunn.core.optimizers import Update
-from gpunn.core.plan import Drawn, Model, Progress, Round
+from gpunn.core.plan import BoundModel, Drawn, Plan, Progress
+from gpunn.core.update import Update
 from gpunn.functions.augmentation import Augmentation
 from gpunn.training.fit_options import Arrange, Block, Blocks
 
@@ -27,7 +27,7 @@ MAX_PLANS = 4  # sizes of blocks whose plans are kept
 class Learner:
     """A model, and how it learns from examples."""
 
-    model: Model
+    model: BoundModel
     update: Update
     batch_size: int
     rng: np.random.Generator
@@ -35,9 +35,9 @@ class Learner:
     augmentation: Augmentation | None = None
     scheduled: bool = False
 
-    def round(self, examples: Examples, m: int) -> Round:
+    def round(self, examples: Examples, m: int) -> Plan:
         """Bind one pass of learning over m of the examples."""
-        return Round(
+        return Plan(
             self.model,
             examples,
             m,
@@ -151,7 +151,7 @@ class BlockStream:
 
     def __init__(self, learner: Learner, blocks: Blocks, check: Callable[[Block], CheckedExamples]) -> None:
         self.learner, self.blocks, self.check = learner, blocks, check
-        self.bound: dict[Any, tuple[Examples, Round]] = {}
+        self.bound: dict[Any, tuple[Examples, Plan]] = {}
 
     def learn(self, rates: RateFunction, progress: Progress | None) -> Results:
         """Run an epoch over all the blocks."""
@@ -182,13 +182,13 @@ class BlockStream:
         losses, hits = over_block(order, etas, key, progress)
         return losses.copy(), None if given.y.labels is None else hits.copy()
 
-    def _round(self, given: CheckedExamples) -> Round:
+    def _round(self, given: CheckedExamples) -> Plan:
         """Return a plan for blocks of this shape, with this block's examples loaded."""
         be, arrays = self.learner.model.be, given.arrays()
         kind = tuple(None if a is None else (a.shape, a.dtype) for a in arrays)
         if kind in self.bound:
             examples, bound = self.bound[kind]
-            be.refill(examples, *arrays)
+            be.data.refill(examples, *arrays)
             return bound
         if len(self.bound) == MAX_PLANS:
             del self.bound[next(iter(self.bound))]

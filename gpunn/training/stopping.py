@@ -86,7 +86,7 @@ class StoppingState:
         """Take note of an epoch, and keep its θ if it is the best."""
         loss, best = as_loss(record, self.chosen.metric), self.best
         if loss < best.score - self.chosen.min_delta:
-            theta = self.be.copy(self.theta) if self.chosen.restore_best else None
+            theta = self.be.memory.copy(self.theta) if self.chosen.restore_best else None
             self.best = Best(loss, record.epoch, 0, theta)
         else:
             self.best = Best(best.score, best.epoch, best.waited + 1, best.theta)
@@ -99,7 +99,7 @@ class StoppingState:
     def load_best(self) -> None:
         """Copy the best θ back, if it was kept."""
         if self.best.theta is not None:
-            self.be.copy(self.best.theta, into=self.theta)
+            self.be.memory.copy(self.best.theta, into=self.theta)
 
     def state(self) -> tuple[dict[str, Any], Any]:
         """Return the best epoch and its θ, as `EpochObserver` describes."""
@@ -110,5 +110,5 @@ class StoppingState:
         """Go back to what `state` returned."""
         theta = None
         if array is not None:
-            self.be.restore(array, into=(theta := self.be.copy(self.theta)))
+            self.be.memory.restore(array, into=(theta := self.be.memory.copy(self.theta)))
         self.best = Best(**values, theta=theta)

@@ -10,7 +10,7 @@ from gpunn.core.backend import Backend
 from gpunn.core.inputs import Targets
 from gpunn.core.layers import Dense
 from gpunn.core.parameters import Layout
-from gpunn.core.plan import Model
+from gpunn.core.plan import BoundModel
 from gpunn.functions.costs import Cost
 
 
@@ -40,5 +40,5 @@ class Trainable(Protocol):
     def theta(self) -> np.ndarray:
         """All parameters as one vector, which training overwrites."""
 
-    def bind(self, be: Backend, y: Targets | None = None) -> Model:
+    def bind(self, be: Backend, y: Targets | None = None) -> BoundModel:
         """Copy the network to a backend, to be trained on y."""

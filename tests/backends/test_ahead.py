@@ -13,7 +13,7 @@ from helpers import MakeBackend
 
 import gpunn
 from gpunn.backends.cuda.backend import Cuda
-from gpunn.core.plan import Round
+from gpunn.core.plan import Plan
 from gpunn.training.sources import DrawAhead, Learner
 
 KINDS = [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64]
@@ -76,8 +76,8 @@ def test_the_next_order_is_on_its_way_before_the_losses_are_asked_for(pytestconf
     device = EmulatedDevice(pytestconfig.cache.mkdir("emulated"))
     be = Cuda(device)
     net = gpunn.Network(3, [gpunn.Dense(2, "softmax")], seed=0)
-    examples = be.examples(np.zeros((3, 20), np.uint8), np.zeros(20, int), None)
-    over = Round(net.bind(be), examples, 20, 4)
+    examples = be.data.examples(np.zeros((3, 20), np.uint8), np.zeros(20, int), None)
+    over = Plan(net.bind(be), examples, 20, 4)
     device.check()
     uploads, synchronised, orders = [], [], [np.arange(20)[::-1].copy(), np.arange(20), np.arange(20) % 7]
 

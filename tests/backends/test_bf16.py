@@ -56,10 +56,10 @@ def both(bf16: Cuda, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], 
 
 def narrowed(be: Cuda, x: np.ndarray) -> np.ndarray:
     """x as the kernel rounds it: the bits."""
-    out = be._new(x.shape, BF16)
-    for call in be._each("narrow", x.size, be.upload(x), out):
+    out = be.memory.new(x.shape, BF16)
+    for call in be.kernels.each("round_to_operand", x.size, be.memory.upload(x), out):
         call()
-    return be.download(out)
+    return be.memory.download(out)
 
 
 def value(bits: int) -> float:
@@ -183,4 +183,4 @@ def test_predictions_are_float32_and_near(both: Any) -> None:
 
 
 def test_half_the_memory(device: EmulatedDevice) -> None:
-    assert [Cuda(device, precision).operand(3, 4).nbytes for precision in ("bf16", "tf32")] == [24, 48]
+    assert [Cuda(device, precision).memory.operand(3, 4).nbytes for precision in ("bf16", "tf32")] == [24, 48]

@@ -146,14 +146,14 @@ class TestTraining:
         network("relu").fit(X, Y, epochs=1, device="cuda")
         assert "feed" not in machine.log
         network("sigmoid").fit(X, Y, epochs=1, device="cuda")
-        assert "feed" in machine.log
+        assert "forward" in machine.log
 
     def test_where_it_cannot_a_kernel_does(self, machine: Machine) -> None:
         machine.epilogues = False
         nets = [network() for _ in range(2)]
         nets[0].fit(X, Y, epochs=2, device="cuda")
         nets[1].fit(X, Y, epochs=2, device="cpu")
-        assert "feed" in machine.log
+        assert "forward" in machine.log
         np.testing.assert_allclose(nets[0].weights[0], nets[1].weights[0], rtol=0, atol=1e-6)
 
     @pytest.mark.parametrize("failing", [1, 2])
@@ -201,17 +201,18 @@ class TestTraining:
         with pytest.raises(
             BackendError, match=r"out of memory: 400 MiB were needed, \d+ of 100 MiB are free"
         ):
-            be.matrix(1 << 20, 100)
+            be.memory.matrix(1 << 20, 100)
 
 
 class TestTheDevice:
     def test_new_memory_is_zero(self, machine: Machine) -> None:
-        assert not Cuda(CupyDevice()).download(Cuda(CupyDevice()).matrix(3, 4)).any()
+        memory = Cuda(CupyDevice()).memory
+        assert not memory.download(memory.matrix(3, 4)).any()
 
     def test_a_replay_keeps_what_its_graph_names(self, machine: Machine) -> None:
         be = Cuda(CupyDevice())
-        x = be.upload(np.full(4, 3.0))
-        replay = be.plan(be._each("times", 4, x, x))[0]
+        x = be.memory.upload(np.full(4, 3.0))
+        replay = be.capture(be.kernels.each("times", 4, x, x))[0]
         memory = weakref.ref(x.memory)
         del x
         gc.collect()
@@ -278,7 +279,7 @@ class TestTheDevice:
         assert machine.log[0] == "wait in the stream"
         assert (adopted.pointer != array.data.ptr) == copied
         assert adopted.pointer % 32 == 0
-        np.testing.assert_array_equal(be.download(adopted), X)
+        np.testing.assert_array_equal(be.memory.download(adopted), X)
         if adopted.memory is not array:  # of which nothing needs to be kept
             memory = weakref.ref(array.memory)
             del array
@@ -289,7 +290,7 @@ class TestTheDevice:
         nets = [gpunn.Network(5, [gpunn.Dense(7, "relu"), gpunn.Dense(3, "softmax")], seed=0) for _ in "ab"]
         nets[0].fit(X, Y, epochs=2, device="cuda")
         assert nets[0].biases[0].ctypes.data % 16
-        assert "feed" in machine.log
+        assert "forward" in machine.log
         nets[1].fit(X, Y, epochs=2, device="cpu")
         np.testing.assert_allclose(nets[0].weights[0], nets[1].weights[0], rtol=0, atol=1e-6)
 

@@ -235,11 +235,11 @@ def test_precisions(device: EmulatedDevice, precision: str, most: float) -> None
     found = []
     for be in (Cuda(device, precision), gpunn.backends.Host("float32")):
         net = gpunn.Network(20, [gpunn.Dense(30, "relu"), gpunn.Dense(4, "softmax")], seed=0)
-        model, outputs = net.bind(be), be.matrix(4, 12)
+        model, outputs = net.bind(be), be.memory.matrix(4, 12)
         X = np.random.default_rng(0).standard_normal((20, 12)).astype(np.float32)
-        plan.Round(model, be.examples(X, None, None), 12, 12, outputs=outputs)(np.arange(12))
-        found.append(np.array(be.download(outputs)))
-        assert np.array_equal(be.download(model.theta.flat), net._theta.flat)
+        plan.Plan(model, be.data.examples(X, None, None), 12, 12, outputs=outputs)(np.arange(12))
+        found.append(np.array(be.memory.download(outputs)))
+        assert np.array_equal(be.memory.download(model.theta.flat), net._theta.flat)
     error = np.abs(found[0] - found[1]).max()
     assert error < most
     assert precision == "float32" or error > most / 1e3
@@ -279,7 +279,7 @@ class TestAnEpoch:
 
     def test_the_host_is_never_far_ahead(self, device: EmulatedDevice) -> None:
         be, ahead = Cuda(device), []
-        calls = be.plan(be._each("times", 1, be.one, be._put(np.ones(1))))
+        calls = be.capture(be.kernels.each("times", 1, be.memory.one, be.memory.put(np.ones(1))))
         for _ in range(10 * STRIDE * AHEAD):
             for call in calls:
                 call()
@@ -298,11 +298,11 @@ def test_what_a_replay_asks_of_the_host(device: EmulatedDevice, monkeypatch: pyt
 
     be = Cuda(device)
     net = gpunn.Network(10, [gpunn.Dense(5), gpunn.Dense(3)], seed=0)
-    examples = be.examples(np.zeros((10, 2000), np.uint8), np.zeros(2000, int), None)
+    examples = be.data.examples(np.zeros((10, 2000), np.uint8), np.zeros(2000, int), None)
     monkeypatch.setattr(device, "capture", capture)
     monkeypatch.setattr(device, "mark", lambda: lambda: asked.update(mark=1))
     monkeypatch.setattr(Cuda, "chunk_steps", 1)
-    stages = plan.bind(net.bind(be), examples, be.new_pass(2000), 2000, 1)
+    stages = plan.bind(net.bind(be), examples, be.data.new_pass(2000), 2000, 1)
     plan.run(stages)  # warms up
     asked.clear()
     start = time.perf_counter()

@@ -61,7 +61,7 @@ def test_theta_is_that_of_separate_launches(
 ) -> None:
     together = train(case, device, monkeypatch)
     apart = EmulatedDevice(device.folder)
-    monkeypatch.setattr(backend, "joined", lambda be, calls: list(calls))
+    monkeypatch.setattr(backend, "fuse", list)
     np.testing.assert_allclose(together, train(case, apart, monkeypatch), rtol=1e-12, atol=1e-14)
     steps = 6
     assert sum(device.launches.values()) <= sum(apart.launches.values()) - steps
@@ -70,13 +70,19 @@ def test_theta_is_that_of_separate_launches(
 @pytest.mark.parametrize(
     ("case", "expected"),
     [
-        ("softmax", {"feed": 1, "feed_softmax_error": 1, "bias_gradient": 1, "times_derivative": 1}),
-        ("quadratic", {"feed": 1, "feed_output_error": 1, "times_derivative": 1}),
+        ("softmax", {"forward": 1, "forward_softmax_error": 1, "bias_gradient": 1, "times_derivative": 1}),
+        ("quadratic", {"forward": 1, "forward_output_error": 1, "times_derivative": 1}),
         (
             "weights",
-            {"feed": 1, "feed_output_error": 1, "weigh": 1, "bias_gradient": 1, "times_derivative": 1},
+            {
+                "forward": 1,
+                "forward_output_error": 1,
+                "apply_weights": 1,
+                "bias_gradient": 1,
+                "times_derivative": 1,
+            },
         ),
-        ("momentum", {"feed": 1, "feed_output_error": 1, "times_derivative": 1, "add": 3}),
+        ("momentum", {"forward": 1, "forward_output_error": 1, "times_derivative": 1, "add": 3}),
     ],
 )
 def test_what_a_step_launches(

@@ -14,32 +14,43 @@ from typing import Any
 
 import numpy as np
 import pytest
+from networks import whole_network
 
 import gpunn
 from gpunn.backends.cuda import source
 from gpunn.backends.cuda.device import BF16
-from gpunn.backends.cuda.memory import MOST_STRIPS
-from gpunn.backends.cuda.persistent import TILES
+from gpunn.backends.cuda.kernels import MOST_STRIPS
+from gpunn.backends.cuda.persistent import TILES, source_of
+from gpunn.core.optimizers import OPTIMIZERS, Rule
 
 ARCHITECTURES = (75, 80, 90, 100, 120)
 REGISTERS = 65536 // (source.ROWS * MOST_STRIPS)  # that a thread of the largest block may have
 IDENTITY, SIGMOID = gpunn.ACTIVATIONS["identity"], gpunn.ACTIVATIONS["sigmoid"]
 HIDDEN = [f for f in gpunn.ACTIVATIONS.values() if f.cuda]
-QUADRATIC, ENTROPY = gpunn.COSTS["quadratic"], gpunn.COSTS["cross-entropy"]
+RULES = [make for make in OPTIMIZERS.values() if isinstance(make, type) and issubclass(make, Rule)]
+
+
+def of_a_network(cost: str, output: str, optimizer: gpunn.SGD | gpunn.Adam, tile: int) -> str:
+    """The source of the persistent kernel for a network with every activation."""
+    layers = [gpunn.Dense(3, f.name) for f in HIDDEN] + [gpunn.Dense(3, output)]
+    network = whole_network(gpunn.Network(3, layers, cost, seed=0), optimizer, tile, 1, tile)
+    assert network.shape.tile == tile
+    return source_of(network) + source.KERNELS + source.PERSISTENT
+
+
 SOURCES = {
     "all": source.KERNELS,
     **{f.name: source.activation_source(f) + source.KERNELS for f in HIDDEN},
     **{c.name: source.cost_source(c, IDENTITY) + source.KERNELS for c in gpunn.COSTS.values() if c.cuda},
     "binary-cross-entropy of z": source.cost_source(gpunn.COSTS["binary-cross-entropy"], SIGMOID)
     + source.KERNELS,
+    **{rule.__name__: source.rule_source(rule()) + source.KERNELS for rule in RULES},
     **{
-        f"persistent, {tile}": source.persistent_source(HIDDEN, cost, f, tile)
-        + source.KERNELS
-        + source.PERSISTENT
-        for tile, cost, f in (
-            (TILES[0], QUADRATIC, SIGMOID),
-            (TILES[-2], ENTROPY, gpunn.ACTIVATIONS["softmax"]),
-            (TILES[-1], QUADRATIC, SIGMOID),
+        f"persistent, {type(optimizer).__name__}, {tile}": of_a_network(cost, f, optimizer, tile)
+        for cost, f, optimizer, tile in (
+            ("quadratic", "sigmoid", gpunn.Nesterov(l2=0.1, l1=0.1), TILES[0]),
+            ("cross-entropy", "softmax", gpunn.RMSProp(l2=0.1, l1=0.1), TILES[-2]),
+            ("quadratic", "sigmoid", gpunn.Adam(l2=0.1, l1=0.1), TILES[-1]),
         )
     },
 }

@@ -23,9 +23,8 @@ from gpunn.backends.cuda.persistent import BLOCKS, Shape
 
 SHARED = 200 << 10
 SIGMOIDS = [gpunn.Dense(6), gpunn.Dense(4)]
-CHAIN = [
-    gpunn.Dense(n, f.name) for n, f in zip(range(5, 14), gpunn.ACTIVATIONS.values(), strict=False) if f.cuda
-]
+ELEMENTWISE = [f for f in gpunn.ACTIVATIONS.values() if f.cuda]
+CHAIN = [gpunn.Dense(5 + k, f.name, "glorot") for k, f in enumerate(ELEMENTWISE)]
 LINEAR = gpunn.Dense(3, "identity")
 
 
@@ -235,8 +234,8 @@ def test_no_byte_less_would_do(on: Callable[..., Any], monkeypatch: pytest.Monke
     device = getattr(on("device"), "device", None)
     if not isinstance(device, EmulatedDevice):
         pytest.skip("a GPU has no fence around a block's shared memory")
-    whole = Shape.shared_bytes
-    monkeypatch.setattr(Shape, "shared_bytes", lambda *args: whole(*args) - 4 * 8)
+    whole = Shape.layout
+    monkeypatch.setattr(Shape, "layout", lambda *args: (whole(*args)[0], whole(*args)[1] - 4))
     with pytest.raises(AssertionError, match="train: a write past the block's shared memory"):
         theta_after(CASES["wider than a block"])
 

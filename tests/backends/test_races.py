@@ -15,11 +15,11 @@ from pathlib import Path
 import emulated
 import numpy as np
 import pytest
+from networks import whole_network
 
 import gpunn
-from gpunn.backends.cuda.persistent import Shape
-from gpunn.backends.cuda.source import KERNELS, PERSISTENT, persistent_source, preamble
-from gpunn.core.parameters import Layout
+from gpunn.backends.cuda.persistent import source_of
+from gpunn.backends.cuda.source import KERNELS, PERSISTENT, preamble
 
 MAIN = """
 #include <cstdio>
@@ -35,18 +35,18 @@ int main(int, char** arguments) {
     Index *labels = of<Index>(m, 3), *position = of<Index>(1, 0);
     unsigned char* hits = of<unsigned char>(m, 0);
     launch(rows, strips, [=] { bias_gradient(n, m, x, one, one, b); });
-    launch(rows, strips, [=] { normalize(n, m, 1, 1e-5, 0.1, b, c, d, e, z, x, g); });
-    launch(rows, strips, [=] { normalize(n, m, 0, 1e-5, 0.1, b, c, d, e, z, x, g); });
+    launch(rows, strips, [=] { normalise(n, m, 1, 1e-5, 0.1, b, c, d, e, z, x, g); });
+    launch(rows, strips, [=] { normalise(n, m, 0, 1e-5, 0.1, b, c, d, e, z, x, g); });
     launch(rows, strips, [=] { norm_error(n, m, 1, one, one, x, b, z, c, d); });
     launch(rows, strips, [=] { bound_rows(n, m, 1, x); });
     launch(2, 64, [=] { sum_squares(n * m, x, sums); });
     launch(3, 64, [=] { clip(n * m, 1, sums, x); });
-    launch(columns, 64, [=] { feed_softmax(m, n, b, z, a); });
-    launch(columns, 64, [=] { feed_softmax(m, n, b, a, a); });
+    launch(columns, 64, [=] { forward_softmax(m, n, b, z, a); });
+    launch(columns, 64, [=] { forward_softmax(m, n, b, a, a); });
     launch(columns, 64, [=] { times_softmax_jacobian(m, n, a, z); });
     launch(columns, 64, [=] { measure_hinge(m, n, a, y, position, losses, labels, 0.5, hits); });
     launch(columns, 64, [=] { hinge_gradient(m, n, a, y, z); });
-    launch(columns, 64, [=] { feed_softmax_error(m, n, b, y, z, a, x); });
+    launch(columns, 64, [=] { forward_softmax_error(m, n, b, y, z, a, x); });
     std::puts("done");
 }
 """
@@ -56,35 +56,43 @@ template <class X> static X* of(size_t n, X value) { return (new std::vector<X>(
 int main(int, char** arguments) {
     missing = std::atoi(arguments[1]);
     const Index count = 12, batch = 5, depth = 3;
-    Index* shape = of<Index>(7, 0);
-    for (Index i = 0; i < 7; ++i) shape[i] = (Index[]){SHAPE}[i];
-    double *numbers = of<double>(8, 0.1), *adam = of<double>(3, 0), *etas = of<double>(3, 0.1);
-    T *theta = of<T>(1000, 0.5), *first = of<T>(1000, 0), *second = of<T>(1000, 0), *eta = of<T>(1, 0.1);
+    static const Index shape[] = {SHAPE};
+    static const int layout[] = {LAYOUT};
+    double *numbers = of<double>(100, 0.1), *counter = of<double>(3, 0), *etas = of<double>(3, 0.1);
+    T *theta = of<T>(1000, 0.5), *first = of<T>(1000, 0), *second = of<T>(1000, 0), *one = of<T>(1, 1);
     T *x = of<T>(count * 6, 1), *y = of<T>(count * 3, 0.5);
     T *z = of<T>(count * 3, 0), *a = of<T>(count * 3, 0);
     Index* step = of<Index>(1, 0);
     Word* words = of<Word>(1000, 0);
     launch(2, 32, [=] {
-        train(count, batch, depth, shape, ADAM, 2, numbers, theta, first, second,
-              eta, 1, etas, step, adam, x, y, 0, eta, z, a, words);
+        train(count, batch, depth, shape, layout, numbers, theta, first, second,
+              1, etas, step, counter, x, y, 0, one, z, a, words);
     }, SHARED, true);
     std::puts("done");
 }
 """
 SANITIZER = ["-std=c++20", "-O1", "-g", "-fsanitize=thread", "-DTHREADS_FOR_REAL", "-pthread"]
-SHAPE = Shape((6, 5, 4, 3), 5, 2)
+BLOCKS = 2
 
 
-def source_of(persistent: bool) -> tuple[str, str, str]:
+def program_parts(persistent: bool) -> tuple[str, str, str]:
     """What comes before the kernels, they, and the program that runs them."""
     head = preamble(np.dtype("float32"))
     if not persistent:
         return head, KERNELS, MAIN
-    tanh, softmax = gpunn.ACTIVATIONS["tanh"], gpunn.ACTIVATIONS["softmax"]
-    head += persistent_source([tanh, tanh], gpunn.COSTS["cross-entropy"], softmax, SHAPE.tile) + KERNELS
-    places = *SHAPE.sizes, *Layout(SHAPE.sizes, (False,) * 3).blocks(4)[0]
-    main = PERSISTENT_MAIN.replace("SHAPE", ", ".join(map(str, places)))
-    return head, PERSISTENT, main.replace("SHARED", str(SHAPE.shared_bytes(2, 4)))
+    layers = [gpunn.Dense(5, "tanh"), gpunn.Dense(4, "tanh"), gpunn.Dense(3, "softmax")]
+    net = gpunn.Network(6, layers, "cross-entropy", seed=0)
+    network = whole_network(net, gpunn.Adam(), 5, BLOCKS, 12)
+    layout, length = network.shape.layout(BLOCKS, 4)
+    filled = {
+        "SHAPE": [*net.sizes, *net.layout.blocks(4)[0]],
+        "LAYOUT": layout.tolist(),
+        "SHARED": [4 * length],
+    }
+    main = PERSISTENT_MAIN
+    for name, values in filled.items():
+        main = main.replace(name, ", ".join(map(str, values)))
+    return head + source_of(network) + KERNELS, PERSISTENT, main
 
 
 BARRIER = re.compile(r"__sync(threads|warp)\(\);")
@@ -114,7 +122,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
 
 
 def program(folder: Path, persistent: bool) -> Path:
-    head, kernels, main = source_of(persistent)
+    head, kernels, main = program_parts(persistent)
     numbers = count()
     kernels = BARRIER.sub(lambda barrier: f"if (missing != {next(numbers)}) {barrier[0]}", kernels)
     source = emulated.compilable("\n".join([emulated.HEADER, head, "static int missing;", kernels, main]), [])

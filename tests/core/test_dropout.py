@@ -104,7 +104,7 @@ def test_pixels_can_be_dropped_too(backend: MakeBackend) -> None:
 def test_large_layers_are_masked_in_blocks(backend: MakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     nets = [make(dtype="float32"), make(dtype="float32")]
     nets[0].fit(X, Y, epochs=1, batch_size=7)
-    monkeypatch.setattr("gpunn.backends.host.backend.BLOCK", 8)
+    monkeypatch.setattr("gpunn.backends.host.equations.BLOCK", 8)
     nets[1].fit(X, Y, epochs=1, batch_size=7)
     np.testing.assert_array_equal(nets[0].weights[0], nets[1].weights[0])
 

@@ -133,11 +133,11 @@ def test_a_dictionary_leaves_the_other_classes_alone(backend: MakeBackend) -> No
 @pytest.mark.parametrize("smoothing", [0, 0.1])
 def test_the_plan_is_longer_only_for_weights(smoothing: float) -> None:
     net, be = linear("quadratic"), Host("float64")
-    model, p = net.bind(be), be.new_pass(12)
+    model, p = net.bind(be), be.data.new_pass(12)
 
     def calls(**more: Any) -> int:
         update = gpunn.SGD().bind(be, model.theta)
-        stages = plan.bind(model, be.examples(X, Y, None, **more), p, 12, 4, update=update)
+        stages = plan.bind(model, be.data.examples(X, Y, None, **more), p, 12, 4, update=update)
         return sum(len(stage.calls) for stage in stages)
 
     plain = calls()

@@ -12,6 +12,7 @@ import gpunn
 from gpunn import Augmentation, Dense, Network
 from gpunn.backends import Host
 from gpunn.core.backend import Backend
+from gpunn.core.equations import Advance, Distort, Gather
 from gpunn.functions import randoms
 from gpunn.functions.augmentation import AFFINE, NOISE
 
@@ -56,13 +57,12 @@ def distorted_by_scipy(a: Augmentation, image: np.ndarray, position: int) -> np.
 def distorted(be: Backend, a: Augmentation, X: np.ndarray, first: int = 0, key: int = KEY) -> np.ndarray:
     """Distort X (n, m), whose first image has this position in the epoch; pixels are in [0, 1]."""
     m = X.shape[1]
-    examples, p = be.examples(X, None, None), be.new_pass(first + m)
-    be.begin(p, np.concatenate([np.zeros(first, int), np.arange(m)]), key=key)
-    x = be.inputs(examples, m, 0.0)
-    calls = be.advance(p, first) + be.gather(examples, p, x=x, y=None, labels=None) + be.distort(a, x, p)
-    for call in calls:
+    examples, p = be.data.examples(X, None, None), be.data.new_pass(first + m)
+    be.data.start_pass(p, np.concatenate([np.zeros(first, int), np.arange(m)]), key=key)
+    x = be.memory.inputs(examples, m, 0.0)
+    for call in be.plan([Advance(p, first), Gather(examples, p, x, None, None), Distort(a, x, p)]):
         call()
-    raw: np.ndarray = x.ones[:-1] * x.scale if isinstance(be, Host) else be.download(x)
+    raw: np.ndarray = x.ones[:-1] * x.scale if isinstance(be, Host) else be.memory.download(x)
     return raw
 
 

@@ -183,7 +183,7 @@ class TestLearning:
         rows = np.asfortranarray(X.T)
         np.save(tmp_path / "rows.npy", np.ascontiguousarray(X.T))
         mapped = np.load(tmp_path / "rows.npy", mmap_mode="r").T  # examples as columns, each contiguous
-        assert np.shares_memory(Host("float64").examples(check_X(mapped, 5), None, None).X, mapped)
+        assert np.shares_memory(Host("float64").data.examples(check_X(mapped, 5), None, None).X, mapped)
         nets = [small(), small()]
         nets[0].fit(mapped, Y, epochs=2, batch_size=8)
         nets[1].fit(rows.T, Y, epochs=2, batch_size=8)

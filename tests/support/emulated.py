@@ -99,7 +99,7 @@ def built(source: str, folder: Path) -> tuple[ctypes.CDLL, list[tuple[str, str]]
 def _types(parameters: str, real: np.dtype[Any]) -> list[np.dtype[Any]]:
     """The NumPy types of a kernel's parameters; a buffer's is that of what it points to."""
     known = {"Index": "int64", "T": real, "double": "float64", "unsigned char": "uint8"}
-    known |= {"Word": "uint64", "Bf16": BF16}
+    known |= {"Word": "uint64", "Bf16": BF16, "int": "int32"}
     names = (re.sub(r"const |\*|__restrict__|\w+\s*$", "", p).strip() for p in parameters.split(","))
     return [np.dtype(known[name]) for name in names]
 

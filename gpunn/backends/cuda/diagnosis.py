@@ -107,10 +107,12 @@ def _no_library() -> str:
 
 def _try(be: Cuda) -> None:
     """A product and a kernel, as a graph, and their results."""
-    a, c = be.upload(np.eye(8)), be.upload(np.zeros((8, 8)))
-    for call in be.plan([be._product(Product(be.one, a, a, be.zero, c)), *be._each("times", a.size, c, c)]):
+    memory, k = be.memory, be.kernels
+    a, c = memory.upload(np.eye(8)), memory.upload(np.zeros((8, 8)))
+    product = k.product(Product(memory.one, a, a, memory.zero, c))
+    for call in be.capture([product, *k.each("times", a.size, c, c)]):
         call()
-    if not np.array_equal(be.download(c), np.eye(8)):
+    if not np.array_equal(memory.download(c), np.eye(8)):
         raise BackendError("I·I ⊙ I came out wrong")
 
 

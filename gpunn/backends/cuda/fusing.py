@@ -1,73 +1,104 @@
-"""Launches that one kernel does together: fewer for a graph to start, and less to read again.
+"""Fuse neighbouring equations, so that a graph has fewer kernels and re-reads less memory.
 
-The verbs come one by one, as the equations do, and know nothing of each other. Before they become a graph,
-their launches are looked through for those that there is a kernel for together.
+Equations come one by one, as in the book, and know nothing of each other. Before they are lowered, the
+functions here replace those that one kernel can do together by a fused record. Everything that they do not
+recognise they leave alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from gpunn.backends.cuda.device import Buffer
-from gpunn.backends.cuda.memory import Launch, Storage
-from gpunn.functions.calls import Call, Calls
-
-MAKE_DELTA = ("output_error", "feed_output_error", "times_derivative", "times_derivative_and_mask")
+from gpunn.core.equations import Add, Equation, Forward, Gradient, HiddenError, OutputError, Scale
+from gpunn.core.parameters import Parameters, Part
 
 
-def joined(be: Storage, calls: Iterable[Call]) -> Calls:
-    """The same calls, and fewer of them."""
-    done: Calls = []
-    for call in calls:
-        if isinstance(call, Launch) and call.kernel == "bias_gradient":
-            land_with_delta(be, done, call)
-        elif isinstance(call, Launch) and call.kernel in ("difference", "output_error"):
-            err_with_feed(be, done, call)
+@dataclass(frozen=True, eq=False)
+class ForwardError(Equation):
+    """Forward, BP1: a[L] = f(w[L] a[L-1] + b[L]), δ[L] = ∇C ⊙ f′(z[L])"""
+
+    forward: Forward
+    error: OutputError
+
+
+@dataclass(frozen=True, eq=False)
+class WithBiasGradient(Equation):
+    """BP3 in the kernel that makes δ: b[l] ← α Σ δ[l] + β b[l]"""
+
+    maker: ForwardError | OutputError | HiddenError
+    gradient: Gradient
+
+
+@dataclass(frozen=True, eq=False)
+class WeightGradient(Equation):
+    """BP4: w[l] ← α δ[l] a[l-1]ᵀ + β w[l]"""
+
+    gradient: Gradient
+
+
+def fuse(equations: Sequence[Equation]) -> list[Equation]:
+    """Return equations that do the same in fewer launches."""
+    done: list[Equation] = []
+    for equation in equations:
+        if isinstance(equation, OutputError):
+            fuse_error_with_forward(done, equation)
+        elif isinstance(equation, Gradient):
+            fuse_bias_with_delta(done, equation)
         else:
-            done.append(call)
+            done.append(equation)
     return done
 
 
-def err_with_feed(be: Storage, done: Calls, error: Launch) -> None:
-    """BP1, in the kernel that makes a[L] if that is the last of those done."""
-    feed = done[-1] if done else None
-    pair = (feed.kernel, error.kernel) if isinstance(feed, Launch) else ()
-    if isinstance(feed, Launch) and pair == ("feed_softmax", "difference"):
-        m, n, b, z, a = feed.arguments
-        _, _, y, delta = error.arguments
-        done[-1:] = be._columns("feed_softmax_error", int(m), int(n), b, y, z, a, delta)
-    elif isinstance(feed, Launch) and pair == ("feed", "output_error"):
-        _, _, b, z, a = feed.arguments
-        n, m, _, y, _, *rest = error.arguments
-        done[-1:] = be._rows("feed_output_error", int(n), int(m), b, y, z, a, *rest, module=error.module)
+def fuse_error_with_forward(done: list[Equation], error: OutputError) -> None:
+    """Fuse BP1 into the last layer's forward equation, if that was the equation before."""
+    forward = done[-1] if done else None
+    f, cost = error.f, error.cost
+    elementwise = f.cuda is not None and cost.cuda is not None
+    softmax_pair = f.name == "softmax" and cost.pairs_with == f.name
+    if (
+        isinstance(forward, Forward)
+        and forward.z is error.z
+        and forward.out is error.a
+        and (elementwise or softmax_pair)
+    ):
+        done[-1] = ForwardError(forward, error)
     else:
         done.append(error)
 
 
-def land_with_delta(be: Storage, done: Calls, landing: Launch) -> None:
-    """BP3, in the kernel that makes δ, if nothing between the two has to do with the bias.
-
-    What is no launch is a product, which has not: there it is only the backward ones'.
-    """
-    n, m, delta, alpha, beta, b = landing.arguments
+def fuse_bias_with_delta(done: list[Equation], gradient: Gradient) -> None:
+    """Fuse BP3 into the kernel that makes δ, if nothing in between touches δ or the bias."""
     for at in reversed(range(len(done))):
         maker = done[at]
-        if not isinstance(maker, Launch):
-            continue
-        if maker.kernel in MAKE_DELTA and any(same(delta, x) for x in maker.arguments):
-            made = maker.arguments[2:-4]
-            into = 1, alpha, beta, b
-            done[at : at + 1] = be._rows(maker.kernel, int(n), int(m), *made, *into, module=maker.module)
+        if isinstance(maker, ForwardError | OutputError | HiddenError) and makes(maker, gradient):
+            done[at] = WithBiasGradient(maker, gradient)
+            done.append(WeightGradient(gradient))
             return
-        if any(overlap(x, y) for x in maker.arguments for y in (delta, b)):
+        if not leaves_alone(maker, gradient):
             break
-    done.append(landing)
+    done.append(gradient)
 
 
-def same(x: Buffer, y: object) -> bool:
-    return isinstance(y, Buffer) and x.pointer == y.pointer
+def makes(maker: ForwardError | OutputError | HiddenError, gradient: Gradient) -> bool:
+    """Whether this makes δ of the gradient, and row by row, as summing over the examples needs it."""
+    error = maker.error if isinstance(maker, ForwardError) else maker
+    return error.out is gradient.delta and error.f.cuda is not None
 
 
-def overlap(x: object, y: Buffer) -> bool:
-    """Whether both are buffers, with memory in common."""
-    return isinstance(x, Buffer) and x.pointer < y.pointer + y.nbytes and y.pointer < x.pointer + x.nbytes
+def leaves_alone(equation: Equation, gradient: Gradient) -> bool:
+    """Whether the equation has nothing to do with the bias in which BP3 lands, and does not change δ."""
+    if isinstance(equation, HiddenError):
+        return equation.out is not gradient.delta
+    if isinstance(equation, Scale):
+        return not holds_bias(equation.x, gradient.into, gradient.layer)
+    if isinstance(equation, Add):
+        return not any(holds_bias(x, gradient.into, gradient.layer) for x in (equation.x, equation.into))
+    if isinstance(equation, Gradient):
+        return equation.layer != gradient.layer
+    return isinstance(equation, WeightGradient)
+
+
+def holds_bias(part: Part, parameters: Parameters, layer: int) -> bool:
+    """Whether b[layer] of these parameters lies in the part."""
+    return part.of is parameters and part.kind in ("wb", "all") and part.layer in (0, layer)

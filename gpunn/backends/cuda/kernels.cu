@@ -11,8 +11,6 @@
 
 typedef long long Index;
 
-#define ROWS 8  // of a matrix, for a block: 32 bytes of a column, the least that is read at once
-#define LANES 32  // threads in a warp
 #define MOST_THREADS 1024  // in a block
 
 // a float's sign, exponent and first 7 bits after the point: rounded to the nearest, of two to the even one
@@ -170,7 +168,7 @@ extern "C" __global__ void output_error(Index n, Index m, const T* as, const T* 
 
 #if defined(F)
 // z += bias, a = f(z), delta = dC/da f'(z), where z is the product w a of the layer before
-extern "C" __global__ void feed_output_error(Index n, Index m, const T* bias, const T* ys, T* zs, T* as,
+extern "C" __global__ void forward_output_error(Index n, Index m, const T* bias, const T* ys, T* zs, T* as,
                                              Operand* delta, Index lands, const T* alpha, const T* beta, T* b) {
     const Share my(n, m);
     const T shift = my.i < n ? bias[my.i] : T(0);
@@ -208,7 +206,7 @@ extern "C" __global__ void measure(Index m, Index n, const T* as, const T* ys, c
 #elif defined(F)  // ---------------------------------------------------------------- one activation
 
 // z += b, a = f(z), where z is the product w a of the layer before; a may lie where z does
-extern "C" __global__ void feed(Index count, Index n, const T* b, A* zs, A* as) {
+extern "C" __global__ void forward(Index count, Index n, const T* b, A* zs, A* as) {
     FOR_EACH(i, count)
     const T z = zs[i] + b[rest(i, n)];
     zs[i] = z;
@@ -245,6 +243,51 @@ extern "C" __global__ void times_derivative_and_mask(Index n, Index m, const A* 
         return delta[at] * (F_PRIME(a, z)) * mask[at];
     });
     if (lands) land(my, sum, alpha, beta, b);
+}
+
+#elif defined(RULE)  // ---------------------------------------------------------------- an optimizer's rule
+
+#if defined(COUNTS_STEPS)
+#define Pace double
+// pace = {t, r0, r1} of the next step; p0 and p1 are n0 and n1 to the power t
+extern "C" __global__ void begin_step(Index one, const T* rate, double n0, double n1, double n2, double* pace) {
+    FOR_EACH(i, one)
+    const double t = pace[0] + 1, eta = *rate, p0 = pow(n0, t), p1 = pow(n1, t);
+    (void)n2, (void)eta, (void)p0, (void)p1;
+    pace[0] = t;
+    pace[1] = PACE_0;
+    pace[2] = PACE_1;
+}
+#else
+#define Pace T
+#endif
+
+// theta moves along its gradient g by the rule; pace = {t, r0, r1} if steps are counted, else the learning rate
+extern "C" __global__ void step(Index count, T* theta, T* gradient, T* first, T* second, T n0, T n1, T n2,
+                                const Pace* pace) {
+    FOR_EACH(i, count)
+#if defined(COUNTS_STEPS)
+    const T r0 = T(pace[1]), r1 = T(pace[2]);
+#else
+    const T eta = *pace, r0 = PACE_0, r1 = PACE_1;
+#endif
+    (void)n0, (void)n1, (void)n2, (void)r0, (void)r1;
+    (void)first, (void)second;
+    T x = theta[i], g = gradient[i];
+#if STATES > 0
+    T s0 = first[i];
+#endif
+#if STATES > 1
+    T s1 = second[i];
+#endif
+    RULE
+    theta[i] = x;
+#if STATES > 0
+    first[i] = s0;
+#endif
+#if STATES > 1
+    second[i] = s1;
+#endif
 }
 
 #else  // ---------------------------------------------------------------- everything else
@@ -290,7 +333,7 @@ extern "C" __global__ void gather_labels(Index m, Index n, const Index* all, con
 
 // zhat = (z - mean) / sqrt(variance + epsilon), gain = gamma / that root, z = gamma zhat + beta, by row:
 // with mean and variance of the row, towards which the running ones move, or with the running ones
-extern "C" __global__ void normalize(Index n, Index m, Index by_batch, T epsilon, T momentum, const T* gamma,
+extern "C" __global__ void normalise(Index n, Index m, Index by_batch, T epsilon, T momentum, const T* gamma,
                                      const T* beta, T* mean, T* variance, Operand* z, T* zhat, T* gain) {
     const Share my(n, m);
     const Index i = my.i;
@@ -356,13 +399,13 @@ template <class X> static __device__ void softmax(int lane, Index n, const T* b,
 }
 
 // z[:, j] += b, a[:, j] = softmax(z[:, j]), where z is the product w a of the layer before
-extern "C" __global__ void feed_softmax(Index m, Index n, const T* b, A* z, A* a) {
+extern "C" __global__ void forward_softmax(Index m, Index n, const T* b, A* z, A* a) {
     FOR_COLUMN(j, lane, m)
     softmax(lane, n, b, z + j * n, a + j * n);
 }
 
 // delta = a - y, besides
-extern "C" __global__ void feed_softmax_error(Index m, Index n, const T* b, const T* y, T* z, T* a,
+extern "C" __global__ void forward_softmax_error(Index m, Index n, const T* b, const T* y, T* z, T* a,
                                               Operand* delta) {
     FOR_COLUMN(j, lane, m)
     softmax(lane, n, b, z + j * n, a + j * n);
@@ -397,7 +440,7 @@ static __device__ unsigned mix(unsigned x) {
 extern "C" __global__ void drop(Index count, Index least, Index layer, const Index* key, const Index* step,
                                 T* mask, Operand* a) {
     FOR_EACH(i, count)
-    const unsigned stream = mix((unsigned)*key ^ mix((unsigned)(*step * 1024 + layer)));
+    const unsigned stream = mix((unsigned)*key ^ mix((unsigned)(*step * RANDOM_LAYERS + layer)));
     const unsigned bits = mix(mix((unsigned)(i / 2)) ^ stream);
     const T kept = (i % 2 ? bits >> 16 : bits & 0xffff) >= (unsigned)least;
     mask[i] = kept;
@@ -406,8 +449,8 @@ extern "C" __global__ void drop(Index count, Index least, Index layer, const Ind
 
 // number k between -1 and 1 of step q's stream in one layer: see randoms.py
 static __device__ T uniform(const Index* key, Index q, Index layer, Index k) {
-    const unsigned bits = mix(mix((unsigned)(k / 2)) ^ mix((unsigned)*key ^ mix((unsigned)(q * 1024 + layer))));
-    return (2 * T(k % 2 ? bits >> 16 : bits & 0xffff) + 1) / 65536 - 1;
+    const unsigned bits = mix(mix((unsigned)(k / 2)) ^ mix((unsigned)*key ^ mix((unsigned)(q * RANDOM_LAYERS + layer))));
+    return (2 * T(k % 2 ? bits >> 16 : bits & 0xffff) + 1) / RANDOM_LANE - 1;
 }
 
 // to = from
@@ -424,8 +467,8 @@ extern "C" __global__ void noise_along_rows(Index count, Index height, Index wid
     T y = 0, x = 0;
     for (Index k = 0; k < width; ++k) {
         const T by = smooth[column * width + k];
-        y += by * uniform(key, *position + j, 1022, 2 * (row + k));
-        x += by * uniform(key, *position + j, 1022, 2 * (row + k) + 1);
+        y += by * uniform(key, *position + j, NOISE_LAYER, 2 * (row + k));
+        x += by * uniform(key, *position + j, NOISE_LAYER, 2 * (row + k) + 1);
     }
     down[i] = y;
     aside[i] = x;
@@ -459,12 +502,12 @@ extern "C" __global__ void distort(Index count, Index height, Index width, const
                                    const T* aside, const Operand* images, Operand* x) {
     FOR_EACH(i, count)
     const Index n = height * width, j = quotient(i, n), q = *position + j;
-    const T turn = angle * uniform(key, q, 1023, 0), cosine = cos(turn), sine = sin(turn);
+    const T turn = angle * uniform(key, q, AFFINE_LAYER, 0), cosine = cos(turn), sine = sin(turn);
     const T middle_row = T(height - 1) / 2, middle_column = T(width - 1) / 2;
-    const T dy = quotient(i - j * n, width) - middle_row - shift * uniform(key, q, 1023, 3);
-    const T dx = rest(i, width) - middle_column - shift * uniform(key, q, 1023, 4);
-    T y = middle_row + (cosine * dy + sine * dx) / (1 + scale * uniform(key, q, 1023, 1));
-    T column = middle_column + (cosine * dx - sine * dy) / (1 + scale * uniform(key, q, 1023, 2));
+    const T dy = quotient(i - j * n, width) - middle_row - shift * uniform(key, q, AFFINE_LAYER, 3);
+    const T dx = rest(i, width) - middle_column - shift * uniform(key, q, AFFINE_LAYER, 4);
+    T y = middle_row + (cosine * dy + sine * dx) / (1 + scale * uniform(key, q, AFFINE_LAYER, 1));
+    T column = middle_column + (cosine * dx - sine * dy) / (1 + scale * uniform(key, q, AFFINE_LAYER, 2));
     if (alpha > 0) y += alpha * down[i], column += alpha * aside[i];
     const T floor_y = floor(y), floor_x = floor(column), share_y = y - floor_y, share_x = column - floor_x;
     const Operand* image = images + j * n;
@@ -520,7 +563,7 @@ extern "C" __global__ void hinge_gradient(Index m, Index n, const T* a, const T*
 }
 
 // delta[:, j] *= weights[j]
-extern "C" __global__ void weigh(Index count, Index n, const T* weights, Operand* delta) {
+extern "C" __global__ void apply_weights(Index count, Index n, const T* weights, Operand* delta) {
     FOR_EACH(i, count)
     delta[i] = delta[i] * weights[quotient(i, n)];
 }
@@ -550,14 +593,14 @@ extern "C" __global__ void advance(Index one, Index m, Index* position) {
 }
 
 // values = p + q eta, for the learning rate of this step
-extern "C" __global__ void follow(Index count, const double* p, const double* q, const double* etas,
+extern "C" __global__ void set_rates(Index count, const double* p, const double* q, const double* etas,
                                   const Index* step, T* values) {
     FOR_EACH(i, count)
     values[i] = T(p[i] + q[i] * etas[*step]);
 }
 
 // theta as the products read it
-extern "C" __global__ void narrow(Index count, const T* theta, Operand* narrowed) {
+extern "C" __global__ void round_to_operand(Index count, const T* theta, Operand* narrowed) {
     FOR_EACH(i, count)
     narrowed[i] = theta[i];
 }
@@ -603,32 +646,6 @@ extern "C" __global__ void bound_rows(Index n, Index k, T limit, T* w) {
     const T norm = sqrt(block_sum(my.sum([&](Index at) { return w[at] * w[at]; }), ROWS));
     const T factor = norm > limit ? limit / norm : T(1);
     my.each([&](Index at) { return w[at]; }, [&](Index at, T x) { w[at] = factor * x; });
-}
-
-// Adam's step number and its corrections: state = {t, rate, small}
-extern "C" __global__ void adam_begin(Index one, const T* eta, double beta1, double beta2, double epsilon,
-                                      double* state) {
-    FOR_EACH(i, one)
-    const double t = state[0] + 1, unbias = sqrt(1 - pow(beta2, t));
-    state[0] = t;
-    state[1] = *eta * unbias / (1 - pow(beta1, t));
-    state[2] = epsilon * unbias;
-}
-
-// m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; theta -= rate m / (sqrt(v) + small)
-extern "C" __global__ void adam(Index count, T* theta, const T* g, T* m, T* v, T beta1, T beta2,
-                                const double* state) {
-    FOR_EACH(i, count)
-    m[i] = beta1 * m[i] + (1 - beta1) * g[i];
-    v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
-    theta[i] -= T(state[1]) * m[i] / (sqrt(v[i]) + T(state[2]));
-}
-
-// v = rho v + (1 - rho) g^2; theta -= eta g / (sqrt(v) + epsilon)
-extern "C" __global__ void rms(Index count, T* theta, const T* g, T* v, const T* eta, T rho, T epsilon) {
-    FOR_EACH(i, count)
-    v[i] = rho * v[i] + (1 - rho) * g[i] * g[i];
-    theta[i] -= *eta * g[i] / (sqrt(v[i]) + epsilon);
 }
 
 #endif

@@ -1,7 +1,8 @@
 // The persistent kernel: all steps of a plan in one launch, for a network whose theta fits into shared memory.
 //
-// Compiled behind kernels.cu with a preamble that further defines activation(l, z) and derivative(l, a, z) of the
-// hidden layers, TILE, and the rules by which theta may move.
+// Compiled behind kernels.cu with a preamble that also defines activation(l, z) and derivative(l, a, z) of the
+// hidden layers, TILE, and MOVE: the statements by which every parameter moves, put together from the update's
+// equations, with RULE in their midst if the optimizer has one.
 //
 // Every block holds all of theta, but of the first layer only the columns that go with its own share of the inputs.
 // Its part of z[1] goes to the other blocks through global memory, once a step; what comes after the first layer
@@ -13,8 +14,6 @@
 
 typedef unsigned long long Word;
 
-#define MOST_BLOCKS 8
-
 extern __shared__ Four<double> chip[];
 
 // A place in shared memory.
@@ -24,15 +23,23 @@ struct Place {
     __device__ operator T*() const { return (T*)chip + at; }
 };
 
+// Where everything lies in a block's shared memory, as persistent.py has laid it out.
+struct Layout {
+    int columns, row, share;                         // examples in whole tiles, the distance of rows, inputs a block
+    Place x, y, sums, constants, pace, powers, layers;  // x and y: of this step and of the next
+};
+
 struct Layer {
     int n_in, n, ld;
-    Place wb, first, second;  // and the optimizer's state, laid out like it
+    Place wb, first, second;  // [w b], and the optimizer's states in the same layout
     Place a, delta;           // delta: first f'(z), then the error
 };
 
-// What a step is bound by: eta, and Adam's two numbers.
-struct Pace {
-    T eta, rate, small;
+static_assert(sizeof(Layout) == LAYOUT_INTS * sizeof(int) && sizeof(Layer) == LAYER_INTS * sizeof(int), "");
+
+// The numbers of a step that all parameters share: the scalars of the update's equations, and the rule's pace.
+struct StepNumbers {
+    T c[SCALARS], r0, r1;
 };
 
 // the least b for which n <= 2^b
@@ -84,33 +91,29 @@ static __device__ void product(int rows, int inner, int columns, const T* w, int
         }
 }
 
-// theta along its gradient g: `n` are l2, l1, and the rule's own numbers
-static __device__ void move(Index rule, const T* n, const Pace& pace, bool weight, T g, T* theta, T* first, T* second) {
-    T x = *theta;
-    if (weight && rule == ADAMW) x -= pace.eta * n[0] * x;
-    else if (weight) g += n[0] * x;
-    if (rule == SGD) {
-        x -= pace.eta * g;
-    } else if (rule == MOMENTUM || rule == NESTEROV) {
-        const T v = *first = n[2] * *first + g;
-        x -= pace.eta * (rule == NESTEROV ? g + n[2] * v : v);
-    } else if (rule == RMSPROP) {
-        const T v = *first = n[2] * *first + (1 - n[2]) * g * g;
-        x -= pace.eta * g / (sqrt(v) + n[3]);
-    } else {
-        const T m = *first = n[2] * *first + (1 - n[2]) * g, v = *second = n[3] * *second + (1 - n[3]) * g * g;
-        x -= pace.rate * m / (sqrt(v) + pace.small);
-    }
-    if (weight && n[1] > 0) {
-        const T limit = pace.eta * n[1];
-        x -= x > limit ? limit : x < -limit ? -limit : x;
-    }
-    *theta = x;
+// x towards 0 by at most the limit: what is to be taken from it
+static __device__ T clamped(T x, T limit) {
+    return x > limit ? limit : x < -limit ? -limit : x;
 }
 
-// BP3, BP4 and the step: every element of [w b] along delta [a; 1]^T / m
-static __device__ void learn(const Layer layer, const T* a, int columns, int row, int m, Index rule, const T* numbers,
-                             const Pace& pace) {
+// One parameter moves; sum: of its gradient over the mini-batch.
+static __device__ void move(const T* constants, const StepNumbers& now, bool weight, T sum, T* theta, T* first,
+                            T* second) {
+    const T *const c = now.c, n0 = constants[0], n1 = constants[1], n2 = constants[2], r0 = now.r0, r1 = now.r1;
+    T x = *theta, s0 = STATES > 0 ? *first : T(0), s1 = STATES > 1 ? *second : T(0);
+    (void)weight, (void)n0, (void)n1, (void)n2, (void)r0, (void)r1;
+#if defined(RULE)
+    T g = 0;
+#endif
+    MOVE
+    *theta = x;
+    if (STATES > 0) *first = s0;
+    if (STATES > 1) *second = s1;
+}
+
+// BP3, BP4 and the update: every element of [w b] moves along its element of delta [a; 1]^T
+static __device__ void learn(const Layer layer, const T* a, int columns, int row, const T* constants,
+                             const StepNumbers& now) {
     const int AT_ONCE = 2;  // of the matrix's columns; more would take more registers than there are
     const Crew crew(layer.n);
     for (int i = crew.lane; i < layer.n; i += crew.width) {
@@ -137,7 +140,7 @@ static __device__ void learn(const Layer layer, const T* a, int columns, int row
             for (int k = 0; k < AT_ONCE && k0 + k <= layer.n_in; ++k) {
                 const int at = (k0 + k) * layer.ld + i;
                 const bool weight = k0 + k < layer.n_in;
-                move(rule, numbers, pace, weight, g[k] / m, layer.wb + at, layer.first + at, layer.second + at);
+                move(constants, now, weight, g[k], layer.wb + at, layer.first + at, layer.second + at);
             }
         }
     }
@@ -185,43 +188,31 @@ template <class F> static __device__ void each_parameter(const Layer& layer, Ind
     }
 }
 
-// shape = {n_0, ..., n_L, where in theta layer 1 begins, ..., layer L}; states: how many arrays like theta the
-// rule has; numbers = {l2, l1, the rule's own}; etas, from the pass's step on, if scheduled, else *eta;
-// x (n_0, count), y, z and a (n_L, count), of which batch columns a step; weights (1, count), if weighted; adam:
-// count of its steps, if any; words: how many steps there have been, and then room for two steps' numbers
-extern "C" __global__ __launch_bounds__(512, 1) void train(
-    Index count, Index batch, Index depth, const Index* shape, Index rule, Index states, const double* numbers,
-    T* theta, T* first, T* second, const T* eta, Index scheduled, const double* etas, Index* step, double* adam,
-    const Operand* xs, const T* ys, Index weighted, const T* weights, T* zs, T* as, Word* words) {
+// shape = {n_0, ..., n_L, where in theta layer 1 begins, ..., layer L}; layout: a Layout and the Layers;
+// numbers = {eta, the rule's constants, p and q of each scalar, and again for the last, shorter mini-batch};
+// etas, from the pass's step on, if scheduled, else eta; counter: counts the rule's steps, if it has to;
+// x (n_0, count), y, z and a (n_L, count), of which batch columns a step; weights (1, count), if weighted;
+// words: how many steps there have been, and then room for two steps' numbers
+extern "C" __global__ __launch_bounds__(NETWORK_THREADS, 1) void train(
+    Index count, Index batch, Index depth, const Index* shape, const int* layout, const double* numbers, T* theta,
+    T* first, T* second, Index scheduled, const double* etas, Index* step, double* counter, const Operand* xs,
+    const T* ys, Index weighted, const T* weights, T* zs, T* as, Word* words) {
+    const Layout& lies = *(const Layout*)layout;
     const int L = depth, m = batch, blocks = gridDim.x, me = blockIdx.x;
-    const int columns = (m + TILE - 1) / TILE * TILE, row = columns % 8 ? columns : columns + 4;
-    const int n_0 = shape[0], n_out = shape[L], share = (n_0 + blocks - 1) / blocks, start = me * share;
-    const int own = start + share < n_0 ? share : n_0 - start;
+    const int columns = lies.columns, row = lies.row, share = lies.share, start = me * share;
+    const int n_0 = shape[0], n_out = shape[L], own = start + share < n_0 ? share : n_0 - start;
     const Index before = *step;
     const unsigned tag = (unsigned)words[0] + 1;
 
-    // what lies where
-    int taken = 0;
-    const auto take = [&](int size) {
-        const Place place = {taken};
-        taken += (size + 3) / 4 * 4;  // whole Fours
-        return place;
-    };
     const int size_x = (share + 1) * row, size_y = (n_out + 1) * row;
-    T *const both_x = take(2 * size_x), *const both_y = take(2 * size_y);  // of this step and the next
-    T* const sums = take(blockDim.x * TILE);
-    T* const own_numbers = take(8);
-    Pace* const pace = (Pace*)(T*)take(8);
-    double* const left = (double*)(T*)take(4);  // of Adam's two means, what is still the zero that they began with
-    Layer* const layers = (Layer*)(T*)take((L + 1) * sizeof(Layer) / sizeof(T));
+    T *const both_x = lies.x, *const both_y = lies.y, *const sums = lies.sums, *const constants = lies.constants;
+    StepNumbers* const pace = (StepNumbers*)(T*)lies.pace;  // of this step and the next
+    double* const powers = (double*)(T*)lies.powers;        // n0 and n1 to the power of the steps counted
+    Layer* const layers = (Layer*)(T*)lies.layers;
+    (void)powers, (void)counter;
     for (int l = 1; l <= L; ++l) {
-        Layer layer;
-        layer.n = shape[l], layer.n_in = l == 1 ? own : shape[l - 1], layer.ld = layer.n | 1;
-        const int size = ((l == 1 ? share : layer.n_in) + 1) * layer.ld;
-        layer.wb = take(size);
-        layer.first = states > 0 ? take(size) : layer.wb;
-        layer.second = states > 1 ? take(size) : layer.wb;
-        layer.a = take((layer.n + 1) * row), layer.delta = take(layer.n * row);
+        Layer layer = ((const Layer*)(layout + LAYOUT_INTS))[l - 1];
+        if (l == 1) layer.n_in = own;
         if (threadIdx.x == 0) layers[l] = layer;
     }
     __syncthreads();
@@ -231,15 +222,16 @@ extern "C" __global__ __launch_bounds__(512, 1) void train(
         const Index at = shape[L + l];
         each_parameter(layer, l == 1 ? start : 0, shape[l - 1], [&](int here, Index there) {
             layer.wb[here] = theta[at + there];
-            if (states > 0) layer.first[here] = first[at + there];
-            if (states > 1) layer.second[here] = second[at + there];
+            if (STATES > 0) layer.first[here] = first[at + there];
+            if (STATES > 1) layer.second[here] = second[at + there];
         });
         for (int e = threadIdx.x; e < layer.n * row; e += blockDim.x) layer.a[e] = layer.delta[e] = 0;
         for (int e = threadIdx.x; e < row; e += blockDim.x) layer.a[layer.n * row + e] = 1;
     }
-    for (int e = threadIdx.x; e < 8; e += blockDim.x) own_numbers[e] = numbers[e];
-    const bool adaptive = rule == ADAM || rule == ADAMW;
-    if (threadIdx.x < 2 && adaptive) left[threadIdx.x] = pow(numbers[2 + threadIdx.x], adam[0]);
+    for (int e = threadIdx.x; e < CONSTANTS; e += blockDim.x) constants[e] = numbers[1 + e];
+#if defined(COUNTS_STEPS)
+    if (threadIdx.x < 2) powers[threadIdx.x] = pow(numbers[1 + threadIdx.x], counter[0]);
+#endif
     __syncthreads();
 
     // step s's own share of x and a row of ones, its targets and a row of weights, and its pace; zeros beyond its
@@ -258,12 +250,19 @@ extern "C" __global__ __launch_bounds__(512, 1) void train(
         for (int e = threadIdx.x; e < n_out * here; e += blockDim.x)
             y[e % n_out * row + e / n_out] = ys[(Index)from * n_out + e];
         if (threadIdx.x > 0) return;
-        Pace& next = pace[s % 2];
-        next.eta = scheduled ? T(etas[before + s]) : *eta;
-        if (!adaptive) return;
-        left[0] *= numbers[2], left[1] *= numbers[3];
-        const double unbias = sqrt(1 - left[1]);
-        next.rate = next.eta * unbias / (1 - left[0]), next.small = numbers[4] * unbias;
+        StepNumbers& next = pace[s % 2];
+        const double eta = scheduled ? etas[before + s] : numbers[0];
+        const double* const pq = numbers + 1 + CONSTANTS + (here < m ? 2 * SCALARS : 0);
+        for (int k = 0; k < MOVE_SCALARS; ++k) next.c[k] = pq[2 * k] + pq[2 * k + 1] * eta;
+#if defined(RULE)
+        const double n0 = numbers[1], n1 = numbers[2], n2 = numbers[3];
+#if defined(COUNTS_STEPS)
+        const double p0 = powers[0] *= n0, p1 = powers[1] *= n1;
+        (void)p0, (void)p1;
+#endif
+        (void)n0, (void)n1, (void)n2;
+        next.r0 = PACE_0, next.r1 = PACE_1;
+#endif
     };
 
     fetch(0);
@@ -338,7 +337,7 @@ extern "C" __global__ __launch_bounds__(512, 1) void train(
             if (l > 1)  // before w[l] changes
                 product(layer.n_in, layer.n, columns, layer.wb, layer.ld, 1, layer.delta, row, sums,
                         [&](int i, int j, T sum) { layers[l - 1].delta[i * row + j] *= sum; });  // BP2
-            learn(layer, l == 1 ? x : layers[l - 1].a, columns, row, here, rule, own_numbers, pace[s % 2]);
+            learn(layer, l == 1 ? x : layers[l - 1].a, columns, row, constants, pace[s % 2]);
         }
         __syncthreads();
     }
@@ -349,12 +348,14 @@ extern "C" __global__ __launch_bounds__(512, 1) void train(
         each_parameter(layer, l == 1 ? start : 0, inputs, [&](int here, Index there) {
             if (me > 0 && (l > 1 || there >= inputs * layer.n)) return;  // all have it, and one is enough
             theta[at + there] = layer.wb[here];
-            if (states > 0) first[at + there] = layer.first[here];
-            if (states > 1) second[at + there] = layer.second[here];
+            if (STATES > 0) first[at + there] = layer.first[here];
+            if (STATES > 1) second[at + there] = layer.second[here];
         });
     }
     if (me > 0 || threadIdx.x > 0) return;
     *step = before + steps;
     words[0] += steps;
-    if (adaptive) adam[0] += steps;
+#if defined(COUNTS_STEPS)
+    counter[0] += steps;
+#endif
 }

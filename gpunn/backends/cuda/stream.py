@@ -1,4 +1,4 @@
-"""Examples that are too large for the device: they stay on the host, and come in chunk by chunk."""
+"""Examples that do not fit on the device: they stay on the host and are sent chunk by chunk."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gpunn.backends.cuda.data import CudaPass, OnHost
 from gpunn.backends.cuda.device import Buffer
-from gpunn.backends.cuda.memory import CudaPass, OnHost, Storage
+from gpunn.backends.cuda.memory import CudaMemory
 from gpunn.core.inputs import dense
 from gpunn.functions.calls import Call
 
 
 @dataclass
 class Slot:
-    """Page-locked memory for a chunk, a row an example; `sent` waits until it may be written again."""
+    """Pinned memory for a chunk, one row an example; `sent` waits until it may be written again."""
 
     rows: np.ndarray
     sent: Call
 
 
 class Feed:
-    """What the host does before a plan is replayed: the next c columns of the pass, gathered into page-locked
-    memory and sent to `block`.
+    """The host's work before a plan is replayed: gather the next c columns of the pass and send them.
 
-    There are two slots, so one is filled while the other is sent and the device works. The block is one: the
-    copy into it waits its turn in the stream.
+    The columns go into one of two pinned slots, so that one is filled while the other is sent and the device
+    works, and from there to `block`. There is only one block: the copy into it waits its turn in the stream.
     """
 
-    def __init__(self, be: Storage, source: OnHost, p: CudaPass, c: int) -> None:
-        self.device, self.source, self.p, self.c = be.device, source, p, c
+    def __init__(self, memory: CudaMemory, source: OnHost, p: CudaPass, c: int) -> None:
+        self.device, self.source, self.p, self.c = memory.device, source, p, c
         n = source.shape[0]
-        self.block: Buffer = be._new((n, c), source.dtype)
+        self.block: Buffer = memory.new((n, c), source.dtype)
         self.slots = [
             Slot(self.device.pinned(self.block.nbytes).view(source.dtype).reshape(c, n), self.device.mark())
             for _ in range(2)

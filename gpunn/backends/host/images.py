@@ -1,7 +1,7 @@
-"""The CPU's data augmentation: where each pixel comes from, by matrix products, and what is there.
+"""Data augmentation on the CPU: where each pixel comes from, by matrix products, and what is there.
 
-All images of a chunk are done together. A row and a column of zeros around each image stand for what
-comes in from outside.
+All images of a chunk are distorted together. A row and a column of zeros around each image stand for
+everything outside it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backends.host.context import Context
 from gpunn.core.backend import Pass
+from gpunn.core.equations import Distort, Equation
 from gpunn.functions import randoms
 from gpunn.functions.augmentation import NOISE, Augmentation
 from gpunn.functions.calls import Array, Calls, constant
@@ -20,17 +22,18 @@ from gpunn.functions.calls import Array, Calls, constant
 Gemm = Callable[..., Any]
 
 
-def distort(chosen: Augmentation, x: Array, p: Pass, gemm: Gemm) -> Calls:
-    """x (n, m), an image a column, becomes what it is shown as in the pass; its rows may be strided."""
+def distort(context: Context, e: Distort) -> Calls:
+    """x (n, m), one image a column, becomes what the pass shows; its columns may lie apart."""
+    chosen, x, gemm = e.augmentation, e.x.ones[:-1], context.gemm
     sources = [np.empty(x.shape, x.dtype, order="F") for _ in ("row", "column")]
-    calls = _affine(chosen, sources, p, gemm)
+    calls = _affine(chosen, sources, e.p, gemm)
     if chosen.elastic:
-        calls += _bend(chosen, sources, p, gemm)
+        calls += _bend(chosen, sources, e.p, gemm)
     return calls + _sample(chosen.shape, x, sources)
 
 
 def _affine(chosen: Augmentation, sources: list[Array], p: Pass, gemm: Gemm) -> Calls:
-    """Each pixel's row and column in the padded image: [y x 1] · (3, m), which three products make."""
+    """Compute each pixel's row and column in the padded image, [y x 1] · (3, m), by one product each."""
     (height, width), (n, m), dtype = chosen.shape, sources[0].shape, sources[0].dtype
     rows, columns = np.divmod(np.arange(n), width)
     grid = np.array([rows - (height - 1) / 2, columns - (width - 1) / 2, np.ones(n)], dtype).T
@@ -60,7 +63,7 @@ def _bend(chosen: Augmentation, sources: list[Array], p: Pass, gemm: Gemm) -> Ca
         randoms.mix_all(bits, s)
 
     def turned(x: Array, first: int, second: int) -> Array:
-        """(n, m) as (second, first, m), where it runs by first."""
+        """View (n, m), which runs along first, as (second, first, m)."""
         return x.reshape((first, second, m), order="F").transpose(1, 0, 2)
 
     calls: Calls = [draw]
@@ -80,12 +83,12 @@ def _bend(chosen: Augmentation, sources: list[Array], p: Pass, gemm: Gemm) -> Ca
 
 
 def _folded(x: Array, side: int) -> Array:
-    """(n, m) as (side, n/side · m)."""
+    """View (n, m) as (side, n/side · m)."""
     return x.reshape((side, -1), order="F")
 
 
 def _sample(shape: tuple[int, int], x: Array, sources: list[Array]) -> Calls:
-    """x ← what is at the sources in x, between four pixels."""
+    """x ← x at the sources, interpolated between four pixels."""
     (height, width), (n, m) = (side + 2 for side in shape), x.shape
     y, column = sources
     padded = np.zeros((width, height, m), x.dtype, order="F")
@@ -119,7 +122,7 @@ def _between(a: Array, b: Array, share: Array) -> Calls:
 
 
 def _strided(x: Array, shape: tuple[int, int]) -> Array:
-    """x (n, m), whose columns lie apart, as (width, height, m)."""
+    """View x (n, m), whose columns lie apart, as (width, height, m)."""
     step = x.itemsize
     strides = (step, step * shape[1], x.strides[1])
     return np.lib.stride_tricks.as_strided(x, (shape[1], shape[0], x.shape[1]), strides)
@@ -128,3 +131,6 @@ def _strided(x: Array, shape: tuple[int, int]) -> Array:
 def _product(gemm: Gemm, alpha: float, a: Array, b: Array, beta: float, c: Array) -> Callable[[], Any]:
     """c ← alpha a b + beta c, in place."""
     return partial(gemm, alpha, a, b, beta, c, 0, 0, 1)
+
+
+LOWER: dict[type[Equation], Callable[[Context, Any], Calls]] = {Distort: distort}

@@ -1,31 +1,28 @@
-"""Batch normalisation on the CPU, there and back."""
+"""Batch normalisation on the CPU, forwards and backwards."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from gpunn.backends.host.memory import Norm
+from gpunn.backends.host.context import Context
 from gpunn.core.backend import NORM_EPSILON, NORM_MOMENTUM
+from gpunn.core.equations import Equation, Normalise, NormError
 from gpunn.functions.calls import Array, Calls, constant
 
 
-def normalize(own: dict[str, Array], norm: Norm, z: Array, scratch: Array) -> Calls:
-    """z (n, m) ← γ ẑ + β, in place; own: gamma, beta, and the running mean and variance, (n, 1) each."""
-    calls: Calls = [partial(np.subtract, z, own["mean"], norm.z)]
+def normalise(context: Context, e: Normalise) -> Calls:
+    """z ← γ (z − μ)/√(σ² + ε) + β, in place."""
+    own, norm, z = e.theta.norm[e.layer], e.norm, e.z
+    assert own
     variance = own["variance"]
+    calls: Calls = [partial(np.subtract, z, own["mean"], norm.z)]
     if norm.by_batch:
         mean, variance = np.zeros_like(variance), np.zeros_like(variance)
-        m = z.shape[1]
-        calls = [
-            *_row_mean(z, mean),
-            partial(np.subtract, z, mean, norm.z),
-            partial(np.multiply, norm.z, norm.z, scratch),
-            *_row_mean(scratch, variance),
-            *_towards(own["mean"], mean, NORM_MOMENTUM, NORM_MOMENTUM),
-            *_towards(own["variance"], variance, NORM_MOMENTUM, NORM_MOMENTUM * m / max(1, m - 1)),
-        ]
+        calls = _by_batch(own, mean, variance, z, norm.z, context.scratch(z))
     return [
         *calls,
         partial(np.add, variance, constant(z, NORM_EPSILON), norm.gain),
@@ -37,10 +34,26 @@ def normalize(own: dict[str, Array], norm: Norm, z: Array, scratch: Array) -> Ca
     ]
 
 
-def norm_error(
-    own: dict[str, Array], norm: Norm, delta: Array, scratch: Array, by: Array, keep: Array
+def _by_batch(
+    own: dict[str, Array], mean: Array, variance: Array, z: Array, centred: Array, s: Array
 ) -> Calls:
-    """δ (n, m) back through it, in place; own: where gamma's and beta's gradient lands, by and keep: how."""
+    """centred ← z − mean, with mean and variance of each row of z; the running ones move towards them."""
+    m = z.shape[1]
+    return [
+        *_row_mean(z, mean),
+        partial(np.subtract, z, mean, centred),
+        partial(np.multiply, centred, centred, s),
+        *_row_mean(s, variance),
+        *_towards(own["mean"], mean, NORM_MOMENTUM, NORM_MOMENTUM),
+        *_towards(own["variance"], variance, NORM_MOMENTUM, NORM_MOMENTUM * m / max(1, m - 1)),
+    ]
+
+
+def norm_error(context: Context, e: NormError) -> Calls:
+    """δ back through it, in place, and [γ β] of `into` ← α [Σ δ ẑ, Σ δ] + β [γ β]."""
+    own, norm, delta, scratch = e.into.norm[e.layer], e.norm, e.delta, context.scratch(e.delta)
+    assert own
+    alpha, beta = context.cell(e.alpha), context.cell(e.beta)
     mean, slope, s = (np.zeros_like(own["gamma"]) for _ in range(3))
     m = constant(delta, delta.shape[1])
     calls: Calls = [
@@ -50,9 +63,9 @@ def norm_error(
     ]
     for gradient, place in ((slope, own["gamma"]), (mean, own["beta"])):
         calls += [
-            partial(np.multiply, gradient, by, s),
+            partial(np.multiply, gradient, alpha, s),
             partial(np.multiply, s, m, s),
-            partial(np.multiply, place, keep, place),
+            partial(np.multiply, place, beta, place),
             partial(np.add, place, s, place),
         ]
     if norm.by_batch:
@@ -80,3 +93,6 @@ def _towards(running: Array, now: Array, forget: float, count: float) -> Calls:
         partial(np.multiply, running, constant(now, 1 - forget), running),
         partial(np.add, running, s, running),
     ]
+
+
+LOWER: dict[type[Equation], Callable[[Context, Any], Calls]] = {Normalise: normalise, NormError: norm_error}

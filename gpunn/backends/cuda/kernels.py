@@ -1,0 +1,69 @@
+"""Bound launches of the kernels in kernels.cu and persistent.cu, and bound products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from gpunn.backends.cuda.device import Product
+from gpunn.backends.cuda.memory import CudaMemory
+from gpunn.backends.cuda.source import KERNELS, LANES, PERSISTENT, ROWS, preamble
+from gpunn.core.backend import BackendError
+from gpunn.functions.calls import Call, Calls
+
+THREADS = 256  # in a block, unless the kernel needs another number
+MOST_STRIPS = 64  # of columns, for which a block of ROWS rows has threads
+
+
+class Kernels:
+    """Binds kernels and products to buffers of one memory.
+
+    `each`, `columns` and `rows` are for kernels that take the number of their elements, columns or rows
+    first. Python's integers become the kernels' Index, its floats their T.
+    """
+
+    def __init__(self, memory: CudaMemory) -> None:
+        self.memory, self.device = memory, memory.device
+        self.compiled = cache(self._compile)
+
+    def _compile(self, module: str, persistent: bool = False) -> Callable[[str], Any]:
+        """Compile kernels.cu (and persistent.cu) with a module's definitions; find kernels by name."""
+        head = preamble(self.memory.dtype, self.memory.operand_dtype)
+        files = KERNELS + (PERSISTENT if persistent else "")
+        return self.device.compile(head + module + files, together=persistent)
+
+    def each(self, kernel: str, count: int, *arguments: Any, module: str = "") -> Calls:
+        """Launch one thread for each element."""
+        return self.launch(kernel, -(-count // THREADS), THREADS, count, *arguments, module=module)
+
+    def columns(self, kernel: str, m: int, n: int, *arguments: Any, module: str = "") -> Calls:
+        """Launch one warp for each column of n elements."""
+        blocks = -(-m * LANES // THREADS)
+        return self.launch(kernel, blocks, THREADS, m, n, *arguments, module=module)
+
+    def rows(self, kernel: str, n: int, m: int, *arguments: Any, module: str = "") -> Calls:
+        """Launch one block for every ROWS rows, with enough threads that each has a few of the m columns."""
+        strips = min(MOST_STRIPS, max(LANES // ROWS, 1 << (max(1, m // 4) - 1).bit_length()))
+        return self.launch(kernel, -(-n // ROWS), ROWS * strips, n, m, *arguments, module=module)
+
+    def launch(self, kernel: str, blocks: int, threads: int, *arguments: Any, module: str = "") -> Calls:
+        """Launch a number of blocks of so many threads each."""
+        found = self.compiled(module)(kernel)
+        return [self.device.launch(found, max(1, blocks), threads, self.arguments(*arguments))]
+
+    def arguments(self, *arguments: Any) -> tuple[Any, ...]:
+        """Convert Python's numbers to the kernels' types."""
+        real = self.memory.dtype.type
+        return tuple(
+            np.int64(x) if isinstance(x, int) else real(x) if type(x) is float else x for x in arguments
+        )
+
+    def product(self, product: Product) -> Call:
+        """Bind a product. Raises BackendError if the device has no algorithm for it."""
+        call = self.device.product(product, self.memory.precision)
+        if call is None:
+            raise BackendError(f"{self.device.description} has no algorithm for a product of these shapes")
+        return call

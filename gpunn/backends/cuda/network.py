@@ -1,0 +1,215 @@
+"""Recognise the steps of a whole network in a list of equations, for the kernel that does them all.
+
+`read_steps` follows the records one by one, and gives up at the first that it does not know. The update's
+equations are elementwise, so they become the statements by which that kernel moves each parameter: their C
+spelling is put together here, in their own order, whatever the optimizer is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from gpunn.core.equations import (
+    Add,
+    Advance,
+    ApplyWeights,
+    CollectOutputs,
+    Distort,
+    Equation,
+    Forward,
+    Gather,
+    Gradient,
+    HiddenError,
+    Measure,
+    NextStep,
+    OutputError,
+    RefreshLowPrecision,
+    Scale,
+    SetRates,
+    Shrink,
+    Step,
+    WeighLosses,
+)
+from gpunn.core.parameters import Parameters, Part
+from gpunn.core.scalars import Scalar
+
+BEFORE, AFTER = (Gather, Distort), (Measure, WeighLosses, CollectOutputs, Advance)
+ELEMENTWISE = (Scale, Add, Shrink, Step)
+MOST_STATES = 2  # arrays like θ that the update may keep
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How each parameter moves, as statements over x, g, sum, the states s0 and s1, and scalars c[0], c[1], …
+
+    Attributes:
+        statements: in C.
+        scalars: c.
+        states: the parameters s0 and s1.
+        step: the equation of the optimizer's rule, if it has one.
+    """
+
+    statements: str
+    scalars: list[Scalar]
+    states: list[Parameters]
+    step: Step | None
+
+
+@dataclass(frozen=True)
+class NetworkStep:
+    """One step of a network: its equations by kind, l = 1…L or backwards."""
+
+    rates: SetRates | None
+    forward: list[Forward]
+    error: OutputError
+    weights: ApplyWeights | None
+    motion: Motion
+
+
+def read_steps(equations: Sequence[Equation]) -> tuple[int, list[NetworkStep], int] | None:
+    """Return (start, steps, end) if all that learns in these equations is steps of one network; else None."""
+    start = 0
+    while start < len(equations) and isinstance(equations[start], BEFORE):
+        start += 1
+    found, end = [], start
+    while end < len(equations) and not isinstance(equations[end], AFTER):
+        reader = StepReader(equations, end)
+        if (step := reader.read()) is None:
+            return None
+        found.append(step)
+        end = reader.at
+    if not found or not all(isinstance(equation, AFTER) for equation in equations[end:]):
+        return None
+    return start, found, end
+
+
+class StepReader:
+    """Reads one step, from `at` on."""
+
+    def __init__(self, equations: Sequence[Equation], at: int) -> None:
+        self.equations, self.at = equations, at
+
+    def take(self, *kinds: type[Equation]) -> Any:
+        """Return the next equation if it is of one of these kinds; else None."""
+        if self.at < len(self.equations) and type(self.equations[self.at]) in kinds:
+            self.at += 1
+            return self.equations[self.at - 1]
+        return None
+
+    def take_all(self, *kinds: type[Equation]) -> list[Any]:
+        return list(iter(lambda: self.take(*kinds), None))
+
+    def read(self) -> NetworkStep | None:
+        """Read a step; None at the first equation that does not belong to one."""
+        rates = self.take(SetRates)
+        self.take(RefreshLowPrecision)
+        forward, error = self.take_all(Forward), self.take(OutputError)
+        if not forward or error is None or not chained(forward, error):
+            return None
+        weights = self.take(ApplyWeights)
+        moves = self._backwards(forward, error)
+        if moves is None or bool(rates) != bool(self.take(NextStep)):
+            return None
+        motion = motion_of(moves, forward[0].theta, len(forward))
+        return None if motion is None else NetworkStep(rates, forward, error, weights, motion)
+
+    def _backwards(self, forward: list[Forward], error: OutputError) -> list[Any] | None:
+        """Read BP2, BP3 and BP4 of all layers; return what moves the parameters."""
+        moves, delta = [], error.out
+        for l in range(len(forward), 0, -1):
+            hidden = self.take(HiddenError) if l > 1 else None
+            moves += self.take_all(Scale, Add)
+            gradient = self.take(Gradient)
+            if gradient is None or not lands(gradient, forward[l - 1], delta):
+                return None
+            moves.append(gradient)
+            if l > 1:
+                if hidden is None or not goes_back(hidden, forward[l - 1], forward[l - 2], delta):
+                    return None
+                delta = hidden.out
+        return [*moves, *self.take_all(*ELEMENTWISE)]
+
+
+def chained(forward: list[Forward], error: OutputError) -> bool:
+    """Whether each layer of the same θ reads the one before, and the error the last."""
+    theta, last = forward[0].theta, forward[-1]
+    layers = all(e.layer == l and e.theta is theta for l, e in enumerate(forward, 1))
+    each = all(after.a is before.out for before, after in pairwise(forward))
+    return layers and each and error.z is last.z and error.a is last.out and error.f is last.f
+
+
+def lands(gradient: Gradient, forward: Forward, delta: Any) -> bool:
+    """Whether this is BP3 and BP4 of that layer and error."""
+    return gradient.layer == forward.layer and gradient.delta is delta and gradient.a is forward.a
+
+
+def goes_back(hidden: HiddenError, forward: Forward, before: Forward, delta: Any) -> bool:
+    """Whether this is BP2 from that layer and error to the layer before, without dropout."""
+    same_layer = hidden.layer == forward.layer and hidden.theta is forward.theta and hidden.delta is delta
+    return same_layer and hidden.a is before.out and hidden.f is before.f and hidden.mask is None
+
+
+def motion_of(moves: list[Any], theta: Parameters, depth: int) -> Motion | None:
+    """Put together how each parameter moves; None unless it is the same for all layers, and spelled in C."""
+    step = next((e for e in moves if isinstance(e, Step)), None)
+    used = [e.into for e in moves if isinstance(e, Gradient)]
+    used += [part.of for e in moves for part in parts_of(e)]
+    states = list(step.states) if step else [x for x in dict.fromkeys(used) if x is not theta]
+    names = {theta: "x", **{state: f"s{k}" for k, state in enumerate(states)}}
+    if step:
+        names[step.g] = "g"
+        if step.rule.cuda is None or step.theta is not theta:
+            return None
+    moved = step is not None or any(
+        theta is getattr(e.into, "of", e.into) for e in moves if hasattr(e, "into")
+    )
+    if not moved or len(states) > MOST_STATES or not names.keys() >= set(used):
+        return None
+    spelled = [spell([e for e in moves if concerns(e, l)], names) for l in range(1, depth + 1)]
+    if any(layer is None or layer != spelled[0] for layer in spelled):
+        return None
+    assert spelled[0]
+    return Motion(*spelled[0], states, step)
+
+
+def parts_of(equation: Equation) -> list[Part]:
+    """The parts of parameters that an elementwise equation reads or writes."""
+    named = (getattr(equation, name, None) for name in ("x", "into"))
+    return [part for part in named if isinstance(part, Part)]
+
+
+def concerns(equation: Equation, layer: int) -> bool:
+    """Whether the equation moves this layer's weights or biases."""
+    own = getattr(equation, "layer", 0)
+    return {own, *(part.layer for part in parts_of(equation))} <= {0, layer}
+
+
+def spell(moves: list[Any], names: dict[Parameters, str]) -> tuple[str, list[Scalar]] | None:
+    """Write one layer's equations as C statements, and list their scalars; None if one has no spelling."""
+    statements, scalars = [], []
+
+    def c(scalar: Scalar) -> str:
+        scalars.append(scalar)
+        return f"c[{len(scalars) - 1}]"
+
+    for e in moves:
+        if isinstance(e, Gradient):
+            into = names[e.into]
+            statements.append(f"{into} = {c(e.alpha)} * sum + {c(e.beta)} * {into};")
+        elif isinstance(e, Step):
+            statements.append("RULE")
+        else:
+            kinds = {part.kind for part in parts_of(e)}
+            if len(kinds) > 1 or "norm" in kinds:
+                return None
+            x, weights_only = names[e.x.of], "if (weight) " if kinds == {"w"} else ""
+            if isinstance(e, Scale):
+                statements.append(f"{weights_only}{x} *= {c(e.alpha)};")
+            elif isinstance(e, Add):
+                statements.append(f"{weights_only}{names[e.into.of]} += {c(e.alpha)} * {x};")
+            else:
+                statements.append(f"{weights_only}{x} -= clamped({x}, {c(e.limit)});")
+    return " ".join(statements), scalars

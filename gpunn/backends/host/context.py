@@ -1,0 +1,58 @@
+"""What lowering an equation on the CPU needs: BLAS in the right precision, scratch memory, and scalars."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from scipy.linalg import blas
+
+from gpunn.core.scalars import Scalar
+from gpunn.functions.calls import Array, Calls
+
+
+class Context:
+    """BLAS routines, scratch buffers and scalars of one dtype."""
+
+    def __init__(self, dtype: np.dtype[np.floating]) -> None:
+        self.dtype = dtype
+        single = dtype == np.float32
+        self.gemm = blas.sgemm if single else blas.dgemm
+        self.axpy = blas.saxpy if single else blas.daxpy
+        self.nrm2 = blas.snrm2 if single else blas.dnrm2
+        self.gemv = blas.sgemv if single else blas.dgemv
+        self._scratches: dict[tuple[int, ...], Array] = {}
+
+    def scratch(self, like: Array) -> Array:
+        """Return the scratch buffer of that shape; all equations share it, since only one runs at a time."""
+        if like.shape not in self._scratches:
+            self._scratches[like.shape] = np.empty_like(like)
+        return self._scratches[like.shape]
+
+    def cell(self, scalar: Scalar) -> Array:
+        """Return the scalar as a 0-d view, which BLAS and the ufuncs read when they run."""
+        scalars, index = scalar.scalars, scalar.index
+        if index not in scalars.cells:
+            scalars.values[index] = scalar.value
+            scalars.cells[index] = scalars.values[index : index + 1].reshape(())
+        cell: Array = scalars.cells[index]
+        return cell
+
+    def product(
+        self,
+        alpha: float | Array,
+        a: Array,
+        b: Array,
+        beta: float | Array,
+        c: Array,
+        trans_a: int = 0,
+        trans_b: int = 0,
+    ) -> Calls:
+        """c ← alpha op(a) op(b) + beta c, in place.
+
+        Raises ValueError unless all are column-major and of this dtype: BLAS would silently copy them.
+        """
+        for operand in (a, b, c):
+            if operand.dtype != self.dtype or not operand.flags.f_contiguous:
+                raise ValueError(f"the product needs column-major {self.dtype}, not {operand.dtype}")
+        return [partial(self.gemm, alpha, a, b, beta, c, trans_a, trans_b, 1)]

@@ -1,0 +1,442 @@
+"""Equations: everything that happens in a pass over the examples, as records that name their operands.
+
+A record is one line of mathematics, and its docstring is the formula. It says *what* is computed and holds
+the buffers it is computed in; *how* is up to a backend, which turns a list of records into bound calls.
+Shapes are checked here, once, for every backend. Matrices are (n, m), column-major, one example a column.
+Printed one after another, the records of a step read like the book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gpunn.core.parameters import Parameters, Part
+from gpunn.core.scalars import Scalar, StepScalars
+from gpunn.functions.activations import Activation
+from gpunn.functions.augmentation import Augmentation
+from gpunn.functions.costs import Cost
+
+if TYPE_CHECKING:
+    from gpunn.core.backend import Examples, Pass
+    from gpunn.core.optimizers import Rule
+
+LABEL = 13  # characters of the column of names
+
+
+@dataclass(frozen=True, eq=False)
+class Equation:
+    """One line of a step: its docstring is "name: formula"."""
+
+    @property
+    def name(self) -> str:
+        """The name of the equation, such as "BP2"."""
+        return _first_line(self).partition(": ")[0]
+
+    @property
+    def formula(self) -> str:
+        """The formula, with this record's layer in place of l."""
+        layer, formula = getattr(self, "layer", 0), _first_line(self).partition(": ")[2]
+        return formula.replace("[l]", f"[{layer}]").replace("[l-1]", f"[{layer - 1}]")
+
+    def __str__(self) -> str:
+        return f"{self.name:<{LABEL}}{self.formula}"
+
+    def _require(self, **shapes: tuple[int, ...]) -> None:
+        """Raise ValueError unless the operands of these names, if they are there, have these shapes."""
+        for name, shape in shapes.items():
+            operand = getattr(self, name)
+            if operand is not None and operand.shape != shape:
+                raise ValueError(f"{self.name}: {name} must be {shape}, not {operand.shape}")
+
+
+def _first_line(equation: Equation) -> str:
+    return (type(equation).__doc__ or type(equation).__name__).partition("\n")[0]
+
+
+def text(equations: Iterable[Equation]) -> str:
+    """Print the equations one a line, each different line once: all mini-batches go through the same."""
+    return "\n".join(dict.fromkeys(map(str, equations)))
+
+
+# the mini-batch
+
+
+@dataclass(frozen=True, eq=False)
+class Gather(Equation):
+    """Gather: a[0], y ← the next m examples of the pass"""
+
+    examples: Examples
+    p: Pass
+    x: Any
+    y: Any
+    labels: Any
+    weights: Any = None
+
+    def __post_init__(self) -> None:
+        m = self.x.shape[1]
+        self._require(labels=(m,), weights=(1, m), x=(self.examples.X.shape[0], m))
+        if self.examples.targets is not None:
+            self._require(y=(self.examples.targets.shape[0], m))
+        elif self.y is not None:
+            self._require(y=(self.y.shape[0], m))
+
+
+@dataclass(frozen=True, eq=False)
+class Distort(Equation):
+    """Distort: a[0] ← the images a[0] as this pass shows them"""
+
+    augmentation: Augmentation
+    x: Any
+    p: Pass
+
+    def __post_init__(self) -> None:
+        height, width = self.augmentation.shape
+        self._require(x=(height * width, self.x.shape[1]))
+
+
+# feedforward
+
+
+@dataclass(frozen=True, eq=False)
+class Drop(Equation):
+    """Dropout: a[l] ← a[l] ⊙ mask[l]
+
+    mask is 0 with probability `rate`, else 1. What is kept counts 1/(1 − rate) in the products that read it
+    (inverted dropout; Srivastava et al. 2014).
+    """
+
+    layer: int
+    a: Any
+    mask: Any
+    rate: float
+    p: Pass
+
+    def __post_init__(self) -> None:
+        self._require(mask=self.a.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Forward(Equation):
+    """Forward: a[l] = f(w[l] a[l-1] + b[l])
+
+    z (n, m) holds w a + b, unless out shares its memory.
+    """
+
+    layer: int
+    theta: Parameters
+    f: Activation
+    a: Any
+    z: Any
+    out: Any
+
+    def __post_init__(self) -> None:
+        (n, n_in), m = self.theta.w[self.layer].shape, self.a.shape[1]
+        self._require(a=(n_in, m), z=(n, m), out=(n, m))
+
+
+@dataclass(frozen=True, eq=False)
+class Affine(Equation):
+    """Forward: z[l] = w[l] a[l-1] + b[l]"""
+
+    layer: int
+    theta: Parameters
+    a: Any
+    out: Any
+
+    def __post_init__(self) -> None:
+        (n, n_in), m = self.theta.w[self.layer].shape, self.a.shape[1]
+        self._require(a=(n_in, m), out=(n, m))
+
+
+@dataclass(frozen=True, eq=False)
+class Normalise(Equation):
+    """Normalise: z[l] ← γ (z[l] − μ)/√(σ² + ε) + β
+
+    μ and σ² are each row's mean and variance over the mini-batch, towards which the running mean and variance
+    move; or the running ones themselves. Ioffe and Szegedy 2015, algorithms 1 and 2.
+    """
+
+    layer: int
+    theta: Parameters
+    norm: Any
+    z: Any
+
+    def __post_init__(self) -> None:
+        n = self.theta.b[self.layer].shape[0]
+        self._require(norm=self.z.shape, z=(n, self.z.shape[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class Activate(Equation):
+    """Activate: a[l] = f(z[l])"""
+
+    layer: int
+    f: Activation
+    z: Any
+    out: Any
+
+    def __post_init__(self) -> None:
+        self._require(out=self.z.shape)
+
+
+# back-propagation
+
+
+@dataclass(frozen=True, eq=False)
+class OutputError(Equation):
+    """BP1: δ[l] = ∇C ⊙ f′(z[l])"""
+
+    layer: int
+    cost: Cost
+    f: Activation
+    z: Any
+    a: Any
+    y: Any
+    out: Any
+
+    def __post_init__(self) -> None:
+        self._require(z=self.y.shape, a=self.y.shape, out=self.y.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class ApplyWeights(Equation):
+    """Weights: δ[l] ← δ[l] ⊙ the weight of each example"""
+
+    layer: int
+    weights: Any
+    delta: Any
+
+    def __post_init__(self) -> None:
+        self._require(weights=(1, self.delta.shape[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class HiddenError(Equation):
+    """BP2: δ[l-1] = (w[l]ᵀ δ[l]) ⊙ f′(z[l-1])
+
+    and ⊙ mask/(1 − rate) if a[l-1] was dropped. a, z, mask and f are those of layer l − 1.
+    """
+
+    layer: int
+    theta: Parameters
+    delta: Any
+    f: Activation
+    z: Any
+    a: Any
+    mask: Any
+    out: Any
+
+    def __post_init__(self) -> None:
+        (n, n_in), m = self.theta.w[self.layer].shape, self.delta.shape[1]
+        before = (n_in, m)
+        self._require(delta=(n, m), z=before, a=before, mask=before, out=before)
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient(Equation):
+    """BP3, BP4: [w b][l] ← α δ[l] [a[l-1]; 1]ᵀ + β [w b][l]
+
+    The gradient lands in `into`: θ itself, a velocity or a gradient buffer.
+    """
+
+    layer: int
+    delta: Any
+    a: Any
+    alpha: Scalar
+    beta: Scalar
+    into: Parameters
+
+    def __post_init__(self) -> None:
+        (n, n_in), m = self.into.w[self.layer].shape, self.a.shape[1]
+        self._require(delta=(n, m), a=(n_in, m))
+
+    @property
+    def formula(self) -> str:
+        return super().formula.replace(f"[w b][{self.layer}]", str(Part(self.into, "wb", self.layer)))
+
+
+@dataclass(frozen=True, eq=False)
+class NormError(Equation):
+    """Normalise: [γ β][l] ← α [Σ δ ẑ, Σ δ] + β [γ β][l];  δ[l] ← γ/√(σ² + ε) (δ − mean δ − ẑ mean(δ ẑ))
+
+    without the means if the running mean and variance were used.
+    """
+
+    layer: int
+    norm: Any
+    delta: Any
+    alpha: Scalar
+    beta: Scalar
+    into: Parameters
+
+    def __post_init__(self) -> None:
+        n = self.into.b[self.layer].shape[0]
+        self._require(norm=self.delta.shape, delta=(n, self.delta.shape[1]))
+
+
+# how θ moves
+
+
+@dataclass(frozen=True, eq=False)
+class Scale(Equation):
+    """Scale: x ← α x"""
+
+    alpha: Scalar
+    x: Part
+
+    @property
+    def formula(self) -> str:
+        return f"{self.x} ← {self.alpha} {self.x}"
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Equation):
+    """Add: y ← y + α x"""
+
+    alpha: Scalar
+    x: Part
+    into: Part
+
+    def __post_init__(self) -> None:
+        self._require(x=self.into.shape)
+
+    @property
+    def formula(self) -> str:
+        alpha = str(self.alpha)
+        sign, by = ("−", alpha[1:]) if alpha.startswith("−") else ("+", alpha)
+        return f"{self.into} ← {self.into} {sign} {'' if by == '1' else by + ' '}{self.x}"
+
+
+@dataclass(frozen=True, eq=False)
+class Step(Equation):
+    """Step: θ moves along its gradient g by an optimizer's rule
+
+    g is used up: afterwards its contents are unspecified. steps: (3,) float64, of which the first counts the
+    steps, if the rule has to know.
+    """
+
+    rule: Rule
+    theta: Parameters
+    g: Parameters
+    states: tuple[Parameters, ...]
+    eta: Scalar
+    steps: Any = None
+
+    @property
+    def formula(self) -> str:
+        return self.rule.formula
+
+
+@dataclass(frozen=True, eq=False)
+class Shrink(Equation):
+    """L1: w[l] ← w[l] − min(max(w[l], −limit), limit)
+
+    Each weight moves towards 0 by the limit and stops there.
+    """
+
+    layer: int
+    limit: Scalar
+    x: Part
+
+    @property
+    def formula(self) -> str:
+        return super().formula.replace("limit", str(self.limit))
+
+
+@dataclass(frozen=True, eq=False)
+class ClipNorm(Equation):
+    """Clip: g ← g · min(1, limit/‖g‖)"""
+
+    limit: float
+    x: Part
+
+    @property
+    def formula(self) -> str:
+        return super().formula.replace("limit", f"{self.limit:g}")
+
+
+@dataclass(frozen=True, eq=False)
+class BoundRows(Equation):
+    """Max-norm: w[l] ← each row of w[l], scaled down to a length of at most limit
+
+    Srivastava et al. 2014, section 5.1.
+    """
+
+    layer: int
+    limit: float
+    theta: Parameters
+
+    @property
+    def formula(self) -> str:
+        return super().formula.replace("limit", f"{self.limit:g}")
+
+
+@dataclass(frozen=True, eq=False)
+class SetRates(Equation):
+    """Schedule: η ← the learning rate of this step"""
+
+    scalars: StepScalars
+    p: Pass
+
+
+@dataclass(frozen=True, eq=False)
+class RefreshLowPrecision(Equation):
+    """Round: the bfloat16 copy of θ ← θ, if products read one"""
+
+    theta: Parameters
+
+
+# how good the outputs are, and where the pass is
+
+
+@dataclass(frozen=True, eq=False)
+class Measure(Equation):
+    """Measure: C and, if there are labels, whether each example is a hit"""
+
+    cost: Cost
+    f: Activation
+    z: Any
+    a: Any
+    y: Any
+    labels: Any
+    p: Pass
+
+    def __post_init__(self) -> None:
+        self._require(z=self.y.shape, a=self.y.shape, labels=self.y.shape[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class WeighLosses(Equation):
+    """Weights: C ← the weight of each example · C"""
+
+    weights: Any
+    p: Pass
+
+
+@dataclass(frozen=True, eq=False)
+class CollectOutputs(Equation):
+    """Collect: the outputs' next m columns ← a[L]"""
+
+    a: Any
+    p: Pass
+    into: Any
+
+    def __post_init__(self) -> None:
+        self._require(into=(self.a.shape[0], self.into.shape[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class NextStep(Equation):
+    """Next step: t ← t + 1"""
+
+    p: Pass
+
+
+@dataclass(frozen=True, eq=False)
+class Advance(Equation):
+    """Advance: the pass has come m examples further"""
+
+    p: Pass
+    m: int

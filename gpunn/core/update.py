@@ -1,0 +1,210 @@
+"""An optimizer bound to θ: where the gradient lands, and the equations that move θ.
+
+BP3 and BP4 are one product, C ← α δ aᵀ + β C, and each optimizer lets it land where it needs it: plain SGD
+in θ itself, momentum in the velocity, the others in a gradient buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache, cached_property, partial
+from typing import Any
+
+from gpunn.core.backend import Backend
+from gpunn.core.equations import (
+    Add,
+    BoundRows,
+    ClipNorm,
+    Equation,
+    Gradient,
+    NormError,
+    Scale,
+    Shrink,
+    Step,
+)
+from gpunn.core.parameters import Parameters, Part
+from gpunn.core.scalars import Scalar, StepScalars
+
+
+class Update:
+    """The equations of one optimizer: `accumulate` for each layer, last to first, then `finish`.
+
+    Attributes:
+        into: the parameters in which the gradient lands.
+        keep: β, the factor of what was there before.
+    """
+
+    into: Parameters
+    keep: float
+
+    def __init__(self, chosen: Any, be: Backend, theta: Parameters) -> None:
+        self.chosen, self.be, self.theta = chosen, be, theta
+        self.layers = range(1, len(theta.w))
+        self.scalars: StepScalars = be.memory.scalars(chosen.learning_rate)
+        self.scalar = cache(partial(Scalar, self.scalars))  # p + q η, of (p, q = 0)
+
+    def alpha(self, m: int) -> Scalar:
+        """Return α, the factor of the gradient's sum over a mini-batch of m."""
+        return self.scalar(1 / m)
+
+    def accumulate(self, layer: int, delta: Any, a: Any, m: int) -> Iterator[Equation]:
+        """BP3 and BP4 for a mini-batch of m: delta (n_l, m) and a = a[l-1] (n_{l-1}, m)."""
+        yield from self.prepare(layer)
+        yield Gradient(layer, delta, a, self.alpha(m), self.scalar(self.keep), self.into)
+
+    def accumulate_norm(self, layer: int, delta: Any, norm: Any, m: int) -> Iterator[Equation]:
+        """Go back through a batch normalisation, in place in delta; its own gradient lands, too."""
+        yield from self.prepare_norm(layer)
+        yield NormError(layer, norm, delta, self.alpha(m), self.scalar(self.keep), self.into)
+
+    def prepare(self, layer: int) -> Iterator[Equation]:
+        """What must happen to the layer before its gradient lands."""
+        yield from ()
+
+    def prepare_norm(self, layer: int) -> Iterator[Equation]:
+        """What must happen to the layer's normalisation before its gradient lands."""
+        yield from ()
+
+    def finish(self) -> list[Equation]:
+        """What remains of the step once every layer's gradient has landed; the same records every time."""
+        return self._finish
+
+    @cached_property
+    def _finish(self) -> list[Equation]:
+        equations = list(self.step())
+        for l in self.layers:
+            if self.chosen.l1:
+                equations.append(Shrink(l, self.scalar(0, self.chosen.l1), Part(self.theta, "w", l)))
+            if self.chosen.max_norm:
+                equations.append(BoundRows(l, self.chosen.max_norm, self.theta))
+        return equations
+
+    def step(self) -> Iterator[Equation]:
+        """How θ moves."""
+        yield from ()
+
+    def state(self) -> dict[str, Any]:
+        """Return what later steps depend on besides θ and η: flat arrays of the backend, by name."""
+        return {}
+
+    def shrink_weights(self, layer: int) -> Iterator[Equation]:
+        """w ← (1 − ηλ) w."""
+        if self.chosen.l2:
+            yield Scale(self.scalar(1, -self.chosen.l2), Part(self.theta, "w", layer))
+
+
+class InTheta(Update):
+    """θ ← θ − η ∇C: the product lands in θ."""
+
+    keep = 1.0
+
+    def __init__(self, chosen: Any, be: Backend, theta: Parameters) -> None:
+        super().__init__(chosen, be, theta)
+        self.into = theta
+
+    def alpha(self, m: int) -> Scalar:
+        return self.scalar(0, -1 / m)
+
+    def prepare(self, layer: int) -> Iterator[Equation]:
+        return self.shrink_weights(layer)
+
+
+class InVelocity(Update):
+    """v ← μ v + ∇C: the product lands in v."""
+
+    def __init__(self, chosen: Any, be: Backend, theta: Parameters) -> None:
+        super().__init__(chosen, be, theta)
+        self.into = self.v = be.memory.new_parameters(theta.layout, "v")
+        self.keep = chosen.momentum
+
+    def state(self) -> dict[str, Any]:
+        return {"v": self.v.flat}
+
+    def prepare(self, layer: int) -> Iterator[Equation]:
+        if self.chosen.l2:  # μ (v + (λ/μ) w) = μ v + λ w
+            share = self.scalar(self.chosen.l2 / self.chosen.momentum)
+            yield Add(share, Part(self.theta, "w", layer), Part(self.v, "w", layer))
+        if self.chosen.nesterov:  # θ − η (∇C + μ v') = θ + ημ v − η (1 + μ) v'
+            yield from self.shrink_weights(layer)  # takes back the ηλ w that the next line brings along
+            yield self.look_ahead("wb", layer)
+
+    def prepare_norm(self, layer: int) -> Iterator[Equation]:
+        if self.chosen.nesterov:
+            yield self.look_ahead("norm", layer)
+
+    def look_ahead(self, kind: str, layer: int) -> Equation:
+        """θ ← θ + ημ v."""
+        by = self.scalar(0, self.chosen.momentum)
+        return Add(by, Part(self.v, kind, layer), Part(self.theta, kind, layer))
+
+    def step(self) -> Iterator[Equation]:
+        ahead = 1 + self.chosen.momentum if self.chosen.nesterov else 1
+        yield Add(self.scalar(0, -ahead), Part(self.v), Part(self.theta))
+
+
+class InGradient(Update):
+    """The product lands in a gradient buffer g, which may be clipped before anything moves along it."""
+
+    keep = 0.0
+
+    def __init__(self, chosen: Any, be: Backend, theta: Parameters) -> None:
+        super().__init__(chosen, be, theta)
+        self.into = self.g = be.memory.new_parameters(theta.layout, "g")
+
+    def step(self) -> Iterator[Equation]:
+        if self.chosen.clip_norm:
+            yield ClipNorm(self.chosen.clip_norm, Part(self.g))
+        for layer in self.layers:
+            yield from self.decay(layer)
+        yield from self.move()
+
+    def decay(self, layer: int) -> Iterator[Equation]:
+        """g ← g + λ w."""
+        if self.chosen.l2:
+            w, g = Part(self.theta, "w", layer), Part(self.g, "w", layer)
+            yield Add(self.scalar(self.chosen.l2), w, g)
+
+    def move(self) -> Iterator[Equation]:
+        """How θ moves along g."""
+        yield from ()
+
+
+class ByRule(InGradient):
+    """A rule takes the step from g, element by element."""
+
+    def __init__(self, chosen: Any, be: Backend, theta: Parameters) -> None:
+        super().__init__(chosen, be, theta)
+        self.states = {name: be.memory.new_parameters(theta.layout, name) for name in chosen.states}
+        self.steps = be.memory.numbers(3) if chosen.counts_steps else None
+
+    def state(self) -> dict[str, Any]:
+        counted = {} if self.steps is None else {"steps": self.steps}
+        return {name: x.flat for name, x in self.states.items()} | counted
+
+    def decay(self, layer: int) -> Iterator[Equation]:
+        return self.shrink_weights(layer) if self.chosen.decoupled else super().decay(layer)
+
+    def move(self) -> Iterator[Equation]:
+        states, eta = tuple(self.states.values()), self.scalar(0, 1)
+        yield Step(self.chosen, self.theta, self.g, states, eta, self.steps)
+
+
+class Clipped(InGradient):
+    """SGD with clip_norm: the whole gradient must be known before any of it is used."""
+
+    def __init__(self, chosen: Any, be: Backend, theta: Parameters) -> None:
+        super().__init__(chosen, be, theta)
+        self.v = be.memory.new_parameters(theta.layout, "v") if chosen.momentum else self.g
+
+    def state(self) -> dict[str, Any]:
+        return {"v": self.v.flat} if self.chosen.momentum else {}
+
+    def move(self) -> Iterator[Equation]:
+        theta, g, v, mu = Part(self.theta), Part(self.g), Part(self.v), self.chosen.momentum
+        if mu:
+            yield Scale(self.scalar(mu), v)
+            yield Add(self.scalar(1), g, v)
+        if self.chosen.nesterov:
+            yield Add(self.scalar(0, -1), g, theta)
+        ahead = mu if self.chosen.nesterov else 1
+        yield Add(self.scalar(0, -ahead), v, theta)
