@@ -60,19 +60,8 @@ def compare(
 ) -> dict[str, Any]:
     """Measure the contestants on a network; the first round is a warm-up."""
     turns = {name: Turn(name, workers) for name in names}
-    title = f"{net.name}, batch {net.batch_size}"
-
-    def prepare(turn: Turn) -> None:
-        _try(turn, lambda: turn.prepare(net, target))
-        tick(f"{title}: {turn.name} is ready")
-
-    floors = [turn for name, turn in turns.items() if name.startswith(GPU_FLOOR)]
-    for turn in floors:  # alone, because this measures its ceilings
-        prepare(turn)
-    with ThreadPoolExecutor(cpu()["cores"]) as pool:  # compiling is slow, so do it in parallel
-        list(pool.map(prepare, (turn for turn in turns.values() if turn not in floors)))
-    for turn in turns.values():
-        _try(turn, partial(turn.calibrate, target))  # again, now that no other contestant runs
+    title = f"{net.name}, batch {net.batch_size:,}"
+    _prepare(list(turns.values()), net, target, lambda name: tick(f"{title}: {name} is ready"))
     for i in range(rounds + 1):
         tick(f"{title}: round {i} of {rounds}")
         for turn in list(turns.values())[:: -1 if i % 2 else 1]:  # alternate the order to cancel drift
@@ -89,6 +78,22 @@ def compare(
             if name.startswith(GPU_FLOOR) and not turn.skipped
         },
     }
+
+
+def _prepare(turns: Sequence[Turn], net: Net, target: float, tick: Tick) -> None:
+    """Prepare the contestants in parallel, after the GPU floors, which measure their ceilings alone."""
+
+    def prepare(turn: Turn) -> None:
+        _try(turn, lambda: turn.prepare(net, target))
+        tick(turn.name)
+
+    floors = [turn for turn in turns if turn.name.startswith(GPU_FLOOR)]
+    for turn in floors:
+        prepare(turn)
+    with ThreadPoolExecutor(cpu()["cores"]) as pool:  # compiling is slow
+        list(pool.map(prepare, [turn for turn in turns if turn not in floors]))
+    for turn in turns:
+        _try(turn, partial(turn.calibrate, target))  # again, now that no other contestant runs
 
 
 def _try(turn: Turn, action: Callable[[], object]) -> None:

@@ -57,9 +57,8 @@ class Jax:
     """
 
     def __init__(self, problem: Problem, device: str = "cpu", precision: str = "float32") -> None:
-        os.environ.setdefault(
-            "XLA_PYTHON_CLIENT_PREALLOCATE", "false"
-        )  # leaves memory for the other contestants
+        # Leave memory for the other contestants.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         self.jax = jax = library("jax")
         try:
             place = jax.devices(device)[0]

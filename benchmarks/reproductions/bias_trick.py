@@ -13,7 +13,7 @@ from benchmarks.reproductions.common import (
     Progress,
     Reproduction,
     dense,
-    farthest,
+    largest_difference,
     no_progress,
 )
 
@@ -39,7 +39,7 @@ def measure(folder: Path | None = None, progress: Progress = no_progress) -> Fin
     before = [column.copy() for column in in_one(biased)]
     biased.fit(X, labels, epochs=STEPS, batch_size=90, optimizer=gpunn.SGD(ETA), device="cpu")
     train_without_biases(tricked, np.vstack([X, np.ones(90)]), labels)
-    apart = farthest(in_one(biased), [tricked.weights[0], tricked.weights[1], tricked.biases[1]])
+    apart = largest_difference(in_one(biased), [tricked.weights[0], tricked.weights[1], tricked.biases[1]])
     moved = float(np.abs(biased.biases[0] - before[0][:, -1:]).min())
     measured = (
         f"after {STEPS} steps all weights and biases agree to {apart:.0e}; every first-layer bias moved "

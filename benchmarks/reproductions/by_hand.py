@@ -15,7 +15,7 @@ from benchmarks.reproductions.common import (
     Progress,
     Reproduction,
     dense,
-    farthest,
+    largest_difference,
     no_progress,
     parameters,
 )
@@ -38,17 +38,17 @@ def measure(folder: Path | None = None, progress: Progress = no_progress) -> Fin
     y = np.array([[y for _, y in EXAMPLES]])
     net = gpunn.Network(2, dense((3, 1), "sigmoid", "sigmoid", "normal"), "quadratic", SEED, "float64")
     hand = initialise()
-    differences = {"initialise": farthest(parameters(net), matrices(hand))}
+    differences = {"initialise": largest_difference(parameters(net), matrices(hand))}
     passes = [forward(hand, x) for x, _ in EXAMPLES]
-    differences["forward"] = farthest([net.forward(X)], [np.array([[p["a"] for p in passes]])])
+    differences["forward"] = largest_difference([net.forward(X)], [np.array([[p["a"] for p in passes]])])
     mean_loss = sum((p["a"] - y) ** 2 / 2 for p, (_, y) in zip(passes, EXAMPLES, strict=True)) / 4
     differences["loss"] = abs(net.evaluate(X, y)[0] - mean_loss)
     gradient = backward(hand, passes)
     dw, db = zip(*net.gradients(X, y), strict=True)
-    differences["backward"] = farthest([*dw, *db], matrices(gradient))
+    differences["backward"] = largest_difference([*dw, *db], matrices(gradient))
     net.fit(X, y, epochs=1, batch_size=4, optimizer=gpunn.SGD(ETA), device="cpu")
     updated = {name: hand[name] - ETA * gradient[name] for name in hand}
-    differences["update"] = farthest(parameters(net), matrices(updated))
+    differences["update"] = largest_difference(parameters(net), matrices(updated))
     measured = "largest differences: " + ", ".join(f"{step} {d:.0e}" for step, d in differences.items())
     moved = max(abs(g) for g in gradient.values())
     return Finding(measured, moved > 1e-3 and max(differences.values()) < 1e-14, differences)

@@ -111,7 +111,7 @@ def in_training(net: gpunn.Network, X: np.ndarray, key: int = 0) -> np.ndarray:
     return outputs
 
 
-def farthest(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> float:
+def largest_difference(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> float:
     """Return the largest difference between two lists of arrays with the same shapes."""
     return max(float(np.abs(a - b).max()) for a, b in zip(ours, theirs, strict=True))
 

@@ -15,7 +15,7 @@ from benchmarks.reproductions.common import (
     Progress,
     Reproduction,
     dense,
-    farthest,
+    largest_difference,
     mnist,
     no_progress,
     parameters,
@@ -63,7 +63,7 @@ def epoch(X: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, float, f
     book.epoch(X, np.eye(10)[:, labels], order, BATCH, ETA)
     loop = time.perf_counter() - start
     history = net.fit(X, labels, epochs=1, batch_size=BATCH, optimizer=gpunn.SGD(ETA), device="cpu")
-    return farthest(parameters(net), book.weights + book.biases), loop, history.seconds
+    return largest_difference(parameters(net), book.weights + book.biases), loop, history.seconds
 
 
 REPRODUCTION = Reproduction(CLAIM, measure)

@@ -14,7 +14,7 @@ from benchmarks.reproductions.common import (
     Progress,
     Reproduction,
     dense,
-    farthest,
+    largest_difference,
     no_progress,
     parameters,
 )
@@ -45,8 +45,8 @@ def measure(folder: Path | None = None, progress: Progress = no_progress) -> Fin
         for start in range(0, M, BATCH):
             batch = shuffled[start : start + BATCH]
             step(rows[batch], np.eye(3)[labels[batch]], W, V, b, c)
-    apart = farthest(parameters(net), [theta.T for theta in (W, V, b, c)])
-    moved = farthest(parameters(net), first)
+    apart = largest_difference(parameters(net), [theta.T for theta in (W, V, b, c)])
+    moved = largest_difference(parameters(net), first)
     steps = EPOCHS * M // BATCH
     measured = f"after {steps} steps the weights agree to {apart:.0e}, having moved by up to {moved:.2f}"
     return Finding(measured, apart < 1e-10 and moved > 0.01, {"apart": apart, "moved": moved})

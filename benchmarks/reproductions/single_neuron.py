@@ -44,7 +44,7 @@ def measure(folder: Path | None = None, progress: Progress = no_progress) -> Fin
         neuron = gpunn.Network(2, [gpunn.Dense(1, "sigmoid", "zeros")], seed=0)
         neuron.fit(X, above, epochs=EPOCHS, batch_size=BATCH, optimizer=gpunn.SGD(ETA), device="cpu")
         right.append(100 * accuracy(neuron, *points(rng, POINTS)))
-        between.append(apart(X, above))
+        between.append(difference_between_units(X, above))
     (w_x, w_y), b = neuron.weights[0][0], neuron.biases[0][0, 0]
     measured = (
         f"{spread(np.array(right), '{:.2f} %')} on 2,000 new points; the last line found is "
@@ -61,7 +61,7 @@ def points(rng: np.random.Generator, m: int) -> tuple[np.ndarray, np.ndarray]:
     return X, (X[1] > SLOPE * X[0] + INTERCEPT).astype(int)
 
 
-def apart(X: np.ndarray, above: np.ndarray) -> float:
+def difference_between_units(X: np.ndarray, above: np.ndarray) -> float:
     """Train from zeros and return the largest difference between hidden units; ∞ if no weight moved."""
     layers = [gpunn.Dense(4, "sigmoid", "zeros"), gpunn.Dense(1, "sigmoid", "zeros")]
     with warnings.catch_warnings():

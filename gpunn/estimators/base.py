@@ -204,11 +204,13 @@ class BaseMLP(Parameters, BaseEstimator):
         if sizes != before.sizes:
             name = "-".join(map(str, sizes))
             raise ValueError(
-                f"cannot continue training a {before.name} network as {name}: set warm_start=False"
+                f"cannot continue training a {before.name} network as {name}: call fit with warm_start=False"
             )
         after = self._build(rows, 0, before.dtype)
         if after.layout != before.layout:
-            raise ValueError("cannot continue training with another batch_norm: set warm_start=False")
+            raise ValueError(
+                "cannot continue training with another batch_norm: call fit with warm_start=False"
+            )
         after.theta[:], after.rng = before.theta, before.rng
         self.network_ = after
 
