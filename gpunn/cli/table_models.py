@@ -14,10 +14,11 @@ import numpy as np
 
 from gpunn.cli.tables import in_words
 from gpunn.files.writing import write_whole
-from gpunn.names import counted
+from gpunn.names import counted, listed
 from gpunn.report.findings import format_number
-from gpunn.tables.model import TableModel, describe_ignored, describe_unknown
+from gpunn.tables.model import TableModel, describe_changed, describe_unknown
 from gpunn.tables.reading import Format
+from gpunn.tables.table import Table
 from gpunn.tables.target import CLASSIFICATION
 
 
@@ -25,15 +26,25 @@ def remark(line: str) -> None:
     print("gpunn:", line, file=sys.stderr)
 
 
+def remark_on(model: TableModel, table: Table, unknown: dict[str, int]) -> None:
+    """Say which columns the model does not know, and how many values of unknown categories there are."""
+    if ignored := model.ignored_columns(table):
+        remark(f"{table.name}: ignored columns: {listed(ignored)}")
+    if unknown:
+        remark(describe_unknown(unknown))
+
+
 def evaluate(model: TableModel, data: str | None, format: Format, device: str, as_json: bool) -> None:
     """Print how well a model does on a table."""
-    name, examples, _ = model.examples(data, format, remark)
-    if examples.unknown:
-        remark(describe_unknown(examples.unknown))
+    test = model.open_test(data, format)
+    examples = test.examples
+    remark_on(model, test.table, examples.unknown)
+    if test.changed:
+        remark(describe_changed(test))
     measures, classifies = model.measure(examples, device), model.target.task == CLASSIFICATION
     if not classifies:
         del measures["loss"]  # of the standardised target
-    result = {"model": model.name, "dataset": name, "examples": len(examples.y), **measures}
+    result = {"model": model.name, "dataset": test.name, "examples": len(examples.y), **measures}
     if as_json:
         print(json.dumps(result))
     elif classifies:
@@ -41,7 +52,7 @@ def evaluate(model: TableModel, data: str | None, format: Format, device: str, a
 
         print_evaluation(result)
     else:
-        print(f"{model.name} on {name}, {counted(len(examples.y), 'example')}\n{in_words(result)}")
+        print(f"{model.name} on {test.name}, {counted(len(examples.y), 'example')}\n{in_words(result)}")
 
 
 def predict_table(
@@ -50,13 +61,10 @@ def predict_table(
     """Write a prediction for each row of a table, to standard output or as a whole file."""
     if len(files) != 1:
         raise ValueError(f"predict takes one table at a time, not {len(files)}")
-    table, ignored = model.read(files[0], format, with_target=False)
-    if ignored:
-        remark(describe_ignored(table, ignored))
-    X, unknown = model.preprocessing.apply(table, table.rows)
-    if unknown:
-        remark(describe_unknown(unknown))
-    columns = predictions(model, model.network.forward(X, device=device))
+    table = model.read(files[0], format)
+    outputs, unknown = model.outputs(table, device)
+    remark_on(model, table, unknown)
+    columns = predictions(model, outputs)
     if as_json:
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         content = json.dumps({"model": model.name, "predictions": rows}) + "\n"
@@ -71,7 +79,7 @@ def predict_table(
 def predictions(model: TableModel, outputs: np.ndarray) -> dict[str, list[Any]]:
     """Return the predicted numbers, or classes and their probabilities if the outputs are probabilities."""
     predicted = model.target.decode(model.network, outputs)
-    found: dict[str, list[Any]] = {"prediction": list(model.target.names(predicted))}
+    found: dict[str, list[Any]] = {"prediction": list(model.target.names_of(predicted))}
     p = model.target.probabilities(model.network, outputs)
     if p is not None:
         found["probability"] = p[predicted, np.arange(len(predicted))].tolist()

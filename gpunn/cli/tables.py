@@ -18,7 +18,7 @@ from gpunn.report.findings import Findings, classification_findings, regression_
 from gpunn.tables.loading import TableOptions
 from gpunn.tables.model import describe_unknown
 from gpunn.tables.target import Classes
-from gpunn.tables.training import METRIC, TableTask, cross_validate, open_task
+from gpunn.tables.task import METRIC, TableTask, cross_validate, open_task
 from gpunn.training.settings import Settings
 
 

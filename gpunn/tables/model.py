@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from gpunn.files.model import check_meta
-from gpunn.names import listed
 from gpunn.network import Network
 from gpunn.tables import target as targets
 from gpunn.tables.loading import TableOptions
 from gpunn.tables.measures import evaluate, measure_constant, summarise_folds
-from gpunn.tables.prepared import TableExamples, examples_of, read_for
+from gpunn.tables.prepared import EvaluationTable, TableExamples, examples_of, read_for
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import IN_MEMORY, Format, open_table
 from gpunn.tables.splitting import held_out_rows
@@ -107,12 +106,14 @@ class TableModel:
     ) -> np.ndarray:
         """Predict the target (m,) of each row of a table: labels, or numbers in the target's units.
 
-        Labels are strings, numbers or truth values, as in the table that was trained on.
+        Labels are strings, numbers or truth values, as in the table that was trained on. Warns if a category
+        was not in the training data.
 
         Raises ValueError if a column is missing or holds something else than in training.
         """
-        outputs = self._outputs(data, Format(delimiter, header), device)
-        return self.target.decoded_labels(self.target.decode(self.network, outputs))
+        outputs, unknown = self.outputs(self.read(data, Format(delimiter, header)), device)
+        _warn_of(unknown)
+        return self.target.labels_of(self.target.decode(self.network, outputs))
 
     def predict_proba(
         self, data: Any, *, delimiter: str | None = None, header: bool | None = None, device: str = "cpu"
@@ -121,7 +122,8 @@ class TableModel:
 
         Raises ValueError as `predict` does, and for regression or outputs that are not probabilities.
         """
-        outputs = self._outputs(data, Format(delimiter, header), device)
+        outputs, unknown = self.outputs(self.read(data, Format(delimiter, header)), device)
+        _warn_of(unknown)
         p = self.target.probabilities(self.network, outputs)
         if p is None:
             raise ValueError(f"{self.name} predicts no probabilities: {self.target.describe()}")
@@ -143,12 +145,13 @@ class TableModel:
 
         Raises ValueError as `predict` does, and if no rows were held out, as with cross-validation.
         """
-        constant = self.constant
-        if data is None and self.held_out:
-            examples = self.held_out
-        else:
-            _, examples, known = self.examples(data, Format(delimiter, header), _warn)
-            constant = known if constant is None else constant
+        constant, examples = self.constant, self.held_out
+        if data is not None or examples is None:
+            test = self.open_test(data, Format(delimiter, header))
+            examples, constant = test.examples, test.constant if constant is None else constant
+            if test.changed:
+                warnings.warn(describe_changed(test), stacklevel=2)
+            _warn_of(examples.unknown)
         result = {"examples": len(examples.y), **self.measure(examples, device)}
         if constant is not None:
             result["baseline"] = measure_constant(self.target, examples.y, constant)
@@ -158,71 +161,53 @@ class TableModel:
         """Write the model file, which `load_model`, `gpunn predict` and `gpunn evaluate` read."""
         self.network.save(path)
 
-    # what the command line uses, too
+    # steps of these, which the command line takes one by one
 
-    def _outputs(self, data: Any, format: Format, device: str) -> np.ndarray:
-        table, _ = self.read(data, format, with_target=False)
-        X, unknown = self.preprocessing.apply(table, table.rows)
-        if unknown:
-            _warn(describe_unknown(unknown))
-        return self.network.forward(X, device=device)
-
-    def read(self, data: Any, format: Format, with_target: bool) -> tuple[Table, list[str]]:
-        """Read the columns that the network needs. Also return the names of unexpected columns."""
+    def read(self, data: Any, format: Format, with_target: bool = False) -> Table:
+        """Read the columns that the network needs, and the target if asked for."""
         if format.header is None:
             format = replace(format, header=self.options.header)
         target = self.target if with_target else None
-        source = open_table(data, format)
-        table, extra = read_for(self.preprocessing, target, source, self.network.dtype)
-        known = {self.target.name, *self.preprocessing.dropped, *self.options.ignore}
-        return table, [name for name in extra if name not in known]
+        return read_for(self.preprocessing, target, open_table(data, format), self.network.dtype)
 
-    def examples(
-        self, data: Any, format: Format, say: Callable[[str], None]
-    ) -> tuple[str, TableExamples, float | None]:
-        """Return the examples to evaluate on, what to call them, and the best constant prediction if known.
+    def ignored_columns(self, table: Table) -> list[str]:
+        """Return the columns of a table that were not in the table that was trained on."""
+        dropped = {*self.preprocessing.dropped, *self.options.ignore}
+        known = self.preprocessing.kinds.keys() | dropped | {self.target.name}
+        return [name for name in table.source.kinds if name not in known]
 
-        data: a table; None for the one that the model was tested on in training. say: takes remarks.
-        """
-        if data is None and not self.options.test:
-            return self._held_out_again(say)
+    def outputs(self, table: Table, device: str) -> tuple[np.ndarray, dict[str, int]]:
+        """Return the network's outputs (n_out, m), and the number of unknown categories by column."""
+        X, unknown = self.preprocessing.apply(table, table.rows)
+        return self.network.forward(X, device=device), unknown
+
+    def open_test(self, data: Any, format: Format) -> EvaluationTable:
+        """Read a table to test on. data: None for the table that the model was tested on in training."""
         if data is None:
-            data, format = (
-                self.options.test,
-                replace(format, delimiter=format.delimiter or self.options.delimiter),
-            )
-            self._check_kept(self.options.test)
-        table = self._read_target(data, format, say)
-        return table.name, examples_of(self.preprocessing, self.target, table), None
+            return self._test_in_training(format)
+        table = self.read(data, format, with_target=True)
+        return EvaluationTable(table.name, table, examples_of(self.preprocessing, self.target, table))
 
-    def _held_out_again(self, say: Callable[[str], None]) -> tuple[str, TableExamples, float | None]:
-        """Read the table that the model was trained on, and return its held-out rows."""
+    def _test_in_training(self, format: Format) -> EvaluationTable:
+        """Read the test table, or the held-out rows of the table that was trained on."""
+        tested = self.options.test or self.network.meta["dataset"]
         if self.options.cv:
             raise ValueError(
                 f"{self.name} was trained on all rows of its table; name another table to evaluate it on"
             )
-        name = self.network.meta["dataset"]
-        self._check_kept(name)
-        table = self._read_target(Path(name), self.options.format(name), say)
-        found = examples_of(self.preprocessing, self.target, table)
-        if table.source.fingerprint() != self.fingerprint:
-            say(
-                f"{name} has changed since training: its held-out rows are unknown, so all rows are evaluated"
-            )
-            return name, found, None
-        held = held_out_rows(found.y, self.target, self.options, self.settings.seed)
-        constant = self.target.constant(np.delete(found.y, held))
-        return f"held-out rows of {name}", replace(found, X=found.X[:, held], y=found.y[held]), constant
-
-    def _check_kept(self, name: str | None) -> None:
-        if name == IN_MEMORY:
+        if tested == IN_MEMORY:
             raise ValueError(f"{self.name} was tested on data in memory; name a table to evaluate it on")
-
-    def _read_target(self, data: Any, format: Format, say: Callable[[str], None]) -> Table:
-        table, ignored = self.read(data, format, with_target=True)
-        if ignored:
-            say(describe_ignored(table, ignored))
-        return table
+        if self.options.test:
+            delimiter = format.delimiter or self.options.delimiter
+            return self.open_test(tested, replace(format, delimiter=delimiter))
+        whole = self.open_test(tested, self.options.format(tested))
+        if whole.table.source.fingerprint() != self.fingerprint:
+            return replace(whole, changed=True)
+        found = whole.examples
+        held = held_out_rows(found.y, self.target, self.options, self.settings.seed)
+        examples = replace(found, X=found.X[:, held], y=found.y[held])
+        constant = self.target.constant(np.delete(found.y, held))
+        return EvaluationTable(f"held-out rows of {tested}", whole.table, examples, constant)
 
     def measure(self, examples: TableExamples, device: str) -> dict[str, Any]:
         """Return the loss, the measures, and for classes the confusion matrix and more."""
@@ -257,9 +242,10 @@ def describe_unknown(unknown: Mapping[str, int]) -> str:
     return f"values of categories that were not in the training data: {counts}"
 
 
-def describe_ignored(table: Table, names: list[str]) -> str:
-    return f"{table.name}: ignored columns: {listed(names)}"
+def describe_changed(test: EvaluationTable) -> str:
+    return f"{test.name} has changed since training: its held-out rows are unknown, so all rows are evaluated"
 
 
-def _warn(message: str) -> None:
-    warnings.warn(message, stacklevel=4)
+def _warn_of(unknown: Mapping[str, int]) -> None:
+    if unknown:
+        warnings.warn(describe_unknown(unknown), stacklevel=3)

@@ -81,17 +81,34 @@ class PreparedTable:
         return measure_constant(self.target, y, self.target.constant(self.train.y))
 
 
-def read_for(
-    preprocessing: Preprocessing, target: Target | None, source: Source, dtype: DTypeLike
-) -> tuple[Table, list[str]]:
-    """Read the columns that a model needs, and the target if it is given. Also return the other columns."""
+@dataclass(frozen=True, eq=False)
+class EvaluationTable:
+    """A table that a model is evaluated on.
+
+    Attributes:
+        name: what messages call it.
+        table: the table.
+        examples: the examples to evaluate on.
+        constant: the best constant prediction in training, if the training rows are known.
+        changed: whether it has changed since training, so that the held-out rows are unknown.
+    """
+
+    name: str
+    table: Table
+    examples: TableExamples
+    constant: float | None = None
+    changed: bool = False
+
+
+def read_for(preprocessing: Preprocessing, target: Target | None, source: Source, dtype: DTypeLike) -> Table:
+    """Read the columns that a model needs, and the target if it is given."""
     wanted = preprocessing.kinds | ({target.name: target.kind} if target else {})
-    extra = check_columns(source, wanted)
+    check_columns(source, wanted)
     means = {number.name: number.mean for number in preprocessing.numbers}
     table = read(source, wanted, target.name if target else None, dtype, means)
     if target:
         check_target(table)
-    return table, extra
+    return table
 
 
 def examples_of(preprocessing: Preprocessing, target: Target, table: Table) -> TableExamples:

@@ -150,13 +150,11 @@ def refuse_mistaken(source: Source, columns: Iterable[Column]) -> None:
             raise error
 
 
-def check_columns(source: Source, wanted: Collection[str]) -> list[str]:
-    """Return the columns that are not wanted. Raises ValueError if a wanted column is missing."""
+def check_columns(source: Source, wanted: Collection[str]) -> None:
+    """Raise ValueError if a wanted column is missing."""
     missing = [name for name in wanted if name not in source.kinds]
-    extra = [name for name in source.kinds if name not in wanted]
     if missing:
         lacks = listed([f"'{name}'" for name in missing])
-        near = near_match(missing[0], extra)
+        near = near_match(missing[0], [name for name in source.kinds if name not in wanted])
         hint = f"; did you mean '{near}'? rename it" if near else ""
         raise ValueError(f"{source.name} lacks the column{'s' * (len(missing) > 1)} {lacks}{hint}")
-    return extra

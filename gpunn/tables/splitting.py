@@ -41,7 +41,7 @@ def split_and_prepare(
     if test:
         prepared = prepare(table, target, m, how, reuse=True)
         fitted, target = prepared.preprocessing, prepared.target
-        tested, _ = read_for(fitted, target, test, table.rows.dtype)
+        tested = read_for(fitted, target, test, table.rows.dtype)
         target.check_domain(tested, how.cost)
         return replace(prepared, test=examples_of(fitted, target, tested))
     _check_size(table, target, 2, "holding some out")

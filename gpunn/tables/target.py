@@ -90,11 +90,11 @@ class Classes:
         """Return the predicted class numbers (m,) from outputs (n_out, m)."""
         return classify(outputs, net.cost.threshold)
 
-    def decoded_labels(self, predicted: np.ndarray) -> np.ndarray:
+    def labels_of(self, predicted: np.ndarray) -> np.ndarray:
         """Return the labels (m,) of class numbers (m,)."""
         return self.labels[predicted]
 
-    def names(self, predicted: np.ndarray) -> list[str]:
+    def names_of(self, predicted: np.ndarray) -> list[str]:
         """Return the names of class numbers (m,)."""
         return [self.classes[k] for k in predicted]
 
@@ -196,11 +196,11 @@ class Quantity:
         predicted: np.ndarray = outputs[0].astype(np.float64) * self.scale + self.mean
         return predicted
 
-    def decoded_labels(self, predicted: np.ndarray) -> np.ndarray:
+    def labels_of(self, predicted: np.ndarray) -> np.ndarray:
         """Return the predictions (m,) themselves."""
         return predicted
 
-    def names(self, predicted: np.ndarray) -> list[float]:
+    def names_of(self, predicted: np.ndarray) -> list[float]:
         """Return the predictions (m,) as numbers of Python."""
         return [float(value) for value in predicted]
 
