@@ -161,7 +161,7 @@ class TableModel:
         """Write the model file, which `load_model`, `gpunn predict` and `gpunn evaluate` read."""
         self.network.save(path)
 
-    # steps of these, which the command line takes one by one
+    # the steps of these methods, which the command line takes one by one
 
     def read(self, data: Any, format: Format, with_target: bool = False) -> Table:
         """Read the columns that the network needs, and the target if asked for."""

@@ -22,7 +22,7 @@ from gpunn.names import counted
 from gpunn.tables.table import NUMBER, TEXT, Column, Table, number_text
 
 MOST_CATEGORIES = 100
-ROW_NUMBERS = 20  # from this many rows on, a column that counts them does not do so by chance
+ROW_NUMBERS = 20  # rows from which counting them is no coincidence
 DATE = re.compile(r"(\d{4}([-./])\d\d?\2\d\d?|\d\d?([-./])\d\d?\3\d{4})([T ].*)?")
 BLOCK = 1 << 14  # rows
 

@@ -1,4 +1,4 @@
-"""Tables to test with."""
+"""Tables for tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def write(name, text, encoding="utf-8"):
 
 
 def fruits(m=120, seed=0):
-    """Two classes that weight, colour and size tell apart; some of it missing."""
+    """Make a table of two classes that differ in weight, colour and length, with missing values."""
     rng = np.random.default_rng(seed)
     lines = ["weight,colour,length,kind"]
     for i in range(m):
@@ -37,14 +37,14 @@ def quantities(m=300, seed=0):
 
 
 def amounts(m=300, seed=0):
-    """Above 0, and twice as much for every unit of a."""
+    """Make a table of positive amounts, which double for every unit of a."""
     rng = np.random.default_rng(seed)
     a, b = rng.normal(size=(2, m))
     return "a,b,amount\n" + "".join(f"{a[i]:.4f},{b[i]:.4f},{1e4 * 2 ** a[i]:.2f}\n" for i in range(m))
 
 
 def times(m=400, seed=0):
-    """Within 100 seconds of a day in 2023; the second half of them is late."""
+    """Make a table of times within 100 seconds of a day in 2023; the second half are late."""
     rng = np.random.default_rng(seed)
     t, x = 1_700_000_000 + rng.uniform(0, 100, m), rng.normal(size=m)
     lines = [f"{a:.3f},{b:.3f},{'late' if a > 1_700_000_050 else 'early'}" for a, b in zip(t, x, strict=True)]

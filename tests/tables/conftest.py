@@ -19,7 +19,7 @@ def in_a_folder_of_its_own(monkeypatch, tmp_path):
 
 @pytest.fixture
 def trained(gpunn_):
-    """What training says in JSON."""
+    """Train by command line and return the JSON that it prints."""
 
     def train(*arguments):
         code, out, err = gpunn_("train", *arguments, "--json")
@@ -31,7 +31,7 @@ def trained(gpunn_):
 
 @pytest.fixture
 def refused(gpunn_, tmp_path):
-    """The exit code is 2, stderr one line that holds these words, and nothing is left behind."""
+    """Check that a command exits with 2, prints one line with these words, and leaves no file behind."""
 
     def check(arguments, *words):
         before = sorted(os.listdir(tmp_path))
@@ -47,7 +47,7 @@ def refused(gpunn_, tmp_path):
 
 @pytest.fixture(scope="session")
 def run_of_fruits(tmp_path_factory):
-    """The folder of a run on fruits.csv, which lies beside it."""
+    """Train on fruits.csv and return the folder of the run; the table is beside it."""
     folder = tmp_path_factory.mktemp("tables")
     (folder / "fruits.csv").write_text(fruits())
     arguments = [folder / "fruits.csv", "--target", "kind", "--output", folder / "run", "--device", "cpu"]

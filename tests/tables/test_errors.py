@@ -42,7 +42,7 @@ def test_a_malformed_csv_file_is_reported_in_one_line(refused, text, words):
 
 
 def test_a_string_among_numbers_is_found_in_any_block(refused, trained):
-    """In the first block, whose values decide the types, and beyond it."""
+    """The first block decides the types; the string is in that block, or in a later one."""
     lines = [f"{i * 7919 % 1000 / 8},{i % 2}" for i in range(100_000)]
     for m, row in ((2_000, 1_500), (100_000, 90_000)):
         some = lines[:m]
@@ -71,7 +71,7 @@ def test_not_utf8(refused):
 def test_a_damaged_gzip_file_is_named(refused):
     write("t.csv.gz", "a,y\n1,0\n2,1\n")
     refused(["train", "t.csv.gz", "--target", "y"], "t.csv.gz cannot be decompressed: ")
-    for m in (200, 200_000):  # in the first block, and beyond it
+    for m in (200, 200_000):  # damaged in the first block, or in a later one
         whole = gzip.compress(("a,y\n" + "".join(f"{i * 7919 % 1000},{i % 2}\n" for i in range(m))).encode())
         Path("t.csv.gz").write_bytes(whole[: len(whole) * 9 // 10])
         refused(["train", "t.csv.gz", "--target", "y"], "t.csv.gz cannot be decompressed: ")

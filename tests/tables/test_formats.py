@@ -64,6 +64,11 @@ def test_a_delimiter_can_be_chosen(trained, refused, gpunn_):
     write("t.csv", "x:y\n" + "".join(f"{i * 37 % 11}:{i % 2}\n" for i in range(40)))
     assert trained("t.csv", "--target", "y", "--delimiter", ":", *QUICK)["test_examples"] == 8
     refused(["train", "t.csv", "--target", "y", "--delimiter", "::"], "delimiter", "one ASCII character")
+    write("u.csv", "a,b:x:y\n" + "".join(f"{i},0:{i * 37 % 11}:{i % 2}\n" for i in range(40)))
+    tested = "--test", "u.csv", "--delimiter", ":", "--output", "tested"
+    result = trained("u.csv", "--target", "y", *tested, *QUICK)
+    code, out, err = gpunn_("evaluate", "tested", "--json")
+    assert (code, err, json.loads(out)["accuracy"]) == (0, "", result["test_accuracy"])
 
 
 def test_a_missing_header_is_detected_and_remembered(gpunn_, trained):

@@ -1,4 +1,4 @@
-"""What becomes of a table's columns, held against scikit-learn, and which rows are held out."""
+"""Preprocessing agrees with scikit-learn's, and every class is held out from."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytest.importorskip("pyarrow")
 
 
 def pipeline(numbers, categories, impute="median"):
-    """The same as scikit-learn has it."""
+    """Build the preprocessing from scikit-learn's parts."""
     number = make_pipeline(SimpleImputer(strategy=impute), StandardScaler())
     category = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     return ColumnTransformer([("n", number, numbers), ("c", category, categories)])
@@ -33,7 +33,7 @@ def pipeline(numbers, categories, impute="median"):
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_preprocessing_is_scikit_learns(tmp_path_factory, data):
+def test_preprocessing_agrees_with_scikit_learn(tmp_path_factory, data):
     m = data.draw(st.integers(12, 40))
     number = st.one_of(st.none(), st.floats(-1e3, 1e3, width=32))
     text = st.sampled_from([None, "a", "b", "c", "ä b"])
@@ -66,7 +66,7 @@ def test_preprocessing_is_scikit_learns(tmp_path_factory, data):
     fitted.apply(table, table.rows, reuse=True)
 
 
-def test_rows_may_make_way_for_what_becomes_of_them(tmp_path):
+def test_rows_may_be_overwritten_by_their_features(tmp_path):
     lines = (f"{i * 7 % 50},{i % 3},{i * 3 % 11},{i * 1.5}\n" for i in range(50_000))
     (tmp_path / "t.csv").write_text("a,b,c,y\n" + "".join(lines))
     source = CsvFile(tmp_path / "t.csv")

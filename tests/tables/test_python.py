@@ -200,7 +200,7 @@ def test_the_types_of_pandas(fruit):
 
 
 def test_pandas_needs_no_pyarrow():
-    """In a process of its own, in which pyarrow cannot be imported."""
+    """A separate process, in which pyarrow cannot be imported."""
     code = (
         "import sys\n"
         "class Missing:\n"
@@ -229,6 +229,16 @@ def test_unknown_categories_are_a_warning(fruit):
     with pytest.warns(UserWarning, match=r"not in the training data: colour 2") as caught:
         model.predict({"weight": [150, 150], "length": [8.0, 9.0], "colour": ["blue", "grey"]})
     assert caught[0].filename == __file__
+
+
+def test_numpy_numbers_and_single_values_are_options(fruit):
+    options = {**FAST, "seed": np.int64(3), "hidden": 8, "held_out": np.float64(0.25), "ignore": "colour"}
+    model = tables.train(fruit, "kind", **options)
+    assert model.network.name == "2-8-2"
+    model.save("model.safetensors")
+    assert tables.load_model("model.safetensors").settings == model.settings
+    assert (model.settings.seed, model.settings.hidden, model.options.ignore) == (3, [8], ("colour",))
+    assert tables.train(fruit, "kind", **{**FAST, "hidden": 0}).network.name == "6-2"
 
 
 @pytest.mark.parametrize(

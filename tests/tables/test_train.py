@@ -296,7 +296,7 @@ def test_long_class_numbers_keep_all_digits(gpunn_, refused):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_reading_takes_less_than_twice_the_memory_of_the_numbers(tmp_path):
-    """By how much the peak grows from one file to another: the libraries' own memory is the same."""
+    """Compare the peaks of two files, because the libraries need memory of their own."""
     code = """
 import sys
 from pathlib import Path

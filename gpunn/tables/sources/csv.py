@@ -22,8 +22,8 @@ from gpunn.tables.table import NUMBER, TEXT, digest_of_files
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "<NA>")
 DELIMITERS = ",;\t|"
 DECIMAL, SNIFFED = re.compile(r"\s*[-+]?\d+([.,])\d+\s*"), 100  # rows
-MANY, MOSTLY = 20, 0.9  # strings of which more than both are numbers are a column of numbers with a mistake
-BLOCK = 1 << 20  # bytes; the first block decides the types
+MANY, MOSTLY = 20, 0.9  # if more of a column's strings are numbers, the others are mistakes
+BLOCK = 1 << 20  # bytes; the first block decides the columns' types
 
 
 class CsvFile:

@@ -13,7 +13,7 @@ from gpunn.tables.sources.arrow import ArrowTable
 from gpunn.tables.table import Source
 
 CONTAINERS = (bytes, dict, list, np.ndarray, set, tuple)
-NUMERIC = ("integer", "floating", "mixed-integer-float", "decimal")  # pandas' words for values in objects
+NUMERIC = ("integer", "floating", "mixed-integer-float", "decimal")  # by infer_dtype of object columns
 
 
 def open_frame(data: Any) -> Source:
