@@ -115,7 +115,8 @@ def train(
     if chosen["hidden"] == [0]:
         chosen["hidden"] = []
     settings, table = collect(Settings, chosen), collect(TableOptions, chosen)
-    raise typer.Exit(training.train(data, settings, table, data_dir, output, json, given_options(ctx), plot))
+    asked = training.Request(data, settings, table, data_dir, output, json, plot, given_options(ctx))
+    raise typer.Exit(training.train(asked))
 
 
 @app.command("train", help=train.__doc__)
@@ -169,7 +170,7 @@ def report(
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Write and open the report of a run, or a comparison of several runs.
+    """Write and open the report of a run, or compare several runs.
 
     \b
     Examples:
@@ -193,7 +194,7 @@ def predict(
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Predict the class of each image, or the target of each row of a table.
+    """Predict the class of each image, or the target of each table row.
 
     \b
     Examples:
@@ -234,7 +235,7 @@ def demo(
     browser: options.Browser = True,
     debug: options.Debug = False,
 ) -> None:
-    """Draw digits in the browser and watch a saved network classify them.
+    """Draw digits in the browser for a saved network to classify.
 
     The page is served on 127.0.0.1 only, and the network runs in the browser. Ctrl-C stops the server.
 
@@ -250,7 +251,7 @@ def demo(
 
 @app.command()
 def info(json: options.Json = False, debug: options.Debug = False) -> None:
-    """Show versions, BLAS, CPU, CUDA devices (or why there are none) and where MNIST is."""
+    """Show versions, CPU, BLAS, CUDA devices and the folder of MNIST."""
     from gpunn.cli import system
 
     system.show(json)

@@ -22,6 +22,7 @@ from gpunn.report.findings import Findings, classification_findings
 from gpunn.training.settings import Settings
 
 HELD_OUT = 0.1  # of the training examples, for early stopping: the test examples must not decide that
+AUGMENTATION = ("shift", "rotate", "scale", "elastic")
 USUAL = {"epochs": 10, "batch_size": 128}
 USUAL_FOR = {"digits": {"epochs": 20, "batch_size": 16}}  # 1,437 examples: few steps in an epoch
 DOWNLOADABLE = f"downloadable data sets ({', '.join(CLASSES)})"
@@ -66,7 +67,7 @@ class ImageJob:
         return HELD_OUT if settings.patience else (self.dataset.test.X, self.dataset.test.y)
 
     def augmentation(self, settings: Settings) -> Augmentation | None:
-        chosen = settings.shift, settings.rotate, settings.scale, settings.elastic
+        chosen = [getattr(settings, name) for name in AUGMENTATION]
         return Augmentation(self.dataset.image_shape, *chosen) if any(chosen) else None
 
     def rehearse(self, settings: Settings) -> Iterator[str]:

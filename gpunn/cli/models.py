@@ -16,6 +16,7 @@ from gpunn.cli import images, table_models
 from gpunn.cli.images import DOWNLOADABLE
 from gpunn.cli.table_models import predict_table
 from gpunn.cli.usage import refuse
+from gpunn.datasets import Dataset
 from gpunn.files.model import check_meta
 from gpunn.inspection.metrics import per_class, probabilities
 from gpunn.network import Network, classify
@@ -92,27 +93,31 @@ def evaluate(
         table_models.evaluate(TableModel.of(path, model.net), data, format, device, as_json)
         return
     refuse_format(format, path)
-    dataset = images.load(data or model.dataset, data_dir)
-    X, y = dataset.test.X, dataset.test.y
-    if len(X) != model.net.sizes[0]:
-        raise ValueError(
-            f"{path} takes {model.net.sizes[0]:,} inputs, but images of {dataset.name} have {len(X):,} pixels"
-        )
-    outputs, loss, accuracy = model.net.examine(X, y, device=device)
-    result = {
-        "model": str(path),
-        "dataset": dataset.name,
-        "examples": len(y),
-        "accuracy": accuracy,
-        "loss": loss,
-    }
-    result |= per_class(y, classify(outputs, model.net.cost.threshold), model.classes)
+    result = score_images(model, images.load(data or model.dataset, data_dir), device)
     if as_json:
         print(json.dumps(result))
     else:
         from gpunn.cli.console import print_evaluation
 
         print_evaluation(result)
+
+
+def score_images(model: SavedModel, dataset: Dataset, device: str) -> dict[str, Any]:
+    """Test a model on the test examples of a data set. Raises ValueError for images of another size."""
+    X, y = dataset.test.X, dataset.test.y
+    path, n_in = model.path, model.net.sizes[0]
+    if len(X) != n_in:
+        raise ValueError(f"{path} takes {n_in:,} inputs, but images of {dataset.name} have {len(X):,} pixels")
+    outputs, loss, accuracy = model.net.examine(X, y, device=device)
+    predicted = classify(outputs, model.net.cost.threshold)
+    return {
+        "model": str(path),
+        "dataset": dataset.name,
+        "examples": len(y),
+        "accuracy": accuracy,
+        "loss": loss,
+        **per_class(y, predicted, model.classes),
+    }
 
 
 def refuse_format(format: Format, path: Path) -> None:

@@ -6,12 +6,12 @@ import json
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gpunn import backends
-from gpunn.cli.images import DOWNLOADABLE, open_images
+from gpunn.cli.images import AUGMENTATION, DOWNLOADABLE, open_images
 from gpunn.cli.job import Job, build_network, check_settings, fit
 from gpunn.cli.reports import WINDOW, draw_curve, show_window, write_report
 from gpunn.cli.runs import MODEL, RUNS, check_output, keep, run_folder
@@ -20,7 +20,7 @@ from gpunn.cli.usage import refuse
 from gpunn.names import counted
 from gpunn.network import Network
 from gpunn.tables.loading import TableOptions
-from gpunn.tables.reading import is_table
+from gpunn.tables.reading import SUFFIXES, is_table
 from gpunn.training.checkpoint import newest
 from gpunn.training.history import History, as_loss
 from gpunn.training.option import from_kept
@@ -28,51 +28,76 @@ from gpunn.training.settings import Settings
 from gpunn.version import __version__
 
 
-def train(
-    data: str | None,
-    settings: Settings,
-    table: TableOptions,
-    data_dir: Path | None,
-    output: Path | None,
-    as_json: bool,
-    options: Sequence[str],
-    plot: bool = False,
-    resumed: dict[str, Any] | None = None,
-) -> int:
-    """Train a network, save the run and return the exit code.
+@dataclass(frozen=True)
+class Request:
+    """A training as it was asked for on the command line.
 
-    Args:
+    Attributes:
         options: options to repeat in the command that trains the same network again.
-        plot: draw the learning curve.
         resumed: metadata of the checkpoint to continue from.
     """
-    check_output(output or RUNS, resumed is not None)
-    job = open_data(data, settings, table, data_dir, resumed)
-    settings = settings.with_defaults(job.usual)
+
+    data: str | None
+    settings: Settings
+    table: TableOptions
+    data_dir: Path | None
+    output: Path | None
+    as_json: bool
+    plot: bool
+    options: Sequence[str]
+    resumed: dict[str, Any] | None = None
+
+    def echo(self, *lines: str) -> None:
+        """Print lines, unless the output is to be JSON only."""
+        if not self.as_json:
+            print(*lines, sep="\n", flush=True)
+
+    def for_resuming(self, settings: Settings) -> dict[str, Any]:
+        """Return what a checkpoint must hold so that the run can be resumed with these settings."""
+        return {
+            "data_dir": str(self.data_dir.absolute()) if self.data_dir else None,
+            "settings": asdict(settings),
+            "table": asdict(self.table.absolute()),
+            "options": list(self.options),
+        }
+
+
+def train(asked: Request) -> int:
+    """Train a network, save the run and return the exit code."""
+    check_output(asked.output or RUNS, asked.resumed is not None)
+    job = open_data(asked)
+    settings = asked.settings.with_defaults(job.usual)
     optimizer = settings.build_optimizer()
     net = build_network(settings, len(job.X), job.n_out)
     check_settings(settings, job, net)
     settings = settings.with_choices(net.cost.name, optimizer)
     be = backends.choose(settings.device, net.dtype, settings.precision)
-    echo(as_json, *job.words, describe(settings, job, net, be.description))
-    with run_folder(output, job.folder) as folder:
+    asked.echo(*job.words, describe(settings, job, net, be.description))
+    with run_folder(asked.output, job.folder) as folder:
         for line in job.rehearse(settings):
-            echo(as_json, line)
-        net.meta = {**job.meta(), "settings": asdict(settings), "gpunn": __version__}
-        net.meta["resume"] = resume_metadata(settings, table, data_dir, options)
-        history = fit(net, job, settings, folder, resumed is not None)
-        tested, outputs = job.test(net)
-        result = {"device": be.name, **summarise(settings, job, net, history, tested)}
-        net.meta = model_metadata(job, result)
-        keep(folder, net, history)
-        result["model"] = str(folder / MODEL)
-        result["report"] = write_report(folder, job, net, outputs, history, result, options)
-        drawn = plot and draw_curve(folder, history, f"{net.name} on {job.name}")
-        result |= {"curve": drawn} if drawn else {}
-    print(json.dumps(result) if as_json else closing_words(result, job), flush=True)
-    if drawn == WINDOW:
+            asked.echo(line)
+        result = train_and_save(asked, settings, job, net, be.name, folder)
+    print(json.dumps(result) if asked.as_json else closing_words(result, job), flush=True)
+    if result.get("curve") == WINDOW:
         show_window()
-    return 130 if history.interrupted else 0
+    return 130 if result["interrupted"] else 0
+
+
+def train_and_save(
+    asked: Request, settings: Settings, job: Job, net: Network, device: str, folder: Path
+) -> dict[str, Any]:
+    """Train and test a network, save the run in its folder and return its results."""
+    net.meta = {**job.meta(), "settings": asdict(settings), "gpunn": __version__}
+    net.meta["resume"] = asked.for_resuming(settings)
+    history = fit(net, job, settings, folder, asked.resumed is not None)
+    tested, outputs = job.test(net)
+    result = {"device": device, **summarise(settings, job, net, history, tested)}
+    net.meta = model_metadata(job, result)
+    keep(folder, net, history)
+    result["model"] = str(folder / MODEL)
+    result["report"] = write_report(folder, job, net, outputs, history, result, asked.options)
+    drawn = draw_curve(folder, history, f"{net.name} on {job.name}") if asked.plot else None
+    return result | ({"curve": drawn} if drawn else {})
 
 
 def resume(run: Path, data_dir: Path | None, as_json: bool, plot: bool) -> int:
@@ -88,48 +113,26 @@ def resume(run: Path, data_dir: Path | None, as_json: bool, plot: bool) -> int:
     settings, table = from_kept(Settings, kept["settings"]), from_kept(TableOptions, kept["table"])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*resuming from")  # the user asked for it
-        return train(meta["dataset"], settings, table, data_dir, run, as_json, kept["options"], plot, meta)
+        return train(
+            Request(meta["dataset"], settings, table, data_dir, run, as_json, plot, kept["options"], meta)
+        )
 
 
-def open_data(
-    data: str | None,
-    settings: Settings,
-    table: TableOptions,
-    data_dir: Path | None,
-    resumed: dict[str, Any] | None,
-) -> Job:
-    """Open the images or the table of this name.
+def open_data(asked: Request) -> Job:
+    """Open the images or the table to train on.
 
-    Raises ValueError if options were chosen that apply to the other kind of data only.
+    Raises ValueError if options were chosen that only apply to the other kind of data.
     """
+    data = asked.data
     if data and is_table(data):
-        image_options = ("shift", "rotate", "scale", "elastic")
-        refuse([name for name in image_options if getattr(settings, name)], "images", data)
-        refuse(["data_dir"] if data_dir else [], DOWNLOADABLE, data)
-        return open_job(Path(data), settings, table, resumed)
-    refuse(table.chosen(), "tables (.csv, .parquet, .npz, .npy)", data or "mnist")
-    return open_images(data, data_dir)
+        refuse([name for name in AUGMENTATION if getattr(asked.settings, name)], "images", data)
+        refuse(["data_dir"] if asked.data_dir else [], DOWNLOADABLE, data)
+        return open_job(Path(data), asked.settings, asked.table, asked.resumed)
+    refuse(asked.table.chosen(), f"tables ({', '.join(SUFFIXES)})", data or "mnist")
+    return open_images(data, asked.data_dir)
 
 
 # what is printed and saved
-
-
-def resume_metadata(
-    settings: Settings, table: TableOptions, data_dir: Path | None, options: Sequence[str]
-) -> dict[str, Any]:
-    """Return what a checkpoint must hold so that the run can be resumed."""
-    return {
-        "data_dir": str(data_dir.absolute()) if data_dir else None,
-        "settings": asdict(settings),
-        "table": asdict(table.absolute()),
-        "options": list(options),
-    }
-
-
-def echo(as_json: bool, *lines: str) -> None:
-    """Print lines, unless the output is to be JSON only."""
-    if not as_json:
-        print(*lines, sep="\n", flush=True)
 
 
 def describe(settings: Settings, job: Job, net: Network, device: str) -> str:

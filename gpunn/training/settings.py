@@ -7,7 +7,7 @@ default. A field that an optimizer has too is passed to the optimizer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -28,12 +28,7 @@ CUDA_ONLY = [precision for precision, dtype in DTYPES.items() if precision != dt
 network, training = partial(Option, "Network"), partial(Option, "Training")
 
 
-def _fields_of(optimizer: Any) -> dict[str, Any]:
-    """Return the fields of an optimizer with their values."""
-    return {field.name: getattr(optimizer, field.name) for field in fields(optimizer)}
-
-
-OPTIMIZER_DEFAULTS = {name: _fields_of(make()) for name, make in OPTIMIZERS.items()}
+OPTIMIZER_DEFAULTS = {name: asdict(make()) for name, make in OPTIMIZERS.items()}
 
 
 def takers(setting: str) -> list[str]:
@@ -171,9 +166,8 @@ class Settings:
         return replace(self, **{name: v for name, v in defaults.items() if getattr(self, name) is None})
 
     def with_choices(self, cost: str, optimizer: Any) -> Settings:
-        """Fill in the name of the cost, and the optimizer's value of each setting that it has."""
-        own = _fields_of(optimizer)
-        return replace(self, cost=cost, **{f.name: own[f.name] for f in fields(self) if f.name in own})
+        """Fill in the name of the cost, and the settings whose defaults differ between optimizers."""
+        return replace(self, cost=cost, learning_rate=optimizer.learning_rate, l2=optimizer.l2)
 
     def build_optimizer(self) -> Optimizer:
         """Build the optimizer, with its own default for each setting that was not chosen.
