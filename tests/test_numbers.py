@@ -110,6 +110,13 @@ def test_speeds_are_those_of_the_results(page: str, rows: Any) -> None:
     assert not [row for row in rows() if row not in text]
 
 
+def test_times_to_accuracy_are_those_of_the_results() -> None:
+    times = measured("nvidia-h200.json")["time_to_accuracy"]["contestants"]
+    cpu, cuda, torch = (times[name]["seconds"] for name in ("gpunn CPU", "gpunn CUDA", "PyTorch CUDA"))
+    page = " ".join(read("docs/gpu.md").split())
+    assert f"{cuda:.2f} s on the GPU and {cpu:.2f} s on the CPU beside it. PyTorch takes {torch:.2f} s" in page
+
+
 def test_the_large_network_is_the_recorded_run() -> None:
     result, page = measured("nvidia-h200-ciresan.json")["result"], read("docs/gpu.md")
     error = f"{100 * (1 - result['test_accuracy']):.2f} %"
