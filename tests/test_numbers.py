@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+import gpunn
+from gpunn.backends import Host
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -78,7 +82,7 @@ def gpu_rows() -> Iterator[str]:
 
 def trajectory_rows() -> Iterator[str]:
     for row in measured("nvidia-h200-trajectories.json")["nets"]:
-        cpu, cuda = row["accuracies"]
+        cuda, cpu = row["accuracies"]
         yield f"| {row['net']} | {row['theta_apart_after_an_epoch']:.1e} | {cpu:.2%} | {cuda:.2%} |"
 
 
@@ -95,6 +99,21 @@ def test_the_equations_stand_beside_lines_of_backprop(page: str) -> None:
     lines = re.findall(r"`([^`]*)` \|$", table[0], re.MULTILINE)
     assert len(lines) == 4
     assert not [line for line in lines if line not in source]
+
+
+def test_how_it_works_prints_the_equations_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    plan = Host.plan
+    monkeypatch.setattr(Host, "plan", lambda host, step: said.extend(map(str, step)) or plan(host, step))
+    for optimizer in (gpunn.SGD(3.0), gpunn.Adam()):
+        net = gpunn.Network([4, 3, 2], seed=0)
+        net.fit(
+            np.zeros((4, 20)), np.arange(20) % 2, epochs=1, batch_size=10, optimizer=optimizer, device="cpu"
+        )
+    blocks = re.findall(r"```text\n((?:Forward|BP3).*?)```", read("docs/how-it-works.md"), re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert len(lines) == 8
+    assert not [line for line in lines if line not in said]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +133,9 @@ def test_times_to_accuracy_are_those_of_the_results() -> None:
     times = measured("nvidia-h200.json")["time_to_accuracy"]["contestants"]
     cpu, cuda, torch = (times[name]["seconds"] for name in ("gpunn CPU", "gpunn CUDA", "PyTorch CUDA"))
     page = " ".join(read("docs/gpu.md").split())
-    assert f"{cuda:.2f} s on the GPU and {cpu:.2f} s on the CPU beside it. PyTorch takes {torch:.2f} s" in page
+    assert (
+        f"{cuda:.2f} s on the GPU and {cpu:.2f} s on the CPU beside it. PyTorch takes {torch:.2f} s" in page
+    )
 
 
 def test_the_large_network_is_the_recorded_run() -> None:
