@@ -1,4 +1,4 @@
-"""The network: its sizes, its θ, and what can be done with it."""
+"""A network: its layers, its parameters θ, and what can be done with it."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from gpunn.training.loop import Evaluation
 
 
 class Network:
-    """A fully connected network of layers 1…L: from X (n_0, m), an example a column, to a[L] (n_L, m).
+    """A fully connected network of layers 1…L, from X (n_0, m), one example a column, to a[L] (n_L, m).
 
-    In short, `Network([784, 30, 10])` is the book's network: sigmoid neurons, all weights and biases from
-    N(0, 1), the quadratic cost (Nielsen, chapter 1).
+    The short form `Network([784, 30, 10])` is the book's network: sigmoid neurons, all weights and biases
+    from N(0, 1), and the quadratic cost (Nielsen, chapter 1).
 
     Args:
-        n_in: n_0, the number of input features; or, in short, the sizes of all layers.
+        n_in: n_0, the number of input features; in the short form, the sizes of all layers.
         layers: `Dense` layers, the last one the output.
-        cost: a name (`gpunn.COSTS`) or a `Cost`; None takes the output activation's usual partner.
-        seed: of the generator that draws the first weights, every epoch's permutation and what is random
-            in it; None for another one each time.
+        cost: a name (`gpunn.COSTS`) or a `Cost`; None takes the usual cost for the output activation.
+        seed: random seed for weight initialisation, shuffling, dropout and augmentation; None takes a
+            different one every time.
         dtype: "float32" or "float64".
         meta: anything that should travel with the saved model, as JSON.
         input_dropout: the share of the inputs that is dropped in training.
 
     Raises:
-        ValueError: there is no input or no layer, the outputs are to be dropped or normalised, or a name
-            is none of gpunn's (the nearest match is in the message).
+        ValueError: if there is no input or no layer, the output layer has dropout or batch normalisation, or
+            a name is unknown (the message has the nearest match).
 
     >>> net = gpunn.Network(64, [gpunn.Dense(30, "relu"), gpunn.Dense(10, "softmax")], seed=0)
     >>> net.name, net.parameters, net.cost.name
@@ -74,16 +74,8 @@ class Network:
             layers, cost = [Dense(n, "sigmoid", "normal") for n in sizes], cost or "quadratic"
         if not isinstance(n_in, int | np.integer) or n_in < 1:
             raise ValueError(f"a network needs at least one input, not {n_in!r}")
-        if not layers:
-            raise ValueError("a network needs at least one layer")
-        for layer in layers:
-            if not isinstance(layer, Dense):
-                raise ValueError(f"a layer must be a Dense, such as Dense(30, 'relu'), not {layer!r}")
-        if layers[-1].dropout:
-            raise ValueError("the outputs cannot be dropped: give the last layer no dropout")
-        if layers[-1].batch_norm:
-            raise ValueError("the outputs cannot be normalised: give the last layer no batch_norm")
-        self.layers, self.dtype = tuple(layers), _check_dtype(dtype)
+        layers = _check_layers(layers)
+        self.layers, self.dtype = layers, _check_dtype(dtype)
         self.sizes = (int(n_in), *(layer.n for layer in layers))
         self.dropout = (check_dropout(input_dropout), *(layer.dropout for layer in layers[:-1]))
         output = layers[-1].f
@@ -97,13 +89,13 @@ class Network:
         self._draw()
 
     def _draw(self) -> None:
-        """The first weights."""
+        """Draw the initial weights and biases."""
         zeros = [layer.initializer == "zeros" for layer in self.layers]
         for l, layer in enumerate(self.layers, start=1):
             if layer.n > 1 and zeros[l - 1 : l + 1] == [True, True]:
                 warnings.warn(
-                    f"layers {l} and {l + 1} begin with zeros: the {layer.n} neurons between them stay equal "
-                    "for ever, since nothing breaks their symmetry; use another init",
+                    f"layers {l} and {l + 1} begin with zeros: the {layer.n} neurons between them will stay "
+                    "equal, since nothing breaks their symmetry; use another init",
                     stacklevel=3,
                 )
             draw = initializers.INITIALIZERS[layer.initializer]
@@ -112,18 +104,16 @@ class Network:
                 norm["gamma"][:] = norm["variance"][:] = 1
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickled as it is, θ as the flat vector alone."""
+        """Return the state for pickle, with θ as its flat vector."""
         return {**vars(self), "_theta": self.theta}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._theta = Parameters(self.layout, state["_theta"], self.dtype.itemsize)
 
-    # what it is
-
     @property
     def theta(self) -> np.ndarray:
-        """A view of all the parameters as one vector, by layer w and then b, column-major, with padding."""
+        """View all parameters as one vector: by layer w and then b, column-major, with padding."""
         flat: np.ndarray = self._theta.flat
         return flat
 
@@ -144,14 +134,14 @@ class Network:
 
     @property
     def parameters(self) -> int:
-        """How many weights and biases there are, and gammas and betas of batch normalisation."""
+        """The number of weights and biases, including gamma and beta of batch normalisation."""
         normed = sum(layer.n for layer in self.layers if layer.batch_norm)
         return sum(w.size + b.size for w, b in zip(self.weights, self.biases, strict=True)) + 2 * normed
 
     def folded(self) -> Network:
-        """A new network, the same function without batch normalisation.
+        """Return a network that computes the same function without batch normalisation.
 
-        γ (w a + b − μ)/√(σ² + ε) + β is another w a + b (Ioffe and Szegedy 2015, algorithm 2).
+        γ (w a + b − μ)/√(σ² + ε) + β is again of the form w a + b (Ioffe and Szegedy 2015, algorithm 2).
         """
         layers = [replace(layer, batch_norm=False) for layer in self.layers]
         folded = self._like(layers, self.dtype)
@@ -165,7 +155,7 @@ class Network:
 
     @property
     def name(self) -> str:
-        """The sizes in the book's manner, such as 784-30-10."""
+        """The sizes as the book writes them, such as 784-30-10."""
         return "-".join(map(str, self.sizes))
 
     def __repr__(self) -> str:
@@ -211,11 +201,11 @@ class Network:
         return fit.fit(self, X, y, options)
 
     def forward(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
-        """The outputs a[L] (n_L, m), in the network's dtype, for X (n_0, m), as `fit` takes it.
+        """Return the outputs a[L] (n_L, m), in the network's dtype, for X (n_0, m) as in `fit`.
 
         Raises:
-            ValueError: X is not finite numbers of that shape, or what comes out is not finite.
-            BackendError: a device that cannot be had.
+            ValueError: if X is not finite numbers of that shape, or the outputs are not finite.
+            BackendError: if the device is not available.
 
         >>> gpunn.Network([2, 3, 1], seed=0).forward(np.zeros((2, 5))).shape
         (1, 5)
@@ -223,52 +213,55 @@ class Network:
         return self._outputs(check_X(X, self.sizes[0]), device)
 
     def _outputs(self, X: Any, device: str) -> np.ndarray:
-        """`forward` of an X that has been checked."""
+        """Compute `forward` for an X that has been checked."""
         be, m = backends.choose(device, self.dtype), X.shape[1]
         outputs = be.memory.matrix(self.sizes[-1], m)
-        look = Plan(self._reading(be), be.data.examples(X, None, None), m, forward_batch(m), outputs=outputs)
-        look(np.arange(m))
-        return self._finite(be.memory.download(outputs))
+        run = Plan(self._model(be), be.data.examples(X, None, None), m, forward_batch(m), outputs=outputs)
+        run(np.arange(m))
+        return self._check_finite(be.memory.download(outputs))
 
-    def _finite(self, outputs: np.ndarray) -> np.ndarray:
-        """These, if they are numbers, of which something can be said. ValueError where they are not."""
+    def _check_finite(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the outputs. Raises ValueError if they are not finite, and says why."""
         if np.isfinite(outputs).all():
             return outputs
         why = "X is too large" if np.isfinite(self.theta).all() else "the network's weights are not, either"
         raise ValueError(f"the outputs are not finite numbers: {why}")
 
     def predict(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
-        """The class labels (m,) for X (n_0, m): the largest output's index; for a single output, whether it
-        is above ½ (after hinge, 0). Raises what `forward` does."""
+        """Return the class labels (m,) for X (n_0, m).
+
+        The label is the index of the largest output. For a single output it is 1 if the output is above ½, or
+        above 0 after the hinge cost. Raises what `forward` raises.
+        """
         return classify(self.forward(X, device=device), self.cost.threshold)
 
     def evaluate(self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu") -> tuple[float, float | None]:
-        """(loss, accuracy), means over the examples; accuracy is None where y is not classes.
+        """Return the mean loss and the accuracy; the accuracy is None if y is not classes.
 
-        X (n_0, m) and y are as `fit` takes them, and what is raised is the same; nothing is dropped.
+        X (n_0, m) and y are as in `fit`, as are the errors. Nothing is dropped.
         """
         return self._evaluation(X, y, device)()[:2]
 
     def examine(
         self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu"
     ) -> tuple[np.ndarray, float, float | None]:
-        """(outputs a[L] (n_out, m), loss, accuracy): `forward` and `evaluate` in one pass."""
+        """Return outputs a[L] (n_L, m), loss and accuracy: `forward` and `evaluate` in one pass."""
         evaluation = self._evaluation(X, y, device, keep=True)
         loss, accuracy, _ = evaluation()
-        return self._finite(evaluation.be.memory.download(evaluation.outputs)), loss, accuracy
+        return self._check_finite(evaluation.be.memory.download(evaluation.outputs)), loss, accuracy
 
     def _evaluation(self, X: ArrayLike, y: ArrayLike, device: str, *, keep: bool = False) -> Evaluation:
-        """Of this network as it is, over all the examples."""
+        """Build the evaluation of this network on all the examples."""
         be = backends.choose(device, self.dtype)
         given = check_examples(X, y, self.sizes, self.cost)
-        return Evaluation(self._reading(be), given.load(be), np.arange(given.X.shape[1]), keep=keep)
+        return Evaluation(self._model(be), given.load(be), np.arange(given.X.shape[1]), keep=keep)
 
     def gradients(
         self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu"
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """[(dw, db), …] for layers 1…L: the mean over the examples of ∂C/∂w and ∂C/∂b, shaped like these.
+        """Return [(dw, db), …] for layers 1…L: the means of ∂C/∂w (n_l, n_{l-1}) and ∂C/∂b (n_l, 1).
 
-        By BP1 to BP4 (Nielsen, chapter 2), without dropout. X (n_0, m) and y are as `fit` takes them.
+        They come from BP1 to BP4 (Nielsen, chapter 2), without dropout. X (n_0, m) and y are as in `fit`.
 
         >>> net = gpunn.Network([2, 3, 1], seed=0)
         >>> [(dw.shape, db.shape) for dw, db in net.gradients(np.ones((2, 5)), np.ones(5))]
@@ -281,38 +274,38 @@ class Network:
         g = Parameters(self.layout, model.be.memory.download(collected.g.flat), self.dtype.itemsize)
         return list(zip(g.w[1:], g.b[1:], strict=True))
 
-    def _reading(self, be: Backend) -> BoundModel:
-        """This network on the backend, to look at examples with."""
+    def _model(self, be: Backend) -> BoundModel:
+        """Bind the network to a backend for evaluation; θ is shared if the backend can."""
         f = [activations.ACTIVATIONS["identity"], *(layer.f for layer in self.layers)]
         return BoundModel(be, f, self.cost, be.memory.borrow(self._theta), self.dropout)
 
     def bind(self, be: Backend, y: Targets | None = None) -> BoundModel:
-        """Copy the network to a backend, with a θ of its own to be trained on y."""
-        model, theta = self._reading(be), be.memory.new_parameters(self.layout)
+        """Bind the network to a backend with a copy of θ, to be trained on y."""
+        model, theta = self._model(be), be.memory.new_parameters(self.layout)
         be.memory.copy(model.theta.flat, into=theta.flat)
         cost = self.cost
         if y and not y.distributions and cost.pairs_with == "softmax":
             cost = replace(cost, pairs_with=None)  # δ = a − y only holds if y sums to 1
         return replace(model, cost=cost, theta=theta)
 
-    # keeping it
+    # files and other libraries
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network as a safetensors file; a good file is replaced only by a whole one.
+        """Write the network to a safetensors file. An existing file is replaced only by a complete one.
 
         Raises:
-            ValueError: it has a function of your own, which a file cannot hold.
-            OSError: the path cannot be written.
+            ValueError: if the network has a custom activation or cost, which a file cannot hold.
+            OSError: if the path cannot be written.
 
         >>> net = gpunn.Network([2, 3, 1], seed=0)
         >>> net.save("model.safetensors")
         >>> np.array_equal(gpunn.Network.load("model.safetensors").theta, net.theta)
         True
         """
-        own = [layer.f.name for layer in self.layers if layer.f not in activations.ACTIVATIONS.values()]
-        own += [] if costs.has_name(self.cost) else [self.cost.name]
-        if own:
-            raise ValueError(f"'{own[0]}' is your own, and only functions with a name of gpunn's are saved")
+        custom = [layer.f.name for layer in self.layers if layer.f not in activations.ACTIVATIONS.values()]
+        custom += [] if costs.has_name(self.cost) else [self.cost.name]
+        if custom:
+            raise ValueError(f"'{custom[0]}' is your own function: only gpunn's functions can be saved")
         layers = [
             {
                 "n": layer.n,
@@ -329,13 +322,15 @@ class Network:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
-        """Read what `save` wrote, to the bit; a folder means the `model.safetensors` in it.
+        """Read a file that `save` wrote; a folder means the `model.safetensors` in it.
+
+        The parameters are bitwise identical.
 
         Raises:
-            ValueError: the file is not there, is damaged, or is not gpunn's; the message names it.
+            ValueError: if the file does not exist, is damaged, or is not gpunn's; the message names it.
         """
         network, meta, tensors = model.read(Path(path))
-        with model.complaining_about(Path(path)):
+        with model.blame_file(Path(path)):
             layers = [Dense(**layer) for layer in network["layers"]]
             dtype, dropped = tensors["w1"].dtype, network.get("input_dropout", 0.0)
             with warnings.catch_warnings():
@@ -349,33 +344,35 @@ class Network:
     def from_torch(
         cls, module: Any, cost: str | Cost | None = None, meta: dict[str, Any] | None = None
     ) -> Network:
-        """The same function as a PyTorch `nn.Sequential` of Linear, BatchNorm1d, activations and Dropout.
+        """Convert a PyTorch `nn.Sequential` of Linear, BatchNorm1d, activations and Dropout.
 
-        The weights are copied exactly, in the module's dtype; examples are rows there and columns here.
+        The weights are copied exactly, in the module's dtype. Examples are rows there and columns here.
 
         Raises:
-            ValueError: a layer of another kind, with its place.
-            ImportError: PyTorch is not installed.
+            ValueError: if there is a layer of another kind; the message has its place.
+            ImportError: if PyTorch is not installed.
         """
-        return cls._of_parts(torch.from_torch(module), cost, meta)
+        return cls._from_parts(torch.from_torch(module), cost, meta)
 
     def to_torch(self) -> Any:
-        """The same function as a PyTorch `nn.Sequential`, in evaluation mode; it takes rows, and pixels that
-        are scaled by 1/255.
+        """Convert to a PyTorch `nn.Sequential` in evaluation mode.
+
+        It takes examples as rows, and pixels scaled by 1/255.
 
         Raises:
-            ValueError: an activation that PyTorch has not.
-            ImportError: PyTorch is not installed.
+            ValueError: if PyTorch does not have one of the activations.
+            ImportError: if PyTorch is not installed.
         """
         return torch.to_torch(self.layers, self._tensors(), self.dropout[0])
 
     @classmethod
     def from_sklearn(cls, estimator: Any, meta: dict[str, Any] | None = None) -> Network:
-        """The network of scikit-learn's fitted MLPClassifier or MLPRegressor, exact, in its dtype; its
-        classes are in `meta`.
+        """Convert a fitted `MLPClassifier` or `MLPRegressor` of scikit-learn.
+
+        The weights are copied exactly, in the estimator's dtype. Its classes are put into `meta`.
 
         Raises:
-            ValueError: it is another estimator, or is not fitted.
+            ValueError: if it is another estimator, or is not fitted.
 
         >>> from sklearn.neural_network import MLPClassifier
         >>> X, y = np.eye(4), [0, 1, 1, 0]
@@ -384,11 +381,11 @@ class Network:
         >>> np.allclose(ours.forward(X.T), theirs.predict_proba(X)[:, 1])
         True
         """
-        return cls._of_parts(sklearn.from_sklearn(estimator), None, meta)
+        return cls._from_parts(sklearn.from_sklearn(estimator), None, meta)
 
     @classmethod
-    def _of_parts(cls, parts: Parts, cost: str | Cost | None, meta: dict[str, Any] | None) -> Network:
-        """A network that another library's was taken apart into; `meta` is added to the parts' own."""
+    def _from_parts(cls, parts: Parts, cost: str | Cost | None, meta: dict[str, Any] | None) -> Network:
+        """Build a network from the parts of another library's; `meta` is added to the parts' own."""
         meta = {**parts.meta, **(meta or {})}
         net = cls(parts.n_in, parts.layers, cost, None, parts.dtype, meta, parts.input_dropout)
         for name, view in net._tensors().items():
@@ -396,20 +393,20 @@ class Network:
         return net
 
     def astype(self, dtype: DTypeLike) -> Network:
-        """A copy in float32 or float64."""
+        """Return a copy in float32 or float64."""
         copy = self._like(self.layers, dtype)
         for name, view in self._tensors().items():
             copy._tensors()[name][:] = view
         return copy
 
     def _like(self, layers: Sequence[Dense], dtype: DTypeLike) -> Network:
-        """A new network with this one's settings, whatever its weights."""
+        """Return a network with this one's settings and arbitrary weights."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return Network(self.sizes[0], layers, self.cost, 0, dtype, self.meta, self.dropout[0])
 
     def _tensors(self) -> dict[str, np.ndarray]:
-        """Views of all that a saved network holds, by name."""
+        """View every array that a model file holds, by name."""
         tensors: dict[str, np.ndarray] = {}
         for l, (w, b, norm) in enumerate(zip(self.weights, self.biases, self.norms, strict=True), start=1):
             tensors |= {f"w{l}": w, f"b{l}": b, **{f"{name}{l}": x for name, x in (norm or {}).items()}}
@@ -417,9 +414,23 @@ class Network:
 
 
 def classify(a: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    """Labels (m,) of outputs a (n_out, m)."""
+    """Return the labels (m,) of outputs a (n_out, m)."""
     labels: np.ndarray = (a[0] > threshold).astype(np.intp) if len(a) == 1 else np.argmax(a, axis=0)
     return labels
+
+
+def _check_layers(layers: Sequence[Dense] | None) -> tuple[Dense, ...]:
+    """Return the layers. Raises ValueError if they do not make a network."""
+    if not layers:
+        raise ValueError("a network needs at least one layer")
+    for layer in layers:
+        if not isinstance(layer, Dense):
+            raise ValueError(f"a layer must be a Dense, such as Dense(30, 'relu'), not {layer!r}")
+    if layers[-1].dropout:
+        raise ValueError("the outputs cannot be dropped: the last layer must have dropout=0")
+    if layers[-1].batch_norm:
+        raise ValueError("the outputs cannot be normalised: the last layer must have batch_norm=False")
+    return tuple(layers)
 
 
 def _check_dtype(dtype: DTypeLike) -> np.dtype[Any]:

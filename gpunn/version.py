@@ -4,7 +4,7 @@ from importlib import metadata
 
 
 def installed() -> str:
-    """The installed version; "0+unknown" in a checkout that is not installed."""
+    """Return the installed version, or "0+unknown" in a checkout that is not installed."""
     try:
         return metadata.version("gpunn")
     except metadata.PackageNotFoundError:

@@ -21,7 +21,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from gpunn.files.writing import NotJSON, complaint, parse, write_whole
+from gpunn.files.writing import InvalidJSON, explain_mismatch, parse_json, write_whole
 
 FORMAT, VERSION = "gpunn", "1"
 NORMS = ("gamma", "beta", "mean", "variance")
@@ -45,26 +45,18 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarr
     path = file_of(path)
     try:
         path.open("rb").close()  # safetensors reports unreadable files as missing
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise ValueError(f"{path} is a safetensors file, but not a gpunn model")
-            if metadata.get("version") != VERSION:
-                raise ValueError(
-                    f"{path} has version {metadata.get('version')}, but this gpunn reads version {VERSION}"
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        network, meta = parse(metadata["network"]), parse(metadata.get("meta", "{}"))
+        metadata, tensors = _read_safetensors(path)
+        network, meta = parse_json(metadata["network"]), parse_json(metadata.get("meta", "{}"))
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist") from None
     except PermissionError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, NotJSON) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, InvalidJSON) as error:
         raise ValueError(f"{path} is not a readable model: {error}") from None
-    if wrong := complaint(network, "model.json", "network"):
-        raise ValueError(f"{path} does not describe a network: {wrong}")
+    if mismatch := explain_mismatch(network, "model.json", "network"):
+        raise ValueError(f"{path} does not describe a network: {mismatch}")
     shapes, types = {name: a.shape for name, a in tensors.items()}, {a.dtype for a in tensors.values()}
-    if shapes != dict(arrays_of(network)) or len(types) > 1:
+    if shapes != dict(expected_shapes(network)) or len(types) > 1:
         raise ValueError(
             f"{path} does not describe a network: its arrays do not have the shapes of its layers"
         )
@@ -73,12 +65,24 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarr
     return network, meta, tensors
 
 
+def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Read the metadata and the tensors. Raises ValueError unless the file is gpunn's, of this version."""
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata() or {}
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"{path} is a safetensors file, but not a gpunn model")
+        if metadata.get("version") != VERSION:
+            version = metadata.get("version")
+            raise ValueError(f"{path} has version {version}, but this gpunn reads version {VERSION}")
+        return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
 def file_of(path: Path) -> Path:
-    """The path of a model file, given that path or the folder that contains model.safetensors."""
+    """Return the path of a model file, given that path or the folder that contains model.safetensors."""
     return path / "model.safetensors" if path.is_dir() else path
 
 
-def arrays_of(network: dict[str, Any]) -> Iterator[tuple[str, tuple[int, int]]]:
+def expected_shapes(network: dict[str, Any]) -> Iterator[tuple[str, tuple[int, int]]]:
     """Yield the name and the shape of each array of a network."""
     n_before = network["n_in"]
     for l, layer in enumerate(network["layers"], start=1):
@@ -91,12 +95,12 @@ def arrays_of(network: dict[str, Any]) -> Iterator[tuple[str, tuple[int, int]]]:
 
 def check_meta(path: Path, meta: dict[str, Any]) -> None:
     """Raise ValueError, with the path, if a name in `meta` that gpunn's commands use has an invalid value."""
-    if wrong := complaint(meta, "model.json", "meta"):
-        raise ValueError(f"{file_of(path)} is damaged: {wrong}")
+    if mismatch := explain_mismatch(meta, "model.json", "meta"):
+        raise ValueError(f"{file_of(path)} is damaged: {mismatch}")
 
 
 @contextmanager
-def complaining_about(path: Path) -> Iterator[None]:
+def blame_file(path: Path) -> Iterator[None]:
     """Turn errors caused by the content of a well-formed file into one line about that file."""
     try:
         yield

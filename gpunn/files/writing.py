@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-LONG = 200  # most characters of a schema's message
+MAX_MESSAGE = 200  # most characters of a schema's message
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -40,36 +40,36 @@ def _umask() -> int:
 # JSON
 
 
-class NotJSON(ValueError):
+class InvalidJSON(ValueError):
     """A text that is not JSON."""
 
 
-def parse(text: str) -> Any:
-    """Parse JSON. Raises NotJSON for any other text, including one nested too deeply."""
+def parse_json(text: str) -> Any:
+    """Parse JSON. Raises InvalidJSON for any other text, including one nested too deeply."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise NotJSON(str(error)) from None
+        raise InvalidJSON(str(error)) from None
 
 
-def complaint(content: Any, schema: str, part: str) -> str | None:
-    """The place and the message of the first violation of a part of one of gpunn's schemas, or None."""
+def explain_mismatch(content: Any, schema: str, part: str) -> str | None:
+    """Say where and how JSON violates a part of one of gpunn's schemas; None if it conforms."""
     from jsonschema.exceptions import best_match
 
     error = best_match(_validator(schema, part).iter_errors(content))
     if not error:
         return None
-    words = error.message  # begins with the offending value, however long
+    message = error.message  # begins with the offending value, however long
     place = error.json_path.replace("$", part, 1)
-    return f"{place}: {words if len(words) <= LONG else f'…{words[-LONG:]}'}"
+    return f"{place}: {message if len(message) <= MAX_MESSAGE else f'…{message[-MAX_MESSAGE:]}'}"
 
 
 @lru_cache
 def _validator(schema: str, part: str) -> Any:
-    """A validator for one part of a schema. JSON Schema accepts 8.0 as an integer; gpunn does not."""
+    """Build a validator for one part of a schema. JSON Schema accepts 8.0 as an integer; gpunn does not."""
     from jsonschema import Draft202012Validator, validators
 
-    whole = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, x: type(x) is int)
-    strict = validators.extend(Draft202012Validator, type_checker=whole)
+    integers = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, x: type(x) is int)
+    strict = validators.extend(Draft202012Validator, type_checker=integers)
     known = json.loads(files("gpunn").joinpath(f"files/schema/{schema}").read_text(encoding="utf-8"))
     return strict({"$defs": known["$defs"], "$ref": f"#/$defs/{part}"})

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gpunn.files.model import check_meta
-from gpunn.files.writing import complaint, parse, write_whole
+from gpunn.files.writing import explain_mismatch, parse_json, write_whole
 from gpunn.network import Network
 from gpunn.report.findings import ClassificationFindings, Findings, from_json, to_json
 from gpunn.training.callbacks import read_records
@@ -92,14 +92,14 @@ class Run:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        kept = parse(path.read_text(encoding="utf-8"))
+        kept = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from None
     if not isinstance(kept, dict) or kept.get("format") != FORMAT:
         raise ValueError(f"{path} was not written by gpunn train")
     if kept.get("version") != VERSION:
         raise ValueError(f"{path} has version {kept.get('version')}, but this gpunn reads version {VERSION}")
-    if wrong := complaint(kept, "run.json", "run"):
+    if wrong := explain_mismatch(kept, "run.json", "run"):
         raise ValueError(f"{path} is damaged: {wrong}")
     return kept
 

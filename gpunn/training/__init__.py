@@ -1,4 +1,4 @@
-"""Training a network: examples, epochs, stopping, schedules, checkpoints, callbacks and records.
+"""Training a network. Start at `fit`, then follow an epoch through `loop` and `sources`.
 
 `callbacks` and `schedules` are public; the rest is used through `Network.fit`.
 """

@@ -1,6 +1,6 @@
-"""Watching a training: what `Network.fit` may call after every epoch, with the epoch's record.
+"""Callbacks: functions that `Network.fit` calls after every epoch, with the epoch's record.
 
-Any function of a `Record` will do, and training ends where it returns True:
+Any function of a `Record` will do. Training ends if it returns True:
 
 >>> net = gpunn.Network([2, 3, 1], seed=0)
 >>> history = net.fit(np.eye(2), [0, 1], epochs=50, on_epoch_end=lambda record: record.epoch == 3)
@@ -28,16 +28,16 @@ __all__ = ["JsonLines", "TensorBoard"]
 
 
 class JsonLines:
-    """Writes each record as a line of JSON as soon as its epoch is done.
+    """Write each record as a line of JSON as soon as its epoch is done.
 
-    Lines that the file has of earlier epochs stay and those of later ones go, so a training that goes on
-    after a break goes on with its file.
+    Of an existing file, the lines of earlier epochs are kept and all others removed. A resumed run therefore
+    continues its file.
 
     Args:
-        path: of the file.
+        path: the file.
 
     Raises:
-        OSError: at the first epoch, where the path cannot be written.
+        OSError: in the first epoch, if the path cannot be written.
 
     >>> net, watch = gpunn.Network([2, 3, 1], seed=0), gpunn.callbacks.JsonLines("history.jsonl")
     >>> history = net.fit(np.eye(2), [0, 1], epochs=2, on_epoch_end=watch)
@@ -46,13 +46,13 @@ class JsonLines:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path, self.begun = Path(path), False
+        self.path, self.started = Path(path), False
 
     def __call__(self, record: Record) -> None:
-        if not self.begun:
+        if not self.started:
             kept = [line for line in self._lines() if _epoch(line) < record.epoch]
             write_whole(self.path, "".join([*kept, _line(record)]).encode())
-            self.begun = True
+            self.started = True
         else:
             _append(self.path, _line(record).encode())
 
@@ -61,7 +61,7 @@ class JsonLines:
 
 
 def _append(path: Path, content: bytes) -> None:
-    """Make a file longer, or leave it as it was. OSError, with its name, where that cannot be."""
+    """Append to a file, or leave it unchanged. Raises OSError, naming the file, if it cannot be written."""
     size = path.stat().st_size if path.exists() else 0
     try:
         with path.open("ab") as file:
@@ -77,7 +77,7 @@ def _line(record: Record) -> str:
 
 
 def _epoch(line: str) -> float:
-    """Which epoch a line is of; none, for a line that a killed process left half-written."""
+    """Return the epoch of a line; infinity for a line that a killed process left half-written."""
     try:
         return float(json.loads(line)["epoch"])
     except (ValueError, KeyError, TypeError):
@@ -85,33 +85,33 @@ def _epoch(line: str) -> float:
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
-    """All of them at once, as `JsonLines` does; whole or not at all."""
+    """Write the file that `JsonLines` would, all at once and atomically."""
     write_whole(path, "".join(map(_line, records)).encode())
 
 
 def read_records(path: Path) -> list[Record]:
-    """What `JsonLines` wrote. ValueError, with the line, for anything else."""
+    """Read a file that `JsonLines` wrote. Raises ValueError, with the line number, for anything else."""
     records = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         try:
             records.append(Record(**json.loads(line)))
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{path}, line {number}: not an epoch's record: {error}") from None
+            raise ValueError(f"{path}, line {number}: not the record of an epoch: {error}") from None
     return records
 
 
 class TensorBoard:
-    """Writes each record's figures into a folder for TensorBoard, as soon as its epoch is done.
+    """Write the measurements of each record for TensorBoard as soon as its epoch is done.
 
-    tensorboardX makes the messages. Its own writer is a thread, which dies of a full disk with training
-    waiting for it, and which Python from 3.12 on does not let finish: a file needs none of that.
+    Only the messages are tensorboardX's. Its writer is not used: it is a thread, which hangs training when
+    the disk is full and which Python 3.12 and later do not let finish at exit.
 
     Args:
-        folder: which `tensorboard --logdir` is then given.
+        folder: the folder, for `tensorboard --logdir`.
 
     Raises:
-        ImportError: tensorboardX is missing; the message says what to install.
-        OSError: at an epoch, where the folder cannot be written.
+        ImportError: if tensorboardX is not installed; the message says what to install.
+        OSError: at the end of an epoch, if the folder cannot be written.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -140,7 +140,7 @@ class TensorBoard:
 
 
 def _framed(event: Any) -> bytes:
-    """A message as TensorBoard's files have it: its length, the message, and a checksum of each."""
+    """Frame a message for TensorBoard's files: its length and the message, each with a checksum."""
     from tensorboardX.record_writer import masked_crc32c
 
     message = event.SerializeToString()

@@ -76,7 +76,7 @@ class TestWhatItIs:
 
     def test_zeros_warn_where_units_would_stay_equal(self) -> None:
         with pytest.warns(
-            UserWarning, match="layers 1 and 2 begin with zeros: the 3 neurons between them stay"
+            UserWarning, match="layers 1 and 2 begin with zeros: the 3 neurons between them will stay"
         ):
             net = Network(2, [Dense(3, init="zeros"), Dense(1, init="zeros")], seed=0)
         net.fit(X[:2], Y > 0, epochs=2, device="cpu")
