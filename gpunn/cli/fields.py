@@ -67,18 +67,22 @@ def _typer_option(name: str, kind: Any, option: Option) -> Any:
         help=option.help,
         show_default=True if option.default is None else option.default,
         metavar=METAVARS[plain] if option.metavar is None else option.metavar,
-        parser=functools.partial(_number, plain, option.least) if plain in NUMBERS else None,
+        parser=_number_parser(plain, option.least) if plain in NUMBERS else None,
         rich_help_panel=option.panel,
     )
 
 
-def _number(kind: type, least: int | None, text: str) -> Any:
-    """Read a number of this kind, and refuse one below the least."""
+def _number_parser(kind: type, least: int | None) -> Callable[[str], Any]:
+    """Return a function that reads a number of this kind, and refuses one below the least."""
     expected = NUMBERS[kind] + (f" of {least} or more" if least is not None else "")
-    try:
-        value = kind(text)
-    except ValueError:
-        value = None
-    if value is None or (least is not None and value < least):
-        raise typer.BadParameter(f"expected {expected}, not '{text}'")
-    return value
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or (least is not None and value < least):
+            raise typer.BadParameter(f"expected {expected}, not '{text}'")
+        return value
+
+    return parse

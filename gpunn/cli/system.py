@@ -30,7 +30,7 @@ def show(as_json: bool) -> None:
         used = " (used by gpunn)" if blas["used"] else ""
         lines.append((f"BLAS of {blas['of']}", f"{blas['name']}, {blas['threads']} threads{used}"))
     lines.append(("CUDA", ", ".join(found["cuda"]) or f"none: {found['no_cuda']}"))
-    mnist = found["mnist"] or f"not found; looked in {', '.join(found['mnist_folders'])}"
+    mnist = found["mnist"] or f"not found; searched {', '.join(found['mnist_folders'])}"
     lines.append(("MNIST", mnist))
     width = max(len(name) for name, _ in lines)
     for name, value in lines:

@@ -9,10 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import (
-    QUICK,
-    change_metadata,
-)
+from command_line import QUICK, change_metadata
 from reporting import RunCommand
 
 from gpunn import backends, datasets
@@ -135,7 +132,7 @@ def test_ctrl_c_before_training_exits_with_130(gpunn_: RunCommand, monkeypatch: 
     assert gpunn_("train", "digits") == (130, "", "")
 
 
-def test_files_that_are_no_models_are_refused(
+def test_files_that_are_not_models_are_refused(
     refused: Callable[..., None], model: Path, tmp_path: Path
 ) -> None:
     change_metadata(model / "model.safetensors", Path("other.safetensors"), format="pt")

@@ -10,10 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import (
-    ROOT,
-    write_idx_folder,
-)
+from command_line import ROOT, write_idx_folder
 from reporting import RunCommand
 
 import gpunn

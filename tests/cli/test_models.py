@@ -9,11 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import (
-    DIGITS,
-    change_metadata,
-    write_idx_folder,
-)
+from command_line import DIGITS, change_metadata, write_idx_folder
 from PIL import Image
 from reporting import RunCommand
 

@@ -12,11 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import (
-    QUICK,
-    ROOT,
-    start_process,
-)
+from command_line import QUICK, ROOT, start_process
 
 from gpunn import Network, cli
 
@@ -43,7 +39,7 @@ def test_ctrl_c_during_imports_exits_with_130(module: str) -> None:
 
 
 def test_ctrl_c_saves_what_was_learnt(request: pytest.FixtureRequest) -> None:
-    # a parent in the background may ignore Ctrl-C, and its children inherit that
+    # a parent process in the background may ignore Ctrl-C, and its children inherit that
     signal.signal(signal.SIGINT, signal.default_int_handler)
     run = start_process("train", "digits", "--epochs", 100_000, "--output", "run", "--device", "cpu")
     request.addfinalizer(run.kill)

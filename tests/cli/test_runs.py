@@ -8,10 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import (
-    QUICK,
-    contents,
-)
+from command_line import QUICK, contents
 from reporting import RunCommand
 
 import gpunn
@@ -81,6 +78,23 @@ def test_only_one_process_trains_in_a_folder(gpunn_: RunCommand, refused: Callab
             ["train", "digits", *QUICK, "--json", "--output", "run"], "another process is training in run"
         )
     assert not contents("run")
+    assert gpunn_("train", "digits", *QUICK, "--output", "run")[0] == 0
+
+
+def test_a_lock_left_by_a_killed_process_is_no_obstacle(gpunn_: RunCommand) -> None:
+    Path("run").mkdir()
+    Path("run", runs.LOCK).touch()
+    assert gpunn_("train", "digits", *QUICK, "--output", "run")[0] == 0
+    assert runs.LOCK not in contents("run")
+
+
+def test_a_file_system_without_locks_can_be_trained_on(
+    gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*_: object, **__: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(runs.FileLock, "acquire", unsupported)
     assert gpunn_("train", "digits", *QUICK, "--output", "run")[0] == 0
 
 

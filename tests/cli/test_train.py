@@ -11,12 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import (
-    QUICK,
-    load_without_mnist,
-    start_process,
-    write_idx_folder,
-)
+from command_line import QUICK, load_without_mnist, start_process, write_idx_folder
 from reporting import RunCommand
 
 from gpunn import Network, backends, datasets
