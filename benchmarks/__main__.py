@@ -169,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def keep(part: str = "-so-far") -> Path:
         results["seconds"] = round(time.monotonic() - start)
         if options.gpu:
-            results["bars"] = bars.judged(results["nets"])
+            results["bars"] = bars.judge(results["nets"])
         return report.write(results, options.output, part)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)

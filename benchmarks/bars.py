@@ -35,7 +35,7 @@ BARS = {
 }
 
 
-def judged(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def judge(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return gpunn's ratios, the bar and whether it is cleared, for every network that has a bar.
 
     A ratio that was not measured is None and does not clear its bound.

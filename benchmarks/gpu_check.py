@@ -58,7 +58,7 @@ def theta(net: gpunn.Network) -> np.ndarray:
     return np.concatenate([x.ravel() for x in [*net.weights, *net.biases]])
 
 
-def trained(net: Net, data: Data, device: str) -> tuple[np.ndarray, float]:
+def train(net: Net, data: Data, device: str) -> tuple[np.ndarray, float]:
     """Return θ after one epoch and the test accuracy after ten."""
     network, first = net.build(), []
 
@@ -78,9 +78,9 @@ def trained(net: Net, data: Data, device: str) -> tuple[np.ndarray, float]:
     return first[0], network.evaluate(data.X_test, data.labels_test)[1] or 0.0
 
 
-def compared(net: Net, data: Data, device: str) -> dict[str, Any]:
+def compare_net(net: Net, data: Data, device: str) -> dict[str, Any]:
     """Compare a network trained on the device with the same network trained on the CPU."""
-    (ours, accuracy), (theirs, expected) = (trained(net, data, name) for name in (device, "cpu"))
+    (ours, accuracy), (theirs, expected) = (train(net, data, name) for name in (device, "cpu"))
     apart = float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
     learnable = data.name != "random"  # accuracy on noise means nothing
     return {
@@ -107,7 +107,7 @@ def compare(
     }
     for net in nets:
         try:
-            found.append(compared(net, data, device))
+            found.append(compare_net(net, data, device))
         except Exception as error:  # the other networks are still compared
             found.append({"net": net.title, "holds": False, "error": f"{type(error).__name__}: {error}"})
         print(json.dumps(found[-1], ensure_ascii=False))

@@ -37,7 +37,7 @@ def save(drawn: Figure, path: Path, dpi: int = 120) -> Path:
 def weights(w: np.ndarray, path: Path) -> Path:
     """Draw each row of w (n, 784) as an image of 28×28, all on the same scale."""
     with mpl.rc_context(STYLE):
-        note = "784-16-16-10 after training: each image is one neuron of the first hidden layer"
+        note = "784-16-16-10 after training; each image is a neuron of the first hidden layer"
         drawn = figure(7.5, 8.2, "What the first layer looks for", note)
         axes = drawn.subplots(4, 4).ravel()
         limit = float(np.quantile(np.abs(w), 0.99))
@@ -54,8 +54,8 @@ def weights(w: np.ndarray, path: Path) -> Path:
 def noise(images: np.ndarray, outputs: np.ndarray, path: Path) -> Path:
     """Draw images of noise (784, k) above the network's ten outputs for each (10, k)."""
     with mpl.rc_context(STYLE):
-        note = "Uniform random pixels, and the outputs of 784-16-16-10 trained on MNIST alone"
-        drawn = figure(9, 4.6, "Noise, and what the network answers", note)
+        note = "Uniformly random pixels and the outputs of 784-16-16-10, which was trained on MNIST only"
+        drawn = figure(9, 4.6, "Noise and the network's answers", note)
         axes = drawn.subplots(2, images.shape[1], height_ratios=(1.5, 1))
         for ax, image in zip(axes[0], images.T, strict=True):
             ax.imshow(image.reshape(28, 28), cmap="gray", vmin=0, vmax=255)
@@ -78,7 +78,7 @@ def regions(
 ) -> Path:
     """Draw decision regions, with a row for each point set and a column for each network."""
     with mpl.rc_context(STYLE):
-        note = "2-n-2 networks; below each: training accuracy, mean length of the output's contours in sides"
+        note = "2-n-2 networks, with their training accuracy and mean contour length in sides of the square"
         drawn = figure(14, 5.6, "Decision regions by hidden units and L2", note)
         columns = len(next(iter(fits.values())))
         for axes, (name, found) in zip(drawn.subplots(len(data), columns), fits.items(), strict=True):
@@ -133,14 +133,14 @@ def costs(found: Mapping[str, Sequence[float]], target: float, path: Path) -> Pa
     """Draw the training cost by epoch, each line at its best learning rate."""
     with mpl.rc_context(STYLE):
         note = "One linear neuron on the Wisconsin breast cancer table, each line at its best learning rate"
-        drawn = figure(8, 4.6, "Training cost by preparation of the data", note)
+        drawn = figure(8, 4.6, "Training cost by preprocessing", note)
         ax = drawn.subplots()
         dashes: Iterable[Any] = (":", (0, (1, 1)), "--", "-")
         for (name, by_epoch), colour, dash in zip(found.items(), COLOURS, dashes, strict=True):
             ax.plot(range(len(by_epoch)), by_epoch, color=colour, linestyle=dash, linewidth=2, label=name)
         ax.axhline(target, color=INK, linewidth=0.8)
         at: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-        words = "5 % above the least squares"
+        words = "5 % above the least-squares cost"
         ax.annotate(words, (0.01, target), (0, -11), fontsize=8, color=SOFT, **at)
         ax.set_xscale("symlog", linthresh=1)
         ax.set_xlim(0, max(map(len, found.values())))

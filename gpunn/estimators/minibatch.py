@@ -46,7 +46,6 @@ def train(
 def _after_divergence(fit: Fit, monitor: EpochMonitor, error: Diverged) -> Outcome:
     if monitor.best is None:
         raise ValueError(f"{NOT_FINITE} {error}") from None
-    fit.network.theta[:] = monitor.best
     monitor.add_score(math.nan)
     fit.publish(fit.progress)
     message = f"training diverged, and the best weights before that are kept: {error}"

@@ -30,11 +30,11 @@ def test_trajectories_are_compared(gpu: Cuda, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_diverging_trajectories_do_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    def trained(net: Net, data: Data, device: str) -> tuple[np.ndarray, float]:
+    def train(net: Net, data: Data, device: str) -> tuple[np.ndarray, float]:
         return np.full(3, 1.0 if device == "cpu" else 1.002), 0.9
 
-    monkeypatch.setattr(gpu_check, "trained", trained)
-    row = gpu_check.compared(SMALL, DATA, "cuda")
+    monkeypatch.setattr(gpu_check, "train", train)
+    row = gpu_check.compare_net(SMALL, DATA, "cuda")
     assert row["theta_apart_after_an_epoch"] == pytest.approx(2e-3)
     assert not row["holds"]
 
@@ -42,12 +42,12 @@ def test_diverging_trajectories_do_not_hold(monkeypatch: pytest.MonkeyPatch) -> 
 def test_other_trajectories_are_compared_after_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def trained(net: Net, data: Data, device: str) -> tuple[np.ndarray, float]:
+    def train(net: Net, data: Data, device: str) -> tuple[np.ndarray, float]:
         if net is SMALL:
             raise RuntimeError("an illegal memory access")
         return np.ones(3), 0.9
 
-    monkeypatch.setattr(gpu_check, "trained", trained)
+    monkeypatch.setattr(gpu_check, "train", train)
     assert not gpu_check.compare("cuda", tmp_path, data=DATA)
     (path,) = tmp_path.glob("*-trajectories.json")
     first, second = json.loads(path.read_text("utf-8"))["nets"]
@@ -69,20 +69,20 @@ def test_bars() -> None:
         "torch.compile CUDA": {"rounds": [2.0, 1.0, 3.0]},
     }
     block = {"net": SMALL.name, "title": SMALL.title, "precision": "float32", "contestants": contestants}
-    (row,) = bars.judged([block])
+    (row,) = bars.judge([block])
     assert row["found"] == {"jax": 2.0, "pytorch": 5.0, "floor": 1.25}
     assert row["clears"]
     contestants["torch.compile CUDA"] = {"rounds": [2.0, 2.1, 3.0]}
-    assert not bars.judged([block])[0]["clears"]
+    assert not bars.judge([block])[0]["clears"]
     for missing in ("gpunn CUDA", "JAX CUDA"):
         kept = contestants[missing]
         contestants[missing] = {"skipped": "failed"}
-        (row,) = bars.judged([block])
+        (row,) = bars.judge([block])
         assert row["found"]["jax"] is None and not row["clears"]
         contestants[missing] = kept
-    assert bars.judged([block | {"precision": "bf16"}]) == []
+    assert bars.judge([block | {"precision": "bf16"}]) == []
     written = io.StringIO()
-    Console(width=110, file=written).print(report.bars(bars.judged([block])))
+    Console(width=110, file=written).print(report.bars(bars.judge([block])))
     assert "2.00 ≥ 1.5" in written.getvalue() and "no" in written.getvalue()
 
 

@@ -26,9 +26,8 @@ from gpunn import MLPClassifier, MLPRegressor
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings(
-        "ignore:scipy.optimize.*iprint:DeprecationWarning"
-    ),  # raised by older scikit-learn
+    # older versions of scikit-learn pass a deprecated option to SciPy
+    pytest.mark.filterwarnings("ignore:scipy.optimize.*iprint:DeprecationWarning"),
 ]
 
 VARIANTS = [
