@@ -59,6 +59,14 @@ def test_a_string_among_numbers_is_found_in_any_block(refused, trained):
     assert trained("t.csv", "--target", "y", "--ignore", "size", *QUICK)["network"] == "1-8-2"
 
 
+def test_too_many_classes(refused):
+    write("t.csv", "x,name,y\n" + "".join(f"{i * 37 % 11},name{i},{i}\n" for i in range(1100)))
+    refused(["train", "t.csv", "--target", "name"], "'name' has more than 1,000 distinct strings, too many")
+    refused(
+        ["train", "t.csv", "--target", "y", "--task", "classification"], "'y' has more than 1,000 classes"
+    )
+
+
 def test_not_utf8(refused):
     write("t.csv", "a,y\n1,x\n2,é\n", "latin-1")
     refused(["train", "t.csv", "--target", "y"], "t.csv, line 3", "0xe9", "UTF-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import subprocess
@@ -199,6 +200,34 @@ def test_the_types_of_pandas(fruit):
     assert categories["when"][0].startswith("2020-01-01")
 
 
+def test_the_types_of_polars():
+    polars, n = pytest.importorskip("polars"), 60
+    colours = [["red", None, "blue", ""][i % 4] for i in range(n)]
+    columns = {
+        "int8": polars.Series([None if i % 7 == 0 else i % 5 for i in range(n)], dtype=polars.Int8),
+        "decimal": polars.Series([i * 37 % 11 for i in range(n)], dtype=polars.Decimal(10, 2)),
+        "null": polars.Series([None] * n, dtype=polars.Null),
+        "truth": [None if i % 5 == 0 else i % 3 == 0 for i in range(n)],
+        "string": colours,
+        "category": polars.Series([colour or None for colour in colours], dtype=polars.Categorical),
+        "enum": polars.Series([colour or None for colour in colours], dtype=polars.Enum(["red", "blue"])),
+        "day": [datetime.date(2020, 1, 1 + i % 3) for i in range(n)],
+    }
+    frame = polars.DataFrame({**columns, "kind": [["apple", "pear"][i % 2] for i in range(n)]})
+    fitted = tables.train(frame, "kind", **FAST).preprocessing
+    numbers = {column.name for column in fitted.numbers}
+    assert numbers == {"int8", "decimal"} and fitted.dropped == {"null": "empty"}
+    categories = {column.name: column.categories for column in fitted.columns if column.name not in numbers}
+    assert categories == {
+        "truth": ("False", "True", None),
+        **dict.fromkeys(["string", "category", "enum"], ("blue", "red", None)),
+        "day": ("2020-01-01", "2020-01-02", "2020-01-03"),
+    }
+    for column in ([[i] for i in range(n)], [b"\xff"] * n):
+        with pytest.raises(ValueError, match=r"the DataFrame.* column 'bad'"):
+            tables.train(frame.with_columns(bad=polars.Series(column)), "kind")
+
+
 def test_pandas_needs_no_pyarrow():
     """A separate process, in which pyarrow cannot be imported."""
     code = (
@@ -306,6 +335,31 @@ def test_wrong_tables_to_predict(fruit):
         model.predict(fruit.assign(weight="heavy"))
     with pytest.raises(ValueError, match="row 1: unknown class 'pear': choose from apple, banana"):
         model.evaluate(fruit.assign(kind="pear"))
+
+
+def test_a_changed_table_is_a_warning():
+    write("q.csv", quantities(100))
+    tables.train("q.csv", "price", **FAST).save("model.safetensors")
+    assert tables.load_model("model.safetensors").evaluate()["examples"] == 20
+    write("q.csv", quantities(101))
+    with pytest.warns(UserWarning, match=r"q.csv has changed since training: its held-out rows") as caught:
+        found = tables.load_model("model.safetensors").evaluate()
+    assert found["examples"] == 101 and "baseline" not in found
+    assert caught[0].filename == __file__
+
+
+def test_damaged_models_are_refused(fruit):
+    net = tables.train(fruit, "kind", **FAST).network
+    table = net.meta["table"]
+    for change, words in (
+        ({"columns": table["columns"][1:]}, "is not a network for its table"),
+        ({"columns": [{"name": "weight"}]}, "model is damaged: meta.table.columns"),
+        ({"fingerprint": "none"}, "model is damaged: meta.table.fingerprint"),
+    ):
+        net.meta["table"] = {**table, **change}
+        net.save("model")
+        with pytest.raises(ValueError, match=words):
+            tables.load_model("model")
 
 
 def test_other_models_are_refused():

@@ -53,6 +53,7 @@ class Typed:
 
     notes = ()
     target: str | None = None
+    missing: tuple[str, ...] = ()  # strings that stand for a missing value
 
     def __init__(self, name: str, schema: Any, m: int) -> None:
         self.name, names = name, list(schema.names)
@@ -84,10 +85,12 @@ class Typed:
         import pyarrow
 
         try:
+            if hasattr(column, "dictionary"):  # Arrow cannot cast one of string views, which Polars has
+                column = column.dictionary.cast(pyarrow.string()).take(column.indices)
             if kind == TEXT:
-                return decode(column.cast(pyarrow.string()).cast(text_type()))
+                return decode(column.cast(pyarrow.string()).cast(text_type()), self.missing)
             return decode(column.cast(pyarrow.float64(), safe=False))
-        except pyarrow.ArrowInvalid as error:
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
             raise ValueError(f"{self.name}, column '{name}': {error}") from None
 
     def place(self, row: int) -> str:
@@ -99,6 +102,8 @@ class Typed:
 
 class ArrowTable(Typed):
     """A DataFrame of Polars or another library that exports Arrow data (`__arrow_c_stream__`)."""
+
+    missing = ("",)  # as in pandas' DataFrames and in arrays
 
     def __init__(self, name: str, data: Any) -> None:
         import_ = need_pyarrow(name, "lib")
