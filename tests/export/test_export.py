@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,14 @@ def test_every_activation_agrees_on_the_digits(tmp_path: Path, digits: Dataset, 
     clear = two[1] - two[0] > 1e-5
     assert clear.mean() > 0.9
     np.testing.assert_array_equal(found["label"][clear], net.predict(digits.test.X)[clear])
+
+
+def test_a_spelling_may_have_several_operators(tmp_path: Path) -> None:
+    own = Activation.from_functions(lambda z: z * np.tanh(z) / 2, np.tanh)
+    own = replace(own, onnx="s = Tanh(z) h = Constant <value_float = 0.5> () p = Mul(z, s) a = Mul(p, h)")
+    X = np.random.default_rng(0).standard_normal((3, 50), np.float32)
+    net = Network(3, [Dense(5, own), Dense(4, own), Dense(2, "identity")], seed=0)
+    np.testing.assert_allclose(run(net, tmp_path / "m.onnx", X)["outputs"], net.forward(X), atol=1e-6)
 
 
 def test_mnist_agrees(tmp_path: Path, mnist: Dataset) -> None:
