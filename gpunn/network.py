@@ -284,8 +284,8 @@ class Network:
         model, theta = self._model(be), be.memory.new_parameters(self.layout)
         be.memory.copy(model.theta.flat, into=theta.flat)
         cost = self.cost
-        if y and not y.distributions and cost.pairs_with == "softmax":
-            cost = replace(cost, pairs_with=None)  # δ = a − y only holds if y sums to 1
+        if y and not y.distributions and cost.needs_distributions:
+            cost = cost.unpaired()
         return replace(model, cost=cost, theta=theta)
 
     # files and other libraries

@@ -62,7 +62,7 @@ class Chunk:
         self.labels = memory.labels(self.m)
         self.weights = None if examples.weights is None else memory.matrix(1, self.m)
         self.z = memory.matrix(n_out, self.m)
-        separate = f[-1].keeps_z or cost.reads_z(f[-1].name)
+        separate = f[-1].keeps_z or cost.reads_z(f[-1])
         self.a = memory.outputs(n_out, self.m, over=memory.matrix(n_out, self.m) if separate else self.z)
 
     def mini_batches(self) -> Iterator[BatchBuffers]:

@@ -120,13 +120,13 @@ class Cost:
         """This cost without the a − y shortcut, for targets that do not sum to 1."""
         return replace(self, pairs_with=None)
 
-    def reads_z(self, activation: str) -> bool:
+    def reads_z(self, f: Activation) -> bool:
         """Whether the loss after this activation is computed from z."""
-        return self.loss_of_z is not None and self.pairs_with == activation
+        return self.loss_of_z is not None and self.pairs(f)
 
-    def loss_calls(self, activation: str, a: Array, y: Array, z: Array, out: Array) -> Calls:
+    def loss_calls(self, f: Activation, a: Array, y: Array, z: Array, out: Array) -> Calls:
         """The calls that write the loss after this activation, from z if that is safer."""
-        if self.loss_of_z is not None and self.reads_z(activation):
+        if self.loss_of_z is not None and self.reads_z(f):
             return self.loss_of_z(z, y, out)
         return self.loss(a, y, out)
 

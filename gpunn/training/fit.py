@@ -105,7 +105,7 @@ def check_block(net: Trainable, options: FitOptions, block: Block) -> CheckedExa
         raise ValueError(f"a block must be a tuple (X, y) or (X, y, sample_weight), not {kind}")
     X, y, sample_weight = (*block, None)[:3]
     given = check(net, options, dense(X), y, sample_weight)
-    if net.cost.pairs_with == "softmax" and not given.y.distributions:
+    if net.cost.needs_distributions and not given.y.distributions:
         raise ValueError(f"{net.cost.name} needs blocks whose targets sum to 1 for each example")
     return given
 

@@ -8,9 +8,9 @@ import pickle
 import numpy as np
 import pytest
 from helpers import MakeBackend
-from problems import Y, linear
+from problems import X, Y, linear
 
-from gpunn import ACTIVATIONS, COSTS, INITIALIZERS, Activation, Cost, Dense, reference
+from gpunn import ACTIVATIONS, COSTS, INITIALIZERS, Activation, Cost, Dense, Network, reference
 
 SQUARE = Activation.from_functions(np.square, lambda z: 2 * z, name="relu")
 
@@ -64,6 +64,26 @@ def test_a_cost_pairs_with_its_activation() -> None:
     assert not COSTS["quadratic"].needs_distributions
     own = Activation.from_functions(np.tanh, lambda z: 1 - np.tanh(z) ** 2, name="sigmoid")
     assert binary.pairs(ACTIVATIONS["sigmoid"]) and not binary.pairs(own)
+
+
+@pytest.mark.parametrize(
+    ("name", "cost"),
+    [("sigmoid", "binary-cross-entropy"), ("softmax", "cross-entropy"), ("exp", "poisson"), ("relu", "mae")],
+)
+@pytest.mark.filterwarnings("ignore:.*is defined for outputs")
+def test_an_own_activation_is_not_taken_for_its_namesake(backend: MakeBackend, name: str, cost: str) -> None:
+    def trained(name: str) -> Network:
+        own = Activation.from_functions(
+            lambda z: 1 / (1 + z * z),
+            lambda z: -2 * z / (1 + z * z) ** 2,
+            name,
+            cuda=("1 / (1 + z * z)", "-2 * z * a * a"),
+        )
+        net = Network(5, [Dense(4, own), Dense(3, own)], cost, 0, "float64")
+        net.fit(X, Y, epochs=3, batch_size=4)
+        return net
+
+    np.testing.assert_array_equal(trained(name).theta, trained("custom").theta)
 
 
 @pytest.mark.parametrize("name", [name for name in COSTS if name not in ("quadratic", "poisson")])

@@ -37,10 +37,10 @@ from gpunn.core.equations import (
 )
 from gpunn.core.parameters import NORM_COLUMNS, Parameters
 from gpunn.functions import randoms
-from gpunn.functions.activations import ACTIVATIONS, Activation
+from gpunn.functions.activations import IDENTITY, RELU, SOFTMAX, Activation
 from gpunn.functions.calls import Calls
 
-IN_THE_PRODUCT = ("identity", "relu")  # activations that a product with bias can apply, too
+IN_THE_PRODUCT = (IDENTITY, RELU)  # activations that a product with bias can apply, too
 
 # the mini-batch
 
@@ -101,20 +101,20 @@ def forward(k: Kernels, e: Forward) -> Calls:
 
 def affine(k: Kernels, e: Affine) -> Calls:
     """out = w a + b."""
-    return _forward(k, e.theta, e.layer, ACTIVATIONS["identity"], e.a, e.out, e.out)
+    return _forward(k, e.theta, e.layer, IDENTITY, e.a, e.out, e.out)
 
 
 def _forward(
     k: Kernels, theta: Parameters, layer: int, f: Activation, a: Buffer, z: Buffer, out: Buffer
 ) -> Calls:
     product = _affine_product(k, theta, layer, a, z)
-    if f.name in IN_THE_PRODUCT and z.pointer == out.pointer:
+    if f in IN_THE_PRODUCT and z.pointer == out.pointer:
         own = theta if z.dtype == k.memory.dtype else k.memory.low_precision(theta)
-        whole = replace(product, bias=own.b[layer], relu=f.name == "relu")
+        whole = replace(product, bias=own.b[layer], relu=f is RELU)
         if call := k.device.product(whole, k.memory.precision):
             return [call]
     (n, m), b, module = z.shape, theta.b[layer], layer_source(z.dtype)
-    if f.name == "softmax":
+    if f is SOFTMAX:
         return [k.product(product), *k.columns("forward_softmax", m, n, b, z, out, module=module)]
     return [
         k.product(product),
@@ -139,7 +139,7 @@ def normalise(k: Kernels, e: Normalise) -> Calls:
 
 def activate(k: Kernels, e: Activate) -> Calls:
     """out = f(z)."""
-    if e.f.name == "softmax":
+    if e.f is SOFTMAX:
         (n, m), no_bias = e.z.shape, k.memory.put(np.zeros(e.z.shape[0]))
         return k.columns("forward_softmax", m, n, no_bias, e.z, e.out, module=layer_source(e.z.dtype))
     return k.each("activate", e.out.size, e.z, e.out, module=activation_source(e.f))
@@ -159,21 +159,21 @@ def bias_landing(k: Kernels, gradient: Gradient | None) -> tuple[Any, ...]:
 def output_error(k: Kernels, e: OutputError, bias: Gradient | None = None) -> Calls:
     """BP1: out = ∇C ⊙ f′(z)."""
     (n, m), f, cost, a, y, out = e.out.shape, e.f, e.cost, e.a, e.y, e.out
-    if f.name == "softmax" and cost.pairs_with == f.name:
+    if f is SOFTMAX and cost.pairs(f):
         return k.each("difference", out.size, a, y, out)
     if cost.cuda_columns:
         gradient = k.columns(cost.cuda_columns[1], m, n, a, y, out)
         return [*gradient, *_times_derivative(k, f, e.z, a, None, out, bias)]
     landing, module = bias_landing(k, bias), cost_source(cost, f)
     calls = k.rows("output_error", n, m, a, y, e.z, out, *landing, module=module)
-    return calls + _times_derivative(k, f, e.z, a, None, out) if f.name == "softmax" else calls
+    return calls + _times_derivative(k, f, e.z, a, None, out) if f is SOFTMAX else calls
 
 
 def forward_error(k: Kernels, e: ForwardError, bias: Gradient | None = None) -> Calls:
     """z = w a + b, out = f(z), δ = ∇C ⊙ f′(z)."""
     theta, layer, z, a, error = e.forward.theta, e.forward.layer, e.forward.z, e.forward.out, e.error
     (n, m), b, product = z.shape, theta.b[layer], _affine_product(k, theta, layer, e.forward.a, z)
-    if error.f.name == "softmax":
+    if error.f is SOFTMAX:
         return [k.product(product), *k.columns("forward_softmax_error", m, n, b, error.y, z, a, error.out)]
     places, module = (b, error.y, z, a, error.out), cost_source(error.cost, error.f)
     return [
@@ -205,7 +205,7 @@ def _times_derivative(
 ) -> Calls:
     """δ ← δ ⊙ f′(z), and ⊙ mask if there is one."""
     (n, m), module = delta.shape, layer_source(a.dtype)
-    if f.name == "softmax":
+    if f is SOFTMAX:
         masking = [] if mask is None else k.each("times", delta.size, mask, delta)
         return [*k.columns("times_softmax_jacobian", m, n, a, delta, module=module), *masking]
     landing, module = bias_landing(k, bias), module + activation_source(f)

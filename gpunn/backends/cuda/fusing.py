@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from gpunn.core.equations import Add, Equation, Forward, Gradient, HiddenError, OutputError, Scale
 from gpunn.core.parameters import Parameters, Part
+from gpunn.functions.activations import SOFTMAX
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ def fuse_error_with_forward(done: list[Equation], error: OutputError) -> None:
     forward = done[-1] if done else None
     f, cost = error.f, error.cost
     elementwise = f.cuda is not None and cost.cuda is not None
-    softmax_pair = f.name == "softmax" and cost.pairs_with == f.name
+    softmax_pair = f is SOFTMAX and cost.pairs(f)
     if (
         isinstance(forward, Forward)
         and forward.z is error.z

@@ -151,7 +151,7 @@ def spelled(step: NetworkStep) -> bool:
     """Whether f[1]…f[L] and the cost have a C spelling: all elementwise, or softmax last with its cost."""
     *hidden, last = (e.f for e in step.forward)
     cost = step.error.cost
-    output = last.cuda is not None or cost.pairs_with == last.name
+    output = last.cuda is not None or cost.pairs(last)
     return cost.cuda is not None and output and all(f.cuda for f in hidden)
 
 

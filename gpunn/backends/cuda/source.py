@@ -12,7 +12,7 @@ from gpunn.backends.cuda.device import BF16
 from gpunn.core.backend import BackendError
 from gpunn.core.optimizers import Rule
 from gpunn.functions import augmentation, randoms
-from gpunn.functions.activations import Activation
+from gpunn.functions.activations import SOFTMAX, Activation
 from gpunn.functions.costs import Cost
 
 KERNELS, PERSISTENT = (
@@ -61,9 +61,9 @@ def cost_source(cost: Cost, f: Activation) -> str:
     """The C spelling of a cost after an activation; softmax's derivative is not included."""
     if cost.cuda is None:
         raise BackendError(f"the cost '{cost.name}' has no CUDA spelling: give Cost its `cuda` pair")
-    loss = cost.cuda_of_z if cost.reads_z(f.name) else cost.cuda[0]
-    before = "#define F_PRIME(a, z) T(1)\n" if f.name == "softmax" else activation_source(f)
-    paired = cost.pairs_with == f.name
+    loss = cost.cuda_of_z if cost.reads_z(f) else cost.cuda[0]
+    before = "#define F_PRIME(a, z) T(1)\n" if f is SOFTMAX else activation_source(f)
+    paired = cost.pairs(f)
     error = "a - y" if paired else f"({cost.cuda[1]}) * (F_PRIME(a, z))"
     return f"{before}#define LOSS(a, y, z) ({loss})\n#define OUTPUT_ERROR(a, y, z) ({error})\n"
 

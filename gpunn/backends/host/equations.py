@@ -156,7 +156,7 @@ def _activate(context: Context, f: Activation, z: Array, out: Columns) -> Calls:
 def output_error(context: Context, e: OutputError) -> Calls:
     """BP1: δ = ∇C ⊙ f′(z)."""
     a = e.a.plain
-    if e.cost.pairs_with == e.f.name:
+    if e.cost.pairs(e.f):
         return [partial(np.subtract, a, e.y, e.out)]
     return [*e.cost.gradient(a, e.y, e.out), *e.f.backward(e.out, a, e.z, context.scratch(a))]
 
@@ -189,7 +189,7 @@ def measure(context: Context, e: Measure) -> Calls:
     """Write each example's loss and hit into the pass."""
     a, p, c = e.a.plain, e.p, e.y.shape[1]
     share, ones = np.empty_like(e.y), np.ones(len(e.y), context.dtype)
-    calls = e.cost.loss_calls(e.f.name, a, e.y, e.z, share)
+    calls = e.cost.loss_calls(e.f, a, e.y, e.z, share)
 
     def losses() -> None:
         out = p.losses[p.position : p.position + c]
