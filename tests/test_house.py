@@ -1,8 +1,10 @@
-"""The house in order: imports point down, a step allocates nothing, memory stays small, work is linear."""
+"""The structure of the package, and the memory and work of training."""
 
 from __future__ import annotations
 
+import importlib
 import os
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -19,14 +21,25 @@ PACKAGE = Path(gpunn.__file__).parent
 
 
 def test_imports_point_down_without_circles() -> None:
-    """The contracts of `[tool.importlinter]` in pyproject.toml, lazy imports included."""
+    """Check the contracts of `[tool.importlinter]` in pyproject.toml, lazy imports included."""
     pytest.importorskip("importlinter")
     done = subprocess.run(["lint-imports"], cwd=PACKAGE.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
+def test_every_public_name_resolves() -> None:
+    """Resolve each name of the stub, to the object that its module defines."""
+    stub = (PACKAGE / "__init__.pyi").read_text(encoding="utf-8")
+    names = re.findall(r"^from \.(\S*) import (\w+) as \w+$", stub, re.MULTILINE)
+    assert sorted(name for _, name in names) == sorted(gpunn.__all__)
+    for module, name in names:
+        home = importlib.import_module(f"gpunn.{module}".rstrip("."))
+        expected = getattr(home, name, None) or importlib.import_module(f"{home.__name__}.{name}")
+        assert getattr(gpunn, name) is expected
+
+
 def test_large_libraries_are_imported_only_when_needed() -> None:
-    """All public names but the estimators do without them."""
+    """Resolve all public names but the estimators without them."""
     code = (
         "import sys, gpunn; [getattr(gpunn, name) for name in gpunn.__all__ if name[:3] != 'MLP']\n"
         "gpunn.datasets.catalog.folders('mnist')\n"
@@ -35,12 +48,13 @@ def test_large_libraries_are_imported_only_when_needed() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_any_name_may_be_asked_for_first() -> None:
+def test_every_module_can_be_imported_first() -> None:
+    """Import each in a package that is not loaded yet, so that no import order is needed."""
     code = (
         "import sys, importlib\n"
         "for name in sys.argv[1:]:\n"
-        "    for known in [known for known in sys.modules if known.split('.')[0] == 'gpunn']:\n"
-        "        del sys.modules[known]\n"
+        "    for loaded in [module for module in sys.modules if module.split('.')[0] == 'gpunn']:\n"
+        "        del sys.modules[loaded]\n"
         "    importlib.import_module(f'gpunn.{name}')"
     )
     modules = [path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py")]
@@ -62,12 +76,12 @@ def test_a_step_allocates_nothing(optimizer: gpunn.SGD | gpunn.Adam) -> None:
     plan.run(stages)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    hidden = 512 * 256 * 4  # one matrix of the hidden layer; a reduction of NumPy 2.2 takes some 20 kB
+    hidden = 512 * 256 * 4  # one matrix of the hidden layer; NumPy's reductions allocate some 20 kB
     assert peak < hidden / 10, f"{peak} bytes"
 
 
 def test_work_grows_linearly() -> None:
-    """Sixteen times the examples, sixteen times the calls."""
+    """Sixteen times the examples make sixteen times the calls."""
     net, be, calls = gpunn.Network(20, [gpunn.Dense(10), gpunn.Dense(2)], seed=0), Host(), []
     for m in (4_096, 65_536):
         model = net.bind(be)
@@ -80,7 +94,7 @@ def test_work_grows_linearly() -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_peak_memory_is_the_data_and_little_more() -> None:
+def test_peak_memory_is_little_more_than_the_data() -> None:
     code = """
 import numpy as np, gpunn
 def peak(field):

@@ -1,4 +1,4 @@
-"""Real data: the book's result, and that it is the book's."""
+"""Accuracy on real data: the book's result on MNIST, and the embedded digits."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_embedded_digits(digits: gpunn.datasets.Dataset) -> None:
 
 
 @pytest.mark.long
-def test_more_images_reach_more(mnist: gpunn.datasets.Dataset) -> None:
-    """The README's settings, in five of their twenty-five epochs."""
+def test_augmentation_raises_the_accuracy(mnist: gpunn.datasets.Dataset) -> None:
+    """Use the README's settings for five of their 25 epochs."""
     net = gpunn.Network(784, [gpunn.Dense(512, "relu"), gpunn.Dense(10, "softmax")], seed=0)
     net.fit(
         mnist.train.X,

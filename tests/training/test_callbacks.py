@@ -1,4 +1,4 @@
-"""Watching a training: callbacks see the network as it is, and what they write is whole."""
+"""Callbacks: they see the network's current weights, and they write complete files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((4, 30)), RNG.integers(0, 3, 30)
 
 
-def test_the_network_has_its_weights_while_they_are_called(backend: MakeBackend) -> None:
+def test_the_network_has_the_weights_of_the_epoch(backend: MakeBackend) -> None:
     net, seen = Network([4, 3], seed=0), []
     net.fit(X, Y, epochs=3, on_epoch_end=lambda record: seen.append(net.weights[0].copy()))
     assert len(seen) == 3
@@ -31,7 +31,7 @@ def test_the_network_has_its_weights_while_they_are_called(backend: MakeBackend)
     np.testing.assert_array_equal(seen[2], net.weights[0])
 
 
-def test_several_are_called_in_order_and_true_ends_training() -> None:
+def test_callbacks_are_called_in_order_and_true_ends_training() -> None:
     seen: list[tuple[str, int]] = []
     history = Network([4, 3], seed=0).fit(
         X,
@@ -43,7 +43,7 @@ def test_several_are_called_in_order_and_true_ends_training() -> None:
     assert (len(history), history.stopped) == (2, "callback")
 
 
-def test_one_that_ends_training_leaves_a_checkpoint(tmp_path: Path) -> None:
+def test_ending_training_leaves_a_checkpoint(tmp_path: Path) -> None:
     net = Network([4, 3], seed=0)
     net.fit(X, Y, epochs=9, checkpoint=tmp_path, checkpoint_every=5, on_epoch_end=lambda r: r.epoch == 2)
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-000002.safetensors"]
@@ -53,7 +53,7 @@ def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_json_lines_are_there_as_soon_as_an_epoch_is_done(tmp_path: Path) -> None:
+def test_json_lines_are_written_after_every_epoch(tmp_path: Path) -> None:
     path, seen = tmp_path / "history.jsonl", []
     history = Network([4, 3], seed=0).fit(
         X, Y, epochs=3, on_epoch_end=[JsonLines(path), lambda r: seen.append(len(lines(path)))]
@@ -62,19 +62,19 @@ def test_json_lines_are_there_as_soon_as_an_epoch_is_done(tmp_path: Path) -> Non
     assert [Record(**line) for line in lines(path)] == history.records
 
 
-def test_json_lines_go_on_where_a_resumed_training_does(tmp_path: Path) -> None:
+def test_json_lines_continue_with_a_resumed_run(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     run = {"epochs": 6, "checkpoint": tmp_path / "checkpoints", "checkpoint_every": 2}
     Network([4, 3], seed=0).fit(X, Y, **run, on_epoch_end=[JsonLines(path), lambda r: r.epoch == 3])
     for file in sorted((tmp_path / "checkpoints").iterdir())[1:]:
-        file.unlink()  # epoch 3 was never kept
+        file.unlink()  # as if epoch 3 had not been saved
     with path.open("a") as file:
         file.write('{"epoch": 4, "loss": 0.')  # what a killed process leaves
     Network([4, 3], seed=0).fit(X, Y, **run, resume=True, on_epoch_end=JsonLines(path))
     assert [line["epoch"] for line in lines(path)] == [1, 2, 3, 4, 5, 6]
 
 
-def test_json_lines_of_another_training_are_replaced(tmp_path: Path) -> None:
+def test_json_lines_of_another_run_are_replaced(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     for epochs in (3, 2):
         Network([4, 3], seed=0).fit(X, Y, epochs=epochs, on_epoch_end=JsonLines(path))
@@ -82,7 +82,7 @@ def test_json_lines_of_another_training_are_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
+def test_the_tensorboard_file_is_valid(tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX")
     from tensorboardX.proto.event_pb2 import Event
     from tensorboardX.record_writer import masked_crc32c
@@ -107,7 +107,7 @@ def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_full_disk_leaves_nothing_of_half_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_partial_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboardX")
     from gpunn.files import writing
     from gpunn.training import callbacks
@@ -135,7 +135,7 @@ def test_a_full_disk_leaves_nothing_of_half_an_epoch(tmp_path: Path, monkeypatch
 
 
 class Full(io.FileIO):
-    """A file on a disk that has room for three more bytes."""
+    """A file on a disk with room for three more bytes."""
 
     def open(self: Path, *_: object) -> Full:
         return Full(self, "a")
@@ -145,7 +145,7 @@ class Full(io.FileIO):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_without_tensorboardx_it_says_what_to_install() -> None:
+def test_a_missing_tensorboardx_is_an_error_that_says_what_to_install() -> None:
     code = """
 import sys
 sys.modules["tensorboardX"] = None

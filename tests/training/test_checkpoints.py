@@ -1,4 +1,4 @@
-"""Checkpoints: an interrupted training that is resumed comes out, to the bit, as one without the break."""
+"""Checkpoints: an interrupted and resumed run is bitwise identical to an unbroken one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def network(seed: int | None = 0) -> Network:
 
 
 def outcome(net: Network, history: History) -> list[object]:
-    """All that must be the same: the weights, the generator, what was measured."""
+    """Return everything that must be equal: the weights, the generator, and the measurements."""
     measured = [(r.epoch, r.loss, r.accuracy, r.validation_loss, r.validation_accuracy) for r in history]
     return [net._theta.flat.tobytes(), str(net.rng.bit_generator.state), measured, history.stopped]
 
@@ -76,7 +76,7 @@ def fit(net: Network, **settings: Any) -> History:
     ],
     ids=lambda settings: "-".join(settings) + str(settings["optimizer"])[:7],
 )
-def test_resumed_is_as_if_never_stopped(
+def test_a_resumed_run_equals_an_unbroken_one(
     backend: MakeBackend, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     whole = network()
@@ -85,14 +85,14 @@ def test_resumed_is_as_if_never_stopped(
         net = network()
         history = fit(net, **settings, checkpoint=tmp_path, resume=True, on_epoch_end=interrupt_after(broken))
         assert history.stopped in ("interrupted", "early")
-    again = network(seed=None)  # the checkpoint knows better
+    again = network(seed=None)  # the seed is in the checkpoint
     assert outcome(again, fit(again, **settings, checkpoint=tmp_path, resume=True)) == expected
     done = network(None)
     assert outcome(done, fit(done, **settings, checkpoint=tmp_path, resume=True)) == expected
 
 
-def test_ctrl_c_within_an_epoch_keeps_the_one_before(tmp_path: Path) -> None:
-    """With one checkpoint in a hundred epochs: Ctrl-C in the third, after some of its steps."""
+def test_ctrl_c_within_an_epoch_keeps_the_last_complete_one(tmp_path: Path) -> None:
+    """Press Ctrl-C within the third epoch, with a checkpoint due only every hundred."""
     expected = outcome(whole := network(), fit(whole))
     net, progressed = network(), []
 
@@ -114,19 +114,19 @@ def test_ctrl_c_within_an_epoch_keeps_the_one_before(tmp_path: Path) -> None:
     assert outcome(again, again_history)[1] == expected[1]
 
 
-def test_every_so_many_and_the_last_and_only_so_many(tmp_path: Path) -> None:
+def test_checkpoint_every_and_keep(tmp_path: Path) -> None:
     fit(network(), epochs=8, checkpoint=tmp_path / "a" / "b", checkpoint_every=3, keep=2)
     left = sorted(path.name for path in (tmp_path / "a" / "b").iterdir())
     assert left == ["epoch-000006.safetensors", "epoch-000008.safetensors"]
 
 
-def test_more_epochs_go_on_where_it_ended(tmp_path: Path) -> None:
+def test_a_finished_run_can_be_resumed_for_more_epochs(tmp_path: Path) -> None:
     fit(network(), epochs=3, checkpoint=tmp_path)
     net, whole = network(), network()
     assert outcome(net, fit(net, checkpoint=tmp_path, resume=True)) == outcome(whole, fit(whole))
 
 
-def test_checkpoints_change_nothing(backend: MakeBackend, tmp_path: Path) -> None:
+def test_checkpoints_do_not_change_the_result(backend: MakeBackend, tmp_path: Path) -> None:
     net, plain = network(), network()
     settings = {"optimizer": "adam", "validation": 0.2}
     assert outcome(net, fit(net, **settings, checkpoint=tmp_path)) == outcome(plain, fit(plain, **settings))
@@ -147,9 +147,7 @@ def hidden(seed: int | None = 0, input_dropout: float = 0.0, **settings: Any) ->
         (hidden(batch_norm=True), "batch normalisation"),
     ],
 )
-def test_another_network_does_not_take_over_what_one_has_learnt(
-    tmp_path: Path, other: Network, said: str
-) -> None:
+def test_another_network_cannot_resume_a_run(tmp_path: Path, other: Network, said: str) -> None:
     first = hidden()
     fit(first, checkpoint=tmp_path)
     for again in (hidden(), hidden(None)):
@@ -159,13 +157,13 @@ def test_another_network_does_not_take_over_what_one_has_learnt(
         fit(other, checkpoint=tmp_path, resume=True)
 
 
-def test_neither_does_another_order(tmp_path: Path) -> None:
+def test_another_order_cannot_resume_a_run(tmp_path: Path) -> None:
     fit(network(), checkpoint=tmp_path)
     with pytest.raises(ValueError, match="another order: True there, False here"):
         fit(network(), checkpoint=tmp_path, resume=True, shuffle=False)
 
 
-def test_a_sparse_validation_set_is_told_from_another(tmp_path: Path) -> None:
+def test_another_sparse_validation_set_cannot_resume_a_run(tmp_path: Path) -> None:
     held = csc_array(X[:, :9] / 255), Y[:9]
     fit(network(), checkpoint=tmp_path, validation=held)
     fit(network(), checkpoint=tmp_path, validation=held, resume=True)
@@ -173,8 +171,8 @@ def test_a_sparse_validation_set_is_told_from_another(tmp_path: Path) -> None:
         fit(network(), checkpoint=tmp_path, validation=(held[0][:, :8], Y[:8]), resume=True)
 
 
-class TestRefusing:
-    def test_other_checkpoints_are_not_mixed_with_new_ones(self, tmp_path: Path) -> None:
+class TestErrors:
+    def test_a_new_run_needs_an_empty_folder(self, tmp_path: Path) -> None:
         fit(network(), checkpoint=tmp_path)
         with pytest.raises(ValueError, match="already holds checkpoints: resume that run, or choose another"):
             fit(network(), checkpoint=tmp_path)
@@ -220,7 +218,7 @@ class TestRefusing:
 
 class TestDamage:
     @pytest.mark.parametrize("how", ["empty", "short", "a bit in the middle", "header", "another file"])
-    def test_falls_back_to_the_one_before_with_a_warning(self, tmp_path: Path, how: str) -> None:
+    def test_a_damaged_checkpoint_is_skipped_with_a_warning(self, tmp_path: Path, how: str) -> None:
         fit(network(), epochs=4, checkpoint=tmp_path)
         path = tmp_path / "epoch-000004.safetensors"
         content = bytearray(path.read_bytes())
@@ -236,7 +234,7 @@ class TestDamage:
             history = fit(net, checkpoint=tmp_path, resume=True)
         assert outcome(net, history) == outcome(whole, fit(whole))
 
-    def test_a_damaged_one_never_crowds_out_a_good_one(self, tmp_path: Path) -> None:
+    def test_damaged_checkpoints_do_not_count_towards_keep(self, tmp_path: Path) -> None:
         fit(network(), checkpoint=tmp_path, checkpoint_every=3, keep=2)
         (tmp_path / "epoch-000006.safetensors").write_bytes(b"")
         settings = {"checkpoint": tmp_path, "checkpoint_every": 3, "keep": 1, "resume": True}
@@ -248,7 +246,7 @@ class TestDamage:
         assert outcome(net, history) == outcome(whole, fit(whole))
         assert [path.name for path in tmp_path.iterdir()] == ["epoch-000006.safetensors"]
 
-    def test_none_left_whole(self, tmp_path: Path) -> None:
+    def test_all_checkpoints_damaged(self, tmp_path: Path) -> None:
         fit(network(), checkpoint=tmp_path)
         for path in tmp_path.iterdir():
             path.write_bytes(path.read_bytes()[:100])
@@ -258,7 +256,7 @@ class TestDamage:
             fit(network(), checkpoint=tmp_path, resume=True)
         assert "\n" not in str(e.value)
 
-    def test_no_checkpoint_of_weights_that_overflowed(self, tmp_path: Path) -> None:
+    def test_weights_that_overflowed_are_not_saved(self, tmp_path: Path) -> None:
         net = Network(6, [Dense(3, "identity")], "quadratic", seed=0)
         with pytest.raises(gpunn.Diverged):
             net.fit(
@@ -267,7 +265,9 @@ class TestDamage:
             )  # fmt: skip
         assert not list(tmp_path.iterdir())
 
-    def test_a_full_disk_leaves_the_good_ones(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_full_disk_leaves_the_existing_checkpoints(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         fit(network(), epochs=3, checkpoint=tmp_path)
         files = {path: path.read_bytes() for path in tmp_path.iterdir()}
 
@@ -282,8 +282,8 @@ class TestDamage:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("how", [("random", 0), ("random", 1), ("fsync", 5), ("replace", 5), ("unlink", 5)])
-def test_killed_and_resumed_is_the_same_to_the_bit(tmp_path: Path, how: tuple[str, int]) -> None:
-    """SIGKILL at many random moments, and at each stage of writing a checkpoint."""
+def test_a_killed_and_resumed_run_is_bitwise_identical(tmp_path: Path, how: tuple[str, int]) -> None:
+    """Kill the process at random moments and at each stage of writing a checkpoint."""
     command = [sys.executable, str(SUPPORT / "killing.py"), how[0], str(how[1]), str(tmp_path)]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, timeout=120)
@@ -306,7 +306,7 @@ print("not reached")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")
-def test_sigterm_keeps_a_checkpoint_and_ends_the_process(tmp_path: Path) -> None:
+def test_sigterm_saves_a_checkpoint_and_ends_the_process(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
     command = [sys.executable, "-c", SIGTERM, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
@@ -316,7 +316,7 @@ def test_sigterm_keeps_a_checkpoint_and_ends_the_process(tmp_path: Path) -> None
     assert outcome(net, history) == outcome(whole, fit(whole))
 
 
-def test_what_a_file_holds(tmp_path: Path) -> None:
+def test_the_content_of_a_checkpoint(tmp_path: Path) -> None:
     net = network()
     net.meta = {"classes": ["a", "b", "c"]}
     fit(net, epochs=2, optimizer="adam", checkpoint=tmp_path)
@@ -332,7 +332,7 @@ def test_what_a_file_holds(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path).files() == [tmp_path / f"epoch-00000{n}.safetensors" for n in (1, 2)]
 
 
-def test_a_plateau_of_ones_own_may_be_used_again(tmp_path: Path) -> None:
+def test_a_plateau_object_may_be_reused(tmp_path: Path) -> None:
     plateau = ReduceOnPlateau(patience=1, metric="loss")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -340,7 +340,7 @@ def test_a_plateau_of_ones_own_may_be_used_again(tmp_path: Path) -> None:
         assert len(fit(network(), schedule=plateau, checkpoint=tmp_path, resume=True)) == 6
 
 
-def test_fingerprints_do_not_depend_on_the_layout() -> None:
+def test_fingerprints_do_not_depend_on_the_memory_layout() -> None:
     assert fingerprint(X, Y) == fingerprint(np.asfortranarray(X), Y, None)
     assert fingerprint(X, Y) != fingerprint(X.astype(np.int16), Y)
 

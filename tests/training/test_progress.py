@@ -1,4 +1,4 @@
-"""The bar of a training: seen on a terminal, nowhere else, and nobody waits for it."""
+"""The progress bar: shown only on a terminal, and never blocking another process."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def test_a_terminal_shows_the_last_epoch(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(("stream", "verbose"), [(Terminal(), False), (io.StringIO(), True)])
-def test_nothing_is_shown_elsewhere(
+def test_nothing_is_shown_without_a_terminal_or_verbose(
     monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, verbose: bool
 ) -> None:
     assert shown(stream, monkeypatch, verbose) == ""
 
 
-DIES_WITH_THE_LOCKS = """
+KILLED_WITH_LOCKS = """
 import os, signal, sys, threading
 from test_progress import X, Y, Network, Terminal
 from gpunn.training.progress import Bar, tqdm
@@ -56,8 +56,8 @@ print(threading.active_count(), "thread")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_process_killed_while_it_draws_stops_no_other() -> None:
+def test_a_process_killed_while_drawing_blocks_no_other() -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])}
-    command = [sys.executable, "-c", DIES_WITH_THE_LOCKS]
+    command = [sys.executable, "-c", KILLED_WITH_LOCKS]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, timeout=60)
     assert done.stdout == "2 epochs\n2 epochs\n1 thread\n"

@@ -1,4 +1,4 @@
-"""scipy.sparse's X: the same as with its zeros written out."""
+"""Sparse X gives the results of dense X."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def data(kind: str = "csc") -> tuple[sparse.sparray, np.ndarray]:
 
 
 @pytest.mark.parametrize("kind", ["csc", "csr", "coo"])
-def test_it_trains_and_predicts_alike(backend: MakeBackend, kind: str) -> None:
+def test_training_and_prediction_equal_those_of_dense_X(backend: MakeBackend, kind: str) -> None:
     X, y = data(kind)
     thin, full = network(), network()
     history = thin.fit(X, y, epochs=3, batch_size=7, validation=0.2, optimizer="adam")
@@ -36,7 +36,7 @@ def test_it_trains_and_predicts_alike(backend: MakeBackend, kind: str) -> None:
     )
 
 
-def test_in_blocks_and_looked_into() -> None:
+def test_blocks_and_layer_statistics() -> None:
     X, y = data()
     thin, full = network(), network()
     thin.fit([(X[:, :30], y[:30]), (X[:, 30:], y[30:])], epochs=2)
@@ -45,7 +45,7 @@ def test_in_blocks_and_looked_into() -> None:
     assert gpunn.layer_statistics(thin, X, y) == gpunn.layer_statistics(full, X.toarray(), y)
 
 
-def test_a_resumed_run_knows_its_data(tmp_path: Path) -> None:
+def test_a_run_on_other_data_is_not_resumed(tmp_path: Path) -> None:
     X, y = data()
     network().fit(X, y, epochs=1, checkpoint=tmp_path)
     network().fit(X, y, epochs=2, checkpoint=tmp_path, resume=True)
@@ -55,7 +55,7 @@ def test_a_resumed_run_knows_its_data(tmp_path: Path) -> None:
         network().fit(other, y, epochs=3, checkpoint=tmp_path, resume=True)
 
 
-def test_what_it_refuses() -> None:
+def test_bad_sparse_data_is_refused() -> None:
     X, y = data()
     with pytest.raises(ValueError, match=r"X must be \(12, m\), .* not \(50, 12\); transpose it"):
         network().fit(X.T, y)

@@ -28,32 +28,30 @@ def flat(net: Network) -> np.ndarray:
 
 
 class TestHoldingOut:
-    def test_every_example_once_and_each_class_its_share(self) -> None:
+    def test_the_split_is_stratified_and_complete(self) -> None:
         labels = np.repeat(np.arange(4), (100, 60, 30, 10))
         kept, held = stratified_split(0.2, labels, 200, np.random.default_rng(0))
         assert sorted([*kept, *held]) == list(range(200))
         assert np.bincount(labels[held]).tolist() == [20, 12, 6, 2]
         assert (np.diff(kept) > 0).all() and (np.diff(held) > 0).all()
 
-    def test_the_generator_decides(self) -> None:
+    def test_the_generator_decides_the_split(self) -> None:
         def draw(seed: int) -> list[int]:
             return list(stratified_split(0.5, None, 50, np.random.default_rng(seed))[1])
 
         assert draw(1) == draw(1) != draw(2)
 
     @pytest.mark.parametrize("share", [0, 1, 1.5, -0.1, float("nan")])
-    def test_no_share(self, share: float) -> None:
+    def test_shares_that_are_refused(self, share: float) -> None:
         with pytest.raises(ValueError, match="the share for validation must be between 0 and 1"):
             stratified_split(share, None, 10, np.random.default_rng(0))
 
-    def test_too_few_of_a_class_is_one_line(self) -> None:
+    def test_too_few_examples_of_a_class_are_a_one_line_error(self) -> None:
         with pytest.raises(ValueError, match=r"cannot hold out 0.1 of 5 examples, class by class: .*"):
             stratified_split(0.1, np.array([0, 0, 0, 0, 1]), 5, np.random.default_rng(0))
 
-    def test_fit_trains_on_the_rest_and_measures_the_share(
-        self, backend: MakeBackend, digits: Dataset
-    ) -> None:
-        """The same epochs, on copies of the two parts: the same losses."""
+    def test_fit_holds_out_the_share(self, backend: MakeBackend, digits: Dataset) -> None:
+        """Training with a share held out equals training on copies of the two parts."""
         net, X, y = small(digits)
         history = net.fit(X, y, epochs=2, batch_size=16, validation=0.25)
         twin, rng = small(digits)[0], np.random.default_rng(0)
@@ -91,7 +89,7 @@ class TestEarlyStopping:
         twin.fit(X, y, epochs=best + 1, batch_size=8, optimizer=gpunn.SGD(1.0), validation=0.3)
         assert np.array_equal(flat(net), flat(twin))
 
-    def test_the_last_weights_where_so_asked(self, digits: Dataset) -> None:
+    def test_the_last_weights_without_restore_best(self, digits: Dataset) -> None:
         net, X, y = small(digits)
         stop = EarlyStopping("accuracy", patience=1, min_delta=1, restore_best=False)
         assert len(net.fit(X, y, epochs=9, stop=stop, device="cpu")) == 2
@@ -101,7 +99,7 @@ class TestEarlyStopping:
 
     def test_the_best_weights_when_the_epochs_end_first(self, digits: Dataset) -> None:
         net, X, y = small(digits)
-        stop = EarlyStopping(min_delta=100.0)  # so that only the first epoch is ever the best
+        stop = EarlyStopping(min_delta=100.0)  # only the first epoch can be the best
         history = net.fit(X, y, epochs=3, stop=stop, validation=0.5, device="cpu")
         assert history.stopped == "" and len(history) == 3
         assert net.evaluate(X, y)[0] > history[-1].loss
@@ -118,11 +116,11 @@ class TestEarlyStopping:
         assert (watch.best.epoch, watch.best.score) == (6, 0.5)
 
     @pytest.mark.parametrize("settings", [{"metric": "los"}, {"patience": 0}, {"min_delta": -1.0}])
-    def test_what_makes_no_sense(self, settings: dict[str, object]) -> None:
+    def test_settings_that_are_refused(self, settings: dict[str, object]) -> None:
         with pytest.raises(ValueError):
             EarlyStopping(**settings)  # type: ignore[arg-type]
 
-    def test_a_metric_that_is_not_measured_is_refused_before_the_work(self, digits: Dataset) -> None:
+    def test_a_metric_that_is_not_measured_is_refused_before_training(self, digits: Dataset) -> None:
         net, X, y = small(digits)
         with pytest.raises(ValueError, match="validation_loss is not measured: pass validation to fit"):
             net.fit(X, y, stop=EarlyStopping(), device="cpu")
@@ -131,7 +129,7 @@ class TestEarlyStopping:
             regression.fit(X, np.ones((10, 200)), stop=EarlyStopping("accuracy"), device="cpu")
 
 
-def test_ctrl_c_restores_the_best_weights_and_says_so() -> None:
+def test_ctrl_c_restores_the_best_weights() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     calls = itertools.count(1)
 

@@ -1,4 +1,4 @@
-"""Data that are never there all at once: blocks of columns, and a file mapped into memory."""
+"""Data that are never in memory all at once: blocks of columns, and memory-mapped files."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def same(a: Network, b: Network) -> None:
 
 @pytest.mark.parametrize("size", [90, 30, 40])
 @pytest.mark.parametrize("optimizer", [gpunn.SGD(0.3), gpunn.Adam(0.01)])
-def test_blocks_are_data_sets_in_turn(backend: MakeBackend, size: int, optimizer: gpunn.SGD) -> None:
-    """Each block is what a fit of its own would be, the optimizer's state going on."""
+def test_blocks_equal_data_sets_in_turn(backend: MakeBackend, size: int, optimizer: gpunn.SGD) -> None:
+    """Each block equals a `fit` of its own that continues the optimizer's state."""
     net, book, state = make(), make(), {}
     net.fit(blocks_of(size), epochs=3, batch_size=8, optimizer=optimizer)
     for _ in range(3):
@@ -56,7 +56,7 @@ def test_weights_come_with_the_blocks(backend: MakeBackend) -> None:
     same(net, book)
 
 
-def test_what_is_recorded_is_over_all_blocks(backend: MakeBackend) -> None:
+def test_records_are_means_over_all_blocks(backend: MakeBackend) -> None:
     nothing = gpunn.SGD(1e-300)
     whole = make().fit(X, Y, epochs=1, optimizer=nothing)[0]
     parts = make().fit(blocks_of(40), epochs=1, optimizer=nothing)[0]
@@ -64,7 +64,7 @@ def test_what_is_recorded_is_over_all_blocks(backend: MakeBackend) -> None:
     assert parts.accuracy == pytest.approx(whole.accuracy)
 
 
-def test_a_function_makes_the_iterator_of_every_epoch() -> None:
+def test_a_function_makes_a_new_iterator_for_every_epoch() -> None:
     net, book, begun = make(), make(), []
 
     def blocks() -> Iterator[tuple]:
@@ -77,7 +77,7 @@ def test_a_function_makes_the_iterator_of_every_epoch() -> None:
     assert len(begun) == 3
 
 
-def test_the_blocks_are_left_as_they_were() -> None:
+def test_blocks_are_not_modified() -> None:
     blocks = [(np.asfortranarray(block_X), y.copy()) for block_X, y in blocks_of(30)]
     make().fit(blocks, epochs=2)
     for (block_X, y), (expected, labels) in zip(blocks, blocks_of(30), strict=True):
@@ -85,8 +85,7 @@ def test_the_blocks_are_left_as_they_were() -> None:
         np.testing.assert_array_equal(y, labels)
 
 
-def test_one_buffer_may_be_filled_again_and_again() -> None:
-    """As a reader of a large file would."""
+def test_a_buffer_may_be_reused_for_every_block() -> None:
     buffer, labels = np.empty((6, 30), order="F"), np.empty(30, int)
 
     def blocks() -> Iterator[tuple]:
@@ -123,7 +122,7 @@ def test_blocks_of_many_sizes() -> None:
     same(net, book)
 
 
-def test_augmentation_dropout_validation_stopping_and_resuming_go_with_blocks(tmp_path: Path) -> None:
+def test_blocks_work_with_augmentation_dropout_validation_stopping_and_resuming(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "augmentation": gpunn.Augmentation((2, 3), shift=1),
         "validation": (X, Y),
@@ -156,14 +155,14 @@ def test_augmentation_dropout_validation_stopping_and_resuming_go_with_blocks(tm
         (blocks_of(30), {"class_weight": "balanced"}, "needs all examples at once, not blocks"),
     ],
 )
-def test_what_cannot_be_is_named(blocks: Any, more: dict, message: str) -> None:
+def test_blocks_that_are_refused(blocks: Any, more: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make().fit(blocks, epochs=2, **more)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_a_mapped_file_and_blocks_train_without_being_loaded_whole(tmp_path: Path) -> None:
-    """200 MB, of which little more than a block may be in memory that cannot be given back."""
+    """Train on 200 MB; little more than a block may be in anonymous memory."""
     code = """
 import sys, numpy as np, gpunn
 from pathlib import Path
