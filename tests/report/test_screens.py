@@ -75,6 +75,12 @@ def test_every_section_is_visible_on_every_screen(
     assert pictures == [8] * len(pictures) and bool(pictures) == (kind == "images")
 
 
+def test_ten_classes_fit_beside_their_confusion_matrix(runs: Path, visit: Callable[..., Any]) -> None:
+    opened = visit(runs / "images" / "report.html", "light")
+    matrix, classes = (opened.locator(name).bounding_box() for name in ("#confusion", "#classes"))
+    assert matrix["y"] == classes["y"] and matrix["x"] + matrix["width"] < classes["x"]
+
+
 @pytest.mark.parametrize("screen", SCREENS)
 def test_a_comparison_on_every_screen(
     runs: Path, visit: Callable[..., Any], gpunn_: RunCommand, screen: str
