@@ -16,10 +16,11 @@ from scipy.special import erf
 
 from gpunn.names import look_up
 
-__all__ = ["ACTIVATIONS", "COSTS", "Textbook"]
+__all__ = ["ACTIVATIONS", "COSTS", "OPTIMIZERS", "Textbook"]
 
 Vector: TypeAlias = np.ndarray
 Gradient: TypeAlias = list[tuple[np.ndarray, np.ndarray]]
+State: TypeAlias = dict[str, float]
 
 
 def _sigmoid(z: Vector) -> Vector:
@@ -94,6 +95,49 @@ COSTS: dict[str, tuple[Callable[[Vector, Vector], float], Callable[[Vector, Vect
     ),
     "poisson": (lambda a, y: float(np.sum(a - y * np.log(a))), lambda a, y: 1 - y / a),
     "hinge": (_hinge, _hinge_gradient),
+}
+
+
+def _sgd(x: float, g: float, s: State, t: int, eta: float, l2: float) -> float:
+    return x - eta * (g + l2 * x)
+
+
+def _momentum(x: float, g: float, s: State, t: int, eta: float, l2: float) -> float:
+    s["v"] = 0.9 * s.get("v", 0) + g + l2 * x
+    return x - eta * s["v"]
+
+
+def _nesterov(x: float, g: float, s: State, t: int, eta: float, l2: float) -> float:
+    s["v"] = 0.9 * s.get("v", 0) + g + l2 * x
+    return x - eta * (g + l2 * x + 0.9 * s["v"])
+
+
+def _rmsprop(x: float, g: float, s: State, t: int, eta: float, l2: float) -> float:
+    g = g + l2 * x
+    s["v"] = 0.9 * s.get("v", 0) + 0.1 * g**2
+    return x - eta * g / (s["v"] ** 0.5 + 1e-8)
+
+
+def _adam(x: float, g: float, s: State, t: int, eta: float, l2: float) -> float:
+    g = g + l2 * x
+    s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
+    s["v"] = 0.999 * s.get("v", 0) + 0.001 * g**2
+    return x - eta * (s["m"] / (1 - 0.9**t)) / ((s["v"] / (1 - 0.999**t)) ** 0.5 + 1e-8)
+
+
+def _adamw(x: float, g: float, s: State, t: int, eta: float, l2: float) -> float:
+    return _adam(x, g, s, t, eta, 0) - eta * l2 * x
+
+
+#: Each optimizer's rule with its default settings: (x, g, state, t, eta, l2) → the new x, for one parameter x
+#: with gradient g, in step t = 1, 2, … The state is empty at the start; l2 is 0 for a bias.
+OPTIMIZERS: dict[str, Callable[[float, float, State, int, float, float], float]] = {
+    "sgd": _sgd,
+    "momentum": _momentum,
+    "nesterov": _nesterov,
+    "rmsprop": _rmsprop,
+    "adam": _adam,
+    "adamw": _adamw,
 }
 
 

@@ -8,7 +8,7 @@ Printed one after another, the records of a step read like the book.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from gpunn.core.parameters import Parameters, Part
 from gpunn.core.scalars import Scalar, StepScalars
 from gpunn.functions.activations import Activation
 from gpunn.functions.augmentation import Augmentation
+from gpunn.functions.calls import Calls
 from gpunn.functions.costs import Cost
 
 if TYPE_CHECKING:
@@ -58,6 +59,26 @@ def _first_line(equation: Equation) -> str:
 def text(equations: Iterable[Equation]) -> str:
     """Print the equations one a line, each different line once: all mini-batches go through the same."""
     return "\n".join(dict.fromkeys(map(str, equations)))
+
+
+def lower(
+    equations: Iterable[Equation],
+    functions: Mapping[type[Equation], Callable[[Any, Any], Calls]],
+    context: Any,
+) -> Calls:
+    """Bind each equation by its type's function(context, equation); a record that comes again is bound once.
+
+    Raises NotImplementedError for a type that has no function.
+    """
+    bound: dict[int, tuple[Equation, Calls]] = {}
+    calls: Calls = []
+    for equation in equations:
+        if (known := bound.get(id(equation))) is None:
+            if (function := functions.get(type(equation))) is None:
+                raise NotImplementedError(f"there is no way to compute '{equation}' on this backend")
+            known = bound[id(equation)] = equation, function(context, equation)
+        calls += known[1]
+    return calls
 
 
 # the mini-batch

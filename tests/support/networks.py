@@ -17,7 +17,7 @@ from gpunn.core.equations import Equation
 def equations_of(
     net: gpunn.Network, optimizer: Any, m: int = 5, batch_size: int = 5, **how: Any
 ) -> list[Equation]:
-    """Return the equations of a chunk in which the network learns m examples of its first classes."""
+    """Return the equations of a chunk in which the network learns m examples of its first class."""
     be = Host(net.dtype.name)
     model, examples = net.bind(be), be.data.examples(np.zeros((net.sizes[0], m)), np.zeros(m, int), None)
     update = optimizer.bind(be, model.theta)

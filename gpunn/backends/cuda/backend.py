@@ -13,7 +13,7 @@ from gpunn.backends.cuda.fusing import fuse
 from gpunn.backends.cuda.kernels import Kernels
 from gpunn.backends.cuda.memory import CudaMemory
 from gpunn.backends.cuda.stream import Feed
-from gpunn.core.equations import Equation
+from gpunn.core.equations import Equation, lower
 from gpunn.functions.calls import Call, Calls
 
 STRIDE, AHEAD = 16, 4  # replays between two marks, and marks that the host may be ahead
@@ -57,14 +57,8 @@ class Cuda:
         return [*feeds, graph, self._keep_pace]
 
     def lower(self, equations: Sequence[Equation]) -> Calls:
-        """Fuse the equations and bind launches and products; a record that comes again is bound once."""
-        bound: dict[int, Calls] = {}
-        calls: Calls = []
-        for equation in fuse(equations):
-            if (known := bound.get(id(equation))) is None:
-                known = bound[id(equation)] = LOWER[type(equation)](self.kernels, equation)
-            calls += known
-        return calls
+        """Fuse the equations, and bind their launches and products."""
+        return lower(fuse(equations), LOWER, self.kernels)
 
     def _keep_pace(self) -> None:
         """Wait for earlier replays, so that the host is never far ahead and the device is always busy."""

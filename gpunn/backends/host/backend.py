@@ -9,7 +9,7 @@ from gpunn.backends.host import equations, images, norm, vectors
 from gpunn.backends.host.context import Context
 from gpunn.backends.host.data import HostData
 from gpunn.backends.host.memory import HostMemory
-from gpunn.core.equations import Equation
+from gpunn.core.equations import Equation, lower
 from gpunn.functions.calls import Calls
 
 LOWER: dict[type[Equation], Callable[[Context, Any], Calls]] = {
@@ -40,11 +40,5 @@ class Host:
         self.context = Context(self.memory.dtype)
 
     def plan(self, equations: Sequence[Equation]) -> Calls:
-        """Lower one equation at a time; a record that comes several times is bound once."""
-        bound: dict[int, Calls] = {}
-        calls: Calls = []
-        for equation in equations:
-            if (known := bound.get(id(equation))) is None:
-                known = bound[id(equation)] = LOWER[type(equation)](self.context, equation)
-            calls += known
-        return calls
+        """Lower one equation at a time."""
+        return lower(equations, LOWER, self.context)

@@ -1,0 +1,122 @@
+"""Which equations the persistent kernel recognises as a whole network: everything else it must refuse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from networks import equations_of, steps_of
+
+import gpunn
+from gpunn.backends.cuda.network import read_steps
+from gpunn.core.equations import (
+    Equation,
+    Forward,
+    Gradient,
+    HiddenError,
+    NextStep,
+    OutputError,
+    SetRates,
+    Shrink,
+    Step,
+)
+from gpunn.core.optimizers import OPTIMIZERS, Collect
+
+PLAIN = [gpunn.Dense(4), gpunn.Dense(3)]
+
+
+def network(layers: list[gpunn.Dense] = PLAIN, **how: Any) -> gpunn.Network:
+    return gpunn.Network(5, layers, "quadratic", seed=0, **how)
+
+
+@pytest.mark.parametrize("scheduled", [False, True])
+@pytest.mark.parametrize("settings", [{}, {"l2": 0.1}, {"l1": 0.1, "l2": 0.1}], ids=str)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_is_recognised(name: str, settings: dict[str, float], scheduled: bool) -> None:
+    equations = equations_of(network(), OPTIMIZERS[name](**settings), 12, 5, scheduled=scheduled)
+    assert [step.error.out.shape[1] for step in steps_of(equations)] == [5, 5, 2]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "statements"),
+    [
+        (gpunn.SGD(), "x = c[0] * sum + c[1] * x;"),
+        (gpunn.SGD(l2=1), "if (weight) x *= c[0]; x = c[1] * sum + c[2] * x;"),
+        (gpunn.Momentum(), "s0 = c[0] * sum + c[1] * s0; x += c[2] * s0;"),
+        (gpunn.RMSProp(l2=1), "g = c[0] * sum + c[1] * g; if (weight) g += c[2] * x; RULE"),
+        (gpunn.AdamW(l2=1), "g = c[0] * sum + c[1] * g; if (weight) x *= c[2]; RULE"),
+        (gpunn.SGD(l1=1), "x = c[0] * sum + c[1] * x; if (weight) x -= clamped(x, c[2]);"),
+    ],
+    ids=str,
+)
+def test_the_updates_equations_become_statements(optimizer: Any, statements: str) -> None:
+    assert steps_of(equations_of(network(), optimizer))[0].motion.statements == statements
+
+
+@pytest.mark.parametrize(
+    ("net", "optimizer"),
+    [
+        (network([gpunn.Dense(4, dropout=0.5), gpunn.Dense(3)]), gpunn.SGD()),
+        (network([gpunn.Dense(4, batch_norm=True), gpunn.Dense(3)]), gpunn.SGD()),
+        (network(input_dropout=0.5), gpunn.SGD()),
+        (network(), gpunn.SGD(clip_norm=1)),
+        (network(), gpunn.Adam(clip_norm=1)),
+        (network(), gpunn.Adam(max_norm=1)),
+        (network(), Collect()),
+    ],
+)
+def test_other_steps_are_refused(net: gpunn.Network, optimizer: Any) -> None:
+    assert read_steps(equations_of(net, optimizer)) is None
+
+
+@dataclass(frozen=True)
+class OnlyNumPy(gpunn.RMSProp):
+    """A rule that has no C spelling."""
+
+    cuda = None
+
+
+def test_a_rule_without_a_spelling_is_refused() -> None:
+    assert read_steps(equations_of(network(), OnlyNumPy())) is None
+
+
+class Other(Equation):
+    """Other: nobody knows what it does"""
+
+
+@pytest.mark.parametrize(
+    "kind", [Forward, OutputError, HiddenError, Gradient, Step, Shrink, SetRates, NextStep]
+)
+def test_an_unknown_equation_anywhere_is_refused(kind: type[Equation]) -> None:
+    equations = equations_of(network(), gpunn.Adam(l1=0.1), scheduled=True)
+    at = next(k for k, equation in enumerate(equations) if isinstance(equation, kind))
+    for changed in (
+        [*equations[:at], Other(), *equations[at:]],
+        [*equations[: at + 1], Other(), *equations[at + 1 :]],
+        [*equations[:at], Other(), *equations[at + 1 :]],
+    ):
+        assert read_steps(changed) is None
+
+
+@pytest.mark.parametrize("kind", [Forward, OutputError, HiddenError, Gradient, SetRates, NextStep])
+def test_a_missing_equation_is_noticed(kind: type[Equation]) -> None:
+    equations = equations_of(network(), gpunn.Adam(), scheduled=True)
+    at = next(k for k, equation in enumerate(equations) if isinstance(equation, kind))
+    assert read_steps([*equations[:at], *equations[at + 1 :]]) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "operand"),
+    [(Forward, "a"), (OutputError, "z"), (HiddenError, "delta"), (HiddenError, "a"), (Gradient, "delta")],
+)
+def test_other_operands_are_noticed(kind: type[Equation], operand: str) -> None:
+    """An equation between other buffers, though of the same shape, is not the network's."""
+    equations = equations_of(network(), gpunn.SGD())
+    at = max(k for k, equation in enumerate(equations) if isinstance(equation, kind))
+    if kind is Gradient:
+        at -= 2  # of layer 2
+    before: Any = equations[at]
+    own = getattr(before, operand)
+    other = own.copy() if hasattr(own, "copy") else replace(own)
+    assert read_steps([*equations[:at], replace(before, **{operand: other}), *equations[at + 1 :]]) is None
