@@ -19,7 +19,7 @@ NO_CUDA = pytest.mark.skipif(not backends.explain_cuda(), reason="this machine h
 
 def test_the_cpu_is_always_there() -> None:
     assert isinstance(backends.choose("cpu", "float64"), Host)
-    assert backends.choose("cpu", np.dtype("float32")).dtype == np.float32
+    assert backends.choose("cpu", np.dtype("float32")).memory.dtype == np.float32
 
 
 @NO_CUDA

@@ -22,7 +22,7 @@ PIXELS = np.asfortranarray(RNG.integers(0, 256, (12, 500), dtype=np.uint8))
 VALUES = RNG.standard_normal((12, 500))
 LABELS, TARGETS = np.arange(500) % 3, RNG.random((3, 500))
 SMALL = 400 << 10  # bytes: the rest has room in it
-STREAMED = r"MiB of examples stay on the host and are streamed to emulated, of which 0 MiB are free"
+STREAMED = r"MiB of examples stay on the host and are streamed to emulated, which has 0 MiB free"
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_the_same_comes_out(
     on(1 << 40)
     whole = fitted(X, y)
     with monkeypatch.context() as patch:
-        patch.setattr("gpunn.backends.cuda.memory.ROOM", 1e-9)
+        patch.setattr("gpunn.backends.cuda.data.SHARE_FOR_EXAMPLES", 1e-9)
         device = on(1 << 30)
         with pytest.warns(UserWarning, match="are streamed to emulated"):
             streamed = fitted(X, y)
@@ -85,7 +85,7 @@ def test_what_has_room_is_not_streamed(on: Callable[[int], EmulatedDevice]) -> N
 def test_blocks_can_be_too_large_too(
     on: Callable[[int], EmulatedDevice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gpunn.backends.cuda.memory.ROOM", 1e-9)
+    monkeypatch.setattr("gpunn.backends.cuda.data.SHARE_FOR_EXAMPLES", 1e-9)
     on(1 << 30)
     blocks = [(VALUES[:, :200], LABELS[:200]), (VALUES[:, 200:400], LABELS[200:400])]
     net = Network(12, [Dense(3)], "quadratic", seed=0, dtype="float64")
@@ -100,7 +100,7 @@ def test_blocks_can_be_too_large_too(
 def test_two_page_locked_buffers_and_no_more(
     on: Callable[[int], EmulatedDevice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gpunn.backends.cuda.memory.ROOM", 1e-9)
+    monkeypatch.setattr("gpunn.backends.cuda.data.SHARE_FOR_EXAMPLES", 1e-9)
     monkeypatch.setattr(Cuda, "chunk_bytes", 9 * 12 * 8)
     device = on(1 << 30)
     with pytest.warns(UserWarning, match="are streamed"):
