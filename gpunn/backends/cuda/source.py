@@ -74,7 +74,8 @@ def rule_source(rule: Rule) -> str:
         raise BackendError(f"the optimizer {type(rule).__name__} has no CUDA spelling: give its class `cuda`")
     first, second = (*rule.pace, "0")[:2]
     counts = "#define COUNTS_STEPS\n" if rule.counts_steps else ""
-    return counts + defined(RULE=rule.cuda, PACE_0=first, PACE_1=second, STATES=len(rule.states))
+    own_scope = f"{{ {rule.cuda} }}"
+    return counts + defined(RULE=own_scope, PACE_0=first, PACE_1=second, STATES=len(rule.states))
 
 
 def constants_of(rule: Rule) -> tuple[float, ...]:
