@@ -10,6 +10,7 @@ from .core.layers import Dense as Dense
 from .core.optimizers import SGD as SGD
 from .core.optimizers import Adam as Adam
 from .core.optimizers import AdamW as AdamW
+from .core.optimizers import Lion as Lion
 from .core.optimizers import Momentum as Momentum
 from .core.optimizers import Nesterov as Nesterov
 from .core.optimizers import RMSProp as RMSProp

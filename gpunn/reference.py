@@ -129,6 +129,12 @@ def _adamw(x: float, g: float, s: State, t: int, eta: float, l2: float) -> float
     return _adam(x, g, s, t, eta, 0) - eta * l2 * x
 
 
+def _lion(x: float, g: float, s: State, t: int, eta: float, l2: float) -> float:
+    m = s.get("m", 0)
+    s["m"] = 0.99 * m + 0.01 * g
+    return x - eta * (float(np.sign(0.9 * m + 0.1 * g)) + l2 * x)
+
+
 #: Each optimizer's rule with its default settings: (x, g, state, t, eta, l2) → the new x, for one parameter x
 #: with gradient g, in step t = 1, 2, … The state is empty at the start; l2 is 0 for a bias.
 OPTIMIZERS: dict[str, Callable[[float, float, State, int, float, float], float]] = {
@@ -138,6 +144,7 @@ OPTIMIZERS: dict[str, Callable[[float, float, State, int, float, float], float]]
     "rmsprop": _rmsprop,
     "adam": _adam,
     "adamw": _adamw,
+    "lion": _lion,
 }
 
 

@@ -255,6 +255,45 @@ class RMSProp(Rule):
 
 
 @dataclass(frozen=True)
+class Lion(Rule):
+    """θ ← θ − η (sign(β₁ m + (1 − β₁) ∇C) + λ w),  m ← β₂ m + (1 − β₂) ∇C: Chen et al. 2023, algorithm 2.
+
+    Every element moves by η. Weight decay is decoupled, with λ = l2. Compared with AdamW, Chen et al.
+    recommend a learning rate that is 3 to 10 times smaller and a λ that is larger by the same factor.
+
+    Args:
+        learning_rate: η.
+        beta1: β₁ in [0, 1), the share of m in the direction of the step.
+        beta2: β₂ in [0, 1), the share of m that is kept.
+
+    >>> gpunn.Lion(l2=0.1)
+    Lion(l2=0.1, l1=0.0, max_norm=None, clip_norm=None, learning_rate=0.0001, beta1=0.9, beta2=0.99)
+    """
+
+    formula = "θ ← θ − η sign(β₁ m + (1 − β₁) g),  m ← β₂ m + (1 − β₂) g"
+    states = ("m",)
+    constants = ("beta1", "beta2")
+    decoupled = True
+    cuda = "const T c = n0 * s0 + (1 - n0) * g; x -= r0 * (T(c > 0) - T(c < 0)); s0 = n1 * s0 + (1 - n1) * g;"
+
+    learning_rate: float = 1e-4
+    beta1: float = 0.9
+    beta2: float = 0.99
+
+    def numpy(self, theta: Array, g: Array, *states: Array, eta: Array, steps: Array) -> Iterator[Call]:
+        (m,) = states
+        rate = constant(theta, 0)
+        yield partial(np.negative, eta, rate)
+        for x, g_, m_, s in vectors.blocks(theta, g, m):
+            yield partial(np.multiply, m_, constant(m, self.beta1), s)
+            yield from vectors.add(constant(m, 1 - self.beta1), g_, s)
+            yield partial(np.sign, s, s)
+            yield from vectors.add(rate, s, x)
+            yield partial(np.multiply, m_, constant(m, self.beta2), m_)
+            yield from vectors.add(constant(m, 1 - self.beta2), g_, m_)
+
+
+@dataclass(frozen=True)
 class Collect(Regularisation):
     """No optimizer: it leaves the mean gradient itself in the `g` of its update."""
 
@@ -276,6 +315,7 @@ OPTIMIZERS: dict[str, Any] = {
     "rmsprop": RMSProp,
     "adam": Adam,
     "adamw": AdamW,
+    "lion": Lion,
 }
 
 
