@@ -60,7 +60,7 @@ def held_out_rows(y: np.ndarray, target: Target, options: TableOptions, seed: in
     return sample_each_class(share, target.strata(y), len(y), np.random.default_rng(seed))
 
 
-def folds(k: int, y: np.ndarray, target: Target, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def fold_rows(k: int, y: np.ndarray, target: Target, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (rows to train on, rows to test on) k times; each class keeps its share of both."""
     from sklearn.model_selection import KFold, StratifiedKFold
 

@@ -138,7 +138,7 @@ class Classes:
     def describe(self) -> str:
         """Describe the task in a few words."""
         few = f": {', '.join(self.classes)}" if len(self.classes) <= FEW_NAMED else ""
-        return f"classification, {len(self.classes)} classes{few}"
+        return f"classification, {len(self.classes):,} classes{few}"
 
     def meta(self) -> dict[str, Any]:
         """Return what a model file has of every classifier, not only of a table's."""

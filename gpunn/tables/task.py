@@ -15,7 +15,7 @@ from gpunn.tables.loading import TableOptions, load
 from gpunn.tables.measures import summarise_folds
 from gpunn.tables.prepared import Preparation, PreparedTable, prepare
 from gpunn.tables.reading import IN_MEMORY, is_path, open_table
-from gpunn.tables.splitting import folds, split_and_prepare
+from gpunn.tables.splitting import fold_rows, split_and_prepare
 from gpunn.tables.table import Table
 from gpunn.training.history import History
 from gpunn.training.settings import Settings
@@ -97,23 +97,23 @@ class TableTask:
         return net.fit(self.X, self.y, validation=validation, **chosen, **arguments)
 
     def test(
-        self, net: Network, found: Sequence[Mapping[str, Any]]
+        self, net: Network, folds: Sequence[Mapping[str, Any]]
     ) -> tuple[dict[str, Any], np.ndarray | None]:
         """Test a trained network. Return figures by their names in JSON, and the outputs for the test.
 
-        found: the results of cross-validation.
+        folds: the results of cross-validation.
         """
         target, test = self.prepared.target, self.prepared.test
         figures: dict[str, Any] = {"task": target.task, "target": target.name}
-        if found:
-            figures["cv"] = summarise_folds(found)
+        if folds:
+            figures["cv"] = summarise_folds(folds)
         if not test:
             return figures, None
         outputs, measures = self.prepared.evaluate(net, test)
         figures |= {f"test_{name}": value for name, value in measures.items()}
         return figures | {"test_examples": len(test.y), "baseline": self.prepared.baseline(test.y)}, outputs
 
-    def meta(self, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def meta(self, folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return what a model file says about the table, so that the model can read others."""
         target = self.prepared.target
         kept = {
@@ -126,7 +126,7 @@ class TableTask:
             "dataset": self.dataset,
             **target.meta(),
             "table": kept,
-            **({"folds": list(found)} if found else {}),
+            **({"folds": list(folds)} if folds else {}),
         }
 
 
@@ -155,7 +155,7 @@ def cross_validate(task: TableTask, settings: Settings, *, verbose: bool = False
         return
     rows, y, target = task.table.rows, task.prepared.train.y, task.prepared.target
     how = preparation(task.options, settings)
-    for train_rows, test_rows in folds(task.options.cv, y, target, settings.seed):
+    for train_rows, test_rows in fold_rows(task.options.cv, y, target, settings.seed):
         order = np.concatenate([train_rows, test_rows])
         part = replace(task.table, rows=rows[order], y=y[order])
         prepared = prepare(part, target, len(train_rows), how, reuse=True)

@@ -65,11 +65,11 @@ def train(
     optimizer = settings.build_optimizer()
     net = task.build_network(settings)
     settings = settings.with_choices(net.cost.name, optimizer)
-    found = list(cross_validate(task, settings, verbose=verbose))
+    folds = list(cross_validate(task, settings, verbose=verbose))
     history = task.fit(net, settings, verbose=verbose)
-    figures, _ = task.test(net, found)
+    figures, _ = task.test(net, folds)
     kept = {name: value for name, value in figures.items() if name.startswith("test_")}
-    net.meta = {**task.meta(found), **_described(history), **kept, "settings": asdict(settings)}
+    net.meta = {**task.meta(folds), **_described(history), **kept, "settings": asdict(settings)}
     prepared = task.prepared
     constant = prepared.target.constant(prepared.train.y)
     return TableModel.of("the model", net, history, prepared.test, constant)

@@ -317,6 +317,7 @@ def test_wrong_options_are_one_line(fruit, options, words):
         ({"x": np.array([1j, 2j]), "y": [0, 1]}, "'x' is complex128"),
         (pandas.DataFrame([[1, 2], [3, 4]], columns=["y", "y"]), "the DataFrame: 2 columns are named 'y'"),
         (pandas.DataFrame({"x": [[1], [2]], "y": [0, 1]}), "the DataFrame: 'x' holds"),
+        (pandas.DataFrame({"x": [1j, 2j], "y": [0, 1]}), "the DataFrame: 'x' holds values of type complex"),
         (pandas.DataFrame({"x": [], "y": []}), "the DataFrame has no rows"),
         ("nowhere.csv", "nowhere.csv does not exist"),
     ],

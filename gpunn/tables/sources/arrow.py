@@ -44,7 +44,7 @@ def decode(column: Any, missing: Collection[str] = ()) -> Values:
     return codes, [None if text in missing else text for text in texts]
 
 
-class Typed:
+class ArrowSource:
     """A source whose columns have Arrow types. Subclasses say where the batches of rows come from.
 
     Raises ValueError, naming the data, for a column of lists or structures, for two columns of one name, and
@@ -100,7 +100,7 @@ class Typed:
         """Accept every column of strings: its type says that it is one."""
 
 
-class ArrowTable(Typed):
+class ArrowTable(ArrowSource):
     """A DataFrame of Polars or another library that exports Arrow data (`__arrow_c_stream__`)."""
 
     missing = ("",)  # as in pandas' DataFrames and in arrays

@@ -12,7 +12,7 @@ from gpunn.tables.sources.arrays import NUMBERS, Arrays, Coded
 from gpunn.tables.sources.arrow import ArrowTable
 from gpunn.tables.table import Source
 
-CONTAINERS = (bytes, dict, list, np.ndarray, set, tuple)
+NOT_VALUES = (bytes, complex, dict, list, np.ndarray, set, tuple)
 NUMERIC = ("integer", "floating", "mixed-integer-float", "decimal")  # by infer_dtype of object columns
 
 
@@ -49,7 +49,7 @@ def _pandas_columns(name: str, frame: Any) -> dict[str, np.ndarray | Coded]:
 def _pandas_column(name: str, series: Any) -> np.ndarray | Coded:
     """Return numbers as floats with NaN, and everything else as strings."""
     types = sys.modules["pandas"].api.types
-    number = types.is_numeric_dtype(series) and not types.is_bool_dtype(series)
+    number = types.is_float_dtype(series) or types.is_integer_dtype(series)
     if number or (types.is_object_dtype(series) and types.infer_dtype(series, skipna=True) in NUMERIC):
         numbers: np.ndarray = series.to_numpy(np.float64, na_value=np.nan)
         return numbers
@@ -77,7 +77,7 @@ def _is_nan(value: Any) -> bool:
 def _encode(name: str, values: Iterable[Any]) -> Coded:
     """Number the distinct values by their strings; None and the empty string are missing.
 
-    Raises ValueError, beginning with the name, for values that are lists, arrays or the like.
+    Raises ValueError, beginning with the name, for lists, arrays and the like.
     """
     known: dict[str, int] = {}
     codes = [-1 if value is None else _code(name, known, value) for value in values]
@@ -85,7 +85,7 @@ def _encode(name: str, values: Iterable[Any]) -> Coded:
 
 
 def _code(name: str, known: dict[str, int], value: Any) -> int:
-    if isinstance(value, CONTAINERS):
+    if isinstance(value, NOT_VALUES):
         raise ValueError(f"{name} holds values of type {type(value).__name__}, expected numbers or strings")
     text = str(value).strip()
     return known.setdefault(text, len(known)) if text else -1

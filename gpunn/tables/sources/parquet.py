@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gpunn.tables.sources.arrow import BATCH, Typed, need_pyarrow
+from gpunn.tables.sources.arrow import BATCH, ArrowSource, need_pyarrow
 from gpunn.tables.table import digest_of_files
 
 
-class ParquetFile(Typed):
+class ParquetFile(ArrowSource):
     """A Parquet file. Raises ValueError, naming the file, if it is damaged or of another format."""
 
     def __init__(self, path: Path) -> None:
