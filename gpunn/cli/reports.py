@@ -35,7 +35,7 @@ def warn_on_error(what: str) -> Iterator[None]:
         yield
     except (Exception, KeyboardInterrupt) as error:
         why = str(error) or type(error).__name__
-        warnings.warn(f"the run is saved, but writing its {what} failed: {why}", stacklevel=3)
+        warnings.warn(f"the run is saved, but without a {what}: {why}", stacklevel=3)
 
 
 def write_report(

@@ -107,9 +107,7 @@ def test_a_failing_report_is_only_a_warning(
         warnings.simplefilter("always")
         code, out, err = gpunn_("train", *KINDS["images"], "--output", tmp_path, "--json")
     assert code == 0 and json.loads(out)["report"] is None
-    assert (
-        err.startswith("gpunn: warning: the run is saved, but there is no report: ") and err.count("\n") == 1
-    )
+    assert err.startswith("gpunn: warning: the run is saved, but without a report: ") and err.count("\n") == 1
     assert Network.load(tmp_path).meta["test_accuracy"] == json.loads(out)["test_accuracy"]
     assert not (tmp_path / "report.html").exists()
 

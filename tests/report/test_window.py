@@ -38,7 +38,7 @@ def test_no_curve_without_an_epoch(
         warnings.simplefilter("always")
         code, out, err = gpunn_("train", *KINDS["images"], "--plot", "--output", tmp_path)
     assert code == 130 and "report" in out and "\ncurve " not in out
-    assert err == "gpunn: warning: the run is saved, but there is no curve: no epoch was completed\n"
+    assert err == "gpunn: warning: the run is saved, but without a curve: no epoch was completed\n"
 
 
 def test_with_a_display_the_curve_is_in_a_window(
