@@ -86,6 +86,25 @@ def trajectory_rows() -> Iterator[str]:
         yield f"| {row['net']} | {row['theta_apart_after_an_epoch']:.1e} | {cpu:.2%} | {cuda:.2%} |"
 
 
+def estimator_rows() -> Iterator[str]:
+    """Scores with their paired difference, and milliseconds per epoch on 1,000 and 10,000 rows."""
+    results = measured("estimators.json")
+    for quality in results["quality"]:
+        theirs, ours = (np.mean(quality["scores"][name]) for name in ("scikit-learn", "gpunn"))
+        difference = quality["difference"]["gpunn"]
+        mean = f"{difference['mean']:+.4f}" if difference["mean"] else "0.0000"
+        cells = [f"{theirs:.4f} | {ours:.4f} | {mean} ± {difference['standard_error']:.4f}"]
+        for rows in (1000, 10000):
+            (fit,) = (s["fit"] for s in results["speed"] if (s["set"], s["rows"]) == (quality["set"], rows))
+            (epochs,) = (s["epochs"] for s in results["speed"] if s["fit"] is fit)
+            before, after = (1000 * np.median(fit[name]) / epochs for name in ("scikit-learn", "gpunn"))
+            double, single = (
+                np.median(np.divide(fit["scikit-learn"], fit[name])) for name in ("gpunn", "gpunn float32")
+            )
+            cells.append(f"{before:.2f} → **{after:.2f}** ({double:.1f} ×, float32 {single:.1f} ×)")
+        yield f"| {quality['set'].replace('_', ' ')} | {' | '.join(cells)} |"
+
+
 def normalised(code: str) -> str:
     """Code on one line, as it was before a formatter broke it."""
     return re.sub(r",?\s+\)", ")", re.sub(r"([(\[])\s+", r"\1", re.sub(r"\s+", " ", code)))
@@ -122,11 +141,29 @@ def test_how_it_works_prints_the_equations_of_a_step(monkeypatch: pytest.MonkeyP
         pytest.param("README.md", readme_rows, id="README"),
         pytest.param("docs/gpu.md", gpu_rows, id="gpu-speed"),
         pytest.param("docs/gpu.md", trajectory_rows, id="gpu-trajectories"),
+        pytest.param("docs/scikit-learn.md", estimator_rows, id="scikit-learn"),
     ],
 )
 def test_speeds_are_those_of_the_results(page: str, rows: Any) -> None:
     text = read(page)
     assert not [row for row in rows() if row not in text]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "cupy is not installed",
+        "no NVIDIA driver is installed",
+        "the NVIDIA driver knows CUDA",
+        "this cupy is for CUDA",
+        "no CUDA device answers",
+        "there is no CUDA device",
+        "has compute capability",
+        "failed its trial",
+    ],
+)
+def test_the_page_on_gpus_quotes_the_diagnosis(words: str) -> None:
+    assert words in read("gpunn/backends/cuda/diagnosis.py") and words in read("docs/gpu.md")
 
 
 def test_times_to_accuracy_are_those_of_the_results() -> None:
