@@ -71,15 +71,19 @@ class PyTorch:
             fused=device == "cuda",
         )
         self.gather = self._faster()
-        of_outputs = cost(torch, net)
+        self.loss = self._loss(net, precision, compiled)
+
+    def _loss(self, net: Net, precision: str, compiled: bool) -> Callable[[Any, Any], Any]:
+        """Return the loss as a function of a mini-batch and its labels."""
+        torch, of_outputs = self.torch, cost(self.torch, net)
 
         def loss(x: Any, labels: Any) -> Any:
             return of_outputs(self.model(x), labels)
 
         if precision == "bf16":  # float32 weights, bf16 products
-            loss = torch.autocast(device, torch.bfloat16)(loss)
-        mode = "reduce-overhead" if device == "cuda" else "default"
-        self.loss = torch.compile(loss, mode=mode, dynamic=False) if compiled else loss
+            loss = torch.autocast(self.device, torch.bfloat16)(loss)
+        mode = "reduce-overhead" if self.device == "cuda" else "default"
+        return torch.compile(loss, mode=mode, dynamic=False) if compiled else loss
 
     def _of_floats(self, batch: Any) -> Any:
         return self.floats.index_select(0, batch)

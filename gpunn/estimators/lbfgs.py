@@ -24,15 +24,7 @@ def minimise(fit: Fit) -> Outcome:
         return loss
 
     def after(intermediate_result: Any) -> None:
-        loss = accept(intermediate_result)
-        progress.loss_curve.append(loss)
-        seconds = time.perf_counter() - start
-        iteration = len(progress.loss_curve)
-        if parameters.verbose:
-            print(f"Iteration {iteration}, loss = {loss:.8f}")
-        record = Record(iteration, loss, None, None, None, seconds, fit.rows.m / seconds)
-        if fit.ends_after(record):
-            raise StopIteration
+        _end_iteration(fit, accept(intermediate_result), time.perf_counter() - start)
 
     options = {"maxfun": parameters.max_fun, "maxiter": parameters.max_iter, "gtol": parameters.tol}
     theta = net.theta.astype(np.float64)
@@ -49,6 +41,16 @@ def minimise(fit: Fit) -> Outcome:
             not_converged=f"lbfgs failed to converge after {found.nit} iterations: {found.message}"
         )
     return Outcome("converged")
+
+
+def _end_iteration(fit: Fit, loss: float, seconds: float) -> None:
+    """Record the loss; raise StopIteration, which ends SciPy's loop, if a callback ends training."""
+    curve = fit.progress.loss_curve
+    curve.append(loss)
+    if fit.parameters.verbose:
+        print(f"Iteration {len(curve)}, loss = {loss:.8f}")
+    if fit.ends_after(Record(len(curve), loss, None, None, None, seconds, fit.rows.m / seconds)):
+        raise StopIteration
 
 
 def _objective(fit: Fit) -> Objective:
