@@ -32,7 +32,7 @@ PATTERN = "epoch-*.safetensors"
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where and how often checkpoints are written, and how many of the newest are kept."""
+    """Settings: the folder, the epochs between checkpoints, and how many of the newest to keep."""
 
     folder: Path
     every: int = 1

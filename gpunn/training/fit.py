@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike
 from gpunn import backends
 from gpunn.core import optimizers
 from gpunn.core.inputs import CheckedExamples, check_examples, dense
+from gpunn.core.optimizers import Optimizer
+from gpunn.core.plan import BoundModel
 from gpunn.training import schedules
 from gpunn.training.checkpoint import Checkpoints, CheckpointWriter
 from gpunn.training.fit_options import Block, FitOptions
@@ -56,37 +58,32 @@ def prepare(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) ->
     """Check everything, and load the network and the examples onto the device."""
     options.check(net.sizes[0], blocks=y is None)
     given = None if y is None else check(net, options, X, y, options.sample_weight)
-    if options.stop:
-        classes = given is None or given.y.labels is not None
-        scored = options.score is not None
-        options.stop.check(options.validation is not None, classes=classes, scored=scored)
+    options.check_metric(classes=given is None or given.y.labels is not None)
     optimizer = optimizers.get(options.optimizer)
     checkpoints = open_checkpoints(net, given, options)
     be = backends.choose(options.device, net.dtype, options.precision)
-    model = net.bind(be, given.y if given else None)
-    learner = Learner(
-        model,
-        optimizer.bind(be, model.theta),
-        int(options.batch_size),
-        net.rng,
-        options.arrange,
-        options.augmentation,
-        scheduled=options.schedule is not None,
-    )
+    learner = bind_learner(net.bind(be, given.y if given else None), optimizer, net.rng, options)
     if given is None:
         source: ExampleSource = BlockStream(learner, X, partial(check_block, net, options))
         evaluation = evaluate_pair(net, learner, options)
     else:
         source, evaluation = split(net, learner, given, options)
-    return Training(
-        learner,
-        source,
-        options.epochs,
-        schedules.get(options.schedule),
-        evaluation,
-        options.stop,
-        checkpoints,
-        options.optimizer_state,
+    schedule, state = schedules.get(options.schedule), options.optimizer_state
+    return Training(learner, source, options.epochs, schedule, evaluation, options.stop, checkpoints, state)
+
+
+def bind_learner(
+    model: BoundModel, optimizer: Optimizer, rng: np.random.Generator, options: FitOptions
+) -> Learner:
+    """Bind the optimizer to the model's θ."""
+    return Learner(
+        model,
+        optimizer.bind(model.be, model.theta),
+        int(options.batch_size),
+        rng,
+        options.arrange,
+        options.augmentation,
+        scheduled=options.schedule is not None,
     )
 
 

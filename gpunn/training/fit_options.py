@@ -38,7 +38,7 @@ class FitOptions:
     Args:
         epochs: passes over the examples.
         batch_size: examples in a mini-batch; the last mini-batch of an epoch may be smaller.
-        optimizer: a name (sgd, momentum, nesterov, rmsprop, adam, adamw) or an optimizer such as `Adam`.
+        optimizer: a name, such as "nesterov" or "adam", or an optimizer, such as `Adam`.
         schedule: a name (`gpunn.schedules.SCHEDULES`) or a function from progress in [0, 1) to the factor of
             the learning rate at that step.
         augmentation: random distortions of the images, drawn anew in every epoch.
@@ -126,6 +126,11 @@ class FitOptions:
             self.augmentation.check(n_in)
         if blocks:
             self._check_for_blocks()
+
+    def check_metric(self, *, classes: bool) -> None:
+        """Raise ValueError if early stopping follows a metric that will not be measured."""
+        if self.stop:
+            self.stop.check(self.validation is not None, classes=classes, scored=self.score is not None)
 
     def _check_for_blocks(self) -> None:
         """Raise ValueError for options that need all the examples at once."""

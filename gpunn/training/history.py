@@ -1,4 +1,4 @@
-"""What happened in training: a record for each epoch."""
+"""The history of training: a record for each epoch, and what follows the records."""
 
 from __future__ import annotations
 

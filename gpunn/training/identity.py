@@ -1,4 +1,4 @@
-"""What identifies a run: a checkpoint is resumed only by a run with the same description."""
+"""The description of a run, which must be equal for a checkpoint to be resumed."""
 
 from __future__ import annotations
 

@@ -44,10 +44,10 @@ class Evaluation:
         self.outputs = (
             self.be.memory.matrix(model.theta.layout.sizes[-1], len(order)) if score or keep else None
         )
-        self.round = Plan(model, examples, len(order), forward_batch(len(order)), outputs=self.outputs)
+        self.plan = Plan(model, examples, len(order), forward_batch(len(order)), outputs=self.outputs)
 
     def __call__(self) -> tuple[float, float | None, float | None]:
-        losses, hits = self.round(self.order)
+        losses, hits = self.plan(self.order)
         score = float(self.score(self.be.memory.download(self.outputs))) if self.score else None
         return mean(losses), mean(hits) if self.has_labels else None, score
 

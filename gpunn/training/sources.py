@@ -1,4 +1,4 @@
-"""Where the examples of an epoch come from: one data set in memory, or a stream of blocks."""
+"""Sources of an epoch's examples: one data set in memory, or a stream of blocks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Learner:
     augmentation: Augmentation | None = None
     scheduled: bool = False
 
-    def round(self, examples: Examples, m: int) -> Plan:
+    def plan(self, examples: Examples, m: int) -> Plan:
         """Bind one pass of learning over m of the examples."""
         return Plan(
             self.model,
@@ -124,7 +124,7 @@ class InMemory:
 
     def __init__(self, learner: Learner, examples: Examples, order: np.ndarray) -> None:
         self.learner, self.order, self.draws = learner, order, DrawAhead(learner, order)
-        self.round = learner.round(examples, len(order))
+        self.plan = learner.plan(examples, len(order))
         self.has_labels = examples.labels is not None
 
     @property
@@ -136,7 +136,7 @@ class InMemory:
         """Run an epoch over the examples in a new order."""
         etas = rates(0, 1, self.learner.steps(self.m))
         key, order = self.draws.next()
-        losses, hits = self.round(order, etas, key, progress, self.draws.look)
+        losses, hits = self.plan(order, etas, key, progress, self.draws.look)
         return losses, hits if self.has_labels else None
 
 
@@ -176,13 +176,13 @@ class BlockStream:
         self, given: CheckedExamples, begin: float, end: float, rates: RateFunction, progress: Progress | None
     ) -> Results:
         m = given.X.shape[1]
-        over_block = self._round(given)
+        plan = self._plan(given)
         etas = rates(begin, end, self.learner.steps(m))
         key, order = self.learner.draw(self.learner.rng, np.arange(m))
-        losses, hits = over_block(order, etas, key, progress)
+        losses, hits = plan(order, etas, key, progress)
         return losses.copy(), None if given.y.labels is None else hits.copy()
 
-    def _round(self, given: CheckedExamples) -> Plan:
+    def _plan(self, given: CheckedExamples) -> Plan:
         """Return a plan for blocks of this shape, with this block's examples loaded."""
         be, arrays = self.learner.model.be, given.arrays()
         kind = tuple(None if a is None else (a.shape, a.dtype) for a in arrays)
@@ -193,6 +193,6 @@ class BlockStream:
         if len(self.bound) == MAX_PLANS:
             del self.bound[next(iter(self.bound))]
         examples = given.copy().load(be)
-        bound = self.learner.round(examples, given.X.shape[1])
+        bound = self.learner.plan(examples, given.X.shape[1])
         self.bound[kind] = examples, bound
         return bound

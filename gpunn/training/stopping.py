@@ -74,7 +74,7 @@ class Best:
 
 
 class StoppingState:
-    """What early stopping remembers of a training run.
+    """The state of early stopping in a training run.
 
     `best` is replaced as a whole, so Ctrl-C never leaves it half updated.
     """

@@ -1,4 +1,4 @@
-"""What training needs of a network, so that training does not import `Network`."""
+"""The protocol of a network that can be trained, so that training does not import `Network`."""
 
 from __future__ import annotations
 

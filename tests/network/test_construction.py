@@ -1,4 +1,4 @@
-"""What a network is: sizes, views of θ, initial weights, the usual cost, and its checks."""
+"""Building a network: sizes, views of θ, initial weights, the default cost, and bad arguments."""
 
 from __future__ import annotations
 
