@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -11,12 +14,14 @@ from typing import Annotated, Any
 import numpy as np
 import pytest
 import typer
+from command_line import ROOT
 from reporting import RunCommand
 
 from gpunn import ACTIVATIONS, COSTS, INITIALIZERS, Network, datasets
 from gpunn.cli import images
 from gpunn.cli.fields import collect, with_options
 from gpunn.core.optimizers import OPTIMIZERS
+from gpunn.names import listed
 from gpunn.training import schedules
 from gpunn.training.option import Option, option_name
 from gpunn.training.settings import DTYPES, Settings, takers
@@ -91,7 +96,9 @@ def test_a_setting_goes_to_the_optimizers_that_have_it_and_to_no_other(optimizer
 
 
 def test_a_setting_that_the_optimizer_lacks_is_refused(refused: Callable[..., None]) -> None:
-    refused(["train", "digits", "--beta1", 0.8], "--beta1 applies to adam, adamw, not to nesterov")
+    refused(
+        ["train", "digits", "--beta1", 0.8], f"--beta1 applies to {listed(takers('beta1'))}, not to nesterov"
+    )
     refused(["train", "digits", "--optimizer", "adam", "--beta2", 1], "beta2 must be in [0, 1), not 1.0")
 
 
@@ -167,6 +174,28 @@ def test_help_names_all_the_choices(gpunn_: RunCommand, monkeypatch: pytest.Monk
     choices = [*OPTIMIZERS, *schedules.SCHEDULES, *COSTS, *INITIALIZERS, *datasets.NAMES, *DTYPES]
     for name in (*choices, *(name.replace(" ", "-") for name in ACTIVATIONS)):
         assert name in out, name
+
+
+NEW_ENTRIES = """
+from gpunn import cli
+from gpunn.core.optimizers import OPTIMIZERS, Adam
+from gpunn.functions.activations import ACTIVATIONS
+from gpunn.functions.costs import COSTS
+from gpunn.functions.initializers import INITIALIZERS
+from gpunn.training.schedules import SCHEDULES
+for table in (ACTIVATIONS, COSTS, INITIALIZERS, SCHEDULES):
+    table["invented"] = next(iter(table.values()))
+OPTIMIZERS["novel"] = lambda **settings: Adam(**{"beta1": 0.95, **settings})
+cli.main(["train", "--help"])
+"""
+
+
+def test_a_new_entry_appears_in_the_help_by_itself() -> None:
+    command = [sys.executable, "-c", NEW_ENTRIES]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    out = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    assert out.count("invented") == 4
+    assert ", novel). [default: (0.9; novel 0.95)]" in out
 
 
 def test_help_names_the_real_defaults(gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
