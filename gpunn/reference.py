@@ -70,6 +70,10 @@ ACTIVATIONS: dict[str, tuple[Callable[[Vector], Vector], Callable[[Vector], np.n
         lambda z: z * _normal_cdf(z),
         lambda z: _normal_cdf(z) + z * np.exp(-z * z / 2) / np.sqrt(2 * np.pi),
     ),
+    "swish": (
+        lambda z: z * _sigmoid(z),
+        lambda z: _sigmoid(z) + z * _sigmoid(z) * (1 - _sigmoid(z)),
+    ),
     "softplus": (lambda z: np.log(1 + np.exp(z)), _sigmoid),
     "exp": (np.exp, np.exp),
     "identity": (lambda z: z, np.ones_like),

@@ -298,6 +298,37 @@ GELU = Activation(
 )
 
 
+def _swish(a: Array, s: Array) -> Calls:
+    """a = z σ(z)."""
+    return [partial(np.copyto, s, a), *_sigmoid(s, s), partial(np.multiply, a, s, a)]
+
+
+def _swish_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
+    """f′ = σ(z) + a (1 − σ(z)), with σ(z) in place of z."""
+    return [
+        *_sigmoid(z, s),
+        partial(np.subtract, constant(a, 1), z, s),
+        partial(np.multiply, s, a, s),
+        partial(np.add, s, z, s),
+        partial(np.multiply, delta, s, delta),
+    ]
+
+
+SWISH = Activation(
+    "swish",
+    _swish,
+    _swish_backward,
+    cuda=("z / (1 + exp(-z))", "a + (1 - a) / (1 + exp(-z))"),
+    keeps_z=True,
+    onnx="s = Sigmoid(z) a = Mul(z, s)",
+    torch=("SiLU", {}),
+    javascript="z / (1 + Math.exp(-z))",
+    latex=(r"z\,\sigma(z)", r"\sigma(z) + a (1 - \sigma(z))"),
+    init="he",
+    source="Ramachandran, Zoph and Le 2017",
+)
+
+
 def _softplus_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
     """f′ = σ(z) = 1 − e⁻ᵃ."""
     return [
@@ -398,7 +429,7 @@ SOFTMAX = Activation(
 
 ACTIVATIONS = {
     f.name: f
-    for f in (SIGMOID, TANH, RELU, LEAKY_RELU, ELU, GELU, SOFTPLUS, EXP, IDENTITY, SOFTMAX)
+    for f in (SIGMOID, TANH, RELU, LEAKY_RELU, ELU, GELU, SWISH, SOFTPLUS, EXP, IDENTITY, SOFTMAX)
 }  # fmt: skip
 
 
