@@ -89,6 +89,7 @@ COSTS: dict[str, tuple[Callable[[Vector, Vector], float], Callable[[Vector, Vect
         lambda a, y: (a - y) / (a * (1 - a)),
     ),
     "mae": (lambda a, y: float(np.sum(np.abs(a - y))), lambda a, y: np.sign(a - y)),
+    "log-cosh": (lambda a, y: float(np.sum(np.log(np.cosh(a - y)))), lambda a, y: np.tanh(a - y)),
     "huber": (  # δ = 1
         lambda a, y: float(np.sum(np.where(np.abs(a - y) <= 1, (a - y) ** 2 / 2, np.abs(a - y) - 1 / 2))),
         lambda a, y: np.where(np.abs(a - y) <= 1, a - y, np.sign(a - y)),

@@ -217,6 +217,34 @@ def huber(delta: float = 1.0) -> Cost:
     )
 
 
+def _log_cosh(a: Array, y: Array, out: Array) -> Calls:
+    """ln cosh e = |e| + ln(1 + (e^−2|e| − 1) / 2) with e = a − y, which does not overflow for any e."""
+    rest = np.empty_like(a)
+    return [
+        *_absolute(a, y, out),
+        partial(np.multiply, out, constant(a, -2), rest),
+        partial(np.expm1, rest, rest),
+        partial(np.multiply, rest, constant(a, 0.5), rest),
+        partial(np.log1p, rest, rest),
+        partial(np.add, out, rest, out),
+    ]
+
+
+def _log_cosh_gradient(a: Array, y: Array, out: Array) -> Calls:
+    """tanh(a − y)."""
+    return [partial(np.subtract, a, y, out), partial(np.tanh, out, out)]
+
+
+LOG_COSH = Cost(
+    "log-cosh",
+    _log_cosh,
+    _log_cosh_gradient,
+    cuda=("fabs(a - y) + log1p(expm1(-2 * fabs(a - y)) / 2)", "tanh(a - y)"),
+    latex=r"\sum \ln \cosh (a - y)",
+    source="Saleh and Saleh 2022",
+)
+
+
 @lru_cache(maxsize=64)
 def quantile(tau: float = 0.5) -> Cost:
     """τ (y − a) if y > a, else (1 − τ)(a − y): Koenker and Bassett 1978. Raises ValueError unless 0 < τ < 1.
@@ -466,7 +494,7 @@ HINGE = Cost(
 COSTS = {
     cost.name: cost
     for cost in (
-        QUADRATIC, MAE, huber(), quantile(), POISSON, CROSS_ENTROPY, BINARY_CROSS_ENTROPY, HINGE,
+        QUADRATIC, MAE, LOG_COSH, huber(), quantile(), POISSON, CROSS_ENTROPY, BINARY_CROSS_ENTROPY, HINGE,
     )
 }  # fmt: skip
 FAMILIES: dict[str, Callable[[float], Cost]] = {"huber": huber, "quantile": quantile}
