@@ -79,7 +79,7 @@ class Network:
         self.sizes = (int(n_in), *(layer.n for layer in layers))
         self.dropout = (check_dropout(input_dropout), *(layer.dropout for layer in layers[:-1]))
         output = layers[-1].f
-        self.cost = costs.get(costs.usual_for(output.name) if cost is None else cost)
+        self.cost = costs.get(costs.usual_for(output) if cost is None else cost)
         if doubts := self.cost.doubts_about(output):
             warnings.warn(doubts, stacklevel=2)
         self.meta = meta or {}

@@ -524,6 +524,6 @@ def has_name(cost: Cost) -> bool:
         return False
 
 
-def usual_for(activation: str) -> str:
+def usual_for(f: Activation) -> str:
     """The name of the cost with which an output layer of this activation is usually trained."""
-    return next((cost.name for cost in COSTS.values() if cost.pairs_with == activation), "quadratic")
+    return next((cost.name for cost in COSTS.values() if cost.pairs(f)), "quadratic")

@@ -54,7 +54,7 @@ class Preparation:
     def of(cls, impute: str | None = None, cost: str | None = None, output: str | None = None) -> Preparation:
         """Look up the names; None means the default."""
         f = activations.get(output or "identity")
-        return cls(impute or "median", costs.get(cost or costs.usual_for(f.name)), f)
+        return cls(impute or "median", costs.get(cost or costs.usual_for(f)), f)
 
     @property
     def reach(self) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from helpers import MakeBackend
 from problems import X, Y, linear
 
 from gpunn import ACTIVATIONS, COSTS, INITIALIZERS, Activation, Cost, Dense, Network, reference
+from gpunn.functions.costs import usual_for
 
 SQUARE = Activation.from_functions(np.square, lambda z: 2 * z, name="relu")
 
@@ -64,6 +65,7 @@ def test_a_cost_pairs_with_its_activation() -> None:
     assert not COSTS["quadratic"].needs_distributions
     own = Activation.from_functions(np.tanh, lambda z: 1 - np.tanh(z) ** 2, name="sigmoid")
     assert binary.pairs(ACTIVATIONS["sigmoid"]) and not binary.pairs(own)
+    assert [usual_for(f) for f in (ACTIVATIONS["sigmoid"], own)] == ["binary-cross-entropy", "quadratic"]
 
 
 @pytest.mark.parametrize(
