@@ -123,7 +123,7 @@ def test_an_unknown_module_is_named_with_its_place() -> None:
         ([linear, type("ReLU", (nn.Module,), {})()], f"layer 1, {__name__}.ReLU"),
         ([nn.Linear(4, 4, dtype=torch.bfloat16)], "bfloat16"),
         ([nn.Dropout(0.5)], "no Linear"),
-        ([linear, nn.Dropout(0.5)], "the last layer no dropout"),
+        ([linear, nn.Dropout(0.5)], "the last layer must have dropout=0"),
     ):
         with pytest.raises(ValueError, match=re.escape(words)) as raised:
             Network.from_torch(nn.Sequential(*modules))
