@@ -98,7 +98,7 @@ class TableModel:
 
     @property
     def cv(self) -> dict[str, Any] | None:
-        """The results of cross-validation: `mean`, `std` and `baseline`, and the `folds`; None without it."""
+        """The `mean`, `std` and `baseline` over the folds of cross-validation, and the `folds`; or None."""
         return summarise_folds(self.folds) if self.folds else None
 
     def predict(
@@ -109,7 +109,13 @@ class TableModel:
         Labels are strings, numbers or truth values, as in the table that was trained on. Warns if a category
         was not in the training data.
 
-        Raises ValueError if a column is missing or holds something else than in training.
+        Args:
+            data: a table, as `gpunn.tables.train` takes it.
+            delimiter, header: as in `gpunn.tables.train`. By default, the header is as in training.
+            device: "cpu", "cuda", "cuda:1" or "auto".
+
+        Raises:
+            ValueError: a column is missing, or holds strings where there were numbers in training.
         """
         outputs, unknown = self.outputs(self.read(data, Format(delimiter, header)), device)
         _warn_of(unknown)
@@ -120,7 +126,10 @@ class TableModel:
     ) -> np.ndarray:
         """Predict the probability (m, n_classes) of each class for each row of a table.
 
-        Raises ValueError as `predict` does, and for regression or outputs that are not probabilities.
+        The arguments are those of `predict`, and the order of the columns is that of `classes`.
+
+        Raises:
+            ValueError: as `predict` does; or the outputs are not probabilities, as in regression.
         """
         outputs, unknown = self.outputs(self.read(data, Format(delimiter, header)), device)
         _warn_of(unknown)
@@ -139,11 +148,15 @@ class TableModel:
     ) -> dict[str, Any]:
         """Measure the model on a table with the target, or on the rows held out from training.
 
-        Returns `examples`, their number; `loss`; `accuracy`, or `rmse`, `mae` and `r2`; for classes the
-        `confusion_matrix` and the precision, recall and F1 of each of the `classes`; and `baseline`, the
-        measures of the best constant prediction, if the training rows are known.
+        The arguments are those of `predict`.
 
-        Raises ValueError as `predict` does, and if no rows were held out, as with cross-validation.
+        Returns:
+            `examples`, their number; `loss`; `accuracy`, or `rmse`, `mae` and `r2`; for classes the
+            `confusion_matrix` and the precision, recall and F1 of each of the `classes`; and `baseline`, the
+            measures of the best constant prediction, if the training rows are known.
+
+        Raises:
+            ValueError: as `predict` does; or no rows were held out, as with cross-validation.
         """
         constant, examples = self.constant, self.held_out
         if data is not None or examples is None:
@@ -158,7 +171,11 @@ class TableModel:
         return result
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model file, which `load_model`, `gpunn predict` and `gpunn evaluate` read."""
+        """Write the model file, which `load_model`, `gpunn predict` and `gpunn evaluate` read.
+
+        Raises:
+            OSError: the path cannot be written.
+        """
         self.network.save(path)
 
     # the steps of these methods, which the command line takes one by one
@@ -218,9 +235,11 @@ class TableModel:
 def load_model(path: str | os.PathLike[str]) -> TableModel:
     """Load a model that was trained on a table, by `gpunn.tables.train` or `gpunn train`.
 
-    path: the model file, or the folder of a run.
+    Args:
+        path: the model file, or the folder of a run.
 
-    Raises ValueError if the file is missing or damaged, or its network was not trained on a table.
+    Raises:
+        ValueError: the file is missing or damaged, or its network was not trained on a table.
 
     >>> flips = {"x": [1.5, 2.5] * 20, "y": ["heads", "tails"] * 20}
     >>> model = gpunn.tables.train(flips, epochs=1, device="cpu")
