@@ -8,23 +8,19 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from helpers import MakeBackend
-from safetensors.numpy import save_file
-from scipy.sparse import csc_array
+from resuming import X, Y, fit, interrupt_after, network, outcome
 
-import gpunn
 from gpunn import (
     Adam,
     AdamW,
     Dense,
     EarlyStopping,
-    History,
     Nesterov,
     Network,
     Record,
@@ -34,33 +30,7 @@ from gpunn import (
 from gpunn.training.checkpoint import Checkpoints, newest, read
 from gpunn.training.identity import fingerprint
 
-RNG = np.random.default_rng(0)
-X = RNG.integers(0, 256, (6, 60), dtype=np.uint8)
-Y = RNG.integers(0, 3, 60)
-HERE = Path(__file__).parent
-SUPPORT = HERE.parent / "support"
-
-
-def network(seed: int | None = 0) -> Network:
-    return Network(6, [Dense(7, "tanh"), Dense(3, "softmax")], seed=seed)
-
-
-def outcome(net: Network, history: History) -> list[object]:
-    """Return everything that must be equal: the weights, the generator, and the measurements."""
-    measured = [(r.epoch, r.loss, r.accuracy, r.validation_loss, r.validation_accuracy) for r in history]
-    return [net._theta.flat.tobytes(), str(net.rng.bit_generator.state), measured, history.stopped]
-
-
-def interrupt_after(epoch: int) -> Callable[[Record], None]:
-    def check(record: Record) -> None:
-        if record.epoch == epoch:
-            raise KeyboardInterrupt
-
-    return check
-
-
-def fit(net: Network, **settings: Any) -> History:
-    return net.fit(X, Y, **{"epochs": 6, "batch_size": 8, "device": "cpu", **settings})
+SUPPORT = Path(__file__).parents[1] / "support"
 
 
 @pytest.mark.parametrize(
@@ -132,154 +102,6 @@ def test_checkpoints_do_not_change_the_result(backend: MakeBackend, tmp_path: Pa
     assert outcome(net, fit(net, **settings, checkpoint=tmp_path)) == outcome(plain, fit(plain, **settings))
 
 
-def hidden(seed: int | None = 0, input_dropout: float = 0.0, **settings: Any) -> Network:
-    layers = [Dense(4, "tanh", **settings), Dense(3, "softmax")]
-    return Network(6, layers, seed=seed, input_dropout=input_dropout)
-
-
-@pytest.mark.parametrize(
-    ("other", "said"),
-    [
-        (hidden(1), "seed: 0 there, 1 here"),
-        (hidden(init="he"), "first weights: glorot, glorot there, he, glorot here"),
-        (hidden(dropout=0.5), r"dropout: \(0.0, 0.0\) there, \(0.0, 0.5\) here"),
-        (hidden(input_dropout=0.1), "dropout"),
-        (hidden(batch_norm=True), "batch normalisation"),
-    ],
-)
-def test_another_network_cannot_resume_a_run(tmp_path: Path, other: Network, said: str) -> None:
-    first = hidden()
-    fit(first, checkpoint=tmp_path)
-    for again in (hidden(), hidden(None)):
-        fit(again, checkpoint=tmp_path, resume=True)
-        assert np.array_equal(again.theta, first.theta)
-    with pytest.raises(ValueError, match=f"belongs to a run with another {said}"):
-        fit(other, checkpoint=tmp_path, resume=True)
-
-
-def test_another_order_cannot_resume_a_run(tmp_path: Path) -> None:
-    fit(network(), checkpoint=tmp_path)
-    with pytest.raises(ValueError, match="another order: True there, False here"):
-        fit(network(), checkpoint=tmp_path, resume=True, shuffle=False)
-
-
-def test_another_sparse_validation_set_cannot_resume_a_run(tmp_path: Path) -> None:
-    held = csc_array(X[:, :9] / 255), Y[:9]
-    fit(network(), checkpoint=tmp_path, validation=held)
-    fit(network(), checkpoint=tmp_path, validation=held, resume=True)
-    with pytest.raises(ValueError, match="another validation"):
-        fit(network(), checkpoint=tmp_path, validation=(held[0][:, :8], Y[:8]), resume=True)
-
-
-class TestErrors:
-    def test_a_new_run_needs_an_empty_folder(self, tmp_path: Path) -> None:
-        fit(network(), checkpoint=tmp_path)
-        with pytest.raises(ValueError, match="already holds checkpoints: resume that run, or choose another"):
-            fit(network(), checkpoint=tmp_path)
-
-    @pytest.mark.parametrize(
-        ("settings", "name"),
-        [
-            ({"batch_size": 9}, "batch size: 8 there, 9 here"),
-            ({"optimizer": "adam"}, "optimizer: SGD"),
-            ({"schedule": "cosine"}, "schedule: None there, cosine over 6 epochs here"),
-            ({"validation": 0.5}, "validation: None there, 0.5 here"),
-            ({"stop": EarlyStopping("loss")}, "early stopping: None there"),
-        ],
-    )
-    def test_other_settings(self, tmp_path: Path, settings: dict[str, Any], name: str) -> None:
-        fit(network(), checkpoint=tmp_path)
-        with pytest.raises(
-            ValueError, match=rf"epoch-000006\.safetensors belongs to a run with another {name}"
-        ):
-            fit(network(), checkpoint=tmp_path, resume=True, **settings)
-
-    def test_other_networks_and_data(self, tmp_path: Path) -> None:
-        fit(network(), checkpoint=tmp_path)
-        settings: dict[str, Any] = {"batch_size": 8, "device": "cpu", "checkpoint": tmp_path, "resume": True}
-        with pytest.raises(ValueError, match=r"another network: Network\(6, "):
-            Network(6, [Dense(3, "softmax")], seed=0).fit(X, Y, **settings)
-        changed = X.copy()
-        changed[3, 17] ^= 1
-        for data in [(changed, Y), (X, np.roll(Y, 1)), (X / 255, Y), (X[:, :50], Y[:50])]:
-            with pytest.raises(ValueError, match=r"another data set: uint8 \(6, 60\), int64 \(60,\) ") as e:
-                network().fit(*data, **settings)
-            assert "\n" not in str(e.value)
-
-    def test_no_folder(self) -> None:
-        with pytest.raises(ValueError, match="resume needs the folder"):
-            fit(network(), resume=True)
-
-    @pytest.mark.parametrize("settings", [{"checkpoint_every": 0}, {"keep": 0}, {"keep": 1.5}])
-    def test_numbers(self, tmp_path: Path, settings: dict[str, Any]) -> None:
-        with pytest.raises(ValueError, match="must be a whole number of at least 1"):
-            fit(network(), checkpoint=tmp_path, **settings)
-
-
-class TestDamage:
-    @pytest.mark.parametrize("how", ["empty", "short", "a bit in the middle", "header", "another file"])
-    def test_a_damaged_checkpoint_is_skipped_with_a_warning(self, tmp_path: Path, how: str) -> None:
-        fit(network(), epochs=4, checkpoint=tmp_path)
-        path = tmp_path / "epoch-000004.safetensors"
-        content = bytearray(path.read_bytes())
-        if how == "another file":
-            save_file({"theta": np.zeros(3)}, path)
-        else:
-            middle, header = len(content) - 100, content.index(b"loss")
-            if "bit" in how or how == "header":
-                content[header if how == "header" else middle] ^= 4
-            path.write_bytes(content[: {"empty": 0, "short": -1}.get(how)])
-        net, whole = network(), network()
-        with pytest.warns(UserWarning, match=r"epoch-000004.*; resuming from epoch-000003\.safetensors"):
-            history = fit(net, checkpoint=tmp_path, resume=True)
-        assert outcome(net, history) == outcome(whole, fit(whole))
-
-    def test_damaged_checkpoints_do_not_count_towards_keep(self, tmp_path: Path) -> None:
-        fit(network(), checkpoint=tmp_path, checkpoint_every=3, keep=2)
-        (tmp_path / "epoch-000006.safetensors").write_bytes(b"")
-        settings = {"checkpoint": tmp_path, "checkpoint_every": 3, "keep": 1, "resume": True}
-        with pytest.warns(UserWarning, match=r"epoch-000006.*; resuming from epoch-000003"):
-            fit(network(), **settings, on_epoch_end=interrupt_after(4))
-        net, whole = network(), network()
-        with pytest.warns(UserWarning, match=r"epoch-000006.*; resuming from epoch-000004"):
-            history = fit(net, **settings)
-        assert outcome(net, history) == outcome(whole, fit(whole))
-        assert [path.name for path in tmp_path.iterdir()] == ["epoch-000006.safetensors"]
-
-    def test_all_checkpoints_damaged(self, tmp_path: Path) -> None:
-        fit(network(), checkpoint=tmp_path)
-        for path in tmp_path.iterdir():
-            path.write_bytes(path.read_bytes()[:100])
-        with pytest.raises(
-            ValueError, match=r"every checkpoint in .* is damaged: .*000006.* not a readable"
-        ) as e:
-            fit(network(), checkpoint=tmp_path, resume=True)
-        assert "\n" not in str(e.value)
-
-    def test_weights_that_overflowed_are_not_saved(self, tmp_path: Path) -> None:
-        net = Network(6, [Dense(3, "identity")], "quadratic", seed=0)
-        with pytest.raises(gpunn.Diverged):
-            net.fit(
-                X, np.ones((3, 60)), epochs=1, batch_size=60, optimizer=gpunn.SGD(1e39),
-                device="cpu", checkpoint=tmp_path,
-            )  # fmt: skip
-        assert not list(tmp_path.iterdir())
-
-    def test_a_full_disk_leaves_the_existing_checkpoints(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        fit(network(), epochs=3, checkpoint=tmp_path)
-        files = {path: path.read_bytes() for path in tmp_path.iterdir()}
-
-        def full(*_: Any) -> None:
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr("os.fsync", full)
-        with pytest.raises(OSError, match="No space left"):
-            fit(network(), checkpoint=tmp_path, resume=True)
-        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("how", [("random", 0), ("random", 1), ("fsync", 5), ("replace", 5), ("unlink", 5)])
 def test_a_killed_and_resumed_run_is_bitwise_identical(tmp_path: Path, how: tuple[str, int]) -> None:
@@ -296,7 +118,7 @@ def test_a_killed_and_resumed_run_is_bitwise_identical(tmp_path: Path, how: tupl
 
 SIGTERM = """
 import signal, sys
-from test_checkpoints import X, Y, fit, network
+from resuming import fit, network
 def end(record):
     if record.epoch == 3:
         signal.raise_signal(signal.SIGTERM)
@@ -307,7 +129,7 @@ print("not reached")
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")
 def test_sigterm_saves_a_checkpoint_and_ends_the_process(tmp_path: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(SUPPORT), *sys.path])}
     command = [sys.executable, "-c", SIGTERM, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGTERM, "", "")
@@ -338,6 +160,36 @@ def test_a_plateau_object_may_be_reused(tmp_path: Path) -> None:
         warnings.simplefilter("error")
         fit(network(), epochs=2, schedule=plateau, checkpoint=tmp_path)
         assert len(fit(network(), schedule=plateau, checkpoint=tmp_path, resume=True)) == 6
+
+
+class Halving:
+    """A custom schedule that halves the learning rate after every epoch with a higher loss."""
+
+    def __init__(self) -> None:
+        self.factor, self.loss = 1.0, float("inf")
+
+    def __call__(self, progress: float) -> float:
+        return self.factor
+
+    def observe(self, record: Record) -> None:
+        self.factor, self.loss = self.factor / (2 if record.loss > self.loss else 1.1), record.loss
+
+    def state(self) -> tuple[dict[str, Any], None]:
+        return {"factor": self.factor, "loss": self.loss}, None
+
+    def restore(self, values: dict[str, Any], array: None) -> None:
+        self.factor, self.loss = values["factor"], values["loss"]
+
+
+def test_a_custom_schedule_that_follows_the_records_is_resumed(tmp_path: Path) -> None:
+    whole, net = network(), network()
+    expected = outcome(whole, fit(whole, schedule=Halving()))
+    fit(net, schedule=Halving(), checkpoint=tmp_path, on_epoch_end=interrupt_after(3))
+    again = network()
+    assert outcome(again, fit(again, schedule=Halving(), checkpoint=tmp_path, resume=True)) == expected
+    without = network()
+    fit(without, schedule=lambda progress: 1.0)
+    assert not np.array_equal(whole.theta, without.theta)
 
 
 def test_fingerprints_do_not_depend_on_the_memory_layout() -> None:
