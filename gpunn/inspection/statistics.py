@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpunn.core.backend import NORM_EPSILON, UINT8_SCALE
+from gpunn.backends import Host
+from gpunn.core.backprop import feedforward
+from gpunn.core.equations import Gather
 from gpunn.core.inputs import check_X, dense
+from gpunn.core.workspace import BatchBuffers, Chunk
 from gpunn.network import Network
 
 LEVEL = 0.01  # a unit with a smaller slope hardly learns
@@ -48,27 +51,37 @@ def layer_statistics(net: Network, X: ArrayLike, y: ArrayLike) -> list[LayerStat
     >>> first.learning_speed < last.learning_speed  # the gradient vanishes backwards
     True
     """
-    a = dense(check_X(X, net.sizes[0]))
-    a = np.asarray(a * UINT8_SCALE if a.dtype == np.uint8 else a, net.dtype, order="F")
+    X = dense(check_X(X, net.sizes[0]))
+    batch = feed(net, X)
     found = []
     for l, (layer, (_, db)) in enumerate(zip(net.layers, net.gradients(X, y), strict=True), start=1):
-        z = np.asfortranarray(net.weights[l - 1] @ a + net.biases[l - 1])
-        if norm := net.norms[l - 1]:
-            z -= norm["mean"]
-            z *= norm["gamma"] / np.sqrt(norm["variance"] + NORM_EPSILON)
-            z += norm["beta"]
-        a, slope, scratch = z.copy(order="F"), np.ones_like(z, order="F"), np.empty_like(z, order="F")
-        for call in [*layer.f.f(a, scratch), *layer.f.backward(slope, a, z, scratch)]:
+        a = batch.a[l].plain
+        mean, deviation, slope = float(a.mean()), float(a.std()), np.ones_like(a, order="F")
+        for call in layer.f.backward(slope, a, batch.z[l], np.empty_like(a, order="F")):
             call()
         level = None if layer.f.by_column else np.abs(slope) < LEVEL
         found.append(
             LayerStatistics(
                 l,
                 float(np.linalg.norm(db)),
-                float(a.mean()),
-                float(a.std()),
+                mean,
+                deviation,
                 None if level is None else float(level.mean()),
                 None if level is None else float(level.all(axis=1).mean()),
             )
         )
     return found
+
+
+def feed(net: Network, X: np.ndarray) -> BatchBuffers:
+    """Feed all of X (n_0, m) forward at once, without dropout, and return the layers' buffers."""
+    be, m = Host(net.dtype.name), X.shape[1]
+    model, examples, p = net.bind(be), be.data.examples(X, None, None), be.data.new_pass(m)
+    without, training, learns = [0.0] * len(net.layers), False, False
+    how = net.layout, model.f[1:], model.cost, [m], without, training, learns
+    chunk = Chunk(be.memory, examples, *how)
+    batch = next(chunk.mini_batches())
+    gather = Gather(examples, p, chunk.x, chunk.y, chunk.labels)
+    for call in be.plan([gather, *feedforward(model.theta, model.f, batch, p)]):
+        call()
+    return batch
