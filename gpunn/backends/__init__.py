@@ -1,4 +1,7 @@
-"""Choosing where to compute."""
+"""Backends, which compute the equations, and the choice between them.
+
+`choose` is the door; `host` and `cuda` each lower the equations of `gpunn.core` in their own way.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,16 @@ CUDA_PRECISIONS = ("tf32", "bf16")
 
 
 def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None) -> Backend:
-    """The backend for device auto, cpu, cuda or cuda:N.
+    """Return the backend for the device auto, cpu, cuda or cuda:N.
 
-    precision: the dtype itself, or on CUDA "tf32" or "bf16" for a float32 network. ValueError for a
-    device or precision that is none; BackendError, with the reason, for one that cannot be had.
+    Args:
+        device: its name.
+        dtype: the network's.
+        precision: the dtype itself, or on CUDA "tf32" or "bf16" for a float32 network.
+
+    Raises:
+        ValueError: the device or the precision is unknown.
+        BackendError: the device or the precision is not available; the message says why.
     """
     named = re.fullmatch(r"(auto|cpu|cuda)(?::(\d+))?", device)
     if not named or (named[2] and named[1] != "cuda"):
@@ -42,18 +51,18 @@ def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None
             raise BackendError(f"no CUDA device: {reason}")
     if precision in CUDA_PRECISIONS:
         raise BackendError(f"precision {precision} needs a CUDA device")
-    return Host(own, reason.partition(": pip install")[0])  # `gpunn info` has the advice
+    return Host(own, reason.partition(": pip install")[0])  # the advice is for `gpunn info`
 
 
 def explain_cuda(index: int = 0) -> str:
-    """Why that CUDA device cannot be used, in one line; empty if it works."""
+    """Say why that CUDA device cannot be used, in one line; empty if it works."""
     from gpunn.backends.cuda import diagnosis
 
     return diagnosis.explain(index)
 
 
 def cuda_devices() -> list[str]:
-    """The CUDA devices that work, by name."""
+    """List the CUDA devices that work, by name."""
     from gpunn.backends.cuda import diagnosis
 
     return diagnosis.devices()

@@ -64,12 +64,18 @@ class TestChoosing:
         ("found", "said"),
         [
             ({"driver": 0}, "no NVIDIA driver is installed"),
-            ({"driver": 12040}, "knows CUDA 12, and this cupy is for CUDA 13: update it to 580 or later"),
-            ({"driver": 11080, "runtime": 12090}, "for CUDA 12: update it to 525 or later$"),
+            (
+                {"driver": 12040},
+                "supports CUDA 12, but this cupy is for CUDA 13: update the driver to 580 or later",
+            ),
+            ({"driver": 11080, "runtime": 12090}, "for CUDA 12: update the driver to 525 or later$"),
             ({"devices": 0}, "no CUDA device answers: cudaErrorNoDevice: no CUDA-capable device is detected"),
             ({"capability": (7, 0)}, r"Fake has compute capability 7\.0: gpunn needs 7\.5 or later"),
             ({"nvrtc": False}, r"NVRTC is missing: pip install 'gpunn\[cuda13\]' \(libnvrtc.so.13"),
-            ({"broken_products": True}, r"CUDA device 0 failed its trial: I·I ⊙ I came out wrong"),
+            (
+                {"broken_products": True},
+                r"CUDA device 0 failed its trial: a trial product, I·I ⊙ I, gave a wrong result",
+            ),
             ({"refused": {"float32"}}, "failed its trial: .* has no algorithm"),
             (
                 {"nbytes": 1 << 20},
@@ -199,7 +205,7 @@ class TestTraining:
         machine.nbytes = 100 << 20
         be = backends.choose("cuda", "float32")
         with pytest.raises(
-            BackendError, match=r"out of memory: 400 MiB were needed, \d+ of 100 MiB are free"
+            BackendError, match=r"out of memory: 400 MiB were needed, \d+ of 100 MiB are free; use smaller"
         ):
             be.memory.matrix(1 << 20, 100)
 

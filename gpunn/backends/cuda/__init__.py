@@ -1,1 +1,1 @@
-"""The CUDA backend. Only `cupy_device` and its neighbours `cublaslt` and `diagnosis` import CuPy."""
+"""The CUDA backend. Only `cupy_device`, `cublaslt` and `diagnosis` import CuPy or nvmath."""

@@ -1,8 +1,9 @@
-"""Matrix products by cuBLASLt, through nvmath's bindings: what cuBLAS itself cannot do within a graph.
+"""Matrix products by cuBLASLt, through nvmath's bindings; CuPy refuses cuBLAS while a graph is captured.
 
-A product's algorithm is settled when it is bound, once for every shape: the first that the library's own
-heuristic names, and not the quickest in a trial, whose outcome might differ from run to run and with it
-the order of the sums. It runs once before it is needed, so that nothing is loaded while a graph is captured.
+The algorithm is chosen when a product is bound, once for each problem: the first that the library's
+heuristic suggests. Timing the candidates instead could choose differently from run to run, and with the
+algorithm the order of the sums would change. The algorithm is run once before it is needed, so that nothing
+has to be loaded during capture.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ import numpy as np
 from gpunn.backends.cuda.device import BF16, Buffer, Product, keeping
 from gpunn.functions.calls import Call
 
-WORKSPACE = 32 << 20  # bytes, as NVIDIA advises for its largest GPUs
-CANDIDATES = 4  # algorithms to ask for, should one not run
-ALIGNMENT = 16  # bytes, which its widest loads ask for: more is of no use to it
+WORKSPACE = 32 << 20  # bytes, as NVIDIA recommends for its largest GPUs
+CANDIDATES = 4  # algorithms to ask for, in case one does not run
+ALIGNMENT = 16  # bytes, for the library's widest loads; larger alignments change nothing
 COMPUTE = {
     "float32": "COMPUTE_32F",
     "float64": "COMPUTE_64F",
@@ -33,13 +34,19 @@ TYPES = {np.dtype("float32"): "CUDA_R_32F", np.dtype("float64"): "CUDA_R_64F", B
 
 @dataclass(frozen=True)
 class Problem:
-    """c (n, m) ← op(a) op(b): all that the choice of an algorithm depends on.
+    """c (n, m) ← op(a) op(b): everything that the choice of an algorithm depends on.
 
-    types: of alpha, a and b, and c and the bias. alignment: of a, b, and c and the bias, in bytes. bias:
-    whether one is added, and with relu through max(0, ·).
+    Attributes:
+        shapes: of a, b and c as stored.
+        trans: whether a and b are transposed.
+        precision: see `COMPUTE`.
+        types: of alpha; of a and b; of c and the bias.
+        alignment: of a; of b; of c and the bias, in bytes.
+        bias: a bias is added to each column.
+        relu: the sum goes through max(0, ·).
     """
 
-    shapes: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # of a, b and c as they lie
+    shapes: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
     trans: tuple[bool, bool]
     precision: str
     types: tuple[int, int, int]
@@ -49,15 +56,21 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Settled:
-    """The layouts of a, b and c, by address, and the algorithm, an array of one."""
+class Choice:
+    """The addresses of the layouts of a, b and c, and the algorithm as an array of one."""
 
     layouts: tuple[int, int, int]
     algorithm: np.ndarray
 
 
 class Products:
-    """Products on one stream. allocate(nbytes): (pointer, memory) of zeros; wait(): for all launched."""
+    """Products on one stream.
+
+    Args:
+        stream: its address.
+        allocate: allocate(nbytes) returns (pointer, memory) of zeros.
+        wait: waits until everything launched is done.
+    """
 
     def __init__(self, stream: int, allocate: Callable[[int], tuple[int, Any]], wait: Call) -> None:
         from nvmath import CudaDataType
@@ -68,12 +81,12 @@ class Products:
         self.stream, self.allocate, self.wait = stream, allocate, wait
         self.handle = cublasLt.create()  # for as long as the process runs
         self.workspace, self._memory = allocate(WORKSPACE)
-        self.settled: dict[Problem, Settled | None] = {}
+        self.choices: dict[Problem, Choice | None] = {}
 
     def bind(self, product: Product, precision: str) -> Call | None:
-        """The product; None where the library has nothing for it."""
+        """Bind a product; return None if the library has no algorithm for it."""
         a, b, c, bias = product.a, product.b, product.c, product.bias
-        if bias and aligned(bias) < ALIGNMENT:  # it should do, and on some GPUs is an error that ends all
+        if bias and aligned(bias) < ALIGNMENT:  # documented as supported, but a fatal error on some GPUs
             return None
         alignment = aligned(a), aligned(b), min(aligned(c), aligned(bias or c))
         shapes, trans = (a.shape, b.shape, c.shape), (product.trans_a, product.trans_b)
@@ -81,17 +94,17 @@ class Products:
         problem = Problem(shapes, trans, precision, types, alignment, bias is not None, product.relu)
         description = self._describe(problem, bias)
         run = partial(self._run, description, product)
-        if problem not in self.settled:
-            self.settled[problem] = self._settle(problem, description, c, run)
-        if (chosen := self.settled[problem]) is None:
+        if problem not in self.choices:
+            self.choices[problem] = self._choose(problem, description, c, run)
+        if (chosen := self.choices[problem]) is None:
             self.lt.matmul_desc_destroy(description)
             return None
         call = keeping(run(chosen, c.pointer), chosen, *(x.memory for x in product.buffers))
         weakref.finalize(call, self.lt.matmul_desc_destroy, description).atexit = False
         return call
 
-    def _run(self, description: int, product: Product, chosen: Settled, out: int) -> Call:
-        """The product by that algorithm, which reads c and writes to `out`."""
+    def _run(self, description: int, product: Product, chosen: Choice, out: int) -> Call:
+        """Bind the product with that algorithm; it reads c and writes to `out`."""
         (la, lb, lc), p = chosen.layouts, product
         return partial(
             self.lt.matmul, self.handle, description, p.alpha.pointer, p.a.pointer, la, p.b.pointer, lb,
@@ -99,18 +112,18 @@ class Products:
             chosen.algorithm.ctypes.data, self.workspace, WORKSPACE, self.stream,
         )  # fmt: skip
 
-    def _settle(
-        self, problem: Problem, description: int, c: Buffer, run: Callable[[Settled, int], Call]
-    ) -> Settled | None:
-        """The first algorithm that runs, with its result thrown away."""
+    def _choose(
+        self, problem: Problem, description: int, c: Buffer, run: Callable[[Choice, int], Call]
+    ) -> Choice | None:
+        """Return the first algorithm that runs; its result is discarded."""
         layouts = self._layouts(problem)
         try:
             found = self._heuristic(problem, description, layouts)
-        except self.lt.cuBLASLtError:  # it has none
+        except self.lt.cuBLASLtError:  # there is no algorithm
             return None
         out, memory = self.allocate(c.nbytes)
         for algorithm in found:
-            chosen = Settled(layouts, algorithm)
+            chosen = Choice(layouts, algorithm)
             try:
                 keeping(run(chosen, out), memory)()
                 self.wait()
@@ -124,7 +137,7 @@ class Products:
         compute = getattr(self.compute, COMPUTE[problem.precision])
         description: int = lt.matmul_desc_create(compute, problem.types[0])
         chosen = {
-            name.POINTER_MODE: lt.PointerMode.DEVICE,  # alpha and beta lie there too
+            name.POINTER_MODE: lt.PointerMode.DEVICE,  # of alpha and beta
             name.TRANSA: int(problem.trans[0]),
             name.TRANSB: int(problem.trans[1]),
         }
@@ -137,7 +150,7 @@ class Products:
         return description
 
     def _layouts(self, problem: Problem) -> tuple[int, int, int]:
-        """Of a, b and c: column-major, with nothing between the columns."""
+        """Create the layouts of a, b and c: column-major and contiguous."""
         _, read, written = problem.types
         kinds = zip((read, read, written), problem.shapes, strict=True)
         la, lb, lc = (self.lt.matrix_layout_create(kind, n, m, n) for kind, (n, m) in kinds)
@@ -146,7 +159,7 @@ class Products:
     def _heuristic(
         self, problem: Problem, description: int, layouts: tuple[int, int, int]
     ) -> list[np.ndarray]:
-        """The library's candidates, the best first, each as an array of one."""
+        """Return the library's candidates, best first, each as an array of one."""
         lt, name = self.lt, self.lt.MatmulPreferenceAttribute
         preference = lt.matmul_preference_create()
         a, b, c = problem.alignment
@@ -168,5 +181,5 @@ class Products:
 
 
 def aligned(buffer: Buffer) -> int:
-    """The largest power of 2, up to ALIGNMENT, that divides where it begins."""
+    """Return the alignment of the buffer's start: a power of 2, at most ALIGNMENT."""
     return min(ALIGNMENT, buffer.pointer & -buffer.pointer)

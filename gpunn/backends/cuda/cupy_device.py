@@ -1,4 +1,4 @@
-"""The narrow waist on a real GPU, by CuPy, which is imported only when a CUDA device is asked for."""
+"""`Device` on a real GPU, through CuPy, which is imported only when a CUDA device is asked for."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ FIRST_WITH_BF16 = 8, 0  # compute capability
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def there(method: Method) -> Method:
-    """With the device as CUDA's current one, which afterwards is what it was: that choice is the caller's."""
+def with_device(method: Method) -> Method:
+    """Make the device CUDA's current device during the call; the caller's choice is restored afterwards."""
 
     @wraps(method)
     def run(self: CupyDevice, *arguments: Any, **named: Any) -> Any:
@@ -49,28 +49,28 @@ class CupyDevice:
             self.stream = cupy.cuda.Stream(non_blocking=True)
             self._products = Products(self.stream.ptr, self.allocate, self.stream.synchronize)
 
-    @there
+    @with_device
     def allocate(self, nbytes: int) -> tuple[int, Any]:
-        """Zeros: a product whose beta is 0 may yet read what nobody wrote, and 0 · NaN is NaN."""
+        """Allocate zeros: cuBLASLt may read c even if beta is 0, and 0 · NaN is NaN."""
         self._refuse_capture("allocate")
         try:
-            with self.stream:  # whose pool it belongs to: freed, it goes to who comes later in this stream
+            with self.stream:  # from the stream's own pool: freed memory is reused in stream order
                 memory = self.cupy.cuda.alloc(nbytes)
         except self.cupy.cuda.memory.OutOfMemoryError:
             total = self.runtime.memGetInfo()[1]
             raise BackendError(
-                f"{self.description} is out of memory: {nbytes / MIB:.0f} MiB were needed, "
-                f"{self.free_bytes() / MIB:.0f} of {total / MIB:.0f} MiB are free"
+                f"{self.description} is out of memory: {nbytes / MIB:,.0f} MiB were needed, "
+                f"{self.free_bytes() / MIB:,.0f} of {total / MIB:,.0f} MiB are free; use smaller batches"
             ) from None
         self.runtime.memsetAsync(memory.ptr, 0, nbytes, self.stream.ptr)
         return memory.ptr, memory
 
-    @there
+    @with_device
     def free_bytes(self) -> int:
         free: int = self.runtime.memGetInfo()[0] + self.cupy.get_default_memory_pool().free_bytes()
         return free
 
-    @there
+    @with_device
     def pinned(self, nbytes: int) -> np.ndarray:
         self._refuse_capture("allocate")
         return np.frombuffer(self.cupy.cuda.alloc_pinned_memory(nbytes), np.uint8, nbytes)
@@ -85,15 +85,15 @@ class CupyDevice:
     def copy(self, pointer: int, source: int, nbytes: int) -> None:
         self._copy(pointer, source, nbytes, self.runtime.memcpyDeviceToDevice)
 
-    @there
+    @with_device
     def _copy(self, to: int, source: int, nbytes: int, kind: int) -> None:
         self._refuse_capture("copy")
         self.runtime.memcpyAsync(to, source, nbytes, kind, self.stream.ptr)
 
-    @there
+    @with_device
     def adopt(self, array: Any, dtype: np.dtype[Any]) -> Buffer:
         self._refuse_capture("copy")
-        with array.device:  # in the stream that fills it, behind what does
+        with array.device:  # in the stream that fills the array, after the filling
             own = array.astype(dtype, order="F", copy=False)
             ready = self.cupy.cuda.Event(disable_timing=True)
             ready.record()
@@ -101,17 +101,17 @@ class CupyDevice:
         if own.device.id != self.device.id or own.data.ptr % WIDEST:
             with self.stream:
                 own = own.copy(order="F")
-            self.stream.synchronize()  # before what it is a copy of may be gone
+            self.stream.synchronize()  # before the original may be freed
         return Buffer(own.data.ptr, own.shape, dtype, own)
 
-    @there
+    @with_device
     def mark(self) -> Call:
         self._refuse_capture("mark")
         event = self.cupy.cuda.Event(disable_timing=True)
         event.record(self.stream)
         return partial(event.synchronize)
 
-    @there
+    @with_device
     def compile(self, source: str, *, together: bool = False) -> Callable[[str], Any]:
         options = ("--std=c++17",)
         module = self.cupy.RawModule(code=source, options=options, enable_cooperative_groups=together)
@@ -122,13 +122,13 @@ class CupyDevice:
 
         return find
 
-    @there
+    @with_device
     def launch(
         self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...], shared: int = 0
     ) -> Call:
         passed = tuple(np.uintp(x.pointer) if isinstance(x, Buffer) else x for x in arguments)
         alive = [x.memory for x in arguments if isinstance(x, Buffer)]
-        if shared:  # more than a kernel may have unless it was told, for all its launches
+        if shared:  # more than the default needs permission, for all launches of the kernel
             kernel.max_dynamic_shared_size_bytes = max(kernel.max_dynamic_shared_size_bytes, shared)
         how = partial(kernel, (blocks,), (threads,), passed, shared_mem=shared)
         return keeping(partial(self._run, how), alive)
@@ -137,11 +137,11 @@ class CupyDevice:
         with self.device, self.stream:
             call()
 
-    @there
+    @with_device
     def product(self, product: Product, precision: str) -> Call | None:
         return self._products.bind(product, precision)
 
-    @there
+    @with_device
     def capture(self, calls: Iterable[Call]) -> Call:
         kept = list(calls)
         self._refuse_capture("capture")
@@ -159,13 +159,13 @@ class CupyDevice:
         return keeping(partial(self._run, graph.launch), kept)
 
     def _refuse_capture(self, what: str) -> None:
-        """CUDA would let some of this pass, and do it again at each replay."""
+        """Raise BackendError during capture: CUDA would accept some calls and repeat them in replays."""
         if self._capturing:
             raise BackendError(f"a bound call must not {what}: it is part of a graph")
 
 
 def backend(index: int, precision: str) -> Cuda:
-    """This thread's backend on that device: made once, so that all fits share its kernels and products."""
+    """Return this thread's backend on that device, made once, so that all fits share kernels and products."""
     device = _device(index, get_ident())
     if precision == "bf16" and device.capability < FIRST_WITH_BF16:
         first, own = (f"{major}.{minor}" for major, minor in (FIRST_WITH_BF16, device.capability))

@@ -1,4 +1,4 @@
-"""The narrow waist: the few operations by which the CUDA backend drives a GPU, and arrays in its memory."""
+"""The narrow waist: the few operations through which the CUDA backend drives a GPU, and arrays on it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ import numpy as np
 
 from gpunn.functions.calls import Call
 
-BF16 = np.dtype("uint16")  # its bits: NumPy has no such type
-WIDEST = 32  # bytes that a kernel reads at once, at most
+BF16 = np.dtype("uint16")  # the bits of a bfloat16, a type that NumPy does not have
+WIDEST = 32  # bytes of the widest load of any kernel
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """A column-major array in device memory; `memory` keeps what it points into alive.
+    """A column-major array in device memory.
 
-    scale: by what the products that read it multiply it.
+    Attributes:
+        memory: keeps the memory that `pointer` points into alive.
+        scale: the factor of the products that read the array.
     """
 
     pointer: int
@@ -38,18 +40,23 @@ class Buffer:
         return self.size * self.dtype.itemsize
 
     def part(self, offset: int, shape: tuple[int, ...], dtype: Any = None) -> Buffer:
-        """A view of that shape, beginning at that element, and as another type if one is given."""
+        """Return a view of that shape that starts at an element, reinterpreted if a dtype is given."""
         start = self.pointer + offset * self.dtype.itemsize
         return replace(self, pointer=start, shape=shape, dtype=np.dtype(dtype or self.dtype))
 
 
 @dataclass(frozen=True)
 class Product:
-    """c ← alpha op(a) op(b) + beta c, where op transposes if so told; where beta is zero, c is not read.
+    """c ← alpha op(a) op(b) + beta c, where op transposes if `trans_a` or `trans_b` says so.
 
-    alpha, beta: one number each, in which is summed. a and b are of that type and so is c; or a and b are
-    bf16, and c is either. bias (n, 1), of c's type: added to each column of c, which with relu then goes
-    through max(0, ·).
+    If beta is 0, the values in c do not matter, but they must be finite: a library may multiply them by 0.
+
+    Attributes:
+        alpha, beta: one number each, of the type in which the product is summed.
+        a, b: of that type, or both bfloat16.
+        c: of that type, or bfloat16 if a and b are.
+        bias: (n, 1), of c's type; added to each column of c.
+        relu: the sum with the bias goes through max(0, ·).
     """
 
     alpha: Buffer
@@ -64,69 +71,84 @@ class Product:
 
     @property
     def buffers(self) -> list[Buffer]:
-        """All that it reads and writes."""
+        """Every buffer that the product reads or writes."""
         named = [self.alpha, self.a, self.b, self.beta, self.c]
         return [*named, self.bias] if self.bias else named
 
 
 class Device(Protocol):
-    """The narrow waist: all that the verbs need of a GPU.
+    """Everything that lowering needs of a GPU.
 
-    One stream: what is launched or copied is done in that order, and later. A bound call keeps the memory of
-    its buffers alive.
+    There is one stream: launches and copies are done in their order, asynchronously. A bound call keeps the
+    memory of its buffers alive.
+
+    Attributes:
+        processors: the number of multiprocessors.
+        shared_bytes: shared memory that a block may have on each of them; 0 without cooperative launches.
     """
 
     description: str
-    processors: int  # of its own, each with so many bytes of shared memory for a block:
+    processors: int
     shared_bytes: int
 
     def allocate(self, nbytes: int) -> tuple[int, Any]:
-        """(pointer, what keeps it alive), with unspecified contents."""
+        """Allocate memory: (pointer, what keeps it alive).
+
+        Kernels must not read the contents before they are written. A device whose products read c even if
+        beta is 0 returns zeros.
+        """
 
     def free_bytes(self) -> int:
-        """How much could still be allocated."""
+        """Return how many bytes could still be allocated."""
 
     def pinned(self, nbytes: int) -> np.ndarray:
-        """Page-locked host memory, as bytes."""
+        """Allocate pinned host memory, as bytes."""
 
     def write(self, pointer: int, array: np.ndarray) -> None:
-        """Copy contiguous host memory to the device. What is page-locked is read only when its turn has come
-        (see `mark`), other memory before this returns."""
+        """Copy contiguous host memory to the device.
+
+        Pinned memory is read when its turn has come (see `mark`), other memory before this returns.
+        """
 
     def read(self, pointer: int, array: np.ndarray) -> None:
-        """Copy device memory into a contiguous host array, once all that was launched is done."""
+        """Copy device memory into a contiguous host array, once everything launched is done."""
 
     def copy(self, pointer: int, source: int, nbytes: int) -> None:
-        """Copy from device memory to device memory."""
+        """Copy within the device."""
 
     def adopt(self, array: Any, dtype: np.dtype[Any]) -> Buffer:
-        """CuPy's array as it lies, if that is column-major, of that type, on this device and aligned for the
-        widest loads; or else a copy of it."""
+        """Use CuPy's array without a copy, or copy it.
+
+        It is used as it is if it is column-major, of that dtype, on this device and aligned for the widest
+        loads.
+        """
 
     def mark(self) -> Call:
-        """A call that waits until all that has been launched so far is done."""
+        """Return a call that waits until everything launched so far is done."""
 
     def compile(self, source: str, *, together: bool = False) -> Callable[[str], Any]:
-        """Compile CUDA C++; what comes back finds a kernel by name.
+        """Compile CUDA C++; return a function that finds a kernel by name.
 
-        together: all blocks of a launch run at the same time, and may wait for each other.
+        together: all blocks of a launch run at the same time and may wait for each other.
         """
 
     def launch(
         self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...], shared: int = 0
     ) -> Call:
-        """A bound launch of blocks of so many threads, each block with so many bytes of dynamic shared
-        memory. Buffers go as pointers, the rest as NumPy scalars."""
+        """Bind a launch of blocks of threads, each block with that many bytes of dynamic shared memory.
+
+        Buffers are passed as pointers, all other arguments as NumPy scalars.
+        """
 
     def product(self, product: Product, precision: str) -> Call | None:
-        """A bound product; None where it cannot be had in one go."""
+        """Bind a product; return None if the device cannot do it in one call."""
 
     def capture(self, calls: Iterable[Call]) -> Call:
-        """The calls' launches and products as one graph, recorded and not run: the call that replays it."""
+        """Record the calls' launches and products as one graph, without running them; return its replay."""
 
 
 def keeping(call: Call, *alive: Any) -> Call:
-    """The call, which keeps these alive as long as it lives."""
+    """Return the call, which now keeps these objects alive."""
     bound = partial(call)
     bound.__dict__["alive"] = alive
     return bound

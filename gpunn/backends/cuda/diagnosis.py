@@ -1,4 +1,4 @@
-"""Whether a CUDA device can be used: if not, why, and what to do about it, in one line."""
+"""Find out whether a CUDA device can be used; if not, say why and what to do about it, in one line."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from gpunn.backends.cuda.cupy_device import backend
 from gpunn.backends.cuda.device import Product
 from gpunn.core.backend import BackendError
 
-OLDEST_DRIVER = {12: 525, 13: 580}  # that runs CUDA of that major version, for which there is an extra
+OLDEST_DRIVER = {12: 525, 13: 580}  # for each major version of CUDA that has an extra
 OLDEST_DEVICE = 7, 5  # compute capability
 
 
 @cache
 def explain(index: int = 0) -> str:
-    """Why that CUDA device cannot be used; empty if a graph of a product and a kernel really ran on it."""
+    """Say why that CUDA device cannot be used; empty if a graph of a product and a kernel ran on it."""
     try:
         return next(filter(None, _obstacles(index)), "")
-    except Exception as error:  # cupy raises what its many libraries raise
+    except Exception as error:  # CuPy passes on whatever its libraries raise
         return f"CUDA device {index} failed its trial: {_one_line(error)}"
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows; a process that is forked from one with CUDA has none
+if hasattr(os, "register_at_fork"):  # not on Windows; CUDA does not survive a fork
     os.register_at_fork(after_in_child=explain.cache_clear)
 
 
 def _obstacles(index: int) -> Iterator[str]:
-    """What may stand in the way, in the order in which one meets it; empty where the way is free."""
+    """Yield each obstacle in the order in which it would be met; an empty string if it is not there."""
     yield _no_cupy()
     yield _no_driver()
     yield _no_device(index)
@@ -52,7 +52,7 @@ def _no_cupy() -> str:
 
 
 def _no_driver() -> str:
-    """What is wrong with NVIDIA's driver, if anything."""
+    """Say what is wrong with NVIDIA's driver, if anything."""
     from cupy.cuda import runtime
 
     try:
@@ -65,7 +65,7 @@ def _no_driver() -> str:
         return ""
     other = f", or pip install 'gpunn[cuda{driver}]' instead" if driver in OLDEST_DRIVER else ""
     return (
-        f"the NVIDIA driver knows CUDA {driver}, and this cupy is for CUDA {needed}: update it to "
+        f"the NVIDIA driver supports CUDA {driver}, but this cupy is for CUDA {needed}: update the driver to "
         f"{OLDEST_DRIVER.get(needed, 'a newer one')} or later{other}"
     )
 
@@ -88,7 +88,7 @@ def _no_device(index: int) -> str:
 
 
 def _no_library() -> str:
-    """NVRTC compiles the kernels, and cuBLASLt multiplies."""
+    """Say whether NVRTC, which compiles the kernels, or cuBLASLt, which multiplies, is missing."""
     from cupy.cuda import runtime
     from cupy_backends.cuda.libs import nvrtc
 
@@ -106,14 +106,14 @@ def _no_library() -> str:
 
 
 def _try(be: Cuda) -> None:
-    """A product and a kernel, as a graph, and their results."""
+    """Run a product and a kernel as a graph, and check their result."""
     memory, k = be.memory, be.kernels
     a, c = memory.upload(np.eye(8)), memory.upload(np.zeros((8, 8)))
     product = k.product(Product(memory.one, a, a, memory.zero, c))
     for call in be.capture([product, *k.each("times", a.size, c, c)]):
         call()
     if not np.array_equal(memory.download(c), np.eye(8)):
-        raise BackendError("I·I ⊙ I came out wrong")
+        raise BackendError("a trial product, I·I ⊙ I, gave a wrong result")
 
 
 def _one_line(error: Exception) -> str:
@@ -121,7 +121,7 @@ def _one_line(error: Exception) -> str:
 
 
 def devices() -> list[str]:
-    """The CUDA devices that work, by name."""
+    """List the CUDA devices that work, by name."""
     if explain():
         return []
     from cupy.cuda import runtime

@@ -1,19 +1,21 @@
-// The CUDA backend's kernels: one small kernel a verb, and a few for neighbours in a step.
+// The CUDA backend's kernels: one small kernel for each equation, and a few for fused neighbours.
 //
-// Compiled with a preamble that defines T (float or double), TINY (its smallest normal number) and, for
-// the elementwise modules, the C spellings of one activation and perhaps one cost: F(z), F_PRIME(a, z),
-// LOSS(a, y, z), OUTPUT_ERROR(a, y, z). All is computed in T. What products read, which is x, delta
-// and the hidden layers' a, lies in memory as Operand, T or Bf16; a layer's a and z, and what is gathered, lie as
-// A, which is Operand or, in the last layer, T. Matrices are column-major, an example a column; m columns of n
-// rows, no padding. A kernel has a thread an element, a warp a column, or a block for ROWS rows.
-// No atomics: every sum is taken in an order that depends on its length alone, so two runs are alike to the
-// bit.
+// Compiled with a preamble that defines T (float or double), TINY (its smallest normal number), the constants that
+// are shared with Python and, for the elementwise modules, the C spellings of one activation and perhaps one cost
+// (F(z), F_PRIME(a, z), LOSS(a, y, z), OUTPUT_ERROR(a, y, z)) or of one optimizer's rule (RULE, PACE_0, PACE_1).
+//
+// Everything is computed in T. The operands of products (x, delta and the hidden layers' a) are stored as Operand,
+// which is T or Bf16. A layer's a and z, and gathered examples, are stored as A, which is Operand or, in the last
+// layer, T. Matrices are column-major without padding: m columns, one an example, of n rows. A kernel has one
+// thread for each element, one warp for each column, or one block for ROWS rows.
+//
+// No atomics: the order of a sum depends on its length alone, so two runs are bitwise identical.
 
 typedef long long Index;
 
 #define MOST_THREADS 1024  // in a block
 
-// a float's sign, exponent and first 7 bits after the point: rounded to the nearest, of two to the even one
+// bfloat16: a float's sign, exponent and first 7 bits of the fraction; rounds to nearest, ties to even
 struct Bf16 {
     unsigned short bits;
 
@@ -41,7 +43,7 @@ struct Bf16 {
     const int lane = threadIdx.x % LANES;                                           \
     if (j >= m) return;
 
-// i / n and i % n; in 32 bits, where they fit, they are several times faster
+// i / n and i % n; 32-bit division, if the operands fit, is several times faster
 static __device__ Index quotient(Index i, Index n) {
     return (i | n) >> 32 ? i / n : (Index)((unsigned)i / (unsigned)n);
 }
@@ -50,15 +52,15 @@ static __device__ Index rest(Index i, Index n) {
     return i - quotient(i, n) * n;
 }
 
-// four neighbours, read or written at once
+// four consecutive elements, read or written at once
 template <class X> struct alignas(4 * sizeof(X)) Four {
     X of[4];
 };
 
-// The thread's share of a matrix of n rows: row i, and of its columns first, first + strips, ... No thread leaves
-// early, since block_sum needs them all; but beyond row n there is nothing to do.
+// The thread's share of a matrix of n rows: row i, columns first, first + strips, ... Threads beyond row n have
+// nothing to do but must not return early, because block_sum needs every thread.
 struct Share {
-    static const int AT_ONCE = 4;  // columns that it reads before it writes to any, and so waits for together
+    static const int AT_ONCE = 4;  // columns that are read before any is written, so that their loads overlap
     Index i, n, m, first, strips;
 
     __device__ Share(Index rows, Index columns) : n(rows), m(columns) {
@@ -66,7 +68,7 @@ struct Share {
         first = threadIdx.x / ROWS, strips = blockDim.x / ROWS;
     }
 
-    // write(at, read(at)) for the share's places in memory
+    // write(at, read(at)) for each element of the share
     template <class Read, class Write> __device__ void each(Read read, Write write) const {
         for (Index j = first; i < n && j < m; j += AT_ONCE * strips) {
             decltype(read(j)) held[AT_ONCE];
@@ -76,14 +78,14 @@ struct Share {
         }
     }
 
-    // the sum of read(at)
+    // sum of read(at)
     template <class Read> __device__ T sum(Read read) const {
         T total = 0;
         each(read, [&](Index, T x) { total += x; });
         return total;
     }
 
-    // out[at] = read(at), and their sum
+    // out[at] = read(at); returns their sum
     template <class Read> __device__ T fill(Operand* out, Read read) const {
         T total = 0;
         each(read, [&](Index at, T x) { total += out[at] = x; });
@@ -91,7 +93,7 @@ struct Share {
     }
 };
 
-// the sum over a warp, in each of its threads
+// sum over a warp, returned to each of its threads
 static __device__ T warp_sum(T x) {
     for (int apart = LANES / 2; apart; apart /= 2) x += __shfl_xor_sync(0xffffffff, x, apart);
     return x;
@@ -105,8 +107,8 @@ static __device__ T warp_max(T x) {
     return x;
 }
 
-// the sum over the block's threads t, t + width, t + 2 width, ... in each of them; blockDim / width is a power
-// of 2
+// sum over the block's threads t, t + width, t + 2 width, ..., returned to each of them; blockDim / width must be
+// a power of 2
 static __device__ T block_sum(T x, unsigned width) {
     __shared__ T sums[MOST_THREADS];
     const unsigned t = threadIdx.x;
@@ -117,18 +119,18 @@ static __device__ T block_sum(T x, unsigned width) {
     }
     __syncthreads();
     const T sum = sums[t % width];
-    __syncthreads();  // before whoever is next overwrites it
+    __syncthreads();  // before the next sum overwrites this one
     return sum;
 }
 
-// b[i] = alpha (the sum of the shares of row i) + beta b[i]
+// BP3: b[i] = alpha (sum of the shares of row i) + beta b[i]
 static __device__ void land(const Share& my, T share, const T* alpha, const T* beta, T* b) {
     const T sum = block_sum(share, ROWS);
     if (my.i < my.n && my.first == 0) b[my.i] = *alpha * sum + (*beta == 0 ? T(0) : *beta * b[my.i]);
 }
 
-// hits[j] = the largest of a column's outputs, the first of several, is its label; of a single output: whether
-// it is above the threshold
+// hits[j]: the largest output of the column (the first, if several are equal) is its label; with a single output,
+// being above the threshold means label 1
 static __device__ void mark_hit(Index j, int lane, Index n, const T* out, const Index* labels, T threshold,
                                 unsigned char* hits) {
     Index best = lane < n ? lane : 0;
@@ -143,18 +145,18 @@ static __device__ void mark_hit(Index j, int lane, Index n, const T* out, const 
 
 #if defined(LOSS)  // ---------------------------------------------------------------- one cost, one activation
 
-// a, kept where log(a) is finite
+// a, clamped so that log(a) is finite
 static __device__ T above_zero(T a) {
     return a < TINY ? TINY : a;
 }
 
-// a, kept where both log(a) and log1p(-a) are finite
+// a, clamped so that log(a) and log1p(-a) are finite
 static __device__ T inside(T a) {
     const T most = 1 - EPSNEG;
     return a < TINY ? TINY : a > most ? most : a;
 }
 
-// delta = dC/da f'(z)
+// BP1: delta = dC/da f'(z)
 extern "C" __global__ void output_error(Index n, Index m, const T* as, const T* ys, const T* zs,
                                         Operand* delta, Index lands, const T* alpha, const T* beta, T* b) {
     const Share my(n, m);
@@ -167,7 +169,7 @@ extern "C" __global__ void output_error(Index n, Index m, const T* as, const T* 
 }
 
 #if defined(F)
-// z += bias, a = f(z), delta = dC/da f'(z), where z is the product w a of the layer before
+// z += bias, a = f(z), delta = dC/da f'(z); z holds the product w a
 extern "C" __global__ void forward_output_error(Index n, Index m, const T* bias, const T* ys, T* zs, T* as,
                                              Operand* delta, Index lands, const T* alpha, const T* beta, T* b) {
     const Share my(n, m);
@@ -187,7 +189,7 @@ extern "C" __global__ void forward_output_error(Index n, Index m, const T* bias,
 }
 #endif
 
-// losses[position + j] = C of column j, and hits[position + j] where there are labels
+// losses[position + j] = C of column j, and hits[position + j] if there are labels
 extern "C" __global__ void measure(Index m, Index n, const T* as, const T* ys, const T* zs, const Index* position,
                                    T* losses, Index labelled, const Index* labels, T threshold,
                                    unsigned char* hits) {
@@ -205,7 +207,7 @@ extern "C" __global__ void measure(Index m, Index n, const T* as, const T* ys, c
 
 #elif defined(F)  // ---------------------------------------------------------------- one activation
 
-// z += b, a = f(z), where z is the product w a of the layer before; a may lie where z does
+// z += b, a = f(z); z holds the product w a, and a may share its memory
 extern "C" __global__ void forward(Index count, Index n, const T* b, A* zs, A* as) {
     FOR_EACH(i, count)
     const T z = zs[i] + b[rest(i, n)];
@@ -220,7 +222,7 @@ extern "C" __global__ void activate(Index count, const Operand* zs, Operand* as)
     as[i] = F(z);
 }
 
-// delta = delta f'(z)
+// BP2, second half: delta = delta f'(z)
 extern "C" __global__ void times_derivative(Index n, Index m, const A* as, const A* zs, Operand* delta,
                                             Index lands, const T* alpha, const T* beta, T* b) {
     const Share my(n, m);
@@ -292,7 +294,7 @@ extern "C" __global__ void step(Index count, T* theta, T* gradient, T* first, T*
 
 #else  // ---------------------------------------------------------------- everything else
 
-// x[:, j] = scale X[:, order[position + j]], four elements at a time where that is possible
+// x[:, j] = scale X[:, order[position + j]], four elements at a time if n allows
 template <class From>
 static __device__ void gather(Index m, Index n, const From* X, const Index* order, const Index* position, T scale,
                               A* x) {
@@ -321,8 +323,8 @@ extern "C" __global__ void gather_values(Index m, Index n, const T* X, const Ind
     gather(m, n, X, order, position, scale, x);
 }
 
-// labels[j] = all[order[position + j]]; y[i, j] = on where i is the label of column j, else off; a single
-// output is on where the label is 1
+// labels[j] = all[order[position + j]]; y[i, j] = on if i is the label of column j, else off; a single output is
+// on if the label is 1
 extern "C" __global__ void gather_labels(Index m, Index n, const Index* all, const Index* order,
                                          const Index* position, T on, T off, Index* labels, T* y) {
     FOR_COLUMN(j, lane, m)
@@ -331,8 +333,8 @@ extern "C" __global__ void gather_labels(Index m, Index n, const Index* all, con
     for (Index i = lane; i < n; i += LANES) y[i + j * n] = label == (n == 1 ? 1 : i) ? on : off;
 }
 
-// zhat = (z - mean) / sqrt(variance + epsilon), gain = gamma / that root, z = gamma zhat + beta, by row:
-// with mean and variance of the row, towards which the running ones move, or with the running ones
+// zhat = (z - mean) / sqrt(variance + epsilon), gain = gamma / sqrt(variance + epsilon), z = gamma zhat + beta, for
+// each row; by_batch: with the row's own mean and variance, towards which the running ones move, else with those
 extern "C" __global__ void normalise(Index n, Index m, Index by_batch, T epsilon, T momentum, const T* gamma,
                                      const T* beta, T* mean, T* variance, Operand* z, T* zhat, T* gain) {
     const Share my(n, m);
@@ -360,7 +362,7 @@ extern "C" __global__ void normalise(Index n, Index m, Index by_batch, T epsilon
             });
 }
 
-// delta = gain (delta - mean delta - zhat mean(delta zhat)), or gain delta; by row
+// delta = gain (delta - mean delta - zhat mean(delta zhat)) if by_batch, else gain delta, for each row
 // gamma = by sum(delta zhat) + keep gamma, beta = by sum(delta) + keep beta
 extern "C" __global__ void norm_error(Index n, Index m, Index by_batch, const T* by, const T* keep,
                                       const T* zhat, const T* gain, Operand* delta, T* gamma, T* beta) {
@@ -398,13 +400,13 @@ template <class X> static __device__ void softmax(int lane, Index n, const T* b,
     for (Index i = lane; i < n; i += LANES) out[i] = out[i] / sum;
 }
 
-// z[:, j] += b, a[:, j] = softmax(z[:, j]), where z is the product w a of the layer before
+// z[:, j] += b, a[:, j] = softmax(z[:, j]); z holds the product w a
 extern "C" __global__ void forward_softmax(Index m, Index n, const T* b, A* z, A* a) {
     FOR_COLUMN(j, lane, m)
     softmax(lane, n, b, z + j * n, a + j * n);
 }
 
-// delta = a - y, besides
+// the same, and delta = a - y
 extern "C" __global__ void forward_softmax_error(Index m, Index n, const T* b, const T* y, T* z, T* a,
                                               Operand* delta) {
     FOR_COLUMN(j, lane, m)
@@ -427,7 +429,7 @@ extern "C" __global__ void difference(Index count, const T* a, const T* y, Opera
     delta[i] = a[i] - y[i];
 }
 
-// lowbias32, and the bits of element i in one layer of one step: see randoms.py
+// the hash lowbias32: see randoms.py
 static __device__ unsigned mix(unsigned x) {
     x ^= x >> 16;
     x *= 0x7feb352du;
@@ -436,7 +438,7 @@ static __device__ unsigned mix(unsigned x) {
     return x ^ x >> 16;
 }
 
-// mask = 0 where the element's 16 bits are below `least`, else 1; a *= mask
+// mask = 0 if the element's 16 random bits are below `least`, else 1; a *= mask
 extern "C" __global__ void drop(Index count, Index least, Index layer, const Index* key, const Index* step,
                                 T* mask, Operand* a) {
     FOR_EACH(i, count)
@@ -447,7 +449,7 @@ extern "C" __global__ void drop(Index count, Index least, Index layer, const Ind
     a[i] = a[i] * kept;
 }
 
-// number k between -1 and 1 of step q's stream in one layer: see randoms.py
+// random number k of step q's stream in one layer, between -1 and 1: see randoms.py
 static __device__ T uniform(const Index* key, Index q, Index layer, Index k) {
     const unsigned bits = mix(mix((unsigned)(k / 2)) ^ mix((unsigned)*key ^ mix((unsigned)(q * RANDOM_LAYERS + layer))));
     return (2 * T(k % 2 ? bits >> 16 : bits & 0xffff) + 1) / RANDOM_LANE - 1;
@@ -459,7 +461,7 @@ extern "C" __global__ void copy(Index count, const Operand* from, Operand* to) {
     to[i] = from[i];
 }
 
-// two fields of noise, each image's own, smoothed along its rows by the symmetric matrix `smooth`
+// two fields of noise for each image, smoothed along the image's rows by the symmetric matrix `smooth`
 extern "C" __global__ void noise_along_rows(Index count, Index height, Index width, const T* smooth,
                                             const Index* key, const Index* position, T* down, T* aside) {
     FOR_EACH(i, count)
@@ -474,7 +476,7 @@ extern "C" __global__ void noise_along_rows(Index count, Index height, Index wid
     aside[i] = x;
 }
 
-// both fields smoothed along the columns
+// smooth both fields along the columns
 extern "C" __global__ void along_columns(Index count, Index height, Index width, const T* smooth,
                                          const T* ys, const T* xs, T* down, T* aside) {
     FOR_EACH(i, count)
@@ -495,8 +497,8 @@ static __device__ T pixel(const Operand* image, Index height, Index width, Index
     return inside ? T(image[row * width + column]) : T(0);
 }
 
-// x = the images, turned by at most `angle`, scaled and shifted, and bent by alpha times the fields:
-// Augmentation.affine says how
+// x = the images, rotated by up to `angle`, scaled, shifted, and bent by alpha times the fields; see
+// Augmentation.affine
 extern "C" __global__ void distort(Index count, Index height, Index width, const Index* key,
                                    const Index* position, T angle, T scale, T shift, T alpha, const T* down,
                                    const T* aside, const Operand* images, Operand* x) {
@@ -525,19 +527,19 @@ extern "C" __global__ void times(Index count, const T* by, Operand* x) {
     x[i] = x[i] * by[i];
 }
 
-// the output of a column's class, in each of the warp's threads
+// the output of a column's own class, returned to each of the warp's threads
 static __device__ T right_output(Index n, int lane, const T* a, const T* y) {
     T right = 0;
     for (Index i = lane; i < n; i += LANES) right += a[i] * y[i];
     return warp_sum(right);
 }
 
-// a - right + 1 for another class, 0 for the class itself; a single output: 1 - a, or 1 + a for class 0
+// a - right + 1 for the other classes, 0 for the class itself; a single output: 1 - a for class 1, 1 + a for 0
 static __device__ T margin(Index n, T a, T y, T right) {
     return n == 1 ? 1 - (2 * y - 1) * a : a - right + 1 - y;
 }
 
-// losses[position + j] = the sum of column j's margins above 0, and hits[position + j]
+// losses[position + j] = sum of column j's positive margins, and hits[position + j]
 extern "C" __global__ void measure_hinge(Index m, Index n, const T* a, const T* y, const Index* position,
                                          T* losses, const Index* labels, T threshold, unsigned char* hits) {
     FOR_COLUMN(j, lane, m)
@@ -551,7 +553,7 @@ extern "C" __global__ void measure_hinge(Index m, Index n, const T* a, const T* 
     mark_hit(j, lane, n, a + j * n, labels, threshold, hits + *position);
 }
 
-// delta[:, j] = 1 where column j's margin is above 0, and for the class y minus how many there are
+// delta[:, j] = 1 for each positive margin of column j, and minus their number for the class itself
 extern "C" __global__ void hinge_gradient(Index m, Index n, const T* a, const T* y, Operand* delta) {
     FOR_COLUMN(j, lane, m)
     T count = 0, right = right_output(n, lane, a + j * n, y + j * n);
@@ -599,7 +601,7 @@ extern "C" __global__ void set_rates(Index count, const double* p, const double*
     values[i] = T(p[i] + q[i] * etas[*step]);
 }
 
-// theta as the products read it
+// theta, rounded to what products read
 extern "C" __global__ void round_to_operand(Index count, const T* theta, Operand* narrowed) {
     FOR_EACH(i, count)
     narrowed[i] = theta[i];
@@ -617,14 +619,14 @@ extern "C" __global__ void scale(Index count, const T* alpha, T* x) {
     x[i] *= *alpha;
 }
 
-// x moves towards 0 by limit, and stops there
+// x moves towards 0 by limit and stops there
 extern "C" __global__ void shrink(Index count, const T* limit, T* x) {
     FOR_EACH(i, count)
     const T by = x[i] > *limit ? *limit : x[i] < -*limit ? -*limit : x[i];
     x[i] -= by;
 }
 
-// sums[block] = the sum of the squares of what is the block's share
+// sums[block] = sum of the squares of the block's share of x
 extern "C" __global__ void sum_squares(Index count, const T* x, T* sums) {
     T sum = 0;
     const Index all = (Index)gridDim.x * blockDim.x;
@@ -633,14 +635,14 @@ extern "C" __global__ void sum_squares(Index count, const T* x, T* sums) {
     if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
-// x *= min(1, limit / the root of the sums' sum), of which there are as many as a block has threads
+// x *= min(1, limit / ||x||), with the partial sums of squares, one for each thread of a block
 extern "C" __global__ void clip(Index count, T limit, const T* sums, T* x) {
     const T norm = sqrt(block_sum(sums[threadIdx.x], 1));
     FOR_EACH(i, count)
     if (norm > limit) x[i] *= limit / norm;
 }
 
-// each row of w (n, k) to a length of at most limit
+// scale each row of w (n, k) down to a length of at most limit
 extern "C" __global__ void bound_rows(Index n, Index k, T limit, T* w) {
     const Share my(n, k);
     const T norm = sqrt(block_sum(my.sum([&](Index at) { return w[at] * w[at]; }), ROWS));

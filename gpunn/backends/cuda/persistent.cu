@@ -1,31 +1,31 @@
 // The persistent kernel: all steps of a plan in one launch, for a network whose theta fits into shared memory.
 //
-// Compiled behind kernels.cu with a preamble that also defines activation(l, z) and derivative(l, a, z) of the
-// hidden layers, TILE, and MOVE: the statements by which every parameter moves, put together from the update's
-// equations, with RULE in their midst if the optimizer has one.
+// Compiled after kernels.cu with a preamble that also defines activation(l, z) and derivative(l, a, z) of the hidden
+// layers, TILE, and MOVE: the statements that move one parameter, generated from the update's equations. MOVE
+// contains RULE if the optimizer has a rule.
 //
-// Every block holds all of theta, but of the first layer only the columns that go with its own share of the inputs.
-// Its part of z[1] goes to the other blocks through global memory, once a step; what comes after the first layer
-// is little, and each block does it for itself, in the same order, so all are alike to the bit.
+// Every block holds all of theta except for the first layer, of which it holds only the columns for its own share of
+// the inputs. Its part of z[1] goes to the other blocks through global memory, once a step. There is little to do
+// after the first layer, so each block does all of it, in the same order, and their results are bitwise identical.
 //
-// In shared memory a layer's [w b] is column-major, `ld` apart, which is odd, so that neither its rows nor its
-// columns lie in one bank. Of x, y, a and delta, a row is a unit's numbers in all examples, `row` apart; and
-// below a there is a row of ones, by which the bias rides in the product as one more column.
+// In shared memory a layer's [w b] is column-major with the leading dimension `ld`, which is odd to avoid bank
+// conflicts in rows and columns. A row of x, y, a or delta holds one unit in all examples; rows are `row` apart.
+// Below a there is a row of ones, so that the bias is one more column of the product.
 
 typedef unsigned long long Word;
 
 extern __shared__ Four<double> chip[];
 
-// A place in shared memory.
+// An array in shared memory, by its offset in elements.
 struct Place {
     int at;
 
     __device__ operator T*() const { return (T*)chip + at; }
 };
 
-// Where everything lies in a block's shared memory, as persistent.py has laid it out.
+// The layout of a block's shared memory, computed in persistent.py.
 struct Layout {
-    int columns, row, share;                         // examples in whole tiles, the distance of rows, inputs a block
+    int columns, row, share;  // examples rounded up to whole tiles, distance of rows, inputs of a block
     Place x, y, sums, constants, pace, powers, layers;  // x and y: of this step and of the next
 };
 
@@ -37,18 +37,17 @@ struct Layer {
 
 static_assert(sizeof(Layout) == LAYOUT_INTS * sizeof(int) && sizeof(Layer) == LAYER_INTS * sizeof(int), "");
 
-// The numbers of a step that all parameters share: the scalars of the update's equations, and the rule's pace.
+// The numbers of a step that all parameters share: the scalars of the update's equations and the rule's pace.
 struct StepNumbers {
     T c[SCALARS], r0, r1;
 };
 
-// the least b for which n <= 2^b
+// the smallest b with n <= 2^b
 static __device__ int bits_for(int n) {
     return 32 - __clz(n - 1);
 }
 
-// How a block's threads share a matrix of so many rows: `width` of them a row each, and so again for each of
-// several groups.
+// How a block's threads share the rows of a matrix: in each of several groups, `width` threads take one row each.
 struct Crew {
     int bits, width, groups, lane, group;
 
@@ -60,8 +59,8 @@ struct Crew {
     }
 };
 
-// finish(i, j, sum_k w[i by_row + k by_column] b[k, j]) for all i < rows and j < columns, which is a multiple of
-// TILE; the groups of threads share out the k and then add up. The block meets at its end.
+// finish(i, j, sum_k w[i by_row + k by_column] b[k, j]) for all i < rows and j < columns, a multiple of TILE. The
+// groups of threads take different k, and their sums are added at the end. Ends with a barrier of the block.
 template <class Finish>
 static __device__ void product(int rows, int inner, int columns, const T* w, int by_row, int by_column, const T* b,
                                int row, T* sums, Finish finish) {
@@ -91,12 +90,12 @@ static __device__ void product(int rows, int inner, int columns, const T* w, int
         }
 }
 
-// x towards 0 by at most the limit: what is to be taken from it
+// x, clamped to [-limit, limit]
 static __device__ T clamped(T x, T limit) {
     return x > limit ? limit : x < -limit ? -limit : x;
 }
 
-// One parameter moves; sum: of its gradient over the mini-batch.
+// Move one parameter; sum: its gradient, summed over the mini-batch.
 static __device__ void move(const T* constants, const StepNumbers& now, bool weight, T sum, T* theta, T* first,
                             T* second) {
     const T *const c = now.c, n0 = constants[0], n1 = constants[1], n2 = constants[2], r0 = now.r0, r1 = now.r1;
@@ -111,10 +110,10 @@ static __device__ void move(const T* constants, const StepNumbers& now, bool wei
     if (STATES > 1) *second = s1;
 }
 
-// BP3, BP4 and the update: every element of [w b] moves along its element of delta [a; 1]^T
+// BP3, BP4 and the update: move every element of [w b] along its element of delta [a; 1]^T
 static __device__ void learn(const Layer layer, const T* a, int columns, int row, const T* constants,
                              const StepNumbers& now) {
-    const int AT_ONCE = 2;  // of the matrix's columns; more would take more registers than there are
+    const int AT_ONCE = 2;  // columns of the matrix; more would not fit into the registers
     const Crew crew(layer.n);
     for (int i = crew.lane; i < layer.n; i += crew.width) {
         T delta[TILE];
@@ -146,8 +145,8 @@ static __device__ void learn(const Layer layer, const T* a, int columns, int row
     }
 }
 
-// A number on its way to the other blocks: in words of half its bits and a tag, so that whoever finds the tag of
-// this step has the number whole, and no barrier is needed.
+// Exchange of numbers between blocks without a barrier: each word holds 32 bits of a number and the tag of the step,
+// so a reader that finds the tag has those bits.
 #define WORDS (int(sizeof(T)) / 4)
 
 static __device__ void publish(Word* words, T x, unsigned tag) {
@@ -156,10 +155,10 @@ static __device__ void publish(Word* words, T x, unsigned tag) {
     for (int w = 0; w < WORDS; ++w) __stwt(words + w, (Word)tag << 32 | parts[w]);
 }
 
-// the sum of what the blocks have published there, `apart` from each other, as soon as it has come
+// sum of the blocks' numbers, published `apart` words from each other; waits until all have arrived
 static __device__ T gathered(const Word* words, int blocks, int apart, unsigned tag) {
     Word found[MOST_BLOCKS][WORDS];
-    for (int b = 0; b < MOST_BLOCKS; ++b)  // all at once, so that they are waited for together
+    for (int b = 0; b < MOST_BLOCKS; ++b)  // all loads first, so that they overlap
         for (int w = 0; w < WORDS; ++w) found[b][w] = b < blocks ? __ldcv(words + b * apart + w) : 0;
     T sum = 0;
     for (int b = 0; b < MOST_BLOCKS; ++b) {
@@ -167,7 +166,7 @@ static __device__ T gathered(const Word* words, int blocks, int apart, unsigned 
         unsigned parts[WORDS];
         for (int w = 0; w < WORDS; ++w) {
             for (int tries = 0; found[b][w] >> 32 != tag; ++tries) {
-                if (tries == 1 << 24) __trap();  // seconds: a block that should be there is not
+                if (tries == 1 << 24) __trap();  // after seconds: a block is missing
                 __nanosleep(20);
                 found[b][w] = __ldcv(words + b * apart + w);
             }
@@ -180,7 +179,7 @@ static __device__ T gathered(const Word* words, int blocks, int apart, unsigned 
     return sum;
 }
 
-// f(layer's numbers here, where they are in theta) for the columns of [w b] from `start` of n_in, and b
+// f(index here, index in theta) for the columns of [w b] from `start` on (of n_in), and for b
 template <class F> static __device__ void each_parameter(const Layer& layer, Index start, Index n_in, F f) {
     for (int e = threadIdx.x; e < (layer.n_in + 1) * layer.n; e += blockDim.x) {
         const int k = e / layer.n, i = e - k * layer.n;
@@ -188,27 +187,28 @@ template <class F> static __device__ void each_parameter(const Layer& layer, Ind
     }
 }
 
-// shape = {n_0, ..., n_L, where in theta layer 1 begins, ..., layer L}; layout: a Layout and the Layers;
-// numbers = {eta, the rule's constants, p and q of each scalar, and again for the last, shorter mini-batch};
-// etas, from the pass's step on, if scheduled, else eta; counter: counts the rule's steps, if it has to;
-// x (n_0, count), y, z and a (n_L, count), of which batch columns a step; weights (1, count), if weighted;
-// words: how many steps there have been, and then room for two steps' numbers
+// count, batch: examples in all and in a step; depth: L
+// shape = {n_0, ..., n_L, the start of layer 1 in theta, ..., of layer L}; layout: a Layout, then L Layers
+// numbers = {eta, the rule's constants, p and q of each scalar, the same for the last, shorter mini-batch}
+// scheduled: take the learning rates from etas, starting at *step, instead of eta; counter: counts the rule's steps
+// xs (n_0, count), ys, zs and as (n_L, count), weights (1, count) if weighted
+// words: the number of steps so far, then the mailboxes of two steps
 extern "C" __global__ __launch_bounds__(NETWORK_THREADS, 1) void train(
     Index count, Index batch, Index depth, const Index* shape, const int* layout, const double* numbers, T* theta,
     T* first, T* second, Index scheduled, const double* etas, Index* step, double* counter, const Operand* xs,
     const T* ys, Index weighted, const T* weights, T* zs, T* as, Word* words) {
-    const Layout& lies = *(const Layout*)layout;
+    const Layout& places = *(const Layout*)layout;
     const int L = depth, m = batch, blocks = gridDim.x, me = blockIdx.x;
-    const int columns = lies.columns, row = lies.row, share = lies.share, start = me * share;
+    const int columns = places.columns, row = places.row, share = places.share, start = me * share;
     const int n_0 = shape[0], n_out = shape[L], own = start + share < n_0 ? share : n_0 - start;
     const Index before = *step;
     const unsigned tag = (unsigned)words[0] + 1;
 
     const int size_x = (share + 1) * row, size_y = (n_out + 1) * row;
-    T *const both_x = lies.x, *const both_y = lies.y, *const sums = lies.sums, *const constants = lies.constants;
-    StepNumbers* const pace = (StepNumbers*)(T*)lies.pace;  // of this step and the next
-    double* const powers = (double*)(T*)lies.powers;        // n0 and n1 to the power of the steps counted
-    Layer* const layers = (Layer*)(T*)lies.layers;
+    T *const both_x = places.x, *const both_y = places.y, *const sums = places.sums, *const constants = places.constants;
+    StepNumbers* const pace = (StepNumbers*)(T*)places.pace;  // of this step and the next
+    double* const powers = (double*)(T*)places.powers;        // n0 and n1 to the power of the steps counted
+    Layer* const layers = (Layer*)(T*)places.layers;
     (void)powers, (void)counter;
     for (int l = 1; l <= L; ++l) {
         Layer layer = ((const Layer*)(layout + LAYOUT_INTS))[l - 1];
@@ -234,8 +234,8 @@ extern "C" __global__ __launch_bounds__(NETWORK_THREADS, 1) void train(
 #endif
     __syncthreads();
 
-    // step s's own share of x and a row of ones, its targets and a row of weights, and its pace; zeros beyond its
-    // last example
+    // load step s: the block's share of x with a row of ones, the targets with a row of weights, zeros beyond the
+    // last example, and the step's numbers
     const auto fetch = [&](int s) {
         const int from = s * m, here = count - from < m ? count - from : m;
         T *x = both_x + s % 2 * size_x, *y = both_y + s % 2 * size_y;
@@ -274,7 +274,7 @@ extern "C" __global__ __launch_bounds__(NETWORK_THREADS, 1) void train(
         const T *targets = both_y + s % 2 * size_y, *weight = targets + n_out * row;
         Word* const mailbox = words + 1 + (tag + s) % 2 * (Index)blocks * shape[1] * m * WORDS;
 
-        // a = f(z) and f'(z); of the last layer a and delta, BP1
+        // a = f(z) and f'(z); for the last layer a and BP1
         const auto feed = [&](int l, int i, int j, T z) {
             T &a = layers[l].a[i * row + j], &delta = layers[l].delta[i * row + j];
             if (l < L) {
@@ -303,7 +303,7 @@ extern "C" __global__ __launch_bounds__(NETWORK_THREADS, 1) void train(
                 if (!shared) feed(l, i, j, z);
                 else if (j < m) publish(mailbox + ((Index)(me * m + j) * layer.n + i) * WORDS, z, tag + s);
             });
-            if (l == 1 && (s + 1) * m < count) fetch(s + 1);  // while the parts are on their way
+            if (l == 1 && (s + 1) * m < count) fetch(s + 1);  // while the parts are in transit
             if (!shared) continue;
             for (int e = threadIdx.x; e < layer.n * m; e += blockDim.x)
                 feed(1, e % layer.n, e / layer.n,
@@ -312,7 +312,7 @@ extern "C" __global__ __launch_bounds__(NETWORK_THREADS, 1) void train(
         }
 
 #if !defined(F)
-        // a[L] = softmax(z[L]), and delta[L] = a - y, BP1; a thread a column
+        // a[L] = softmax(z[L]) and BP1, delta[L] = a - y, one thread for each column
         for (int j = threadIdx.x; j < here; j += blockDim.x) {
             T *a = layers[L].a + j, *delta = layers[L].delta + j, most = a[0], sum = 0;
             const Index column = (Index)(from + j) * n_out;
@@ -346,7 +346,7 @@ extern "C" __global__ __launch_bounds__(NETWORK_THREADS, 1) void train(
         const Layer layer = layers[l];
         const Index at = shape[L + l], inputs = shape[l - 1];
         each_parameter(layer, l == 1 ? start : 0, inputs, [&](int here, Index there) {
-            if (me > 0 && (l > 1 || there >= inputs * layer.n)) return;  // all have it, and one is enough
+            if (me > 0 && (l > 1 || there >= inputs * layer.n)) return;  // all blocks have the same
             theta[at + there] = layer.wb[here];
             if (STATES > 0) first[at + there] = layer.first[here];
             if (STATES > 1) second[at + there] = layer.second[here];
