@@ -136,7 +136,7 @@ DataDir = Annotated[
     typer.Option(
         metavar="FOLDER",
         help="Folder with the files of mnist or fashion-mnist.",
-        show_default="$GPUNN_DATA, then downloaded once",
+        show_default="$GPUNN_DATA, or downloaded once",
     ),
 ]
 Json = Annotated[bool, _flag("json", "Print one JSON object and nothing else.")]
