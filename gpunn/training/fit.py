@@ -68,8 +68,16 @@ def prepare(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) ->
         evaluation = evaluate_pair(net, learner, options)
     else:
         source, evaluation = split(net, learner, given, options)
-    schedule, state = schedules.get(options.schedule), options.optimizer_state
-    return Training(learner, source, options.epochs, schedule, evaluation, options.stop, checkpoints, state)
+    return Training(
+        learner,
+        source,
+        options.epochs,
+        schedule=schedules.get(options.schedule),
+        evaluation=evaluation,
+        stop=options.stop,
+        checkpoints=checkpoints,
+        optimizer_state=options.optimizer_state,
+    )
 
 
 def bind_learner(
