@@ -5,8 +5,9 @@ them allocates nothing. `f` works in place (the buffer holds z, then a = f(z)). 
 by f′ in place, with f′ written in terms of a whenever possible. The CUDA spelling is the pair of C
 expressions f(z) and f′(a, z), in the scalar type T.
 
-To add an activation, write its entry here, list it in `ACTIVATIONS`, and add its line to
-`gpunn/reference.py`. Everything else is derived from the entry.
+To add an activation, write its entry here, list it in `ACTIVATIONS`, add its formula to `gpunn/reference.py`,
+and update the JSON schema (`PYTHONPATH=. python tests/support/schema_names.py`). Everything else follows from
+the entry.
 """
 
 from __future__ import annotations

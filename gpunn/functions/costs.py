@@ -4,8 +4,8 @@ As in activations.py, the NumPy spelling returns bound calls and the CUDA spelli
 a sum over the outputs of one example. Most costs compute each output's share from that output a and its
 target y alone; hinge needs the whole column. Whoever calls a cost averages it over the examples.
 
-To add a cost, write its entry here, list it in `COSTS`, and add its line to `gpunn/reference.py`. Everything
-else is derived from the entry.
+To add a cost, write its entry here, list it in `COSTS`, add its formula to `gpunn/reference.py`, and update
+the JSON schema (`PYTHONPATH=. python tests/support/schema_names.py`). Everything else follows from the entry.
 """
 
 from __future__ import annotations
