@@ -71,7 +71,7 @@ def apply_arrange(arrange: Arrange, order: np.ndarray) -> np.ndarray:
     got = f"{found.dtype} {found.shape}"
     if found.size:
         got += f" from {found.min()} to {found.max()}"
-    raise ValueError(f"shuffle must return {len(order)} of the indices that it was given, not {got}")
+    raise ValueError(f"shuffle must return {len(order):,} of the indices that it was given, not {got}")
 
 
 class DrawAhead:
