@@ -1,4 +1,4 @@
-"""What a backend is, in three small protocols: memory, data, and `plan`.
+"""The protocol of a backend, in three small parts: memory, data, and `plan`.
 
 `Memory` allocates and copies arrays, `Data` holds examples and passes over them, and `Backend.plan` turns
 equations (see equations.py) into bound calls. All layouts and algorithms are chosen then, once; running the
@@ -122,7 +122,7 @@ class Memory(Protocol):
         """Allocate the labels of m examples."""
 
     def norm(self, n: int, m: int, by_batch: bool) -> Any:
-        """Allocate what batch normalisation of (n, m) remembers for its way back.
+        """Allocate what batch normalisation of (n, m) keeps for its backward pass.
 
         by_batch: by the mean and variance of the mini-batch, not by the running ones.
         """
@@ -166,7 +166,7 @@ class Data(Protocol):
 
 
 class Backend(Protocol):
-    """Where and how the equations are computed.
+    """A device and a way to compute equations on it.
 
     Attributes:
         chunk_bytes: how many bytes of inputs to gather at a time,

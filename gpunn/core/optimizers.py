@@ -59,7 +59,7 @@ class Regularisation:
 
 
 class Optimizer(Protocol):
-    """What was chosen; `bind` allocates the state that goes with it."""
+    """A choice of optimizer and settings; `bind` allocates the state that goes with it."""
 
     @property
     def learning_rate(self) -> float: ...
@@ -98,7 +98,7 @@ class SGD(Regularisation):
 
     @property
     def lands(self) -> str:
-        """Where BP3 and BP4 accumulate the gradient: "theta", "v" or "g"."""
+        """The parameters in which BP3 and BP4 accumulate the gradient: "theta", "v" or "g"."""
         return "g" if self.clip_norm else "v" if self.momentum else "theta"
 
     def bind(self, be: Backend, theta: Parameters) -> Update:

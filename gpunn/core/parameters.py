@@ -27,7 +27,7 @@ def numpy_view(flat: np.ndarray, offset: int, shape: tuple[int, ...]) -> np.ndar
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each layer's parameters lie.
+    """The places of all layers' parameters in one flat buffer.
 
     Attributes:
         sizes: (n_0, …, n_L).

@@ -58,15 +58,15 @@ class Update:
         yield NormError(layer, norm, delta, self.alpha(m), self.scalar(self.keep), self.into)
 
     def prepare(self, layer: int) -> Iterator[Equation]:
-        """What must happen to the layer before its gradient lands."""
+        """Yield the equations that must come before the layer's gradient lands."""
         yield from ()
 
     def prepare_norm(self, layer: int) -> Iterator[Equation]:
-        """What must happen to the layer's normalisation before its gradient lands."""
+        """Yield the equations that must come before the gradient of its normalisation lands."""
         yield from ()
 
     def finish(self) -> list[Equation]:
-        """What remains of the step once every layer's gradient has landed; the same records every time."""
+        """Return the rest of the step, after every layer's gradient has landed; always the same records."""
         return self._finish
 
     @cached_property
@@ -80,7 +80,7 @@ class Update:
         return equations
 
     def step(self) -> Iterator[Equation]:
-        """How θ moves."""
+        """Yield the equations that move θ after all gradients have landed."""
         yield from ()
 
     def state(self) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class InGradient(Update):
             yield Add(self.scalar(self.chosen.l2), w, g)
 
     def move(self) -> Iterator[Equation]:
-        """How θ moves along g."""
+        """Yield the equations that move θ along g."""
         yield from ()
 
 

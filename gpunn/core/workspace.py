@@ -24,7 +24,7 @@ class BatchBuffers:
     Attributes:
         dropout: for l = 0…L−1, the share of a[l] that is dropped.
         mask: what is kept of a[l], if its dropout is above 0.
-        norm: what a batch-normalised layer remembers for its way back; None for the others.
+        norm: what a batch-normalised layer keeps for its backward pass; None for the others.
         weights: (1, m) weights of the examples, if they have any.
     """
 

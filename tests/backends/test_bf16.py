@@ -1,4 +1,4 @@
-"""Precision bf16: what products read lies in memory in 16 bits, and θ, which moves, in 32."""
+"""Precision bf16: the operands of products are stored in 16 bits, θ and the optimizer's state in 32."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gpunn.backends import Host
 from gpunn.backends.cuda.backend import Cuda
 
 pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="no C++ compiler for the emulated device")
-HALF_A_DIGIT = 2.0**-9  # what rounding to bf16 changes at most, relatively
+HALF_A_DIGIT = 2.0**-9  # maximum relative error of rounding to bf16
 X, Y = classes(240)
 X = np.asfortranarray(X.T, np.float32)
 
@@ -42,7 +42,7 @@ def bf16(request: pytest.FixtureRequest, device: EmulatedDevice) -> Iterator[Any
 
 @pytest.fixture
 def both(bf16: Cuda, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], list[Any]]:
-    """What the public API computes in float32 on the CPU, and in bf16."""
+    """Run a computation of the public API in float32 on the CPU and in bf16; return both results."""
 
     def both(compute: Callable[[], Any]) -> list[Any]:
         found = []
@@ -54,8 +54,8 @@ def both(bf16: Cuda, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], 
     return both
 
 
-def narrowed(be: Cuda, x: np.ndarray) -> np.ndarray:
-    """x as the kernel rounds it: the bits."""
+def rounded(be: Cuda, x: np.ndarray) -> np.ndarray:
+    """Round x by the kernel and return the bits."""
     out = be.memory.new(x.shape, BF16)
     for call in be.kernels.each("round_to_operand", x.size, be.memory.upload(x), out):
         call()
@@ -63,7 +63,7 @@ def narrowed(be: Cuda, x: np.ndarray) -> np.ndarray:
 
 
 def value(bits: int) -> float:
-    """What these bits stand for, had bf16 no largest number."""
+    """Return the value of these bits, as if bf16 had no largest number."""
     exponent, digits = bits >> 7 & 0xFF, bits & 0x7F
     size = (128 + digits) * 2.0 ** (exponent - 134) if exponent else digits * 2.0**-133
     return -size if bits >> 15 else size
@@ -72,9 +72,9 @@ def value(bits: int) -> float:
 class TestRounding:
     @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=50))
-    def test_to_the_nearest_and_of_two_to_the_even(self, bf16: Cuda, values: list[float]) -> None:
+    def test_rounding_to_nearest_with_ties_to_even(self, bf16: Cuda, values: list[float]) -> None:
         x = np.array(values, np.float32)
-        bits = narrowed(bf16, x)
+        bits = rounded(bf16, x)
         assert np.array_equal(bits, emulated.written(x, BF16))
         for number, found in zip(x.astype(float), bits.tolist(), strict=True):
             above = value(found + 1)
@@ -83,15 +83,15 @@ class TestRounding:
             assert apart <= min(abs(number - above), abs(number - below))
             assert found % 2 == 0 or apart not in (abs(number - above), abs(number - below))
 
-    def test_what_is_no_number(self, bf16: Cuda) -> None:
+    def test_nan_and_infinity(self, bf16: Cuda) -> None:
         x = np.array([np.nan, -np.nan, np.inf, -np.inf, 3.4e38, -0.0], np.float32)
-        back = emulated.read(narrowed(bf16, x))
+        back = emulated.read(rounded(bf16, x))
         assert np.isnan(back[:2]).all()
         assert np.array_equal(back[2:], [np.inf, -np.inf, np.inf, 0])
         assert np.signbit(back[-1])
 
 
-# every activation, and every cost
+# every activation and every cost, not every pair
 PAIRINGS = [
     (f, g, c)
     for f, g, c in DEFINED
@@ -100,9 +100,11 @@ PAIRINGS = [
 
 
 @pytest.mark.parametrize(("hidden", "output", "cost"), PAIRINGS)
-def test_gradients_are_near(both: Any, hidden: str, output: str, cost: str) -> None:
-    """Each of the products rounds its operands, and a few dozen terms are summed; where f′ or the cost's
-    gradient jumps, an element may come to lie on the other side."""
+def test_gradients_are_close(both: Any, hidden: str, output: str, cost: str) -> None:
+    """Each product rounds its operands and sums a few dozen terms.
+
+    If f′ or the cost's gradient jumps, rounding can put an element on the other side of the jump.
+    """
     jumps = "relu" in hidden or cost in ("mae", "quantile", "hinge")
     net = Network(7, [Dense(9, "tanh"), Dense(5, hidden), Dense(3, output)], cost, seed=0)
     for exact, found in zip(*both(lambda: net.gradients(X, Y)), strict=True):
@@ -123,7 +125,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adamw"])
-def test_all_that_can_be_trained_learns(both: Any, case: str, optimizer: str) -> None:
+def test_every_kind_of_layer_learns(both: Any, case: str, optimizer: str) -> None:
     def losses() -> list[float]:
         net = Network(7, seed=1, **CASES[case])
         how = {"optimizer": optimizer, "sample_weight": 1 + (Y == 1), "batch_size": 32, "epochs": 3}
@@ -134,7 +136,7 @@ def test_all_that_can_be_trained_learns(both: Any, case: str, optimizer: str) ->
     np.testing.assert_allclose(found, exact, rtol=0.03)
 
 
-def test_images_are_distorted_alike(both: Any) -> None:
+def test_images_are_distorted_in_the_same_way(both: Any) -> None:
     def weights() -> np.ndarray:
         net = Network(108, [Dense(5), Dense(3)], seed=1)
         how: Any = {"epochs": 2, "batch_size": 8, "augmentation": EVERYTHING}
@@ -144,8 +146,8 @@ def test_images_are_distorted_alike(both: Any) -> None:
     np.testing.assert_allclose(*both(weights), rtol=0, atol=0.01)
 
 
-def test_steps_that_bf16_could_not_see_add_up(both: Any) -> None:
-    """A weight moves by less than its half digit a step, and yet arrives."""
+def test_steps_below_the_resolution_of_bf16_add_up(both: Any) -> None:
+    """A weight moves by less than half a bf16 digit in each step, and still arrives."""
     EPOCHS = 40
 
     def moved() -> np.ndarray:
@@ -162,11 +164,11 @@ def test_steps_that_bf16_could_not_see_add_up(both: Any) -> None:
 
 
 def test_the_persistent_kernel_reads_bf16_and_computes_in_float32(both: Any, device: EmulatedDevice) -> None:
-    device.shared_bytes = 200 << 10  # a GPU has it anyway
+    device.shared_bytes = 200 << 10  # a real GPU has shared memory anyway
 
     def weights() -> np.ndarray:
         net = Network(7, [Dense(6), Dense(3, "softmax")], seed=1)
-        quarters = np.round(4 * X) / 4  # which bf16 has exactly
+        quarters = np.round(4 * X) / 4  # exact in bf16
         net.fit(quarters, Y, epochs=2, batch_size=8, optimizer="adam")
         return net.weights[0]
 
@@ -175,12 +177,12 @@ def test_the_persistent_kernel_reads_bf16_and_computes_in_float32(both: Any, dev
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-5)
 
 
-def test_predictions_are_float32_and_near(both: Any) -> None:
+def test_predictions_are_float32_and_close(both: Any) -> None:
     net = Network(7, [Dense(40, "relu"), Dense(3, "softmax")], seed=1)
     exact, found = both(lambda: net.forward(np.tile(X, 3)))
     np.testing.assert_allclose(found, exact, rtol=0, atol=0.01)
-    np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-6)  # a sum of bf16's would be off by 1e-3
+    np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-6)  # a sum in bf16 would be off by 1e-3
 
 
-def test_half_the_memory(device: EmulatedDevice) -> None:
+def test_operands_take_half_the_memory(device: EmulatedDevice) -> None:
     assert [Cuda(device, precision).memory.operand(3, 4).nbytes for precision in ("bf16", "tf32")] == [24, 48]

@@ -1,5 +1,4 @@
-"""CupyDevice, driven for real: on stand-ins for CuPy and nvmath that check every call, and on the real
-cuBLASLt as far as it goes without a GPU."""
+"""CupyDevice on stand-ins for CuPy and nvmath that check every call, and the real cuBLASLt without a GPU."""
 
 from __future__ import annotations
 
@@ -83,17 +82,17 @@ class TestChoosing:
             ),
         ],
     )
-    def test_one_that_does_not(self, machine: Machine, found: dict[str, Any], said: str) -> None:
+    def test_an_obstacle_is_explained(self, machine: Machine, found: dict[str, Any], said: str) -> None:
         machine.__dict__.update(found)
         with pytest.raises(BackendError, match=f"no CUDA device: .*{said}"):
             backends.choose("cuda", "float32")
         assert backends.choose("auto", "float32").name == "cpu"
         assert backends.cuda_devices() == []
 
-    def test_one_that_is_not_there(self, machine: Machine) -> None:
+    def test_a_missing_device(self, machine: Machine) -> None:
         assert backends.explain_cuda(3) == "there is no CUDA device 3: this machine has 1"
 
-    def test_a_driver_that_does_not_answer(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_silent_driver(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
         def broken() -> int:
             raise RuntimeError("libcuda is\nbroken")
 
@@ -101,8 +100,8 @@ class TestChoosing:
         assert backends.explain_cuda() == "no NVIDIA driver: libcuda is broken"
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-    def test_a_forked_process_asks_anew(self, machine: Machine, tmp_path: Path) -> None:
-        """CUDA does not survive it; what the parent found is not true there."""
+    def test_a_forked_process_asks_again(self, machine: Machine, tmp_path: Path) -> None:
+        """CUDA does not survive a fork, so the parent's finding does not hold in the child."""
         assert backends.explain_cuda() == ""
         if (child := os.fork()) == 0:
             machine.devices = 0
@@ -111,7 +110,7 @@ class TestChoosing:
         os.waitpid(child, 0)
         assert "no CUDA device answers" in (tmp_path / "said").read_text(encoding="utf-8")
 
-    def test_no_nvmath(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_missing_nvmath(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "nvmath.bindings", None)
         said = "nvmath-python with cuBLASLt is missing: pip install 'gpunn[cuda13]' ("
         assert backends.explain_cuda().startswith(said)
@@ -124,7 +123,7 @@ class TestChoosing:
 class TestTraining:
     @pytest.mark.parametrize(("dtype", "most"), [("float32", 1e-5), ("float64", 1e-13)])
     @pytest.mark.parametrize("hidden", ["relu", "sigmoid", "identity"])
-    def test_as_on_the_cpu(self, machine: Machine, hidden: str, dtype: str, most: float) -> None:
+    def test_training_equals_the_cpus(self, machine: Machine, hidden: str, dtype: str, most: float) -> None:
         nets = [network(hidden, dtype) for _ in range(2)]
         for net, device in zip(nets, ("cuda", "cpu"), strict=True):
             net.fit(
@@ -148,13 +147,13 @@ class TestTraining:
             network().fit(X, Y, epochs=1, device="cuda", precision="bf16")
         network().fit(X, Y, epochs=1, device="cuda", precision="tf32")
 
-    def test_a_product_takes_the_bias_and_relu_along(self, machine: Machine) -> None:
+    def test_a_product_applies_bias_and_relu(self, machine: Machine) -> None:
         network("relu").fit(X, Y, epochs=1, device="cuda")
         assert "feed" not in machine.log
         network("sigmoid").fit(X, Y, epochs=1, device="cuda")
         assert "forward" in machine.log
 
-    def test_where_it_cannot_a_kernel_does(self, machine: Machine) -> None:
+    def test_a_kernel_applies_them_if_the_product_cannot(self, machine: Machine) -> None:
         machine.epilogues = False
         nets = [network() for _ in range(2)]
         nets[0].fit(X, Y, epochs=2, device="cuda")
@@ -163,11 +162,11 @@ class TestTraining:
         np.testing.assert_allclose(nets[0].weights[0], nets[1].weights[0], rtol=0, atol=1e-6)
 
     @pytest.mark.parametrize("failing", [1, 2])
-    def test_an_algorithm_that_does_not_run_is_passed_over(self, machine: Machine, failing: int) -> None:
+    def test_an_algorithm_that_fails_is_skipped(self, machine: Machine, failing: int) -> None:
         machine.failing_algorithms = failing
         network().fit(X, Y, epochs=1, device="cuda")
 
-    def test_when_none_runs(self, machine: Machine) -> None:
+    def test_no_algorithm_runs(self, machine: Machine) -> None:
         machine.failing_algorithms = 9
         with pytest.raises(BackendError, match=r"cuda:0 .* has no algorithm for a product of these shapes"):
             network().fit(X, Y, epochs=1, device="cuda")
@@ -181,10 +180,10 @@ class TestTraining:
         assert "train" in machine.log
         np.testing.assert_allclose(nets[0].weights[0], nets[1].weights[0], rtol=0, atol=1e-5)
 
-    def test_an_epoch_is_copied_launched_and_waited_for_once(self, machine: Machine) -> None:
+    def test_an_epoch_has_one_copy_each_way_and_one_wait(self, machine: Machine) -> None:
         network().fit(
             X, Y, epochs=1, batch_size=7, device="cuda"
-        )  # tries the device, and settles its products
+        )  # tries the device and chooses its products
         counts = []
         for epochs in (3, 4):
             machine.log.clear()
@@ -197,7 +196,7 @@ class TestTraining:
             "graph": 1,
             "copy 1": 1,  # to the device: the order
             "copy 2": 1,  # from it: losses and hits
-            "copy 3": 1,  # θ, to go back to
+            "copy 3": 1,  # θ, kept for going back
             "synchronize": 1,
         }
 
@@ -243,11 +242,11 @@ class TestTheDevice:
         }
         with pytest.raises(BackendError, match=r"a bound call must not .*: it is part of a graph"):
             device.capture([lambda: getattr(device, what)(*arguments[what])])
-        device.write(pointer, host)  # it is over
+        device.write(pointer, host)  # capture is over
         assert machine.recording is None
         assert memory is not None
 
-    def test_whose_device_it_is_stays_the_callers_choice(self, machine: Machine) -> None:
+    def test_the_current_device_stays_the_callers(self, machine: Machine) -> None:
         machine.devices, machine.device = 3, 2
         used: list[int] = []
 
@@ -273,10 +272,10 @@ class TestTheDevice:
             (np.asfortranarray(X), 1, 4, True),
         ],
     )
-    def test_an_array_of_cupys(
+    def test_cupys_arrays_are_adopted_or_copied(
         self, machine: Machine, given: np.ndarray, device: int, offset: int, copied: bool
     ) -> None:
-        """Used as it lies if that will do; of another device, or out of line, it would be an error there."""
+        """An array on another device, or out of alignment, must be copied."""
         be = Cuda(CupyDevice(1))
         with fake_cupy.Device(machine, device):
             array = fake_cupy.Array(machine, given, offset)
@@ -286,13 +285,13 @@ class TestTheDevice:
         assert (adopted.pointer != array.data.ptr) == copied
         assert adopted.pointer % 32 == 0
         np.testing.assert_array_equal(be.memory.download(adopted), X)
-        if adopted.memory is not array:  # of which nothing needs to be kept
+        if adopted.memory is not array:  # a copy keeps nothing of the array
             memory = weakref.ref(array.memory)
             del array
             gc.collect()
             assert memory() is None
 
-    def test_a_bias_out_of_line_is_added_by_a_kernel(self, machine: Machine) -> None:
+    def test_a_kernel_adds_a_bias_out_of_alignment(self, machine: Machine) -> None:
         nets = [gpunn.Network(5, [gpunn.Dense(7, "relu"), gpunn.Dense(3, "softmax")], seed=0) for _ in "ab"]
         nets[0].fit(X, Y, epochs=2, device="cuda")
         assert nets[0].biases[0].ctypes.data % 16
@@ -300,8 +299,8 @@ class TestTheDevice:
         nets[1].fit(X, Y, epochs=2, device="cpu")
         np.testing.assert_allclose(nets[0].weights[0], nets[1].weights[0], rtol=0, atol=1e-6)
 
-    def test_one_backend_a_thread(self, machine: Machine) -> None:
-        """Whose kernels are compiled and whose products are settled for all fits to come."""
+    def test_each_thread_has_one_backend(self, machine: Machine) -> None:
+        """All fits share its compiled kernels and chosen products."""
         be = backends.choose("cuda", "float32")
         assert backends.choose("cuda", "float32") is be
         assert backends.choose("cuda", "float32", "bf16") is not be
@@ -311,14 +310,14 @@ class TestTheDevice:
         thread.join()
         assert others[0] is not be
 
-    def test_many_fits_leave_nothing_behind(self, machine: Machine) -> None:
+    def test_many_fits_leak_nothing(self, machine: Machine) -> None:
         network().fit(X, Y, epochs=1, device="cuda")
         memory, descriptions = dict(machine.live), machine.descriptions
         for dropout in np.linspace(0.1, 0.9, 70):  # more scalars than a step may have
             net = gpunn.Network(5, [gpunn.Dense(3, "softmax")], seed=0, input_dropout=dropout)
             net.fit(X, Y, epochs=1, device="cuda")
         gc.collect()
-        assert len(machine.live) <= len(memory) + 70  # those scalars
+        assert len(machine.live) <= len(memory) + 70  # the scalars
         assert machine.descriptions <= descriptions
 
     def test_alignment(self) -> None:
@@ -369,10 +368,10 @@ LIBCUDA = "int cuDriverGetVersion(int* version) { *version = 13000; return 0; }"
 
 @pytest.mark.skipif(find_spec("nvmath") is None, reason="nvmath-python is not installed")
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="builds a libcuda.so")
-def test_the_real_library_takes_our_descriptions(tmp_path: Path) -> None:
-    """Types, sizes and names as cuBLASLt has them, up to where it wants a GPU: the handle.
+def test_the_real_library_accepts_our_descriptions(tmp_path: Path) -> None:
+    """Check types, sizes and names against cuBLASLt, up to the handle, which needs a GPU.
 
-    nvmath refuses to load it without libcuda, of which one function is enough.
+    nvmath refuses to load the library without libcuda, of which one function is enough.
     """
     (tmp_path / "libcuda.c").write_text(LIBCUDA, encoding="utf-8")
     command = [str(emulated.COMPILER), "-shared", "-fPIC", "-x", "c", str(tmp_path / "libcuda.c")]

@@ -1,4 +1,4 @@
-"""CuPy's arrays: used where they lie on the device, and fetched for the CPU."""
+"""CuPy's arrays: used in place on the device, and fetched for the CPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import gpunn
 
 
 class OnDevice(np.ndarray):
-    """What CuPy's arrays are to gpunn, in the memory of the emulated device; it counts who fetches it."""
+    """A stand-in for CuPy's array in the memory of the emulated device; it counts how often it is fetched."""
 
     fetched = 0
 
@@ -31,7 +31,7 @@ class OnDevice(np.ndarray):
 
 
 def lend(array: np.ndarray) -> Any:
-    """That array as one in the device's memory."""
+    """Put the array into the device's memory."""
     EmulatedDevice.lent.append(array.view(OnDevice))
     return EmulatedDevice.lent[-1]
 
@@ -43,7 +43,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def kind(backend: MakeBackend, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Which backend; a real device has real arrays, which a stand-in is not."""
+    """Choose the backend; a real device needs real arrays, so the stand-in is skipped there."""
     be = backend("float32")
     if be.name == "cuda" and not isinstance(be.device, EmulatedDevice):
         pytest.skip("stand-ins for CuPy's arrays are in the host's memory")
@@ -52,7 +52,7 @@ def kind(backend: MakeBackend, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_estimators_take_them(kind: str, dtype: str) -> None:
+def test_the_estimators_accept_them(kind: str, dtype: str) -> None:
     X, y = data()
     X = X.astype(dtype)
     given = {"random_state": 0, "max_iter": 3, "n_iter_no_change": np.inf, "batch_size": 20}
@@ -71,7 +71,7 @@ def test_the_estimators_take_them(kind: str, dtype: str) -> None:
         there.predict(lend(X[:, :4]))
 
 
-def test_the_network_takes_them(kind: str) -> None:
+def test_the_network_accepts_them(kind: str) -> None:
     X, y = data()
     nets = [gpunn.Network([5, 4, 3], seed=0) for _ in range(2)]
     nets[0].fit(X.T, y, epochs=2)

@@ -1,4 +1,4 @@
-"""Choosing a device: what is said where there is no CUDA, and that the fallback is real."""
+"""The choice of a device: the messages if there is no CUDA, and the fallback to the CPU."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_auto_falls_back_and_says_why() -> None:
 
 @NO_CUDA
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
-def test_cuda_without_one_is_an_error_with_the_reason(device: str) -> None:
+def test_cuda_without_a_device_is_an_error_with_the_reason(device: str) -> None:
     with pytest.raises(BackendError, match=r"no CUDA device: ."):
         gpunn.Network(2, [gpunn.Dense(2)]).fit(np.ones((2, 3)), [0, 1, 0], device=device)
 
@@ -45,7 +45,7 @@ def test_tensor_core_precisions_need_cuda(precision: str) -> None:
 
 
 @pytest.mark.parametrize("device", ["gpu", "cpu:0", "auto:1", "cuda:", "cuda:x", ""])
-def test_a_device_that_is_none(device: str) -> None:
+def test_an_unknown_device(device: str) -> None:
     with pytest.raises(ValueError, match="unknown device"):
         backends.choose(device, "float32")
 
@@ -63,7 +63,7 @@ def test_without_cupy() -> None:
 @pytest.mark.skipif(find_spec("cupy") is None, reason="cupy is not installed")
 @NO_CUDA
 def test_cupy_on_a_machine_without_a_driver() -> None:
-    """The real wheel, and the reason that it gives."""
+    """The real wheel gives the reason."""
     assert re.match(
         "no NVIDIA driver|no CUDA device answers|the NVIDIA driver knows", backends.explain_cuda()
     )

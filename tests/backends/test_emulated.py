@@ -1,4 +1,4 @@
-"""The instrument is tested too: what a GPU would punish, the emulated device refuses."""
+"""The emulated device refuses everything that would go wrong on a GPU."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def run(device: EmulatedDevice, kernel: str, n: int, x: Buffer, threads: int = 6
 
 
 class TestThreads:
-    def test_a_barrier_is_one(self, device: EmulatedDevice) -> None:
+    def test_a_barrier_synchronises(self, device: EmulatedDevice) -> None:
         x = vector(device, np.arange(64))
         run(device, "all_meet", 64, x)
         assert np.array_equal(read(device, x), np.roll(np.arange(64), -1))
@@ -87,7 +87,7 @@ class TestThreads:
         run(device, "one_leaves", 64, x)
         with pytest.raises(AssertionError, match="one_leaves: a thread has left, and others wait"):
             read(device, x)
-        run(device, "all_meet", 64, x)  # and the device goes on
+        run(device, "all_meet", 64, x)  # the device can still be used
         assert np.array_equal(read(device, x), np.roll(np.arange(64), -1))
 
     def test_shared_memory_begins_as_poison(self, device: EmulatedDevice) -> None:
@@ -132,7 +132,7 @@ class TestMemory:
         with pytest.raises(AssertionError, match="a write before or past a buffer"):
             device.check()
 
-    def test_a_write_past_the_end_of_what_is_freed_by_then(self, device: EmulatedDevice) -> None:
+    def test_a_write_past_the_end_of_freed_memory(self, device: EmulatedDevice) -> None:
         x = vector(device, np.zeros(7))
         run(device, "writes_too_far", 7, x, 32)
         device.mark()()
@@ -150,7 +150,7 @@ class TestMemory:
 
 
 class TestTheStream:
-    def test_what_is_launched_is_done_later(self, device: EmulatedDevice) -> None:
+    def test_launches_are_asynchronous(self, device: EmulatedDevice) -> None:
         x = vector(device, np.arange(64))
         device.mark()()
         run(device, "all_meet", 64, x)
@@ -161,7 +161,7 @@ class TestTheStream:
         assert device.launches == {"all_meet": 1}
         assert np.array_equal(read(device, x), np.roll(np.arange(64), -2))
 
-    def test_page_locked_memory_is_read_when_its_turn_comes(self, device: EmulatedDevice) -> None:
+    def test_pinned_memory_is_read_when_its_turn_comes(self, device: EmulatedDevice) -> None:
         x, pinned, paged = (
             vector(device, np.zeros(4)),
             device.pinned(16).view(np.float32),
@@ -177,7 +177,7 @@ class TestTheStream:
 
 
 class TestGraphs:
-    def test_capture_runs_nothing_and_replays_do(self, device: EmulatedDevice) -> None:
+    def test_capture_runs_nothing_but_replays_do(self, device: EmulatedDevice) -> None:
         x = vector(device, np.arange(64))
         find = device.compile(preamble(np.dtype("float32")) + BARRIERS)
         replay = device.capture([device.launch(find("all_meet"), 1, 64, (np.int64(64), x))] * 3)
@@ -193,7 +193,7 @@ class TestGraphs:
         arguments |= {"compile": [""], "mark": [], "capture": [[]]}
         with pytest.raises(AssertionError, match="during capture"):
             device.capture([lambda: getattr(device, what)(*arguments[what])])
-        device.allocate(8)  # it is over
+        device.allocate(8)  # capture is over
 
     def test_a_graph_keeps_its_memory(self, device: EmulatedDevice) -> None:
         x = vector(device, np.arange(64))
@@ -205,7 +205,7 @@ class TestGraphs:
         device.check()
 
     def test_memory_freed_while_a_graph_names_it(self, device: EmulatedDevice) -> None:
-        """As it would be if a bound launch, or a graph, did not keep it alive."""
+        """This would happen if a bound launch or a graph did not keep its memory alive."""
         x = vector(device, np.arange(64))
         find = device.compile(preamble(np.dtype("float32")) + BARRIERS)
         replay = device.capture(
@@ -231,7 +231,7 @@ def test_tensor_cores_read_fewer_bits() -> None:
 
 @pytest.mark.parametrize(("precision", "most"), [("float32", 1e-6), ("tf32", 1e-3), ("bf16", 1e-2)])
 def test_precisions(device: EmulatedDevice, precision: str, most: float) -> None:
-    """Products lose what their precision says, and the weights that are kept lose nothing."""
+    """Products lose as many digits as their precision says, and the stored weights lose none."""
     found = []
     for be in (Cuda(device, precision), gpunn.backends.Host("float32")):
         net = gpunn.Network(20, [gpunn.Dense(30, "relu"), gpunn.Dense(4, "softmax")], seed=0)
@@ -247,7 +247,7 @@ def test_precisions(device: EmulatedDevice, precision: str, most: float) -> None
 
 @pytest.fixture
 def fit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., gpunn.Network]:
-    """A small network, trained on some device."""
+    """Train a small network on a device."""
 
     def fit(device: EmulatedDevice, **how: Any) -> gpunn.Network:
         monkeypatch.setattr(backends, "choose", lambda *_: Cuda(device))
@@ -261,19 +261,17 @@ def fit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., gpunn.Network]:
 
 
 class TestAnEpoch:
-    def test_one_copy_there_and_one_back(
-        self, device: EmulatedDevice, fit: Callable[..., gpunn.Network]
-    ) -> None:
+    def test_one_copy_each_way(self, device: EmulatedDevice, fit: Callable[..., gpunn.Network]) -> None:
         one, six = EmulatedDevice(device.folder), EmulatedDevice(device.folder)
         fit(one, epochs=1)
         fit(six, epochs=6)
         assert six.uploads == one.uploads + 5
         assert six.synchronisations == one.synchronisations + 5
 
-    def test_two_runs_are_alike_to_the_bit(
+    def test_two_runs_are_bitwise_identical(
         self, device: EmulatedDevice, fit: Callable[..., gpunn.Network]
     ) -> None:
-        """The order of all sums is fixed, as it would not be with atomics."""
+        """The order of every sum is fixed, which atomics would not guarantee."""
         thetas = [fit(EmulatedDevice(device.folder), epochs=2)._theta.flat for _ in range(2)]
         assert thetas[0].tobytes() == thetas[1].tobytes()
 
@@ -288,9 +286,11 @@ class TestAnEpoch:
         device.check()
 
 
-def test_what_a_replay_asks_of_the_host(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One call into the device for each, a mark now and then, and no memory. The time is printed, and decides
-    nothing: kernels are left out, so that it is the host's alone."""
+def test_the_cost_of_a_replay_on_the_host(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replay is one call into the device, with a mark now and then, and allocates no memory.
+
+    The time is printed but decides nothing. Kernels are left out, so that it is the host's alone.
+    """
     asked: Counter[str] = Counter()
 
     def capture(calls: Any) -> Callable[[], None]:
@@ -303,7 +303,7 @@ def test_what_a_replay_asks_of_the_host(device: EmulatedDevice, monkeypatch: pyt
     monkeypatch.setattr(device, "mark", lambda: lambda: asked.update(mark=1))
     monkeypatch.setattr(Cuda, "chunk_steps", 1)
     stages = plan.bind(net.bind(be), examples, be.data.new_pass(2000), 2000, 1)
-    plan.run(stages)  # warms up
+    plan.run(stages)  # warm up
     asked.clear()
     start = time.perf_counter()
     plan.run(stages)
@@ -321,6 +321,6 @@ def test_no_kernel_uses_atomics() -> None:
     assert "atomic" not in emulated.KERNELS.replace("No atomics", "")
 
 
-def test_what_a_compiler_refuses_is_shown(device: EmulatedDevice, tmp_path: Path) -> None:
+def test_compiler_errors_are_raised(device: EmulatedDevice, tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         EmulatedDevice(tmp_path).compile('extern "C" __global__ void broken(long long n) { nonsense; }')

@@ -1,4 +1,4 @@
-"""Every kernel compiles for every architecture that is sold, without a GPU and without spilling."""
+"""Every kernel compiles for every current architecture without register spills; no GPU is needed."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from gpunn.backends.cuda.persistent import TILES, source_of
 from gpunn.core.optimizers import OPTIMIZERS, Rule
 
 ARCHITECTURES = (75, 80, 90, 100, 120)
-REGISTERS = 65536 // (source.ROWS * MOST_STRIPS)  # that a thread of the largest block may have
+REGISTERS = 65536 // (source.ROWS * MOST_STRIPS)  # available to a thread of the largest block
 IDENTITY, SIGMOID = gpunn.ACTIVATIONS["identity"], gpunn.ACTIVATIONS["sigmoid"]
 HIDDEN = [f for f in gpunn.ACTIVATIONS.values() if f.cuda]
 RULES = [make for make in OPTIMIZERS.values() if isinstance(make, type) and issubclass(make, Rule)]
 
 
 def of_a_network(cost: str, output: str, optimizer: gpunn.SGD | gpunn.Adam, tile: int) -> str:
-    """The source of the persistent kernel for a network with every activation."""
+    """Return the source of the persistent kernel for a network with every activation."""
     layers = [gpunn.Dense(3, f.name) for f in HIDDEN] + [gpunn.Dense(3, output)]
     network = whole_network(gpunn.Network(3, layers, cost, seed=0), optimizer, tile, 1, tile)
     assert network.shape.tile == tile
@@ -68,12 +68,12 @@ KERNEL = re.compile(
 
 
 def test_the_sources_are_ascii() -> None:
-    """CuPy writes them to a file in whatever encoding the machine has."""
+    """CuPy writes them to a file in the machine's encoding."""
     assert (source.KERNELS + source.PERSISTENT).isascii()
 
 
 def check(log: str) -> tuple[list[int], list[int]]:
-    """Registers and bytes of shared memory of each kernel that the assembler tells of, if all is well."""
+    """Check the assembler's log; return each kernel's registers and bytes of shared memory."""
     found = KERNEL.findall(log)
     assert found
     for name, stores, loads, registers, _ in found:
@@ -84,18 +84,18 @@ def check(log: str) -> tuple[list[int], list[int]]:
 
 
 def on_every_core(check_one: Callable[[str, str], Any], dtype: str) -> list[Any]:
-    """check_one(name, source) for each of the sources."""
+    """Call check_one(name, source) for each source."""
     head = HEADS[dtype]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(check_one, SOURCES, [head + body for body in SOURCES.values()]))
 
 
 @pytest.mark.parametrize("dtype", HEADS)
-def test_nvcc_has_no_complaint(tmp_path: Path, dtype: str) -> None:
+def test_nvcc_compiles_without_warnings(tmp_path: Path, dtype: str) -> None:
     if not (nvcc := shutil.which("nvcc")):
         pytest.skip("no nvcc")
     options = ["-std=c++17", "-cubin", "-arch=sm_90", "-Xptxas=-v", "-Werror=all-warnings"]
-    options.append("-diag-suppress=177")  # not every module calls all that they share
+    options.append("-diag-suppress=177")  # unused functions: no module calls all shared ones
 
     def check_one(name: str, source: str) -> None:
         file = tmp_path / f"{name}.cu"
@@ -120,7 +120,7 @@ def nvrtc() -> Any:
 
 @pytest.mark.parametrize(("architecture", "dtype"), TOGETHER)
 def test_nvrtc_compiles_for_every_architecture(nvrtc: Any, architecture: int, dtype: str) -> None:
-    """Its figures are printed: `pytest -rP tests/test_kernels.py` shows them."""
+    """Compile with NVRTC; `pytest -rP tests/backends/test_kernels.py` shows the figures."""
     options = ["--std=c++17", f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v"]
 
     def check_one(name: str, source: str) -> tuple[list[int], list[int]]:

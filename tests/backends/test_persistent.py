@@ -1,4 +1,4 @@
-"""The persistent kernel: the same trajectory as step by step, for whichever networks it is chosen."""
+"""The persistent kernel follows the same trajectory as separate steps, for all networks it is chosen for."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LINEAR = gpunn.Dense(3, "identity")
 
 @dataclass
 class Case:
-    """A network, and how it is trained."""
+    """A network and how it is trained."""
 
     layers: list[gpunn.Dense]
     cost: str | None = None
@@ -75,7 +75,7 @@ CASES = {
 def on(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
 ) -> Iterator[Callable[[str], Cuda | Host]]:
-    """Chooses the backend by name, whatever is asked for; "device" has room for small networks."""
+    """Return a function that selects the backend by name; "device" has room for small networks."""
     kind, devices, choose = request.param, [], backends.choose
     if kind == "cuda":
         need_cuda()
@@ -105,11 +105,11 @@ def spread_over(blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def count_launches(be: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many blocks each launch of the persistent kernel that is bound from now on has."""
+    """Return a list that collects the number of blocks of each launch of the persistent kernel."""
     launch, found = be.device.launch, []
 
     def counted(kernel: Any, blocks: int, *rest: Any) -> Any:
-        if len(rest) == 3:  # with shared memory
+        if len(rest) == 3:  # persistent kernels pass shared memory
             found.append(blocks)
         return launch(kernel, blocks, *rest)
 
@@ -128,7 +128,7 @@ def theta_after(case: Case, dtype: str = "float64", epochs: int = 2) -> tuple[np
 
 @pytest.mark.parametrize("blocks", [1, 4])
 @pytest.mark.parametrize("name", CASES)
-def test_as_step_by_step(
+def test_it_equals_separate_steps(
     name: str, blocks: int, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spread_over(blocks, monkeypatch)
@@ -224,7 +224,7 @@ def test_any_shape(
     on: Callable[..., Any],
     pytestconfig: pytest.Config,
 ) -> None:
-    """What does not go into so many parts is done step by step, and comes to the same."""
+    """Inputs that cannot be split among so many blocks are trained in separate steps, with equal results."""
     case = Case([gpunn.Dense(n) for n in sizes[1:]], "quadratic", sizes[0], m, batch_size)
     with pytest.MonkeyPatch.context() as monkeypatch:
         spread_over(blocks, monkeypatch)
@@ -235,7 +235,7 @@ def test_any_shape(
 
 
 @pytest.mark.parametrize("optimizer", [gpunn.Nesterov(0.3), gpunn.Adam(0.05)])
-def test_float32_and_alike_to_the_bit(
+def test_float32_is_bitwise_repeatable(
     optimizer: gpunn.SGD | gpunn.Adam, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spread_over(4, monkeypatch)
@@ -250,7 +250,7 @@ def test_float32_and_alike_to_the_bit(
 
 @pytest.mark.parametrize("optimizer", [gpunn.Momentum(0.3), gpunn.Adam(0.05), gpunn.RMSProp(0.01)])
 def test_a_fit_in_two_parts(optimizer: gpunn.SGD | gpunn.Adam, on: Callable[..., Any]) -> None:
-    """The optimizer's state comes back from the chip, and goes there again, to the bit."""
+    """The optimizer's state is written back and loaded again without losing a bit."""
     X, y, thetas = np.random.default_rng(0).standard_normal((19, 43)), np.arange(43) % 4, []
     for parts in ([4], [1, 3]):
         on("device")
@@ -273,7 +273,7 @@ def test_a_fit_in_two_parts(optimizer: gpunn.SGD | gpunn.Adam, on: Callable[...,
         (SIGMOIDS, "quadratic", {"optimizer": gpunn.Adam(max_norm=1.0)}),
     ],
 )
-def test_what_it_cannot_do_is_done_step_by_step(
+def test_other_networks_are_trained_in_separate_steps(
     layers: list[gpunn.Dense],
     cost: str,
     how: dict[str, Any],
@@ -285,8 +285,10 @@ def test_what_it_cannot_do_is_done_step_by_step(
     assert not launches
 
 
-def test_no_byte_less_would_do(on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shared memory is asked for as the kernel takes it."""
+def test_the_shared_memory_is_not_larger_than_needed(
+    on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one Four less than the layout asks for, the kernel writes past the end."""
     device = getattr(on("device"), "device", None)
     if not isinstance(device, EmulatedDevice):
         pytest.skip("a GPU has no fence around a block's shared memory")
@@ -297,7 +299,7 @@ def test_no_byte_less_would_do(on: Callable[..., Any], monkeypatch: pytest.Monke
 
 
 class Room:
-    """A backend, for all that the choice asks of it."""
+    """A backend's memory, as far as the choice asks for it."""
 
     dtype = np.dtype("float32")
 
@@ -317,12 +319,18 @@ class Room:
         ((64, 32, 10), 10, 0, Room(132, 227 << 10), 1),
         ((7, 128, 3), 32, 2, Room(132, 227 << 10), 1),
         ((2, 3, 1), 1, 0, Room(132, 227 << 10), 1),
-        ((784, 128, 10), 128, 0, Room(132, 227 << 10), None),  # more work than eight processors are good for
+        (
+            (784, 128, 10),
+            128,
+            0,
+            Room(132, 227 << 10),
+            None,
+        ),  # more work than eight processors can do quickly
         ((784, 1024, 1024, 10), 128, 0, Room(132, 227 << 10), None),
         ((784, 30, 10), 1024, 0, Room(132, 227 << 10), None),
     ],
 )
-def test_when_it_is_chosen(
+def test_the_number_of_blocks(
     sizes: tuple[int, ...], m: int, states: int, room: Any, blocks: int | None
 ) -> None:
     assert Shape(sizes, m, states).blocks(room) == blocks

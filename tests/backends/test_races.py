@@ -1,7 +1,7 @@
-"""ThreadSanitizer over the kernels whose threads work together: no race, but one where a barrier is missing.
+"""ThreadSanitizer finds no race in the kernels, but one for every barrier that is removed.
 
-Each CUDA thread is a thread of the host here, and a program of its own runs them, since the sanitizer must
-be there from the start.
+Each CUDA thread is a thread of the host here. A separate program runs them, because the sanitizer has to be
+linked from the start.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ BLOCKS = 2
 
 
 def program_parts(persistent: bool) -> tuple[str, str, str]:
-    """What comes before the kernels, they, and the program that runs them."""
+    """Return the preamble, the kernels, and the program that runs them."""
     head = preamble(np.dtype("float32"))
     if not persistent:
         return head, KERNELS, MAIN
@@ -105,7 +105,7 @@ BARRIERS = [
 
 @cache
 def no_sanitizer() -> str:
-    """Why ThreadSanitizer cannot be used; empty if it can."""
+    """Say why ThreadSanitizer cannot be used; empty if it can."""
     if not emulated.COMPILER:
         return "no C++ compiler"
     command = [emulated.COMPILER, *SANITIZER, "-x", "c++", "-", "-o", "/dev/null"]
@@ -115,7 +115,7 @@ def no_sanitizer() -> str:
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
-    """A program of the persistent kernel and one of the others; argument: a barrier to leave out, or -1."""
+    """Compile the persistent kernel and the others; the programs' argument is a barrier to remove, or -1."""
     if reason := no_sanitizer():
         pytest.skip(reason)
     return {persistent: program(tmp_path_factory.mktemp("races"), persistent) for persistent in (False, True)}
@@ -144,7 +144,7 @@ def test_the_kernels_have_no_race(programs: dict[bool, Path], persistent: bool) 
 
 
 @pytest.mark.parametrize(("persistent", "barrier"), BARRIERS)
-def test_a_barrier_less_is_a_race(programs: dict[bool, Path], persistent: bool, barrier: int) -> None:
+def test_removing_a_barrier_is_a_race(programs: dict[bool, Path], persistent: bool, barrier: int) -> None:
     done = run(programs[persistent], barrier)
-    assert "WARNING: ThreadSanitizer: data race" in done.stderr, "this barrier is of no use"
+    assert "WARNING: ThreadSanitizer: data race" in done.stderr, "this barrier is not needed"
     assert done.returncode == 66

@@ -1,4 +1,4 @@
-"""Examples that the device has no room for are streamed to it, and nothing else changes."""
+"""Examples that do not fit on the device are streamed to it, with the same results."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ RNG = np.random.default_rng(0)
 PIXELS = np.asfortranarray(RNG.integers(0, 256, (12, 500), dtype=np.uint8))
 VALUES = RNG.standard_normal((12, 500))
 LABELS, TARGETS = np.arange(500) % 3, RNG.random((3, 500))
-SMALL = 400 << 10  # bytes: the rest has room in it
+SMALL = 400 << 10  # bytes, enough for everything else
 STREAMED = r"MiB of examples stay on the host and are streamed to emulated, which has 0 MiB free"
 
 
 @pytest.fixture
 def on(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> Callable[[int], EmulatedDevice]:
-    """Compute on an emulated device with so many bytes."""
+    """Compute on an emulated device with that many bytes."""
 
     def on(nbytes: int) -> EmulatedDevice:
         device = EmulatedDevice(pytestconfig.cache.mkdir("emulated"), nbytes)
@@ -52,7 +52,7 @@ def fitted(X: np.ndarray, y: np.ndarray, **how: Any) -> Network:
         (csc_array(VALUES * (VALUES > 1)), LABELS),
     ],
 )
-def test_the_same_comes_out(
+def test_streaming_gives_the_same_weights(
     on: Callable[[int], EmulatedDevice], monkeypatch: pytest.MonkeyPatch, X: np.ndarray, y: np.ndarray
 ) -> None:
     monkeypatch.setattr(Cuda, "chunk_bytes", 9 * 12 * 8 * 4)  # 14 replays and a tail
@@ -69,8 +69,8 @@ def test_the_same_comes_out(
     assert device.launches["gather_bytes" if X is PIXELS else "gather_values"] >= 3 * 14
 
 
-def test_what_has_room_is_not_streamed(on: Callable[[int], EmulatedDevice]) -> None:
-    """The device decides by the memory that it has free."""
+def test_examples_that_fit_are_not_streamed(on: Callable[[int], EmulatedDevice]) -> None:
+    """The device decides by its free memory."""
     on(SMALL)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -82,7 +82,7 @@ def test_what_has_room_is_not_streamed(on: Callable[[int], EmulatedDevice]) -> N
     assert np.isfinite(net.weights[0]).all()
 
 
-def test_blocks_can_be_too_large_too(
+def test_blocks_can_be_too_large(
     on: Callable[[int], EmulatedDevice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gpunn.backends.cuda.data.SHARE_FOR_EXAMPLES", 1e-9)
@@ -97,7 +97,7 @@ def test_blocks_can_be_too_large_too(
     np.testing.assert_allclose(net.weights[0], plain.weights[0], rtol=0, atol=1e-12)
 
 
-def test_two_page_locked_buffers_and_no_more(
+def test_there_are_two_pinned_buffers(
     on: Callable[[int], EmulatedDevice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gpunn.backends.cuda.data.SHARE_FOR_EXAMPLES", 1e-9)
@@ -107,4 +107,4 @@ def test_two_page_locked_buffers_and_no_more(
         fitted(PIXELS[:, : 9 * 50], LABELS[: 9 * 50])
     chunks = [memory for memory in device.pinned_memory if memory.nbytes == 9 * 12]
     assert len(chunks) == 2
-    assert STRIDE * AHEAD > 2  # so it is the buffers that the host waits for
+    assert STRIDE * AHEAD > 2  # the host waits for the buffers only

@@ -33,7 +33,7 @@ def twin(net: Network) -> Network:
 
 
 def gradients_by_hand(net: Network, x: np.ndarray, y: np.ndarray) -> list[list[np.ndarray]]:
-    """[dw, db, dgamma, dbeta] by layer for a mini-batch, moving the running mean and variance."""
+    """Compute [dw, db, dgamma, dbeta] of each layer for a mini-batch; move the running mean and variance."""
     f, m, a, back = ACTIVATIONS[net.layers[0].f.name], x.shape[1], [x], []
     for w, b, norm in zip(net.weights, net.biases, net.norms, strict=True):
         z = w @ a[-1] + b
@@ -61,7 +61,7 @@ def gradients_by_hand(net: Network, x: np.ndarray, y: np.ndarray) -> list[list[n
 
 
 def moved(net: Network) -> list[list[np.ndarray]]:
-    """What an optimizer moves, in the order of those gradients."""
+    """List the parameters that an optimizer moves, in the order of those gradients."""
     norms = [[norm["gamma"], norm["beta"]] if norm else [] for norm in net.norms]
     return [[w, b, *norm] for w, b, norm in zip(net.weights, net.biases, norms, strict=True)]
 
@@ -119,7 +119,7 @@ def test_the_running_statistics_are_used_when_not_training(backend: MakeBackend)
     assert np.array_equal(before, net.norms[0]["mean"])  # type: ignore[index]
 
 
-def test_gradients_are_those_of_what_is_evaluated() -> None:
+def test_gradients_match_the_evaluated_loss() -> None:
     net = make("tanh")
     net.fit(X, Y, epochs=3, batch_size=8, device="cpu")
     assert gpunn.check_gradients(net, X, Y) < 1e-6
@@ -131,7 +131,7 @@ def test_with_dropout(backend: MakeBackend) -> None:
     assert net.fit(X, Y, epochs=60, batch_size=8)[-1].loss < first
 
 
-def test_it_is_saved_to_the_bit(tmp_path: Path) -> None:
+def test_it_is_saved_bitwise(tmp_path: Path) -> None:
     net = make()
     net.fit(X, Y, epochs=1, device="cpu")
     net.save(tmp_path / "m.safetensors")
@@ -143,7 +143,7 @@ def test_it_is_saved_to_the_bit(tmp_path: Path) -> None:
 
 
 def test_it_keeps_deep_activations_alive() -> None:
-    """With small weights, a deep tanh network's activations vanish, unless each layer is normalised."""
+    """With small weights, the activations of a deep tanh network vanish unless each layer is normalised."""
     deviations = []
     for norm in (False, True):
         net = Network(
@@ -193,7 +193,7 @@ def test_pytorch_agrees() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_folded_it_is_the_same_function(dtype: str) -> None:
+def test_folding_keeps_the_function(dtype: str) -> None:
     rng = np.random.default_rng(0)
     layers = [Dense(9, "relu", batch_norm=True), Dense(7), Dense(5, "tanh", batch_norm=True), Dense(3)]
     net = Network(6, layers, seed=0, dtype=dtype)

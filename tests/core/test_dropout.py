@@ -1,5 +1,4 @@
-"""Dropout: the masks are what they should be, and the same on every backend; the gradient is that of the net
-that is left."""
+"""Dropout: correct masks, the same on every backend, and the gradient of the thinned network."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ def make(f: str = "tanh", inputs: float = 0.25, hidden: float = 0.5, dtype: str 
 
 
 def one_epoch_by_hand(net: Network, batch_size: int) -> None:
-    """Inverted dropout in the textbook's words, with a mask for each layer and step."""
+    """Train one epoch by the textbook with inverted dropout, given a mask for each layer and step."""
     f = [ACTIVATIONS[layer.f.name] for layer in net.layers[:-1]]
     key, order = int(net.rng.integers(1 << 32)), net.rng.permutation(10)
     for step, start in enumerate(range(0, 10, batch_size)):
@@ -63,7 +62,7 @@ def test_training_equals_the_textbook(backend: MakeBackend, f: str, inputs: floa
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_as_many_are_dropped_as_asked_for(rate: float) -> None:
+def test_the_requested_share_is_dropped(rate: float) -> None:
     masks = np.stack([randoms.mask(50, 40, rate, key=7, step=step, layer=1) for step in range(100)])
     share, sigma = 1 - masks.mean(), np.sqrt(rate * (1 - rate) / masks.size)
     assert abs(share - rate) < 5 * sigma + 1 / randoms.LANE
@@ -71,8 +70,8 @@ def test_as_many_are_dropped_as_asked_for(rate: float) -> None:
     assert np.abs(each_unit - rate).max() < 5 * np.sqrt(rate * (1 - rate) / 4000)
 
 
-def test_masks_do_not_resemble_each_other() -> None:
-    """Correlations between neighbours, steps, layers and keys are those of chance."""
+def test_masks_are_uncorrelated() -> None:
+    """Correlations between neighbours, steps, layers and keys are no larger than chance."""
     first = randoms.mask(100, 100, 0.5, 1, 0, 0).ravel()
     others = [randoms.mask(100, 100, 0.5, *which).ravel() for which in ((2, 0, 0), (1, 1, 0), (1, 0, 1))]
     for other in [*others, np.roll(first, 1), np.roll(first, 2), np.roll(first, 100)]:
@@ -80,7 +79,7 @@ def test_masks_do_not_resemble_each_other() -> None:
 
 
 def test_the_expected_activation_is_kept() -> None:
-    """Inverted dropout: over many masks, the next layer sees on average what it sees without."""
+    """With inverted dropout, the mean over many masks is the next layer's input without dropout."""
     a = RNG.random((30, 1))
     dropped = [randoms.mask(30, 1, 0.4, key, 0, 1) / 0.6 * a for key in range(4000)]
     np.testing.assert_allclose(np.mean(dropped, 0), a, atol=0.08)
@@ -93,7 +92,7 @@ def test_nothing_is_dropped_when_not_training(backend: MakeBackend) -> None:
     assert gpunn.check_gradients(net, X, Y, samples=20) < 1e-6
 
 
-def test_pixels_can_be_dropped_too(backend: MakeBackend) -> None:
+def test_byte_inputs_can_be_dropped(backend: MakeBackend) -> None:
     pixels = RNG.integers(0, 256, (6, 10), dtype=np.uint8)
     nets = [make(), make()]
     nets[0].fit(pixels, Y, epochs=2, batch_size=4)

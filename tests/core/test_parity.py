@@ -1,4 +1,4 @@
-"""Gradients and weights against the textbook, for every backend."""
+"""Gradients and weights equal the textbook's, on every backend."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def network(sizes: list[int], hidden: str, output: str, cost: str, seed: int = 0
     layers = [gpunn.Dense(n, hidden) for n in sizes[1:-1]] + [gpunn.Dense(sizes[-1], output)]
     net = gpunn.Network(sizes[0], layers, cost, seed, "float64")
     for w, b in zip(net.weights, net.biases, strict=True):
-        w *= 1 / 4 if hidden == "exp" else 1  # exp of exp leaves a sigmoid no room
+        w *= 1 / 4 if hidden == "exp" else 1  # exp of exp saturates a sigmoid
         b[:] = net.rng.standard_normal(b.shape) / 3
     return net
 
@@ -63,7 +63,7 @@ def test_gradients_equal_central_differences(hidden: str, output: str, cost: str
     assert gpunn.check_gradients(net, X, y) < 1e-6
 
 
-def test_a_wrong_gradient_is_found() -> None:
+def test_check_gradients_finds_a_wrong_gradient() -> None:
     wrong = gpunn.Activation.from_functions(np.sin, np.sin, "wrong")
     net = gpunn.Network(4, [gpunn.Dense(3, wrong), gpunn.Dense(2, "softmax")], seed=0)
     assert gpunn.check_gradients(net, *data(net, 5)) > 1e-3
@@ -85,7 +85,7 @@ def test_an_epoch_equals_the_textbook(
     X, y = data(net, m, seed)
     order = np.random.default_rng(seed).permutation(m)
     net.rng = np.random.default_rng(seed)
-    room = np.inf  # from the outputs to where the cost ends; the less there is, the more digits are lost
+    room = np.inf  # distance of the outputs from the end of the domain; the smaller, the more digits are lost
     low, high = COSTS[pairing[2]].domain
     with np.errstate(all="ignore"):
         for start in range(0, m, batch_size):
@@ -93,7 +93,7 @@ def test_an_epoch_equals_the_textbook(
             room = min(room, (outputs - low).min(), (high - outputs).min())
             book.epoch(X, targets(net, y), order[start : start + batch_size], batch_size, eta=0.05)
         finite = all(np.isfinite(w).all() and np.abs(w).max() < 1e3 for w in book.weights)
-    if not finite or room <= 0:  # an entropy of a saturated output: the textbook divides by zero
+    if not finite or room <= 0:  # cross-entropy of a saturated output: the textbook divides by zero
         return
     net.fit(X, y, epochs=1, batch_size=batch_size, optimizer=gpunn.SGD(0.05))
     for mine, theirs in zip(net.weights + net.biases, book.weights + book.biases, strict=True):

@@ -1,4 +1,4 @@
-"""Weights of examples and classes, and smoothed labels: by the textbook and by what they mean."""
+"""Sample weights, class weights and label smoothing, against the textbook and by their definitions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ETA = 0.1
 
 
 def targets(y: np.ndarray, n_out: int, epsilon: float = 0) -> np.ndarray:
-    """One-hot (a single output: the label), smoothed."""
+    """Return smoothed one-hot targets; with a single output, the smoothed label."""
     one_hot = y[None] if n_out == 1 else np.eye(n_out)[:, y]
     return (1 - epsilon) * one_hot + epsilon / max(n_out, 2)
 
@@ -30,7 +30,7 @@ def labels_for(n_out: int) -> np.ndarray:
 
 
 def stepped(cost: str, n_out: int, batch_size: int, y: np.ndarray, **settings: Any) -> tuple[Network, Any]:
-    """A network of two layers after an epoch of plain gradient descent."""
+    """Train a network of two layers for one epoch of plain gradient descent."""
     net = Network(5, [Dense(4, "tanh"), Dense(n_out, "sigmoid")], cost, 0, "float64")
     history = net.fit(
         X, y, epochs=1, batch_size=batch_size, optimizer=gpunn.SGD(ETA), **settings, validation=(X, y)
@@ -41,7 +41,7 @@ def stepped(cost: str, n_out: int, batch_size: int, y: np.ndarray, **settings: A
 def by_the_book(
     cost: str, T: np.ndarray, batch_size: int, weights: np.ndarray | None = None
 ) -> tuple[Textbook, list[float]]:
-    """The same by the textbook, and each example's loss before its step."""
+    """Train it by the textbook, and return each example's loss before its step."""
     net = Network(5, [Dense(4, "tanh"), Dense(len(T), "sigmoid")], cost, 0, "float64")
     book = Textbook(
         [w.copy() for w in net.weights], [b.copy() for b in net.biases], ["tanh", "sigmoid"], cost
@@ -69,7 +69,7 @@ def same(net: Network, history: Any, book: Textbook, losses: list[float]) -> Non
 @pytest.mark.parametrize("n_out", [1, 3])
 @pytest.mark.parametrize("cost", gpunn.COSTS)
 def test_weights_by_the_book(backend: MakeBackend, cost: str, n_out: int) -> None:
-    """Mini-batches of 5, 5 and 2."""
+    """Use mini-batches of 5, 5 and 2."""
     y = labels_for(n_out)
     of_class = OF_CLASS[: max(n_out, 2)]
     net, history = stepped(cost, n_out, 5, y, sample_weight=WEIGHTS, class_weight=of_class)
@@ -97,14 +97,14 @@ def test_softmax_with_weights_and_smoothing(backend: MakeBackend) -> None:
     close(net.weights[0], before.weights[0] - ETA * delta @ X.T / 12)
 
 
-def test_targets_can_be_weighed(backend: MakeBackend) -> None:
+def test_targets_can_have_weights(backend: MakeBackend) -> None:
     net, before = linear("quadratic"), linear("quadratic")
     net.fit(X, TARGETS, epochs=1, batch_size=12, optimizer=gpunn.SGD(ETA), sample_weight=WEIGHTS)
     delta = WEIGHTS * (before.forward(X) - TARGETS)
     close(net.weights[0], before.weights[0] - ETA * delta @ X.T / 12)
 
 
-def test_a_weight_of_two_is_the_example_twice(backend: MakeBackend) -> None:
+def test_a_weight_of_two_counts_the_example_twice(backend: MakeBackend) -> None:
     twice = np.repeat(np.arange(12), 2)
     nets = [linear("quadratic"), linear("quadratic")]
     nets[0].fit(X, Y, epochs=1, batch_size=12, sample_weight=np.full(12, 2), optimizer=gpunn.SGD(ETA))
@@ -113,8 +113,8 @@ def test_a_weight_of_two_is_the_example_twice(backend: MakeBackend) -> None:
 
 
 @pytest.mark.parametrize("n_out", [1, 3, 5])
-def test_balanced_is_scikit_learns(n_out: int) -> None:
-    """Of five classes two do not occur."""
+def test_balanced_weights_are_scikit_learns(n_out: int) -> None:
+    """Two of the five classes do not occur."""
     from sklearn.utils.class_weight import compute_class_weight
 
     y = labels_for(n_out)
@@ -131,7 +131,7 @@ def test_a_dictionary_leaves_the_other_classes_alone(backend: MakeBackend) -> No
 
 
 @pytest.mark.parametrize("smoothing", [0, 0.1])
-def test_the_plan_is_longer_only_for_weights(smoothing: float) -> None:
+def test_only_weights_lengthen_the_plan(smoothing: float) -> None:
     net, be = linear("quadratic"), Host("float64")
     model, p = net.bind(be), be.data.new_pass(12)
 
@@ -142,7 +142,7 @@ def test_the_plan_is_longer_only_for_weights(smoothing: float) -> None:
 
     plain = calls()
     assert calls(smoothing=smoothing) == plain
-    assert calls(weights=WEIGHTS[None]) == plain + 1 + 3 * 2 + 1  # gathered, BP1 of three steps, measured
+    assert calls(weights=WEIGHTS[None]) == plain + 1 + 3 * 2 + 1  # gather, BP1 of three steps, measure
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-// What the kernels find in CUDA's place: a block's threads, its barriers and shuffles, on the host.
+// A replacement for CUDA on the host: a block's threads, barriers and shuffles.
 //
-// The blocks of a launch run one after another, or together, if told so. A CUDA thread is a fiber, which gives way at
-// a barrier and where it sleeps, and nowhere else: fast, and the same every time. With THREADS_FOR_REAL it is a
-// std::thread, so that ThreadSanitizer sees what no barrier orders.
+// The blocks of a launch run one after another, or together if requested. A CUDA thread is a fiber that yields only at
+// barriers and when it sleeps, which is fast and deterministic. With THREADS_FOR_REAL it is a std::thread, so that
+// ThreadSanitizer sees accesses that no barrier orders.
 
 #include <algorithm>
 #include <cmath>
@@ -26,7 +26,7 @@ constexpr unsigned WARP_SIZE = 32, MOST_THREADS = 1024;
 constexpr size_t FENCE = 256;
 enum Outcome { FINE, STUCK, BEYOND_SHARED };
 
-// A block's dynamic shared memory: nobody wrote it, so it is NaNs, and a fence comes after it.
+// A block's dynamic shared memory, filled with NaNs and followed by a fence.
 struct Shared {
     size_t size;
     std::unique_ptr<char[], decltype(&std::free)> memory;
@@ -98,12 +98,12 @@ int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool
 static Dim gridDim, blockIdx, blockDim, threadIdx;
 static char* dynamic_shared;
 
-// Threads that wait for each other.
+// A barrier for a block or a warp.
 struct Barrier {
     unsigned members, waiting, generation;
 };
 
-// A block that runs: its barriers, and its shared memory.
+// A running block: its barriers and its shared memory.
 struct Block {
     unsigned index;
     Shared shared;
@@ -115,8 +115,8 @@ struct Block {
     }
 };
 
-// A thread's stack, where it is, and what it waits for. Entered once by way of a context and then by jumps,
-// which make no system calls.
+// A thread's stack, its position, and the barrier it waits at. It is entered once through a context and afterwards by
+// jumps, which make no system calls.
 struct Fiber {
     std::unique_ptr<char[]> stack;
     ucontext_t context;
@@ -130,7 +130,7 @@ struct Fiber {
     bool ready() const { return !done && (!at || at->generation != generation); }
 };
 
-static std::vector<std::unique_ptr<Fiber>> fibers;  // as many as were ever needed
+static std::vector<std::unique_ptr<Fiber>> fibers;  // grows to the largest number needed
 static Fiber* running;
 static jmp_buf scheduler;
 static std::function<void()> body;
@@ -139,7 +139,7 @@ static void give_way() {
     if (!_setjmp(running->here)) _longjmp(scheduler, 1);
 }
 
-static void live() {  // a fiber's life: a kernel after another
+static void live() {  // a fiber runs one kernel after another
     for (;;) {
         body();
         running->done = true;
@@ -184,7 +184,7 @@ static Outcome run_together(std::vector<std::unique_ptr<Block>>& blocks) {
         fiber.done = false, fiber.at = nullptr;
     }
     for (unsigned left = all, ran = 1; left; ) {
-        if (!ran) return STUCK;  // all that are left wait for one that is gone
+        if (!ran) return STUCK;  // all remaining threads wait for one that has left
         ran = 0;
         for (unsigned f = 0; f < all; ++f) {
             if (!fibers[f]->ready()) continue;
@@ -197,7 +197,7 @@ static Outcome run_together(std::vector<std::unique_ptr<Block>>& blocks) {
     return FINE;
 }
 
-// static shared memory, of which there is one only: blocks that run together have none
+// static shared memory; there is only one, so blocks that run together must not use any
 extern "C" char __start_shared __attribute__((weak)), __stop_shared __attribute__((weak));
 extern "C" long shared_bytes() { return &__stop_shared - &__start_shared; }
 
@@ -205,11 +205,11 @@ template <class Kernel>
 int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool together = false) {
     body = kernel, gridDim.x = grid, blockDim.x = block;
     for (unsigned first = 0, count = together ? grid : 1; first < grid; first += count) {
-        if (shared_bytes()) memset(&__start_shared, 0xff, shared_bytes());  // nobody wrote it: NaNs
+        if (shared_bytes()) memset(&__start_shared, 0xff, shared_bytes());  // NaNs
         std::vector<std::unique_ptr<Block>> blocks;
         for (unsigned b = 0; b < count; ++b) blocks.push_back(std::make_unique<Block>(first + b, block, shared));
         if (const Outcome outcome = run_together(blocks)) {
-            for (auto& fiber : fibers) fiber->entered = false;  // whoever hangs in a kernel starts anew
+            for (auto& fiber : fibers) fiber->entered = false;  // stuck fibers start anew
             return outcome;
         }
     }
@@ -218,7 +218,7 @@ int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool
 
 #endif
 
-// Another lane's x: all lanes of the warp put theirs down, and each picks one up.
+// Another lane's x: every lane of the warp stores its own and loads another.
 template <class X> X __shfl_xor_sync(unsigned, X x, int apart) {
     static X slots[MOST_THREADS];
     slots[threadIdx.x] = x;
@@ -233,6 +233,6 @@ static unsigned __float_as_uint(float x) { return __builtin_bit_cast(unsigned, x
 static int __clz(int x) { return x ? __builtin_clz(x) : 32; }
 static void __trap() { std::abort(); }
 
-// What other blocks wait for is written and read at once, and whoever has read it sees all that was done before.
+// Words that other blocks wait for: sequentially consistent, so a reader also sees all earlier writes.
 template <class X> static void __stwt(X* to, X x) { __atomic_store_n(to, x, __ATOMIC_SEQ_CST); }
 template <class X> static X __ldcv(const X* from) { return __atomic_load_n(from, __ATOMIC_SEQ_CST); }

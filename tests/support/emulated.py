@@ -1,9 +1,8 @@
-"""A CUDA device without a GPU: the very same kernels, compiled by the host's C++ compiler.
+"""A CUDA device without a GPU: the same kernels, compiled by the host's C++ compiler.
 
-Products are NumPy's. It punishes what a GPU would punish, or would let pass in silence: nothing that was
-launched is done before somebody waits for it; new memory is poisoned with NaNs and fenced with guard words;
-a graph is what was recorded, and names pointers, not objects. A test instrument: no device that a user can
-choose.
+Products are NumPy's. The device detects mistakes that a GPU would punish or silently accept: launches are
+only done when somebody waits for them; new memory is poisoned with NaNs and fenced with guard bytes; a graph
+is what was recorded, and holds pointers, not objects. It is a test instrument, not a device for users.
 """
 
 from __future__ import annotations
@@ -31,12 +30,17 @@ from gpunn.functions.calls import Call
 COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
 UNWANTED = ["-Wno-unused-function", "-Wno-clobbered", "-Wno-unknown-warning-option"]
 WARNINGS = ["-Wall", "-Wextra", "-Werror", *UNWANTED]
-FLAGS = ["-std=c++17", "-O1", "-U_FORTIFY_SOURCE", *WARNINGS]  # which forbids a jump to another stack
+FLAGS = [
+    "-std=c++17",
+    "-O1",
+    "-U_FORTIFY_SOURCE",
+    *WARNINGS,
+]  # fortified longjmp forbids jumps to another stack
 LIBRARY = ["-shared", "-Wl,-Bsymbolic"]  # libc has an `advance` too
-COVERAGE = os.environ.get("GPUNN_KERNEL_COVERAGE")  # a folder: count there which of their lines run
+COVERAGE = os.environ.get("GPUNN_KERNEL_COVERAGE")  # a folder in which to count executed lines
 HEADER = Path(__file__).with_name("emulated.hpp").read_text(encoding="utf-8")
 GUARD = 256
-GUARD_BYTE, POISON_BYTE = 0xA5, 0xFF  # the latter makes every float a NaN
+GUARD_BYTE, POISON_BYTE = 0xA5, 0xFF  # the poison makes every float a NaN
 MOST_THREADS, MOST_BLOCKS, MOST_SHARED = 1024, 2**31 - 1, 48 << 10
 OUTCOMES = {
     1: "a thread has left, and others wait for it at a barrier",
@@ -53,7 +57,7 @@ extern "C" int run_{name}(unsigned grid, unsigned block, unsigned shared, bool t
 
 
 def compilable(source: str, kernels: Iterable[tuple[str, str]]) -> str:
-    """Kernels as C++, and for each a function that runs all its threads."""
+    """Turn kernels into C++ and add a function for each that runs all its threads."""
     for file, text in (("kernels.cu", KERNELS), ("persistent.cu", PERSISTENT)):
         source = source.replace(text, f'#line 1 "{file}"\n{text}#line 1 "runners"\n')
     made = [DYNAMIC_SHARED.sub(r"#define \2 ((\1*)dynamic_shared)", source)]
@@ -64,7 +68,7 @@ def compilable(source: str, kernels: Iterable[tuple[str, str]]) -> str:
 
 
 def left_in(source: str) -> list[tuple[str, str]]:
-    """(name, parameters) of the kernels that the preamble leaves in."""
+    """List (name, parameters) of the kernels that the preprocessor leaves in."""
     assert COMPILER
     command = [COMPILER, "-E", "-P", "-x", "c++", "-"]
     done = subprocess.run(command, input=source, capture_output=True, text=True, check=True)
@@ -72,10 +76,13 @@ def left_in(source: str) -> list[tuple[str, str]]:
 
 
 def compiled(text: str, suffix: str, result: str, flags: list[str], folder: Path) -> Path:
-    """What the compiler makes of the text; what an earlier run has made of it is in the folder."""
+    """Compile the text, unless an earlier run has left the result in the folder."""
     assert COMPILER
     name = hashlib.sha256(f"{COMPILER} {flags} {text}".encode()).hexdigest()[:16]
-    path, fresh = folder / f"{name}{result}", folder / f"{name}.{os.getpid()}"  # others may be at it, too
+    path, fresh = (
+        folder / f"{name}{result}",
+        folder / f"{name}.{os.getpid()}",
+    )  # other processes may compile it, too
     if not path.exists():
         fresh.write_text(text, encoding="utf-8")
         source = fresh.rename(folder / f"{name}{suffix}")
@@ -86,7 +93,7 @@ def compiled(text: str, suffix: str, result: str, flags: list[str], folder: Path
 
 @cache
 def built(source: str, folder: Path) -> tuple[ctypes.CDLL, list[tuple[str, str]]]:
-    """The library of a module's kernels, compiled if the folder has none yet; and left_in(source)."""
+    """Return the library of a module's kernels, compiled if necessary, and left_in(source)."""
     kernels = left_in(source)
     flags = [*FLAGS, "-fPIC", *(["--coverage"] if COVERAGE else [])]
     header = compiled(HEADER, ".hpp", ".hpp.gch", [*flags, "-x", "c++-header"], folder)
@@ -97,7 +104,7 @@ def built(source: str, folder: Path) -> tuple[ctypes.CDLL, list[tuple[str, str]]
 
 
 def _types(parameters: str, real: np.dtype[Any]) -> list[np.dtype[Any]]:
-    """The NumPy types of a kernel's parameters; a buffer's is that of what it points to."""
+    """Return the NumPy types of a kernel's parameters; for a pointer, the type that it points to."""
     known = {"Index": "int64", "T": real, "double": "float64", "unsigned char": "uint8"}
     known |= {"Word": "uint64", "Bf16": BF16, "int": "int32"}
     names = (re.sub(r"const |\*|__restrict__|\w+\s*$", "", p).strip() for p in parameters.split(","))
@@ -106,8 +113,10 @@ def _types(parameters: str, real: np.dtype[Any]) -> list[np.dtype[Any]]:
 
 @dataclass(frozen=True)
 class Operation:
-    """What a launch, a copy or a product does, and which memories it names: by weak references, as the
-    GPU's pointers keep nothing alive."""
+    """A launch, a copy or a product, and the memories it uses.
+
+    The references are weak, because pointers on a GPU keep nothing alive.
+    """
 
     run: Callable[[], None]
     names: tuple[weakref.ref[Any], ...]
@@ -120,7 +129,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Allocation:
-    """Memory that the device gave away, weakly; what lies around it should stay as it is."""
+    """Memory that the device has allocated, by a weak reference, and the fences around it."""
 
     memory: weakref.ref[Any]
     nbytes: int
@@ -140,10 +149,10 @@ class EmulatedDevice:
     def __init__(self, folder: Path, nbytes: int = 1 << 40, shared_bytes: int = 0) -> None:
         self.folder, self.nbytes, self.shared_bytes = folder, nbytes, shared_bytes
         self.allocations: dict[int, Allocation] = {}
-        self.starts: list[int] = []  # of them, in order
+        self.starts: list[int] = []  # of the allocations, in order
         self.pinned_memory: list[np.ndarray] = []
         self.recording: list[Operation] | None = None
-        self.queue: list[tuple[Operation, list[Any]]] = []  # what the stream has still to do
+        self.queue: list[tuple[Operation, list[Any]]] = []  # pending operations of the stream
         self.launches: dict[str, int] = {}
         self.complaints: list[str] = []
         self.uploads = self.synchronisations = 0
@@ -167,7 +176,7 @@ class EmulatedDevice:
         self.starts.remove(pointer)
         try:
             self.allocations.pop(pointer).check()
-        except AssertionError as error:  # a finalizer's own would be lost
+        except AssertionError as error:  # exceptions in finalizers would be lost
             self.complaints.append(str(error))
 
     def free_bytes(self) -> int:
@@ -179,14 +188,14 @@ class EmulatedDevice:
         return self.pinned_memory[-1]
 
     def check(self) -> None:
-        """All that was launched, and every fence."""
+        """Finish everything launched, and check every fence."""
         self._synchronize()
         for allocation in self.allocations.values():
             allocation.check()
         assert not self.complaints, self.complaints
 
     def _memory(self, pointer: int, nbytes: int) -> weakref.ref[Any]:
-        """The memory that holds all of these bytes."""
+        """Find the memory that holds all of these bytes."""
         for array in self.lent:
             if 0 <= pointer - array.ctypes.data <= array.nbytes - nbytes:
                 return weakref.ref(array)
@@ -201,7 +210,7 @@ class EmulatedDevice:
         assert array.flags.c_contiguous or array.flags.f_contiguous
         self.uploads += 1
         pinned = any(np.may_share_memory(array, memory) for memory in self.pinned_memory)
-        source = array if pinned else array.copy(order="K")  # as CUDA does with what may be paged out
+        source = array if pinned else array.copy(order="K")  # as CUDA does with pageable memory
         copy = partial(ctypes.memmove, pointer, source.ctypes.data, source.nbytes)
         self._do(Operation(keeping(copy, source), (self._memory(pointer, array.nbytes),)))
 
@@ -225,7 +234,7 @@ class EmulatedDevice:
     def _do(self, operation: Operation) -> None:
         if self.recording is not None:
             self.recording.append(operation)
-        else:  # the pool of a stream may take memory back at once, for whoever comes later in it
+        else:  # memory freed by the host is reused in stream order
             self.queue.append((operation, operation.held()))
 
     def _synchronize(self, until: int | None = None) -> None:
@@ -294,7 +303,7 @@ class EmulatedDevice:
         return self._bound(on_the_device, [x for x in arguments if isinstance(x, Buffer)])
 
     def product(self, product: Product, precision: str) -> Call | None:
-        if product.bias and product.c.dtype == np.float64:  # kernels of our own must do it there
+        if product.bias and product.c.dtype == np.float64:  # kernels have to add the bias there
             return None
         operand = BF16 if precision == "bf16" else product.c.dtype
         assert product.a.dtype == product.b.dtype == operand, "operands of other types than the precision's"
@@ -317,7 +326,7 @@ class EmulatedDevice:
 
 
 def read(x: np.ndarray, precision: str = "") -> np.ndarray:
-    """What a product reads: bf16's bits as floats, and a float for tf32 with 10 bits after the point."""
+    """Convert to what a product reads: bf16 bits to floats; for tf32, floats with a fraction of 10 bits."""
     if x.dtype == BF16:
         return (x.astype(np.uint32) << 16).view(np.float32)
     if precision == "tf32":
@@ -326,7 +335,7 @@ def read(x: np.ndarray, precision: str = "") -> np.ndarray:
 
 
 def written(x: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """Numbers as they lie in memory: in bf16, the nearest, and of two the even one."""
+    """Convert numbers to a memory format; bf16 rounds to nearest, ties to even."""
     if dtype != BF16:
         return x
     bits = x.astype(np.float32).view(np.uint32)
@@ -334,7 +343,7 @@ def written(x: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
 
 
 def _view(buffer: Buffer) -> np.ndarray:
-    """The buffer's elements, which it does not keep alive."""
+    """View the buffer's elements without keeping them alive."""
     kind = {"float64": ctypes.c_double, "uint16": ctypes.c_uint16}.get(buffer.dtype.name, ctypes.c_float)
     flat = np.ctypeslib.as_array(ctypes.cast(buffer.pointer, ctypes.POINTER(kind)), (buffer.size,))
     return flat.reshape(buffer.shape, order="F")

@@ -1,7 +1,7 @@
-"""Stand-ins for cupy and nvmath, so that CupyDevice runs without a GPU and every call of it is checked.
+"""Stand-ins for cupy and nvmath that let CupyDevice run without a GPU and check its every call.
 
-Device memory is the host's, kernels are the emulated device's, cuBLASLt's products are NumPy's. Only what
-gpunn calls is here, with the signatures of CuPy 14 and nvmath-python 1.0.
+Device memory is the host's, kernels are the emulated device's, cuBLASLt's products are NumPy's. There is only
+what gpunn calls, with the signatures of CuPy 14 and nvmath-python 1.0.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class cuBLASLtError(RuntimeError):
 
 @dataclass
 class Machine:
-    """What the fake modules find, and what was asked of them."""
+    """The state of the fake machine, and a log of the calls."""
 
     folder: Path
     driver: int = 13000
@@ -43,21 +43,21 @@ class Machine:
     devices: int = 1
     nbytes: int = 1 << 30
     nvrtc: bool = True
-    broken_products: bool = False  # all come out as zeros
-    refused: set[str] = field(default_factory=set)  # precisions that the heuristic knows nothing for
+    broken_products: bool = False  # all results are zeros
+    refused: set[str] = field(default_factory=set)  # precisions without any algorithm
     epilogues: bool = True
     shared_bytes: int = 0
     capability: tuple[int, int] = (9, 0)
-    failing_algorithms: int = 0  # of the heuristic's candidates, how many do not run
+    failing_algorithms: int = 0  # how many of the heuristic's candidates fail
     current: Any = None  # stream
     device: int = 0  # the current one
     recording: list[Any] | None = None
     log: list[str] = field(default_factory=list)
     live: dict[int, int] = field(default_factory=dict)
-    descriptions: int = 0  # of products, that nobody has destroyed
+    descriptions: int = 0  # of products, not yet destroyed
 
     def do(self, what: str, action: Any) -> None:
-        """Now, or in the graph that is being captured."""
+        """Run the action now, or record it if a graph is being captured."""
         self.log.append(what)
         if self.recording is None:
             action()
@@ -105,7 +105,7 @@ RESULT = np.dtype(
 
 
 def view(pointer: int, dtype: Any, *shape: int) -> np.ndarray:
-    """Column-major memory at a pointer."""
+    """View column-major memory at a pointer."""
     count = int(np.prod(shape))
     raw = (ctypes.c_char * (count * np.dtype(dtype).itemsize)).from_address(pointer)
     return np.frombuffer(raw, dtype, count).reshape(shape, order="F")
@@ -245,7 +245,7 @@ class Lt:
         results = view(out, RESULT, most)
         view(count, np.int32, 1)[0] = 0 if PRECISIONS[chosen["compute"]] in self.machine.refused else 3
         results["algo"]["data_"][:, 0] = MAGIC + np.arange(most)
-        results["state"][1] = 15  # the library marks what will not do
+        results["state"][1] = 15  # the library marks an unsuitable candidate
         results["algo"]["data_"][:, 1:4] = [asked[f"MIN_ALIGNMENT_{x}_BYTES"] for x in "ABD"]
 
     def matmul(
@@ -317,7 +317,7 @@ def runtime(machine: Machine) -> SimpleNamespace:
 
 
 class Memory:
-    """What cupy.cuda.alloc gives: it is freed with its last reference."""
+    """The result of cupy.cuda.alloc, freed with its last reference."""
 
     def __init__(self, machine: Machine, nbytes: int) -> None:
         self.machine, self.block = machine, np.full(nbytes + 256, 0xFF, np.uint8)
@@ -358,7 +358,7 @@ class Array:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
-    """Put the fakes where `import cupy` and `import nvmath` find them."""
+    """Install the fakes for `import cupy` and `import nvmath`."""
     emulator = EmulatedDevice(machine.folder)
 
     def alloc(nbytes: int) -> Memory:

@@ -1,7 +1,7 @@
-"""Which lines of the kernels the emulated device ran: `python tests/kernel_coverage.py FOLDER LEAST`.
+"""Line coverage of the kernels on the emulated device: `python kernel_coverage.py FOLDER LEAST`.
 
-FOLDER is what GPUNN_KERNEL_COVERAGE named while the tests ran. Each module was compiled from its own part
-of a file; a line counts if any of them ran it. Fails where a file is below LEAST per cent.
+FOLDER is the value of GPUNN_KERNEL_COVERAGE while the tests ran. Each module was compiled from its own part
+of a file; a line counts as covered if any module ran it. Fails if a file is below LEAST per cent.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FILES = {"kernels.cu": KERNELS, "persistent.cu": PERSISTENT}
 
 
 def lines(folder: Path) -> dict[str, dict[int, int]]:
-    """How often each line that can be run was, by file."""
+    """Count how often each executable line was run, by file."""
     found: dict[str, dict[int, int]] = {name: {} for name in FILES}
     for notes in sorted(folder.glob("*.gcno")):
         command = ["gcov", "--json-format", "--stdout", str(notes)]
@@ -32,7 +32,7 @@ def lines(folder: Path) -> dict[str, dict[int, int]]:
 
 
 def main() -> None:
-    """Print each file's share, and the lines that never ran."""
+    """Print each file's coverage and the lines that never ran."""
     folder, least = Path(sys.argv[1]), float(sys.argv[2])
     shares = [share(name, counts) for name, counts in lines(folder).items()]
     if min(shares) < least:
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def share(name: str, counts: dict[int, int]) -> float:
-    """Of a file's lines, how many per cent ran; printed, with the others."""
+    """Print the lines of a file that never ran, and return its coverage in per cent."""
     missed = [number for number, count in sorted(counts.items()) if not count]
     ran = 100 * (1 - len(missed) / len(counts))
     print(f"{name}: {len(counts)} lines, {len(missed)} never run, {ran:.1f} %")

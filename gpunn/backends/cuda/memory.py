@@ -18,7 +18,7 @@ from gpunn.core.scalars import CAPACITY, Scalar, StepScalars
 
 @dataclass(frozen=True)
 class Norm:
-    """What batch normalisation remembers for its way back.
+    """Values that batch normalisation keeps from its forward pass for its backward pass.
 
     Attributes:
         z: ẑ (n, m).

@@ -224,7 +224,7 @@ def numbers_of(e: WholeNetwork) -> np.ndarray:
 
 
 def source_of(e: WholeNetwork) -> str:
-    """What persistent.cu is compiled with: the network, how θ moves, and the constants it shares."""
+    """The definitions for persistent.cu: the network, how θ moves, and the shared constants."""
     *hidden, last = (forward.f for forward in e.steps[0].forward)
     motion = e.steps[0].motion
     rule = rule_source(motion.step.rule) if motion.step else f"#define STATES {len(motion.states)}\n"

@@ -1,4 +1,4 @@
-"""What lowering an equation on the CPU needs: BLAS in the right precision, scratch memory, and scalars."""
+"""The context of lowering on the CPU: BLAS in the right precision, scratch memory, and scalars."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Columns:
 
 @dataclass
 class Norm:
-    """What batch normalisation remembers for its way back.
+    """Values that batch normalisation keeps from its forward pass for its backward pass.
 
     Attributes:
         z: ẑ (n, m).

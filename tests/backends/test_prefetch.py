@@ -1,4 +1,4 @@
-"""The order of the examples is what the generator alone decides, though it may be drawn an epoch ahead."""
+"""The generator alone decides the order of the examples, even if it is drawn and sent an epoch ahead."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def test_looking_ahead_changes_nothing(kind: type[np.random.BitGenerator], dropo
     ahead = DrawAhead(learner(looking, dropout), ORDER)
     assert ahead.look
     for epoch in range(5):
-        key, order = ahead.next()  # drawn before, but for the first
+        key, order = ahead.next()  # drawn ahead, except for the first
         assert key == (plain.integers(1 << 32) if dropout else 0)
         assert np.array_equal(order, plain.permutation(ORDER))
         ahead.look()
         if epoch == 2:
-            assert looking.random() == plain.random()  # what was drawn ahead is now stale
+            assert looking.random() == plain.random()  # invalidates what was drawn ahead
 
 
 def test_what_was_drawn_ahead_is_used() -> None:
@@ -53,14 +53,14 @@ def test_what_was_drawn_ahead_is_used() -> None:
     assert ahead.next() is not drawn
 
 
-def test_nobody_looks_ahead_for_nothing() -> None:
-    """On a device that is done when it says so, or with an order of the user's own, who may count."""
+def test_nothing_is_drawn_ahead_without_need() -> None:
+    """On a synchronous device, or if the user's function gives the order and may count its calls."""
     rng = np.random.default_rng(1)
     assert DrawAhead(learner(rng, runs_ahead=False), ORDER).look is None
     assert DrawAhead(learner(rng, arrange=lambda order: order), ORDER).look is None
 
 
-def test_two_fits_are_one_long_fit(backend: MakeBackend) -> None:
+def test_two_fits_equal_one_long_fit(backend: MakeBackend) -> None:
     X, y = np.random.default_rng(0).standard_normal((3, 20)), np.arange(20) % 2
     nets = [gpunn.Network(3, [gpunn.Dense(2)], seed=5, dtype="float64") for _ in range(2)]
     nets[0].fit(X, y, epochs=4, batch_size=7)
@@ -70,7 +70,7 @@ def test_two_fits_are_one_long_fit(backend: MakeBackend) -> None:
     assert nets[0].rng.bit_generator.state == nets[1].rng.bit_generator.state
 
 
-def test_the_next_order_is_on_its_way_before_the_losses_are_asked_for(pytestconfig: pytest.Config) -> None:
+def test_the_next_order_is_sent_before_the_losses_are_read(pytestconfig: pytest.Config) -> None:
     if not emulated.COMPILER:
         pytest.skip("no C++ compiler for the emulated device")
     device = EmulatedDevice(pytestconfig.cache.mkdir("emulated"))
@@ -85,10 +85,10 @@ def test_the_next_order_is_on_its_way_before_the_losses_are_asked_for(pytestconf
         synchronised.append(device.synchronisations)
         return 7, orders[1]
 
-    for order in (orders[0], orders[1], orders[2]):  # the last is another than was expected
+    for order in (orders[0], orders[1], orders[2]):  # the last order is not the expected one
         begun = device.synchronisations
         over(order, look_ahead=look_ahead)
-        assert synchronised.pop() <= begun + 1  # which asks whether the order before has been sent
+        assert synchronised.pop() <= begun + 1  # for the previous order to have been sent
         uploads.append(device.uploads)
         sent = np.empty(20, np.int64)
         device.read(over.p.order.pointer, sent)

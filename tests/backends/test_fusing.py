@@ -1,4 +1,4 @@
-"""What the CUDA backend launches for a step: some verbs share a kernel, and nothing else changes by it."""
+"""Fused launches of the CUDA backend: fewer kernels, and the same results."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def device(pytestconfig: pytest.Config) -> EmulatedDevice:
 
 
 def train(case: str, device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
-    """θ after two epochs."""
+    """Train for two epochs and return θ."""
     layers, network, how = CASES[case]
     monkeypatch.setattr(backends, "choose", lambda *_: Cuda(device, "float64"))
     net = gpunn.Network(7, layers, seed=0, dtype="float64", **network)
@@ -56,7 +56,7 @@ def train(case: str, device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_theta_is_that_of_separate_launches(
+def test_fusing_does_not_change_theta(
     case: str, device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = train(case, device, monkeypatch)
@@ -85,19 +85,19 @@ def test_theta_is_that_of_separate_launches(
         ("momentum", {"forward": 1, "forward_output_error": 1, "times_derivative": 1, "add": 3}),
     ],
 )
-def test_what_a_step_launches(
+def test_launches_of_a_step(
     case: str, expected: dict[str, int], device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Products come besides: five. What a chunk of steps has together is not counted."""
+    """The five products are not counted, nor are the launches that a chunk of steps shares."""
     train(case, device, monkeypatch)
-    a_chunk = {"gather_values", "gather_labels", "measure", "advance", "weigh_losses"}
-    steps = Counter({k: v / 6 for k, v in device.launches.items() if k not in a_chunk})
+    of_a_chunk = {"gather_values", "gather_labels", "measure", "advance", "weigh_losses"}
+    steps = Counter({k: v / 6 for k, v in device.launches.items() if k not in of_a_chunk})
     assert steps == expected
 
 
 def test_nesterov_looks_ahead_before_the_bias_lands(
     device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """θ ← θ + ημ v reads the very v in which the gradient lands."""
+    """θ ← θ + ημ v reads the velocity in which the gradient lands."""
     train("nesterov", device, monkeypatch)
     assert device.launches["bias_gradient"] == 2 * 6
