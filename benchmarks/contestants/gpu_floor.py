@@ -18,9 +18,9 @@ from gpunn.backends import explain_cuda
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.device import Product
 from gpunn.core.backprop import backpropagate, feedforward
-from gpunn.core.equations import RefreshLowPrecision
 from gpunn.core.optimizers import SGD
 from gpunn.core.plan import BoundModel
+from gpunn.core.vector_equations import RefreshLowPrecision
 from gpunn.core.workspace import Chunk
 
 LARGE = 8192  # rows and columns of the matrices that measure the arithmetic ceiling

@@ -4,6 +4,9 @@ A record is one line of mathematics, and its docstring is the formula. It says *
 the buffers it is computed in; *how* is up to a backend, which turns a list of records into bound calls.
 Shapes are checked here, once, for every backend. Matrices are (n, m), column-major, one example a column.
 Printed one after another, the records of a step read like the book.
+
+Here are feedforward and back-propagation. Equations over vectors, by which θ moves, are in
+vector_equations.py; those that gather examples and measure outputs are in pass_equations.py.
 """
 
 from __future__ import annotations
@@ -13,15 +16,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunn.core.parameters import Parameters, Part
-from gpunn.core.scalars import Scalar, StepScalars
+from gpunn.core.scalars import Scalar
 from gpunn.functions.activations import Activation
-from gpunn.functions.augmentation import Augmentation
 from gpunn.functions.calls import Calls
 from gpunn.functions.costs import Cost
 
 if TYPE_CHECKING:
-    from gpunn.core.backend import Examples, Pass
-    from gpunn.core.optimizers import Rule
+    from gpunn.core.backend import Pass
 
 LABEL = 13  # characters of the column of names
 
@@ -79,42 +80,6 @@ def lower(
             known = bound[id(equation)] = equation, function(context, equation)
         calls += known[1]
     return calls
-
-
-# the mini-batch
-
-
-@dataclass(frozen=True, eq=False)
-class Gather(Equation):
-    """Gather: a[0], y ← the next m examples of the pass"""
-
-    examples: Examples
-    p: Pass
-    x: Any
-    y: Any
-    labels: Any
-    weights: Any = None
-
-    def __post_init__(self) -> None:
-        m = self.x.shape[1]
-        self._require(labels=(m,), weights=(1, m), x=(self.examples.X.shape[0], m))
-        if self.examples.targets is not None:
-            self._require(y=(self.examples.targets.shape[0], m))
-        elif self.y is not None:
-            self._require(y=(self.y.shape[0], m))
-
-
-@dataclass(frozen=True, eq=False)
-class Distort(Equation):
-    """Distort: a[0] ← the images a[0] as this pass shows them"""
-
-    augmentation: Augmentation
-    x: Any
-    p: Pass
-
-    def __post_init__(self) -> None:
-        height, width = self.augmentation.shape
-        self._require(x=(height * width, self.x.shape[1]))
 
 
 # feedforward
@@ -295,169 +260,3 @@ class NormError(Equation):
     def __post_init__(self) -> None:
         n = self.into.b[self.layer].shape[0]
         self._require(norm=self.delta.shape, delta=(n, self.delta.shape[1]))
-
-
-# how θ moves
-
-
-@dataclass(frozen=True, eq=False)
-class Scale(Equation):
-    """Scale: x ← α x"""
-
-    alpha: Scalar
-    x: Part
-
-    @property
-    def formula(self) -> str:
-        return f"{self.x} ← {self.alpha} {self.x}"
-
-
-@dataclass(frozen=True, eq=False)
-class Add(Equation):
-    """Add: y ← y + α x"""
-
-    alpha: Scalar
-    x: Part
-    into: Part
-
-    def __post_init__(self) -> None:
-        self._require(x=self.into.shape)
-
-    @property
-    def formula(self) -> str:
-        alpha = str(self.alpha)
-        sign, by = ("−", alpha[1:]) if alpha.startswith("−") else ("+", alpha)
-        return f"{self.into} ← {self.into} {sign} {'' if by == '1' else by + ' '}{self.x}"
-
-
-@dataclass(frozen=True, eq=False)
-class Step(Equation):
-    """Step: θ moves along its gradient g by an optimizer's rule
-
-    g is used up: afterwards its contents are unspecified. steps: (3,) float64, of which the first counts the
-    steps, if the rule has to know.
-    """
-
-    rule: Rule
-    theta: Parameters
-    g: Parameters
-    states: tuple[Parameters, ...]
-    eta: Scalar
-    steps: Any = None
-
-    @property
-    def formula(self) -> str:
-        return self.rule.formula
-
-
-@dataclass(frozen=True, eq=False)
-class Shrink(Equation):
-    """L1: w[l] ← w[l] − min(max(w[l], −limit), limit)
-
-    Each weight moves towards 0 by the limit and stops there.
-    """
-
-    layer: int
-    limit: Scalar
-    x: Part
-
-    @property
-    def formula(self) -> str:
-        return super().formula.replace("limit", str(self.limit))
-
-
-@dataclass(frozen=True, eq=False)
-class ClipNorm(Equation):
-    """Clip: g ← g · min(1, limit/‖g‖)"""
-
-    limit: float
-    x: Part
-
-    @property
-    def formula(self) -> str:
-        return super().formula.replace("limit", f"{self.limit:g}")
-
-
-@dataclass(frozen=True, eq=False)
-class BoundRows(Equation):
-    """Max-norm: w[l] ← each row of w[l], scaled down to a length of at most limit
-
-    Srivastava et al. 2014, section 5.1.
-    """
-
-    layer: int
-    limit: float
-    theta: Parameters
-
-    @property
-    def formula(self) -> str:
-        return super().formula.replace("limit", f"{self.limit:g}")
-
-
-@dataclass(frozen=True, eq=False)
-class SetRates(Equation):
-    """Schedule: η ← the learning rate of this step"""
-
-    scalars: StepScalars
-    p: Pass
-
-
-@dataclass(frozen=True, eq=False)
-class RefreshLowPrecision(Equation):
-    """Round: the bfloat16 copy of θ ← θ, if products read one"""
-
-    theta: Parameters
-
-
-# how good the outputs are, and where the pass is
-
-
-@dataclass(frozen=True, eq=False)
-class Measure(Equation):
-    """Measure: C and, if there are labels, whether each example is a hit"""
-
-    cost: Cost
-    f: Activation
-    z: Any
-    a: Any
-    y: Any
-    labels: Any
-    p: Pass
-
-    def __post_init__(self) -> None:
-        self._require(z=self.y.shape, a=self.y.shape, labels=self.y.shape[1:])
-
-
-@dataclass(frozen=True, eq=False)
-class WeighLosses(Equation):
-    """Weights: C ← the weight of each example · C"""
-
-    weights: Any
-    p: Pass
-
-
-@dataclass(frozen=True, eq=False)
-class CollectOutputs(Equation):
-    """Collect: the outputs' next m columns ← a[L]"""
-
-    a: Any
-    p: Pass
-    into: Any
-
-    def __post_init__(self) -> None:
-        self._require(into=(self.a.shape[0], self.into.shape[1]))
-
-
-@dataclass(frozen=True, eq=False)
-class NextStep(Equation):
-    """Next step: t ← t + 1"""
-
-    p: Pass
-
-
-@dataclass(frozen=True, eq=False)
-class Advance(Equation):
-    """Advance: the pass has come m examples further"""
-
-    p: Pass
-    m: int

@@ -16,20 +16,11 @@ import numpy as np
 from gpunn.core import equations
 from gpunn.core.backend import Backend, Examples, Pass
 from gpunn.core.backprop import backpropagate, feedforward
-from gpunn.core.equations import (
-    Advance,
-    CollectOutputs,
-    Distort,
-    Equation,
-    Gather,
-    Measure,
-    NextStep,
-    RefreshLowPrecision,
-    SetRates,
-    WeighLosses,
-)
+from gpunn.core.equations import Equation
 from gpunn.core.parameters import Parameters
+from gpunn.core.pass_equations import Advance, CollectOutputs, Distort, Gather, Measure, NextStep, WeighLosses
 from gpunn.core.update import Update
+from gpunn.core.vector_equations import RefreshLowPrecision, SetRates
 from gpunn.core.workspace import Chunk
 from gpunn.functions.activations import Activation
 from gpunn.functions.augmentation import Augmentation

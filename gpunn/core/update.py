@@ -11,19 +11,10 @@ from functools import cache, cached_property, partial
 from typing import Any
 
 from gpunn.core.backend import Backend
-from gpunn.core.equations import (
-    Add,
-    BoundRows,
-    ClipNorm,
-    Equation,
-    Gradient,
-    NormError,
-    Scale,
-    Shrink,
-    Step,
-)
+from gpunn.core.equations import Equation, Gradient, NormError
 from gpunn.core.parameters import Parameters, Part
 from gpunn.core.scalars import Scalar, StepScalars
+from gpunn.core.vector_equations import Add, BoundRows, ClipNorm, Scale, Shrink, Step
 
 
 class Update:

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 from gpunn.backends import Host
 from gpunn.core.backprop import feedforward
-from gpunn.core.equations import Gather
 from gpunn.core.inputs import check_X, dense
+from gpunn.core.pass_equations import Gather
 from gpunn.core.workspace import BatchBuffers, Chunk
 from gpunn.network import Network
 

@@ -10,18 +10,10 @@ from networks import equations_of, steps_of
 
 import gpunn
 from gpunn.backends.cuda.network import read_steps
-from gpunn.core.equations import (
-    Equation,
-    Forward,
-    Gradient,
-    HiddenError,
-    NextStep,
-    OutputError,
-    SetRates,
-    Shrink,
-    Step,
-)
+from gpunn.core.equations import Equation, Forward, Gradient, HiddenError, OutputError
 from gpunn.core.optimizers import OPTIMIZERS, Collect
+from gpunn.core.pass_equations import NextStep
+from gpunn.core.vector_equations import SetRates, Shrink, Step
 
 PLAIN = [gpunn.Dense(4), gpunn.Dense(3)]
 

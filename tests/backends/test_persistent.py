@@ -23,9 +23,10 @@ from gpunn.backends.cuda import persistent
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.persistent import BLOCKS, Shape
 from gpunn.backends.host import backend as host
-from gpunn.core.equations import Equation, Step
+from gpunn.core.equations import Equation
 from gpunn.core.optimizers import OPTIMIZERS
 from gpunn.core.update import ByRule
+from gpunn.core.vector_equations import Step
 from gpunn.training import schedules
 
 SHARED = 200 << 10

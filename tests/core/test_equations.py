@@ -10,9 +10,10 @@ from helpers import MakeBackend
 
 import gpunn
 from gpunn.backends import Host
-from gpunn.core.equations import Add, Affine, Forward, Gradient, HiddenError, OutputError, Scale
+from gpunn.core.equations import Affine, Forward, Gradient, HiddenError, OutputError
 from gpunn.core.parameters import Part
 from gpunn.core.plan import Plan
+from gpunn.core.vector_equations import Add, Scale
 
 M = 12
 

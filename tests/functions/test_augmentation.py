@@ -12,7 +12,7 @@ import gpunn
 from gpunn import Augmentation, Dense, Network
 from gpunn.backends import Host
 from gpunn.core.backend import Backend
-from gpunn.core.equations import Advance, Distort, Gather
+from gpunn.core.pass_equations import Advance, Distort, Gather
 from gpunn.functions import randoms
 from gpunn.functions.augmentation import AFFINE, NOISE
 

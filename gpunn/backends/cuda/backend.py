@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gpunn.backends.cuda import equations, persistent, vectors
+from gpunn.backends.cuda import equations, passes, persistent, vectors
 from gpunn.backends.cuda.data import CudaData
 from gpunn.backends.cuda.device import Device
 from gpunn.backends.cuda.fusing import fuse
@@ -19,6 +19,7 @@ from gpunn.functions.calls import Call, Calls
 STRIDE, AHEAD = 16, 4  # replays between two marks, and marks that the host may be ahead
 
 LOWER: dict[type[Equation], Callable[[Kernels, Any], Calls]] = {
+    **passes.LOWER,
     **equations.LOWER,
     **vectors.LOWER,
     **persistent.LOWER,

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpunn.core.equations import Add, Equation, Forward, Gradient, HiddenError, OutputError, Scale
+from gpunn.core.equations import Equation, Forward, Gradient, HiddenError, OutputError
 from gpunn.core.parameters import Parameters, Part
+from gpunn.core.vector_equations import Add, Scale
 from gpunn.functions.activations import SOFTMAX
 
 

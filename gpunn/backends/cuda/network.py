@@ -12,29 +12,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from gpunn.core.equations import (
-    Add,
-    Advance,
-    ApplyWeights,
-    CollectOutputs,
-    Distort,
-    Equation,
-    Forward,
-    Gather,
-    Gradient,
-    HiddenError,
-    Measure,
-    NextStep,
-    OutputError,
-    RefreshLowPrecision,
-    Scale,
-    SetRates,
-    Shrink,
-    Step,
-    WeighLosses,
-)
+from gpunn.core.equations import ApplyWeights, Equation, Forward, Gradient, HiddenError, OutputError
 from gpunn.core.parameters import Parameters, Part
+from gpunn.core.pass_equations import Advance, CollectOutputs, Distort, Gather, Measure, NextStep, WeighLosses
 from gpunn.core.scalars import Scalar
+from gpunn.core.vector_equations import Add, RefreshLowPrecision, Scale, SetRates, Shrink, Step
 
 BEFORE, AFTER = (Gather, Distort), (Measure, WeighLosses, CollectOutputs, Advance)
 ELEMENTWISE = (Scale, Add, Shrink, Step)

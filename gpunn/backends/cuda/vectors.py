@@ -9,18 +9,18 @@ import numpy as np
 
 from gpunn.backends.cuda.kernels import THREADS, Kernels
 from gpunn.backends.cuda.source import constants_of, rule_source
-from gpunn.core.equations import (
+from gpunn.core.equations import Equation
+from gpunn.core.scalars import CAPACITY
+from gpunn.core.vector_equations import (
     Add,
     BoundRows,
     ClipNorm,
-    Equation,
     RefreshLowPrecision,
     Scale,
     SetRates,
     Shrink,
     Step,
 )
-from gpunn.core.scalars import CAPACITY
 from gpunn.functions.calls import Calls
 
 

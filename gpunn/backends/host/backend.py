@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gpunn.backends.host import equations, images, norm, vectors
+from gpunn.backends.host import equations, images, norm, passes, vectors
 from gpunn.backends.host.context import Context
 from gpunn.backends.host.data import HostData
 from gpunn.backends.host.memory import HostMemory
@@ -13,6 +13,7 @@ from gpunn.core.equations import Equation, lower
 from gpunn.functions.calls import Calls
 
 LOWER: dict[type[Equation], Callable[[Context, Any], Calls]] = {
+    **passes.LOWER,
     **equations.LOWER,
     **norm.LOWER,
     **images.LOWER,

@@ -14,7 +14,8 @@ import numpy as np
 
 from gpunn.backends.host.context import Context
 from gpunn.core.backend import Pass
-from gpunn.core.equations import Distort, Equation
+from gpunn.core.equations import Equation
+from gpunn.core.pass_equations import Distort
 from gpunn.functions import randoms
 from gpunn.functions.augmentation import NOISE, Augmentation
 from gpunn.functions.calls import Array, Calls, constant

@@ -9,8 +9,18 @@ from typing import Any
 import numpy as np
 
 from gpunn.backends.host.context import Context
-from gpunn.core.equations import Add, BoundRows, ClipNorm, Equation, Scale, SetRates, Shrink, Step
+from gpunn.core.equations import Equation
 from gpunn.core.scalars import CAPACITY
+from gpunn.core.vector_equations import (
+    Add,
+    BoundRows,
+    ClipNorm,
+    RefreshLowPrecision,
+    Scale,
+    SetRates,
+    Shrink,
+    Step,
+)
 from gpunn.functions.calls import Calls, constant
 from gpunn.functions.vectors import blocks
 
@@ -82,8 +92,14 @@ def bound_rows(context: Context, e: BoundRows) -> Calls:
     ]
 
 
+def nothing(context: Context, e: RefreshLowPrecision) -> Calls:
+    """Do nothing: products read θ itself."""
+    return []
+
+
 LOWER: dict[type[Equation], Callable[[Context, Any], Calls]] = {
     SetRates: set_rates,
+    RefreshLowPrecision: nothing,
     Scale: scale,
     Add: add,
     Step: step,

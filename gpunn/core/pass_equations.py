@@ -1,0 +1,98 @@
+"""The equations of a pass: gather the examples, measure the outputs, and move on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gpunn.core.equations import Equation
+from gpunn.functions.activations import Activation
+from gpunn.functions.augmentation import Augmentation
+from gpunn.functions.costs import Cost
+
+if TYPE_CHECKING:
+    from gpunn.core.backend import Examples, Pass
+
+
+@dataclass(frozen=True, eq=False)
+class Gather(Equation):
+    """Gather: a[0], y ← the next m examples of the pass"""
+
+    examples: Examples
+    p: Pass
+    x: Any
+    y: Any
+    labels: Any
+    weights: Any = None
+
+    def __post_init__(self) -> None:
+        m = self.x.shape[1]
+        self._require(labels=(m,), weights=(1, m), x=(self.examples.X.shape[0], m))
+        if self.examples.targets is not None:
+            self._require(y=(self.examples.targets.shape[0], m))
+        elif self.y is not None:
+            self._require(y=(self.y.shape[0], m))
+
+
+@dataclass(frozen=True, eq=False)
+class Distort(Equation):
+    """Distort: a[0] ← the images a[0] as this pass shows them"""
+
+    augmentation: Augmentation
+    x: Any
+    p: Pass
+
+    def __post_init__(self) -> None:
+        height, width = self.augmentation.shape
+        self._require(x=(height * width, self.x.shape[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class Measure(Equation):
+    """Measure: C and, if there are labels, whether each example is a hit"""
+
+    cost: Cost
+    f: Activation
+    z: Any
+    a: Any
+    y: Any
+    labels: Any
+    p: Pass
+
+    def __post_init__(self) -> None:
+        self._require(z=self.y.shape, a=self.y.shape, labels=self.y.shape[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class WeighLosses(Equation):
+    """Weights: C ← the weight of each example · C"""
+
+    weights: Any
+    p: Pass
+
+
+@dataclass(frozen=True, eq=False)
+class CollectOutputs(Equation):
+    """Collect: the outputs' next m columns ← a[L]"""
+
+    a: Any
+    p: Pass
+    into: Any
+
+    def __post_init__(self) -> None:
+        self._require(into=(self.a.shape[0], self.into.shape[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class NextStep(Equation):
+    """Next step: t ← t + 1"""
+
+    p: Pass
+
+
+@dataclass(frozen=True, eq=False)
+class Advance(Equation):
+    """Advance: the pass has come m examples further"""
+
+    p: Pass
+    m: int
