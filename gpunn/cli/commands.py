@@ -106,7 +106,7 @@ def train(
     """
     from gpunn.cli import training
     from gpunn.cli.fields import collect
-    from gpunn.tables.loading import TableOptions
+    from gpunn.tables.options import TableOptions
     from gpunn.training.settings import Settings
 
     if resume:
@@ -127,7 +127,7 @@ def _train_in_help() -> None:
 def complete_train() -> Callable[..., None]:
     """Return `train` with an option for each field of `Settings` and `TableOptions`."""
     from gpunn.cli.fields import with_options
-    from gpunn.tables.loading import TableOptions
+    from gpunn.tables.options import TableOptions
     from gpunn.training.settings import Settings
 
     return with_options(train, Settings, TableOptions)

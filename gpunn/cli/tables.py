@@ -15,8 +15,8 @@ from gpunn.inspection.metrics import UNITS, figure
 from gpunn.names import counted, listed
 from gpunn.network import Network
 from gpunn.report.findings import Findings, classification_findings, regression_findings
-from gpunn.tables.loading import TableOptions
 from gpunn.tables.model import describe_unknown
+from gpunn.tables.options import TableOptions
 from gpunn.tables.target import Classes
 from gpunn.tables.task import METRIC, TableTask, cross_validate, open_task
 from gpunn.training.settings import Settings

@@ -19,7 +19,7 @@ from gpunn.cli.tables import open_job
 from gpunn.cli.usage import refuse
 from gpunn.names import counted
 from gpunn.network import Network
-from gpunn.tables.loading import TableOptions
+from gpunn.tables.options import TableOptions
 from gpunn.tables.reading import SUFFIXES, is_table
 from gpunn.training.checkpoint import newest
 from gpunn.training.history import History, as_loss

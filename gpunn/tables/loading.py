@@ -1,23 +1,21 @@
-"""The options of a table, and loading: choose the columns to read, read them, and choose the task."""
+"""Load a table: choose the columns to read, read them, and choose the task."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
-from functools import partial
-from pathlib import Path
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpunn.names import listed, look_up, unknown
+from gpunn.names import listed, unknown
+from gpunn.tables.options import TableOptions
 from gpunn.tables.preprocessing import mark_row_numbers
-from gpunn.tables.reading import IN_MEMORY, Format, is_path, open_table, read, refuse_mistaken
+from gpunn.tables.reading import open_table, read, refuse_mistaken
 from gpunn.tables.sources.csv import CsvFile
 from gpunn.tables.table import MOST_TEXTS, TEXT, Column, Source, Table
 from gpunn.tables.target import (
-    CLASSIFICATION,
     MOST_WHOLE,
     REGRESSION,
     Classes,
@@ -26,80 +24,8 @@ from gpunn.tables.target import (
     check_target,
     class_names,
 )
-from gpunn.training.option import Option
 
 FEW = 20  # up to this many distinct whole numbers are classes, if each appears twice on average
-
-tables = partial(Option, "Tables")
-
-
-@dataclass(frozen=True)
-class TableOptions:
-    """The options that apply to tables only. None means the default."""
-
-    target: Annotated[
-        str | None,
-        tables("Column to predict; for a .npy file, the .npy file of the targets.", "y for a .npz file"),
-    ] = None
-    task: Annotated[
-        str | None,
-        tables(
-            "Kind of problem: classification or regression.",
-            "classification for text and for up to 20 distinct whole numbers",
-        ),
-    ] = None
-    test: Annotated[str | None, tables("Test on this table instead of on held-out rows.", metavar="FILE")] = (
-        None
-    )
-    held_out: Annotated[float | None, tables("Fraction of the rows to hold out for testing.", "0.2")] = None
-    cv: Annotated[
-        int | None,
-        tables("Test by cross-validation with this many folds, then train on all rows.", least=2),
-    ] = None
-    category: Annotated[
-        tuple[str, ...], tables("Treat this numeric column as categories; may be repeated.")
-    ] = ()
-    ignore: Annotated[tuple[str, ...], tables("Ignore this column; may be repeated.")] = ()
-    impute: Annotated[str | None, tables("Replace missing numbers by: median or mean.", "median")] = None
-    delimiter: Annotated[
-        str | None,
-        tables(
-            "Character that separates the columns of a CSV file.", "detected: , ; tab or |", metavar="CHAR"
-        ),
-    ] = None
-    header: Annotated[
-        bool | None,
-        tables("Whether the first line names the columns; without names they are 1, 2, ….", "detected"),
-    ] = None
-
-    def chosen(self) -> list[str]:
-        """Return the names of the options that were given."""
-        return [f.name for f in fields(self) if getattr(self, f.name) not in (None, (), [])]
-
-    def absolute(self) -> TableOptions:
-        """Return a copy with absolute paths, so that the files are found from any folder."""
-        y = str(Path(self.target).absolute()) if self.target and self.target.endswith(".npy") else self.target
-        test = self.test if self.test in (None, IN_MEMORY) else str(Path(self.test).absolute())
-        return replace(self, target=y, test=test)
-
-    def format(self, data: Any) -> Format:
-        """Return how to read the data; the targets of a .npy file may be in another .npy file."""
-        beside, suffix = Path(self.target or ""), Path(data).suffix.lower() if is_path(data) else ""
-        return Format(self.delimiter, self.header, beside if beside.suffix == suffix == ".npy" else None)
-
-    def check(self) -> None:
-        """Raise ValueError for a value that is unknown or out of range, and for options that conflict."""
-        if self.task:
-            look_up(dict.fromkeys((CLASSIFICATION, REGRESSION)), self.task, "task")
-        if self.impute:
-            look_up(dict.fromkeys(("median", "mean")), self.impute, "imputation")
-        if self.held_out is not None and not 0 < self.held_out < 1:
-            raise ValueError(f"--held-out must be between 0 and 1, not {self.held_out}")
-        if self.cv is not None and self.cv < 2:
-            raise ValueError(f"--cv must be at least 2 folds, not {self.cv}")
-        ways = [f"--{name.replace('_', '-')}" for name in ("test", "cv", "held_out") if getattr(self, name)]
-        if len(ways) > 1:
-            raise ValueError(f"{' and '.join(ways)} exclude each other: choose one way to test")
 
 
 def load(data: Any, options: TableOptions, dtype: DTypeLike) -> tuple[Table, Target]:

@@ -14,8 +14,8 @@ import numpy as np
 from gpunn.files.model import check_meta
 from gpunn.network import Network
 from gpunn.tables import target as targets
-from gpunn.tables.loading import TableOptions
 from gpunn.tables.measures import evaluate, measure_constant, summarise_folds
+from gpunn.tables.options import TableOptions
 from gpunn.tables.prepared import EvaluationTable, TableExamples, examples_of, read_for
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import IN_MEMORY, Format, open_table

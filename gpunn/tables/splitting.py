@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gpunn.names import counted
-from gpunn.tables.loading import TableOptions
+from gpunn.tables.options import TableOptions
 from gpunn.tables.prepared import Preparation, PreparedTable, examples_of, prepare, read_for
 from gpunn.tables.table import Source, Table
 from gpunn.tables.target import Target

@@ -11,8 +11,9 @@ import numpy as np
 
 from gpunn.network import Network
 from gpunn.tables import target as targets
-from gpunn.tables.loading import TableOptions, load
+from gpunn.tables.loading import load
 from gpunn.tables.measures import summarise_folds
+from gpunn.tables.options import TableOptions
 from gpunn.tables.prepared import Preparation, PreparedTable, prepare
 from gpunn.tables.reading import IN_MEMORY, is_path, open_table
 from gpunn.tables.splitting import fold_rows, split_and_prepare

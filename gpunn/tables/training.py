@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from gpunn.names import unknown
-from gpunn.tables.loading import TableOptions
 from gpunn.tables.model import TableModel
+from gpunn.tables.options import TableOptions
 from gpunn.tables.reading import IN_MEMORY, is_path
 from gpunn.tables.task import cross_validate, open_task
 from gpunn.training.history import History

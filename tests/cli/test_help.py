@@ -15,7 +15,7 @@ from reporting import RunCommand
 
 import gpunn
 from gpunn import backends
-from gpunn.tables.loading import TableOptions
+from gpunn.tables.options import TableOptions
 from gpunn.training.option import option_name
 from gpunn.training.settings import Settings
 
@@ -77,13 +77,14 @@ def imported_by(*arguments: str) -> set[str]:
 @pytest.mark.parametrize("command", [[], ["evaluate"], ["report"], ["predict"], ["demo"], ["info"]])
 def test_help_imports_no_numerical_library(command: list[str]) -> None:
     imported = imported_by(*command, "--help")
-    assert not imported & {"numpy", "scipy", "sklearn", "gpunn.training.settings", "gpunn.tables.loading"}
+    assert not imported & {"numpy", "scipy", "sklearn", "gpunn.training.settings", "gpunn.tables.options"}
 
 
 def test_help_of_train_imports_no_large_library() -> None:
-    """The options of `train` come from `Settings`, which needs NumPy and SciPy, but from no more."""
+    """The options of `train` need NumPy and SciPy, but nothing that trains networks or reads tables."""
     imported = imported_by("train", "--help")
     assert "gpunn.training.settings" in imported
+    assert not imported & {"gpunn.network", "gpunn.backends", "gpunn.tables.loading"}
     assert not imported & {"sklearn", "matplotlib", "cupy", "PIL", "pooch", "jinja2", "pyarrow"}
 
 

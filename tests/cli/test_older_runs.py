@@ -25,7 +25,7 @@ from safetensors import safe_open
 
 from gpunn import Network
 from gpunn.cli import training
-from gpunn.tables.loading import TableOptions
+from gpunn.tables.options import TableOptions
 from gpunn.training import checkpoint
 from gpunn.training.option import from_kept
 from gpunn.training.settings import Settings

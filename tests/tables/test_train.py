@@ -17,7 +17,8 @@ import pytest
 from tabular import QUICK, amounts, fruits, quantities, times, write
 
 from gpunn import Network
-from gpunn.tables.loading import TableOptions, load
+from gpunn.tables.loading import load
+from gpunn.tables.options import TableOptions
 from gpunn.tables.prepared import read_for
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import Format, open_table
@@ -300,7 +301,8 @@ def test_reading_takes_less_than_twice_the_memory_of_the_numbers(tmp_path):
     code = """
 import sys
 from pathlib import Path
-from gpunn.tables.loading import TableOptions, load
+from gpunn.tables.loading import load
+from gpunn.tables.options import TableOptions
 from gpunn.tables.prepared import Preparation
 from gpunn.tables.splitting import split_and_prepare
 options = TableOptions(target="y")
