@@ -168,32 +168,34 @@ def check_weights(
     """The weight of each example (1, m): its own times that of its class; None if neither is given."""
     if sample_weight is None and class_weight is None:
         return None
-    weights = np.ones(m)
-    if sample_weight is not None:
-        weights *= _check_weights(sample_weight, m, "sample_weight")
+    own = None if sample_weight is None else _check_weights(sample_weight, m, "sample_weight")
+    weights = np.ones(m) if own is None else own.astype(np.float64)
     if class_weight is not None:
         if y.labels is None:
             raise ValueError("class_weight needs class labels, but y is targets: use sample_weight")
         with np.errstate(over="ignore"):
-            weights *= _class_weights(class_weight, y.labels, max(n_out, 2))[y.labels]
+            weights *= _class_weights(class_weight, y.labels, max(n_out, 2), own)[y.labels]
     if np.max(weights) > np.finfo(np.float32).max:
         raise ValueError(f"the largest weight is {np.max(weights):g}, too large for float32")
     return weights[None]
 
 
-def _class_weights(class_weight: ClassWeight, labels: np.ndarray, classes: int) -> np.ndarray:
+def _class_weights(
+    class_weight: ClassWeight, labels: np.ndarray, classes: int, sample_weight: np.ndarray | None
+) -> np.ndarray:
     """The weight of each class (classes,); classes that a dictionary does not name have weight 1.
 
     "balanced" is m / (k · number of examples of the class), where k classes occur, as in scikit-learn (King
-    and Zeng 2001).
+    and Zeng 2001). Examples are counted by their sample weights.
     """
     if isinstance(class_weight, str):
         if class_weight != "balanced":
             raise ValueError(
                 f"class_weight must be 'balanced', a dictionary or an array, not '{class_weight}'"
             )
-        counts = np.bincount(labels, minlength=classes)
-        return len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        occur = np.count_nonzero(np.bincount(labels))
+        totals = np.bincount(labels, sample_weight, classes)
+        return np.asarray(totals.sum() / (occur * np.where(totals > 0, totals, 1)))
     if not isinstance(class_weight, Mapping):
         return _check_weights(class_weight, classes, "class_weight")
     weights: list[float] = [1.0] * classes

@@ -24,7 +24,8 @@ from gpunn.names import look_up
 
 RANGES: dict[tuple[str, ...], tuple[Callable[[float], bool], str]] = {
     ("l1", "l2"): (lambda x: x >= 0, "0 or more"),
-    ("momentum", "beta1", "beta2", "rho"): (lambda x: 0 <= x < 1, "in [0, 1)"),
+    ("momentum",): (lambda x: 0 <= x <= 1, "in [0, 1]"),
+    ("beta1", "beta2", "rho"): (lambda x: 0 <= x < 1, "in [0, 1)"),
     ("learning_rate", "epsilon", "max_norm", "clip_norm"): (lambda x: x > 0, "above 0"),
 }
 
@@ -76,7 +77,7 @@ class SGD(Regularisation):
 
     Args:
         learning_rate: η.
-        momentum: μ in [0, 1); 0 is plain gradient descent, θ ← θ − η ∇C (Nielsen, equations 20 and 21).
+        momentum: μ in [0, 1]; 0 is plain gradient descent, θ ← θ − η ∇C (Nielsen, equations 20 and 21).
         nesterov: look ahead; needs a momentum above 0.
 
     All optimizers also take the options of `gpunn.optimizers.Regularisation`.
@@ -85,7 +86,7 @@ class SGD(Regularisation):
     0.0
     >>> gpunn.SGD(0.1, momentum=1.5)
     Traceback (most recent call last):
-    ValueError: momentum must be in [0, 1), not 1.5
+    ValueError: momentum must be in [0, 1], not 1.5
     """
 
     learning_rate: float = 0.1

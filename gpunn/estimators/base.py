@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_regressor
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -18,14 +18,27 @@ from gpunn.estimators import lbfgs, minibatch
 from gpunn.estimators.building import SCIKIT_LEARN_NAMES, hidden_layers, hidden_sizes, initialise
 from gpunn.estimators.fit import Fit, Outcome, Progress
 from gpunn.estimators.parameters import Parameters, check
-from gpunn.estimators.rows import Rows, check_device_X, combined_weights
+from gpunn.estimators.rows import Rows, check_device_X, check_sample_weight
 from gpunn.estimators.validation import Split, given_rows, held_out, scorer
+from gpunn.estimators.views import ParameterViews
 from gpunn.functions.costs import Cost
 from gpunn.network import Network
 from gpunn.training.fit_options import OptimizerState
+from gpunn.version import __version__
 
 ClassRule: TypeAlias = Literal["new", "same", "subset"]
+VERSION_KEY = "_gpunn_version"
 SINGLE_PRECISION = ("float32", "tf32", "bf16")
+
+
+class OtherVersionWarning(InconsistentVersionWarning):
+    """Warn that another version of gpunn pickled an estimator; the attributes hold gpunn's versions."""
+
+    def __str__(self) -> str:
+        return (
+            f"this {self.estimator_name} was pickled by gpunn {self.original_sklearn_version}, and gpunn "
+            f"{self.current_sklearn_version} may misread it: fit it again; model files can be read by both"
+        )
 
 
 class BaseMLP(Parameters, BaseEstimator):
@@ -67,13 +80,21 @@ class BaseMLP(Parameters, BaseEstimator):
 
     @property
     def coefs_(self) -> list[np.ndarray]:
-        """Views of the weights of layers 1…L, each (n_{l-1}, n_l)."""
-        return [w.T for w in self._fitted_network().weights]
+        """Views of the weights of layers 1…L, each (n_{l-1}, n_l); assigning changes the network."""
+        return ParameterViews("coefs_", [w.T for w in self._fitted_network().weights])
+
+    @coefs_.setter
+    def coefs_(self, coefs: Sequence[np.ndarray]) -> None:
+        self.coefs_[:] = coefs
 
     @property
     def intercepts_(self) -> list[np.ndarray]:
-        """Views of the biases of layers 1…L, each (n_l,)."""
-        return [b[:, 0] for b in self._fitted_network().biases]
+        """Views of the biases of layers 1…L, each (n_l,); assigning changes the network."""
+        return ParameterViews("intercepts_", [b[:, 0] for b in self._fitted_network().biases])
+
+    @intercepts_.setter
+    def intercepts_(self, intercepts: Sequence[np.ndarray]) -> None:
+        self.intercepts_[:] = intercepts
 
     def _fitted_network(self) -> Network:
         if "network_" not in vars(self):
@@ -88,6 +109,25 @@ class BaseMLP(Parameters, BaseEstimator):
         else:
             X = validate_data(self, X, accept_sparse="csr", dtype=self._dtypes(), reset=False)
         return self.network_._outputs(X.T, self.device).T
+
+    # Pickles
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), VERSION_KEY: __version__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        pickled = state.pop(VERSION_KEY, "an older version")
+        if pickled != __version__:
+            warnings.warn(
+                OtherVersionWarning(
+                    estimator_name=type(self).__name__,
+                    current_sklearn_version=__version__,
+                    original_sklearn_version=pickled,
+                ),
+                stacklevel=2,
+            )
+        super().__setstate__(state)
 
     # Hooks of the subclasses
 
@@ -106,7 +146,7 @@ class BaseMLP(Parameters, BaseEstimator):
         """Return the last layer and the cost."""
         raise NotImplementedError
 
-    def _class_weights(self, y: np.ndarray) -> np.ndarray | None:
+    def _class_weights(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
         """Return one weight per example, or None."""
         return None
 
@@ -149,7 +189,13 @@ class BaseMLP(Parameters, BaseEstimator):
     ) -> Rows:
         X, y = self._checked(X, y, reset)
         targets = self._targets(y, rule)
-        return Rows(X, y, targets, *combined_weights(sample_weight, self._class_weights(y), X.shape[0]))
+        sample_weight = check_sample_weight(sample_weight, X.shape[0])
+        weights = self._class_weights(y, sample_weight)
+        if weights is None:
+            weights = sample_weight
+        elif sample_weight is not None:
+            weights = sample_weight * weights
+        return Rows(X, y, targets, sample_weight, weights)
 
     # Training
 
@@ -186,7 +232,8 @@ class BaseMLP(Parameters, BaseEstimator):
         initialise(self.network_, random)
         self.n_layers_ = len(self.network_.sizes)
         self._optimizer_states: dict[tuple[str, bool], OptimizerState] = {}
-        self._progress = Progress.start(self.learning_rate_init, self.early_stopping)
+        stops_early = self.early_stopping and self.solver != "lbfgs"
+        self._progress = Progress.start(self.learning_rate_init, stops_early)
 
     def _build(self, rows: Rows, seed: int, dtype: Any) -> Network:
         """Build the network that the current parameters describe."""
@@ -226,6 +273,9 @@ class BaseMLP(Parameters, BaseEstimator):
         if self.solver == "lbfgs":
             return lbfgs.minimise(fit)
         split = self._split(rows, validation, random)
+        if not isinstance(self.batch_size, str) and self.batch_size > len(split.train):
+            clipped = f"batch_size={self.batch_size} is above the {len(split.train):,} training rows"
+            warnings.warn(f"{clipped} and is going to be clipped.", stacklevel=4)
         state = self._optimizer_states.setdefault((self.solver, self.momentum > 0), {})
         if incremental:
             return minibatch.train(fit, split, state, random, epochs=1)

@@ -26,7 +26,7 @@ SCIKIT_LEARN_NAMES = {"sigmoid": "logistic"}
 def hidden_sizes(parameters: Parameters) -> list[int]:
     """Return hidden_layer_sizes as a list of positive integers."""
     sizes = list(np.atleast_1d(np.asarray(parameters.hidden_layer_sizes, dtype=object)))
-    if not all(isinstance(n, int | np.integer) for n in sizes):
+    if not all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in sizes):
         raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
     if not all(n > 0 for n in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
@@ -92,6 +92,6 @@ def optimizer(parameters: Parameters, learning_rate: float, l2: float) -> optimi
 
 
 def batch_size(parameters: Parameters, m: int) -> int:
-    """Return the mini-batch size for m training examples; "auto" is at most 200."""
+    """Return the mini-batch size for m training examples, at most m; "auto" is at most 200."""
     size = parameters.batch_size
-    return min(MAX_AUTO_BATCH_SIZE, m) if isinstance(size, str) else min(int(size), m)
+    return min(MAX_AUTO_BATCH_SIZE if isinstance(size, str) else int(size), m)

@@ -15,6 +15,7 @@ from gpunn.core.layers import Dense
 from gpunn.estimators.base import BaseMLP, ClassRule
 from gpunn.estimators.building import cost
 from gpunn.estimators.parameters import learns_by_minibatches
+from gpunn.estimators.rows import balanced_weights
 from gpunn.functions.costs import Cost
 from gpunn.network import classify
 
@@ -178,13 +179,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         chosen = cost(log_loss if self.loss == "log_loss" else self.loss)
         return Dense(self.n_outputs_, "softmax" if softmax else "sigmoid"), chosen
 
-    def _class_weights(self, y: np.ndarray) -> np.ndarray | None:
-        weights = None if self.class_weight is None else compute_sample_weight(self.class_weight, y)
-        if weights is not None and not (weights >= 0).all():
+    def _class_weights(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
+        if self.class_weight is None:
+            return None
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            columns = y.T if self._multilabel else y[None]
+            return np.asarray(np.prod([balanced_weights(column, sample_weight) for column in columns], 0))
+        weights = compute_sample_weight(self.class_weight, y)
+        if not (weights >= 0).all():
             raise ValueError(
                 f"class_weight must be 'balanced' or non-negative weights, not {self.class_weight}"
             )
         return weights
 
     def _strata(self, y: np.ndarray) -> np.ndarray | None:
-        return y if self.n_outputs_ == 1 else None
+        return None if self._multilabel else y

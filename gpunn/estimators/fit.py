@@ -28,9 +28,9 @@ class Progress:
     """
 
     learning_rate: float
-    best_loss: float | None
-    best_validation_score: float | None
-    validation_scores: list[float] | None
+    best_loss: float | None = None
+    best_validation_score: float | None = None
+    validation_scores: list[float] | None = None
     loss: float = math.nan
     loss_curve: list[float] = field(default_factory=list)
     n_iter: int = 0
@@ -40,9 +40,7 @@ class Progress:
     @classmethod
     def start(cls, learning_rate: float, early_stopping: bool) -> Progress:
         """Before any training: early stopping tracks the best validation score, otherwise the best loss."""
-        if early_stopping:
-            return cls(learning_rate, None, -math.inf, [])
-        return cls(learning_rate, math.inf, None, None)
+        return cls(learning_rate, validation_scores=[]) if early_stopping else cls(learning_rate)
 
 
 @dataclass(frozen=True)

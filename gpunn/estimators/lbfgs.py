@@ -21,6 +21,7 @@ def minimise(fit: Fit) -> Outcome:
     def accept(found: Any) -> float:
         net.theta[:], penalty = found.x, objective.penalty(found.x)
         progress.loss = loss = fit.to_reported_loss(found.fun - penalty) + penalty
+        progress.best_loss = loss if progress.best_loss is None else min(loss, progress.best_loss)
         return loss
 
     def after(intermediate_result: Any) -> None:

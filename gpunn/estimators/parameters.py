@@ -85,7 +85,7 @@ RULES: dict[str, Rule] = {
     "shuffle": _flag,
     "tol": _non_negative,
     "warm_start": _flag,
-    "momentum": _fraction,
+    "momentum": _number(lambda x: 0 <= x <= 1, "a number in [0, 1]"),
     "nesterovs_momentum": _flag,
     "early_stopping": _flag,
     "validation_fraction": _fraction,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -59,10 +60,12 @@ def check_device_X(X: Any, dtypes: Any) -> Any:
     return X if X.dtype in dtypes else X.astype(dtypes[0])
 
 
-def combined_weights(sample_weight: Any, class_weights: np.ndarray | None, m: int) -> tuple[Any, Any]:
-    """Return the checked sample_weight (m,) and its product with the class weights; None if not given."""
+def check_sample_weight(sample_weight: Any, m: int) -> np.ndarray | None:
+    """Return the checked weights (m,), or None if not given; a single number counts for every example."""
     if sample_weight is None:
-        return None, class_weights
+        return None
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(m, sample_weight)
     checked = check_array(
         dense(sample_weight) if on_device(sample_weight) else sample_weight,
         ensure_2d=False,
@@ -74,4 +77,15 @@ def combined_weights(sample_weight: Any, class_weights: np.ndarray | None, m: in
     if (checked < 0).any():
         first = int(np.argmax(checked < 0))
         raise ValueError(f"sample_weight[{first}] is {checked[first]}: weights must not be negative")
-    return checked, checked if class_weights is None else checked * class_weights
+    return np.asarray(checked)
+
+
+def balanced_weights(y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
+    """Return the weights (m,) that give every class of y (m,) the same total weight.
+
+    An example of class c has the weight Σ s / (k Σ_c s), where s are the sample weights and k classes occur,
+    as in scikit-learn's LogisticRegression (King and Zeng 2001).
+    """
+    classes, labels = np.unique(y, return_inverse=True)
+    totals = np.bincount(labels, sample_weight)
+    return (totals.sum() / (len(classes) * np.where(totals > 0, totals, 1)))[labels]

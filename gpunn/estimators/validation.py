@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +38,9 @@ def given_rows(rows: Rows, validation: Rows, scorer: Scorer) -> Split:
 def held_out(
     rows: Rows, fraction: float, strata: np.ndarray | None, random: np.random.RandomState, scorer: Scorer
 ) -> Split:
-    """Hold out a fraction of the rows for validation, stratified by label if strata are given."""
+    """Hold out a fraction of the rows for validation, stratified by label if every label can be in both."""
+    if strata is not None and not _can_stratify(strata, fraction):
+        strata = None
     train, held = train_test_split(
         np.arange(rows.m), test_size=fraction, random_state=random, stratify=strata
     )
@@ -46,6 +49,12 @@ def held_out(
             "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
         )
     return Split(train, held, _score(scorer, *rows.subset(held)))
+
+
+def _can_stratify(labels: np.ndarray, fraction: float) -> bool:
+    """Return whether a split can put every label into both parts."""
+    counts, held = np.unique(labels, return_counts=True)[1], math.ceil(fraction * len(labels))
+    return bool(counts.min() >= 2 and len(counts) <= min(held, len(labels) - held))
 
 
 def _score(scorer: Scorer, X: Any, y: np.ndarray, sample_weight: np.ndarray | None) -> ScoreFunction:
@@ -63,8 +72,25 @@ def _score(scorer: Scorer, X: Any, y: np.ndarray, sample_weight: np.ndarray | No
 
 def scorer(estimator: Any, scoring: Any) -> Scorer:
     """Return `scoring` (default: accuracy or R²) as a function of the estimator's outputs."""
-    score = check_scoring(estimator, scoring=scoring)
+    score = _with_all_labels(check_scoring(estimator, scoring=scoring), estimator)
     return lambda outputs, *data, **weights: score(with_outputs(estimator, outputs), *data, **weights)
+
+
+def _with_all_labels(score: Any, estimator: Any) -> Any:
+    """Return the scorer with `classes_` as its labels, for a metric of probabilities that takes labels.
+
+    The columns of the probabilities are `classes_`, even if the scored rows lack one of the classes.
+    """
+    metric, given = getattr(score, "_score_func", None), getattr(score, "_kwargs", {})
+    if metric is None or getattr(score, "_response_method", "predict") == "predict":
+        return score
+    if getattr(estimator, "_multilabel", True) or len(estimator.classes_) < 2:
+        return score
+    if "labels" in given or "labels" not in inspect.signature(metric).parameters:
+        return score
+    complete = copy.copy(score)
+    complete._kwargs = {**given, "labels": estimator.classes_}
+    return complete
 
 
 class KnownOutputs:

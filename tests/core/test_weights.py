@@ -186,3 +186,17 @@ def test_bad_weights_and_smoothing(y: np.ndarray, settings: dict[str, Any], mess
 def test_hinge_takes_no_smoothed_labels() -> None:
     with pytest.raises(ValueError, match="hinge needs hard class labels: label_smoothing must be 0"):
         linear("hinge").fit(X, Y, label_smoothing=0.1)
+
+
+def test_balanced_weights_count_sample_weights() -> None:
+    counts = np.arange(len(Y)) % 3 + 1
+    repeated = np.repeat(np.arange(len(Y)), counts)
+
+    def trained(rows: Any, weights: Any) -> np.ndarray:
+        net = Network(5, [Dense(4, "tanh"), Dense(3, "softmax")], seed=0, dtype="float64")
+        given: dict[str, Any] = {"epochs": 5, "optimizer": gpunn.SGD(0.5), "shuffle": False, "device": "cpu"}
+        net.fit(X[:, rows], Y[rows], batch_size=99, class_weight="balanced", sample_weight=weights, **given)
+        return net.forward(X)
+
+    weighted = trained(np.arange(len(Y)), counts / counts.mean())
+    np.testing.assert_allclose(weighted, trained(repeated, None), rtol=1e-12)

@@ -11,6 +11,7 @@ import pytest
 from helpers import classes
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn import neural_network
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.metrics import accuracy_score
 from sklearn.pipeline import make_pipeline
@@ -97,10 +98,11 @@ BAD_PARAMETERS: list[tuple[dict[str, Any], str]] = [
     ({"alpha": -1}, "alpha must be a non-negative number, not -1"),
     ({"batch_size": 0}, "batch_size must be 'auto' or a positive integer, not 0"),
     ({"max_iter": 2.5}, "max_iter must be a positive integer, not 2.5"),
-    ({"momentum": 1.0, "solver": "sgd"}, r"momentum must be a number in \[0, 1\), not 1.0"),
+    ({"momentum": 1.1, "solver": "sgd"}, r"momentum must be a number in \[0, 1\], not 1.1"),
     ({"shuffle": 1}, "shuffle must be True or False, not 1"),
     ({"n_iter_no_change": 0}, "n_iter_no_change must be a positive integer or inf, not 0"),
     ({"hidden_layer_sizes": (5, 0)}, r"hidden_layer_sizes must be > 0, got \[5, 0\]"),
+    ({"hidden_layer_sizes": True}, r"hidden_layer_sizes must be integers, got \[True\]"),
     ({"hidden_layer_sizes": (3.5,)}, r"hidden_layer_sizes must be integers, got \[3.5\]"),
     ({"activation": None}, "activation must be a name, an Activation, a pair"),
     ({"callbacks": [3]}, r"callbacks must be a function or a list of functions, not \[3\]"),
@@ -136,3 +138,44 @@ def test_bad_data_raises_value_error() -> None:
         MLPClassifier().fit(X, np.stack([y, y], 1))
     with pytest.raises(AttributeError, match="partial_fit"):
         MLPClassifier(solver="lbfgs").partial_fit(X, y)
+
+
+@pytest.mark.parametrize("weight", [1.0, 3, np.float32(0.5)])
+def test_a_single_sample_weight_counts_for_every_row(weight: Any) -> None:
+    X, y = classes(40)
+    given = {"random_state": 0, "max_iter": 3, "alpha": 0.0}
+    plain, weighted = MLPClassifier(**given).fit(X, y), MLPClassifier(**given).fit(X, y, weight)
+    assert_allclose(weighted.coefs_[0], plain.coefs_[0], rtol=1e-12)
+    with pytest.raises(ValueError, match="give every example a weight of zero"):
+        MLPClassifier(**given).fit(X, y, 0.0)
+
+
+def test_a_batch_size_above_the_rows_warns() -> None:
+    X, y = classes(40)
+    given = {"random_state": 0, "max_iter": 3}
+    with pytest.warns(UserWarning, match="batch_size=41 is above the 40 training rows .* clipped") as caught:
+        clipped = MLPClassifier(batch_size=41, **given).fit(X, y)
+    assert {warning.filename for warning in caught} == {__file__}
+    assert_array_equal(clipped.coefs_[0], MLPClassifier(batch_size=40, **given).fit(X, y).coefs_[0])
+
+
+def test_a_momentum_of_one_is_allowed() -> None:
+    X, y = classes(40)
+    est = MLPClassifier(solver="sgd", momentum=1.0, max_iter=3, random_state=0).fit(X, y)
+    theirs = neural_network.MLPClassifier(solver="sgd", momentum=1.0, max_iter=3, random_state=0).fit(X, y)
+    assert_allclose(est.coefs_[0], theirs.coefs_[0], rtol=1e-9)
+    MLPClassifier(momentum=1.0, max_iter=3).fit(X, y)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("labels", [2, 3, "several"])
+def test_balanced_weights_count_sample_weights(labels: Any, solver: str) -> None:
+    X, y = classes(60, 3 if labels == "several" else labels)
+    y = np.stack([y > 0, y > 1], 1).astype(int) if labels == "several" else y
+    weights = np.random.default_rng(0).integers(1, 6, 60) * np.where(X[:, 0] > 0, 3, 1)
+    repeated = np.repeat(np.arange(60), weights)
+    given: dict[str, Any] = {"class_weight": "balanced", "solver": solver, "alpha": 0.1, "random_state": 0}
+    given |= {"max_iter": 20, "shuffle": False}
+    weighted = MLPClassifier(**given, batch_size=60).fit(X, y, weights)
+    rows = MLPClassifier(**given, batch_size=len(repeated)).fit(X[repeated], y[repeated])
+    assert_allclose(weighted.predict_proba(X), rows.predict_proba(X), rtol=1e-6)
