@@ -154,7 +154,7 @@ def test_speeds_are_those_of_the_results(page: str, rows: Any) -> None:
     [
         "cupy is not installed",
         "no NVIDIA driver is installed",
-        "the NVIDIA driver knows CUDA",
+        "the NVIDIA driver supports CUDA",
         "this cupy is for CUDA",
         "no CUDA device answers",
         "there is no CUDA device",

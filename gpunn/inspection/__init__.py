@@ -1,4 +1,7 @@
-"""Look inside a network: gradient check, statistics of its layers, metrics of its predictions."""
+"""Look inside a network: gradient check, statistics of its layers, metrics of its predictions.
+
+Everything here measures; nothing here changes a network.
+"""
 
 import lazy_loader
 
