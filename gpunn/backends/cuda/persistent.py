@@ -29,7 +29,7 @@ PACE = SCALARS + 2  # numbers of a step: the scalars, r0 and r1
 LAYER_INTS = 8  # of the kernel's struct Layer
 LAYOUT_INTS = 10  # of its struct Layout
 
-# Clocks of a processor, by counting instructions; not yet measured
+# Clocks of a processor, estimated by counting instructions
 LAUNCH = 2300  # from one kernel of a graph to the next
 EXCHANGE = 1500  # of numbers between the blocks
 PHASE = 250  # before and after each product
