@@ -9,12 +9,12 @@ calls allocates nothing and checks nothing. The types of arrays are the backend'
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from gpunn.core.equations import Equation
+from gpunn.core.examples import Examples, Pass
 from gpunn.core.parameters import Layout, Parameters
 from gpunn.core.scalars import StepScalars
 from gpunn.functions.calls import Calls
@@ -26,53 +26,6 @@ NORM_MOMENTUM = 0.1  # weight of a mini-batch in the running mean and variance
 
 class BackendError(RuntimeError):
     """A device that is not available or cannot do what is asked, with the reason in one line."""
-
-
-@dataclass
-class Examples:
-    """A data set in the backend's memory: X (n_0, m), and either labels (m,) or targets (n_L, m).
-
-    Attributes:
-        smoothing: ε, by which the labels' targets are smoothed.
-        weights: (1, m) weights of the examples, if any.
-    """
-
-    X: Any
-    labels: Any = None
-    targets: Any = None
-    smoothing: float = 0.0
-    weights: Any = None
-
-    def on_and_off(self, n_out: int) -> tuple[float, float]:
-        """Return the target of an example's class and of the other classes: (1 − ε) one-hot + ε / classes.
-
-        Szegedy et al. 2016, section 7. A single output has two classes.
-        """
-        epsilon = float(self.smoothing)
-        share = epsilon / max(n_out, 2)
-        return 1 - epsilon + share, share
-
-
-@dataclass
-class Pass:
-    """One pass over m examples.
-
-    Attributes:
-        order: the examples' indices, in the order of the pass.
-        losses, hits: of each example, in that order.
-        position: how many examples the pass has come.
-        step: how many steps.
-        etas: the learning rate of each step, under a schedule.
-        key: the key of the pass's random numbers.
-    """
-
-    order: Any
-    losses: Any
-    hits: Any
-    position: Any
-    step: Any
-    etas: Any
-    key: Any
 
 
 class Memory(Protocol):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gpunn.core.backend import Pass
 from gpunn.core.equations import (
     Activate,
     Affine,
@@ -20,6 +19,7 @@ from gpunn.core.equations import (
     Normalise,
     OutputError,
 )
+from gpunn.core.examples import Pass
 from gpunn.core.parameters import Parameters
 from gpunn.core.update import Update
 from gpunn.core.workspace import BatchBuffers

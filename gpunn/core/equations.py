@@ -13,16 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from gpunn.core.examples import Pass
 from gpunn.core.parameters import Parameters, Part
 from gpunn.core.scalars import Scalar
 from gpunn.functions.activations import Activation
 from gpunn.functions.calls import Calls
 from gpunn.functions.costs import Cost
-
-if TYPE_CHECKING:
-    from gpunn.core.backend import Pass
 
 LABEL = 13  # characters of the column of names
 

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from gpunn.functions.costs import Cost
 
 if TYPE_CHECKING:  # backends make inputs dense by `dense`, so they import this module
-    from gpunn.core.backend import Backend, Examples
+    from gpunn.core.backend import Backend
+    from gpunn.core.examples import Examples
 
 ClassWeight: TypeAlias = str | Mapping[int, float] | ArrayLike
 

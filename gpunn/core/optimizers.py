@@ -8,55 +8,20 @@ NumPy spelling and its C expression stand side by side here, and every backend t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from gpunn.core.backend import Backend
 from gpunn.core.parameters import Parameters
+from gpunn.core.rules import Regularisation, Rule, require
 from gpunn.core.update import ByRule, Clipped, InGradient, InTheta, InVelocity, Update
 from gpunn.functions import vectors
 from gpunn.functions.calls import Array, Call, constant
 from gpunn.names import look_up
-
-RANGES: dict[tuple[str, ...], tuple[Callable[[float], bool], str]] = {
-    ("l1", "l2"): (lambda x: x >= 0, "0 or more"),
-    ("momentum",): (lambda x: 0 <= x <= 1, "in [0, 1]"),
-    ("beta1", "beta2", "rho"): (lambda x: 0 <= x < 1, "in [0, 1)"),
-    ("learning_rate", "epsilon", "max_norm", "clip_norm"): (lambda x: x > 0, "above 0"),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Regularisation:
-    """Options that every optimizer takes. They apply to weights only, never to biases.
-
-    Args:
-        l2: λ of the cost's extra term (λ/2) Σ w². Optimizers with decoupled decay shrink the weights by ηλ
-            instead.
-        l1: λ of the extra term λ Σ |w|, as its proximal step: each weight moves towards 0 by ηλ and stops
-            there, so that weights do become 0 (Duchi and Singer 2009, section 5.1).
-        max_norm: maximum length of each neuron's incoming weights (Srivastava et al. 2014, section 5.1).
-        clip_norm: maximum length of the gradient; a longer one is scaled down (Pascanu et al. 2013).
-
-    Raises:
-        ValueError: a number is out of its range, here or among an optimizer's own.
-    """
-
-    l2: float = 0.0
-    l1: float = 0.0
-    max_norm: float | None = None
-    clip_norm: float | None = None
-
-    def __post_init__(self) -> None:
-        for names, (within, words) in RANGES.items():
-            for name in names:
-                if (value := getattr(self, name, None)) is not None:
-                    _check(within(value), f"{name} must be {words}", value)
-                    object.__setattr__(self, name, float(value))  # a NumPy scalar's type would count
 
 
 class Optimizer(Protocol):
@@ -95,7 +60,7 @@ class SGD(Regularisation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check(not self.nesterov or self.momentum > 0, "nesterov needs a momentum above 0", self.momentum)
+        require(not self.nesterov or self.momentum > 0, "nesterov needs a momentum above 0", self.momentum)
 
     @property
     def lands(self) -> str:
@@ -126,47 +91,15 @@ def Nesterov(learning_rate: float = 0.1, momentum: float = 0.9, **regularisation
 
 
 @dataclass(frozen=True)
-class Rule(Regularisation):
-    """An optimizer that moves each element of θ by itself, along its element of the gradient g.
-
-    The C spelling is statements in the scalar type T over x (an element of θ), g, s0 and s1 (of the states),
-    n0, n1, … (the constants), and r0, r1 (the pace: numbers that all elements share in a step).
-
-    Attributes:
-        formula: the rule as the book would print it.
-        states: names of the arrays that it keeps between steps, at most two.
-        constants: names of the fields that are n0, n1, …, at most three.
-        decoupled: l2 shrinks the weights by ηλ instead of adding λ w to the gradient.
-        counts_steps: the rule has to know which step it is.
-        pace: C expressions of r0 and r1 in eta, n0, n1, … and, if steps are counted, p0 and p1: n0 and n1 to
-            the power of the step's number. They are evaluated in double.
-        cuda: the C spelling; None if there is none, and the rule is for the CPU only.
-    """
-
-    formula: ClassVar[str]
-    states: ClassVar[tuple[str, ...]] = ()
-    constants: ClassVar[tuple[str, ...]] = ()
-    decoupled: ClassVar[bool] = False
-    counts_steps: ClassVar[bool] = False
-    pace: ClassVar[tuple[str, ...]] = ("eta",)
-    cuda: ClassVar[str | None] = None
-    lands: ClassVar[str] = "g"
-
-    learning_rate: float = 0.001
-
-    def numpy(self, theta: Array, g: Array, *states: Array, eta: Array, steps: Array) -> Iterator[Call]:
-        """Yield the bound calls of one step over whole vectors; they may overwrite g.
-
-        eta: 0-d, read when the calls run. steps: (3,) float64; the first counts the steps, if they are.
-        """
-        raise NotImplementedError
+class ByElement(Rule):
+    """An optimizer that is a rule and nothing else."""
 
     def bind(self, be: Backend, theta: Parameters) -> Update:
         return ByRule(self, be, theta)
 
 
 @dataclass(frozen=True)
-class Adam(Rule):
+class Adam(ByElement):
     """Adam, with bias correction: Kingma and Ba 2015, algorithm 1.
 
     m ← β₁ m + (1 − β₁) ∇C,  v ← β₂ v + (1 − β₂) (∇C)²,  θ ← θ − η m̂ / (√v̂ + ε)
@@ -227,7 +160,7 @@ class AdamW(Adam):
 
 
 @dataclass(frozen=True)
-class RMSProp(Rule):
+class RMSProp(ByElement):
     """v ← ρ v + (1 − ρ) (∇C)²,  θ ← θ − η ∇C / (√v + ε): Hinton's lecture 6e, 2012.
 
     Args:
@@ -256,7 +189,7 @@ class RMSProp(Rule):
 
 
 @dataclass(frozen=True)
-class Lion(Rule):
+class Lion(ByElement):
     """θ ← θ − η (sign(β₁ m + (1 − β₁) ∇C) + λ w),  m ← β₂ m + (1 − β₂) ∇C: Chen et al. 2023, algorithm 2.
 
     Every element moves by η. Weight decay is decoupled, with λ = l2. Compared with AdamW, Chen et al.
@@ -302,11 +235,6 @@ class Collect(Regularisation):
 
     def bind(self, be: Backend, theta: Parameters) -> InGradient:
         return InGradient(self, be, theta)
-
-
-def _check(true: bool, rule: str, value: object) -> None:
-    if not true:
-        raise ValueError(f"{rule}, not {value}")
 
 
 OPTIMIZERS: dict[str, Any] = {

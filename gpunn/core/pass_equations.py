@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gpunn.core.equations import Equation
+from gpunn.core.examples import Examples, Pass
 from gpunn.functions.activations import Activation
 from gpunn.functions.augmentation import Augmentation
 from gpunn.functions.costs import Cost
-
-if TYPE_CHECKING:
-    from gpunn.core.backend import Examples, Pass
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gpunn.core import equations
-from gpunn.core.backend import Backend, Examples, Pass
+from gpunn.core.backend import Backend
 from gpunn.core.backprop import backpropagate, feedforward
 from gpunn.core.equations import Equation
+from gpunn.core.examples import Examples, Pass
 from gpunn.core.parameters import Parameters
 from gpunn.core.pass_equations import Advance, CollectOutputs, Distort, Gather, Measure, NextStep, WeighLosses
 from gpunn.core.update import Update

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gpunn.core.equations import Equation
+from gpunn.core.examples import Pass
 from gpunn.core.parameters import Parameters, Part
+from gpunn.core.rules import Rule
 from gpunn.core.scalars import Scalar, StepScalars
-
-if TYPE_CHECKING:
-    from gpunn.core.backend import Pass
-    from gpunn.core.optimizers import Rule
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpunn.core.backend import Examples, Memory
+from gpunn.core.backend import Memory
+from gpunn.core.examples import Examples
 from gpunn.core.parameters import Layout
 from gpunn.functions.activations import Activation
 from gpunn.functions.costs import Cost

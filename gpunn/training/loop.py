@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpunn.core.backend import Examples
+from gpunn.core.examples import Examples
 from gpunn.core.plan import BoundModel, Plan, Progress, forward_batch
 from gpunn.core.update import Update
 from gpunn.training.checkpoint import CheckpointWriter, TrainingState

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from gpunn.core.backend import Examples
+from gpunn.core.examples import Examples
 from gpunn.core.inputs import CheckedExamples
 from gpunn.core.plan import BoundModel, Drawn, Plan, Progress
 from gpunn.core.update import Update

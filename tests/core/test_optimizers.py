@@ -12,7 +12,8 @@ from helpers import MakeBackend
 
 import gpunn
 from gpunn import Dense, Network, reference
-from gpunn.core.optimizers import OPTIMIZERS, Regularisation, Rule
+from gpunn.core.optimizers import OPTIMIZERS
+from gpunn.core.rules import Regularisation, Rule
 from gpunn.training import schedules
 
 RNG = np.random.default_rng(0)

@@ -14,7 +14,7 @@ import numpy as np
 
 from gpunn.backends.cuda.device import Buffer
 from gpunn.backends.cuda.memory import CudaMemory
-from gpunn.core.backend import Examples, Pass
+from gpunn.core.examples import Examples, Pass
 from gpunn.core.inputs import dense, on_device
 from gpunn.functions.calls import Call
 

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from gpunn.backends.cuda.device import BF16, Buffer, Device
-from gpunn.core.backend import Examples
+from gpunn.core.examples import Examples
 from gpunn.core.parameters import Layout, Parameters
 from gpunn.core.scalars import CAPACITY, Scalar, StepScalars
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpunn.backends.cuda.device import BF16
 from gpunn.core.backend import BackendError
-from gpunn.core.optimizers import Rule
+from gpunn.core.rules import Rule
 from gpunn.functions import augmentation, randoms
 from gpunn.functions.activations import SOFTMAX, Activation
 from gpunn.functions.costs import Cost

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpunn.core.backend import Examples, Pass
+from gpunn.core.examples import Examples, Pass
 from gpunn.core.inputs import dense, is_sparse
 from gpunn.functions.calls import Array
 

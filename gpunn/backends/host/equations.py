@@ -15,7 +15,6 @@ import numpy as np
 
 from gpunn.backends.host.context import Context
 from gpunn.backends.host.memory import Columns
-from gpunn.core.backend import Pass
 from gpunn.core.equations import (
     Activate,
     Affine,
@@ -27,6 +26,7 @@ from gpunn.core.equations import (
     HiddenError,
     OutputError,
 )
+from gpunn.core.examples import Pass
 from gpunn.functions import randoms
 from gpunn.functions.activations import Activation
 from gpunn.functions.calls import Array, Calls

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from gpunn.backends.host.context import Context
-from gpunn.core.backend import Pass
 from gpunn.core.equations import Equation
+from gpunn.core.examples import Pass
 from gpunn.core.pass_equations import Distort
 from gpunn.functions import randoms
 from gpunn.functions.augmentation import NOISE, Augmentation

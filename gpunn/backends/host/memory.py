@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.core.backend import UINT8_SCALE, Examples
+from gpunn.core.backend import UINT8_SCALE
+from gpunn.core.examples import Examples
 from gpunn.core.parameters import Layout, Parameters
 from gpunn.core.scalars import CAPACITY, StepScalars
 from gpunn.functions.calls import Array

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from gpunn.backends.host.context import Context
-from gpunn.core.backend import Pass
 from gpunn.core.equations import Equation
+from gpunn.core.examples import Pass
 from gpunn.core.inputs import is_sparse
 from gpunn.core.pass_equations import Advance, CollectOutputs, Gather, Measure, NextStep, WeighLosses
 from gpunn.functions.calls import Array, Calls
