@@ -19,12 +19,11 @@ from networks import whole_network
 import gpunn
 from gpunn.backends.cuda import source
 from gpunn.backends.cuda.device import BF16
-from gpunn.backends.cuda.kernels import MOST_STRIPS
 from gpunn.backends.cuda.persistent import TILES, source_of
 from gpunn.core.optimizers import OPTIMIZERS, Rule
 
 ARCHITECTURES = (75, 80, 90, 100, 120)
-REGISTERS = 65536 // (source.ROWS * MOST_STRIPS)  # available to a thread of the largest block
+REGISTERS = 65536 // (source.ROWS * source.MOST_STRIPS)  # available to a thread of the largest block
 IDENTITY, SIGMOID = gpunn.ACTIVATIONS["identity"], gpunn.ACTIVATIONS["sigmoid"]
 HIDDEN = [f for f in gpunn.ACTIVATIONS.values() if f.cuda]
 RULES = [make for make in OPTIMIZERS.values() if isinstance(make, type) and issubclass(make, Rule)]

@@ -13,8 +13,6 @@
 
 typedef long long Index;
 
-#define MOST_THREADS 1024  // in a block
-
 // bfloat16: a float's sign, exponent and first 7 bits of the fraction; rounds to nearest, ties to even
 struct Bf16 {
     unsigned short bits;

@@ -10,12 +10,9 @@ import numpy as np
 
 from gpunn.backends.cuda.device import Product
 from gpunn.backends.cuda.memory import CudaMemory
-from gpunn.backends.cuda.source import KERNELS, LANES, PERSISTENT, ROWS, preamble
+from gpunn.backends.cuda.source import KERNELS, LANES, MOST_STRIPS, PERSISTENT, ROWS, THREADS, preamble
 from gpunn.core.backend import BackendError
 from gpunn.functions.calls import Call, Calls
-
-THREADS = 256  # in a block, unless the kernel needs another number
-MOST_STRIPS = 64  # of columns, for which a block of ROWS rows has threads
 
 
 class Kernels:

@@ -19,7 +19,9 @@ KERNELS, PERSISTENT = (
     Path(__file__).with_name(f"{name}.cu").read_text(encoding="utf-8") for name in ("kernels", "persistent")
 )
 LANES = 32  # threads in a warp
+THREADS = 256  # in a block, unless the kernel needs another number
 ROWS = 8  # of a matrix, for a block: 32 bytes of a column, the least that is read at once
+MOST_STRIPS = 64  # of columns, for which a block of ROWS rows has threads
 CONSTANTS = 3  # that a rule may have: n0, n1, n2
 
 
@@ -33,6 +35,7 @@ def preamble(dtype: np.dtype[Any], operand: np.dtype[Any] | None = None) -> str:
         EPSNEG=f"{limits.epsneg}{suffix}",
         LANES=LANES,
         ROWS=ROWS,
+        MOST_THREADS=max(THREADS, ROWS * MOST_STRIPS),
         RANDOM_LAYERS=randoms.LAYERS,
         RANDOM_LANE=randoms.LANE,
         AFFINE_LAYER=augmentation.AFFINE,

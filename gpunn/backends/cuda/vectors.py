@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.backends.cuda.kernels import THREADS, Kernels
-from gpunn.backends.cuda.source import constants_of, rule_source
+from gpunn.backends.cuda.kernels import Kernels
+from gpunn.backends.cuda.source import THREADS, constants_of, rule_source
 from gpunn.core.equations import Equation
 from gpunn.core.scalars import CAPACITY
 from gpunn.core.vector_equations import (
