@@ -3,27 +3,28 @@
 The tensors are `w1`, `b1`, … `wL`, `bL`: w (n_l, n_{l-1}) and b (n_l, 1), little-endian float32 or float64. A
 batch-normalised layer also has `gamma`, `beta`, `mean` and `variance`, each (n_l, 1).
 
-The metadata are strings: `format` "gpunn", `version` "1", and two JSON texts: `network` {"n_in", "layers":
-[{"n", "activation", "init", "dropout", "batch_norm"}], "cost", "input_dropout"}, and `meta`, anything that
-the user keeps with the network. `gpunn/files/schema/model.json` is the JSON schema of the file; it says which
-names in `meta` have a meaning.
+The metadata are strings: `format` "gpunn", `version` "1", two JSON texts, and `digest`, a checksum of these
+texts and the tensors, which files of gpunn 0.1.0 lack. The texts are `network` {"n_in", "layers": [{"n",
+"activation", "init", "dropout", "batch_norm"}], "cost", "input_dropout"}, and `meta`, anything that the user
+keeps with the network. `gpunn/files/schema/model.json` is the JSON schema of the file; it says which names in
+`meta` have a meaning.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from gpunn.files.writing import InvalidJSON, explain_mismatch, parse_json, write_whole
+from gpunn.files.strict_json import InvalidJSON, dump_json, explain_mismatch, parse_json
+from gpunn.files.tensors import DIGEST, UnreadableTensors, digest, pack, read_tensors
+from gpunn.files.writing import write_whole
 
 FORMAT, VERSION = "gpunn", "1"
+COVERED = ("network", "meta")  # the metadata that the digest covers
 NORMS = ("gamma", "beta", "mean", "variance")
 
 
@@ -31,32 +32,22 @@ def write(
     path: Path, network: dict[str, Any], meta: dict[str, Any], tensors: Mapping[str, np.ndarray]
 ) -> None:
     """Write a model file atomically. Raises OSError if the folder is not writable."""
-    metadata = {
-        "format": FORMAT,
-        "version": VERSION,
-        "network": json.dumps(network),
-        "meta": json.dumps(meta),
-    }
-    write_whole(path, save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata))
+    metadata = {"format": FORMAT, "version": VERSION, "network": dump_json(network), "meta": dump_json(meta)}
+    write_whole(path, pack(tensors, metadata, COVERED))
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]:
     """Read (network, meta, tensors). Raises ValueError, with the path, unless it is a valid gpunn model."""
     path = file_of(path)
+    metadata, tensors = _read_tensors(path)
     try:
-        path.open("rb").close()  # safetensors reports unreadable files as missing
-        metadata, tensors = _read_safetensors(path)
         network, meta = parse_json(metadata["network"]), parse_json(metadata.get("meta", "{}"))
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist") from None
-    except PermissionError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, InvalidJSON) as error:
+    except (KeyError, InvalidJSON) as error:
         raise ValueError(f"{path} is not a readable model: {error}") from None
     if mismatch := explain_mismatch(network, "model.json", "network"):
         raise ValueError(f"{path} does not describe a network: {mismatch}")
-    shapes, types = {name: a.shape for name, a in tensors.items()}, {a.dtype for a in tensors.values()}
-    if shapes != dict(expected_shapes(network)) or len(types) > 1:
+    shapes, types = {name: a.shape for name, a in tensors.items()}, {a.dtype.name for a in tensors.values()}
+    if shapes != dict(expected_shapes(network)) or len(types) > 1 or not types <= {"float32", "float64"}:
         raise ValueError(
             f"{path} does not describe a network: its arrays do not have the shapes of its layers"
         )
@@ -65,16 +56,24 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarr
     return network, meta, tensors
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """Read the metadata and the tensors. Raises ValueError unless the file is gpunn's, of this version."""
-    with safe_open(path, framework="numpy") as file:
-        metadata = file.metadata() or {}
-        if metadata.get("format") != FORMAT:
-            raise ValueError(f"{path} is a safetensors file, but not a gpunn model")
-        if metadata.get("version") != VERSION:
-            version = metadata.get("version")
-            raise ValueError(f"{path} has version {version}, but this gpunn reads version {VERSION}")
-        return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Read the metadata and the tensors. Raises ValueError unless it is a whole model of this version."""
+    try:
+        metadata, tensors = read_tensors(path)
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except UnreadableTensors as error:
+        raise ValueError(f"{path} is not a readable model: {error}") from None
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"{path} is a safetensors file, but not a gpunn model")
+    if metadata.get("version") != VERSION:
+        version = metadata.get("version")
+        raise ValueError(f"{path} has version {version}, but this gpunn reads version {VERSION}")
+    if DIGEST in metadata and metadata[DIGEST] != digest(tensors, *(metadata.get(n, "") for n in COVERED)):
+        raise ValueError(f"{path} is damaged: its content does not match its digest")
+    return metadata, tensors
 
 
 def file_of(path: Path) -> Path:

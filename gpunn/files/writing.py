@@ -1,75 +1,167 @@
-"""Write files atomically, and check JSON against gpunn's schemas."""
+"""Write files whole or not at all.
+
+A regular file is replaced atomically: the new content is written beside it, synced to disk, and renamed over
+it. The new file keeps the mode of the old one, and its owner and group if this process may set them. A
+symbolic link stays, and the file that it points to is replaced. Devices, FIFOs and `/dev/stdout` are written
+to, never replaced.
+
+A file with several hard links cannot be replaced without breaking them. It is rewritten in place, after a
+copy of its content is saved beside it: a failed write is undone, and a kill leaves the copy, `.NAME.….bak`.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
-from functools import lru_cache
-from importlib.resources import files
+import re
+import secrets
+import stat
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-MAX_MESSAGE = 200  # most characters of a schema's message
+MAX_NAME = 50  # characters of a file's name that its temporary file repeats
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+DESCRIPTORS = re.compile(r"/dev/(?:fd/(\d+)|stdout|(stderr))|/proc/self/fd/(\d+)")
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Replace a file by a complete one, or leave it as it was. Raises OSError, with the path, on failure."""
     try:
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        if (descriptor := _descriptor(path)) is not None:
+            _write_descriptor(descriptor, content)
+            return
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(beside, 0o666 & ~_umask())
-            os.replace(beside, path)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)  # Ctrl-C may come after os.replace
-            raise
+            old = path.stat()
+        except FileNotFoundError:
+            old = None
+        if old and not stat.S_ISREG(old.st_mode):
+            _write_special(path, content)
+        elif old and old.st_nlink > 1:
+            _rewrite(path, content, old)
+        else:
+            _replace(Path(os.path.realpath(path)), content, old)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-# JSON
-
-
-class InvalidJSON(ValueError):
-    """A text that is not JSON."""
-
-
-def parse_json(text: str) -> Any:
-    """Parse JSON. Raises InvalidJSON for any other text, including one nested too deeply."""
+def _replace(path: Path, content: bytes, old: os.stat_result | None) -> None:
+    """Write a temporary file beside `path` and rename it to `path`, with the mode and owner of `old`."""
+    beside = _write_beside(path, content, old)
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidJSON(str(error)) from None
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)  # Ctrl-C may come after os.replace
+        raise
 
 
-def explain_mismatch(content: Any, schema: str, part: str) -> str | None:
-    """Say where and how JSON violates a part of one of gpunn's schemas; None if it conforms."""
-    from jsonschema.exceptions import best_match
+def _write_beside(path: Path, content: bytes, old: os.stat_result | None, kind: str = "tmp") -> Path:
+    """Write a file in the folder of `path`, sync it to disk, and return its path.
 
-    error = best_match(_validator(schema, part).iter_errors(content))
-    if not error:
+    The kernel applies the umask to a new file. To read the umask, a process would have to change it for a
+    moment, and with it the mode of files that other threads create.
+    """
+    beside = path.with_name(f".{path.name[:MAX_NAME]}.{secrets.token_hex(4)}.{kind}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    handle = os.open(beside, flags, 0o600 if old else 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            if old:
+                _copy_permissions(file.fileno(), beside, old)
+            os.fsync(file.fileno())
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    return beside
+
+
+def _copy_permissions(handle: int, path: Path, old: os.stat_result) -> None:
+    """Give a file the mode of another and, if this process may, its owner and group.
+
+    A group that cannot be set gets no access: the mode was meant for another group.
+    """
+    mode, new = stat.S_IMODE(old.st_mode), os.fstat(handle)
+    if hasattr(os, "fchown") and (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+        try:
+            os.fchown(handle, -1, old.st_gid)
+        except OSError:
+            mode &= ~stat.S_IRWXG
+        with suppress(OSError):
+            os.fchown(handle, old.st_uid, -1)
+    os.chmod(path, mode)
+
+
+def _rewrite(path: Path, content: bytes, old: os.stat_result) -> None:
+    """Write in place, so that all hard links stay, after saving a copy of the old content beside the file."""
+    before = path.read_bytes()
+    copy = _write_beside(Path(os.path.realpath(path)), before, old, "bak")
+    with path.open("r+b") as file:
+        try:
+            _overwrite(file.fileno(), content)
+        except BaseException:
+            _overwrite(file.fileno(), before)
+            copy.unlink()
+            raise
+    copy.unlink()
+
+
+def _overwrite(handle: int, content: bytes) -> None:
+    """Write a file from its start, and cut it off only at the end, so that the old content has its space."""
+    os.lseek(handle, 0, os.SEEK_SET)
+    _write_descriptor(handle, content)
+    os.ftruncate(handle, len(content))
+    os.fsync(handle)
+
+
+def _write_special(path: Path, content: bytes) -> None:
+    """Write into a device or a FIFO; a folder is refused by the system."""
+    handle = os.open(path, os.O_WRONLY)
+    try:
+        _write_descriptor(handle, content)
+    finally:
+        os.close(handle)
+
+
+def _write_descriptor(handle: int, content: bytes) -> None:
+    """Write all of the content to an open file."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+
+
+def _descriptor(path: Path) -> int | None:
+    """Return N if the path stands for this process's open file N, such as `/dev/stdout`; otherwise None."""
+    found = DESCRIPTORS.fullmatch(os.path.normpath(path))
+    if not found or os.name == "nt":
         return None
-    message = error.message  # begins with the offending value, however long
-    place = error.json_path.replace("$", part, 1)
-    return f"{place}: {message if len(message) <= MAX_MESSAGE else f'…{message[-MAX_MESSAGE:]}'}"
+    for stream in (sys.stdout, sys.stderr):
+        if stream:  # None without a console
+            stream.flush()
+    return int(found[1] or found[3] or (2 if found[2] else 1))
 
 
-@lru_cache
-def _validator(schema: str, part: str) -> Any:
-    """Build a validator for one part of a schema. JSON Schema accepts 8.0 as an integer; gpunn does not."""
-    from jsonschema import Draft202012Validator, validators
+# what may be written, and what a killed process leaves
 
-    integers = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, x: type(x) is int)
-    strict = validators.extend(Draft202012Validator, type_checker=integers)
-    known = json.loads(files("gpunn").joinpath(f"files/schema/{schema}").read_text(encoding="utf-8"))
-    return strict({"$defs": known["$defs"], "$ref": f"#/$defs/{part}"})
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to the same regular file, by links of any kind or by another spelling."""
+    try:
+        return os.path.samefile(one, other) and Path(one).is_file()
+    except OSError:
+        return False
+
+
+def check_not_input(path: Path, inputs: Iterable[Path]) -> None:
+    """Raise ValueError if writing to `path` would destroy one of the files that are read."""
+    for file in inputs:
+        if same_file(path, file):
+            raise ValueError(f"{path} would overwrite {file}, which is an input: choose another path")
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Remove files that killed processes left half-written, from a folder that no other process writes to."""
+    with suppress(OSError):
+        for path in [path for path in folder.iterdir() if TEMPORARY.fullmatch(path.name)]:
+            path.unlink()

@@ -9,6 +9,7 @@ import io
 import logging
 import math
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -62,6 +63,7 @@ STYLE: dict[str, Any] = {
 }
 DASHED: dict[str, Any] = {"color": FAINT, "linewidth": 1, "linestyle": (0, (2, 3))}
 FEW_POINTS, FEW_LINES = 12, 4  # up to so many, each point gets a marker
+DRAWING = threading.RLock()
 WIDE = 20  # an axis is logarithmic if the largest value exceeds the smallest by this factor
 
 
@@ -77,19 +79,31 @@ class Line:
 
 @contextmanager
 def page_style() -> Iterator[None]:
-    """Use the page's Matplotlib style, whatever the user's own is, and silence font messages."""
-    log = logging.getLogger("matplotlib")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # missing-glyph warnings
-            from matplotlib import style
+    """Use the page's Matplotlib style, whatever the user's own is, and silence font messages.
 
-            with style.context(["default", STYLE]):
+    Style, log level and warning filters belong to the whole process, so only one thread draws at a time. Two
+    threads at once would restore each other's changes.
+    """
+    with DRAWING:
+        log = logging.getLogger("matplotlib")
+        level = log.level
+        log.setLevel(logging.ERROR)
+        try:
+            with _silent_style():
                 yield
-    finally:
-        log.setLevel(level)
+        finally:
+            log.setLevel(level)
+
+
+@contextmanager
+def _silent_style() -> Iterator[None]:
+    """Use the page's style, and ignore warnings of missing glyphs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from matplotlib import style
+
+        with style.context(["default", STYLE]):
+            yield
 
 
 def svg(draw: Callable[[Figure], None], label: str, height: int = HEIGHT) -> str:
@@ -174,6 +188,7 @@ def fit_scale(ax: Axes, which: str, values: Sequence[float]) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axis = getattr(ax, f"{which}axis")
+    values = [value for value in values if math.isfinite(value)] or [0.0]
     if min(values) > 0 and max(values) > WIDE * min(values):
         getattr(ax, f"set_{which}scale")("log")
         low, high = axis.get_data_interval()

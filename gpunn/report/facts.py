@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,8 @@ class Headline:
     """The measure by which a run is judged, and the measures beside it.
 
     Attributes:
-        value: the measure on the test examples, or its mean over the folds of cross-validation.
+        value: the measure on the test examples, or its mean over the folds of cross-validation; NaN if it was
+            not finite.
         baseline: the measure of always predicting the most frequent class or the mean.
         others: the other measures by name.
         spread: the standard deviation over the folds.
@@ -48,8 +50,9 @@ class Headline:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """A sort key: smaller is better, and the loss breaks ties."""
-        return -self.value if self.measure == "accuracy" else self.value, self.others["loss"]
+        """A sort key: smaller is better, the loss breaks ties, and a measure that is not finite is last."""
+        value = -self.value if self.measure == "accuracy" else self.value
+        return math.inf if math.isnan(value) else value, self.others.get("loss", math.inf)
 
     def format(self, value: float) -> str:
         return figure(self.measure, value)
@@ -63,9 +66,11 @@ def headline(result: Mapping[str, Any]) -> Headline:
     else:
         found = {name.removeprefix("test_"): v for name, v in result.items() if name.startswith("test_")}
         baseline = result.get("baseline", {})
-    measure = next(name for name in MEASURES if found.get(name) is not None)
+    known = [name for name in MEASURES if found.get(name) is not None]
+    measure = known[0] if known else "rmse"
     others = {n: found[n] for n in ("r2", "mae", "loss") if found.get(n) is not None}
-    return Headline(measure, found[measure], baseline.get(measure), others, spread.get(measure), folds)
+    value = found[measure] if known else math.nan
+    return Headline(measure, value, baseline.get(measure), others, spread.get(measure), folds)
 
 
 def subtitle(run: Run) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -36,10 +37,11 @@ BARS = 60  # px, the height of the bars below the reliability diagram
 
 
 def measured_lines(history: History, name: str) -> list[Line]:
-    """A measure by epoch, in training and in validation, where it was recorded."""
+    """A measure by epoch, in training and in validation; epochs without a finite value are left out."""
     lines = []
     for field, colour in ((name, FAINT), (f"validation_{name}", ABOVE)):
-        known = [(r.epoch, getattr(r, field)) for r in history if getattr(r, field) is not None]
+        measured = [(r.epoch, getattr(r, field)) for r in history]
+        known = [(epoch, value) for epoch, value in measured if value is not None and math.isfinite(value)]
         if known:
             x, y = zip(*known, strict=True)
             lines.append(Line(x, y, colour))

@@ -8,14 +8,14 @@ without a test), "notes" (remarks on the data), "command" (reproduces the run), 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpunn.files.model import check_meta
-from gpunn.files.writing import explain_mismatch, parse_json, write_whole
+from gpunn.files.strict_json import dump_json, explain_mismatch, null_if_not_finite, parse_json
+from gpunn.files.writing import write_whole
 from gpunn.network import Network
 from gpunn.report.findings import ClassificationFindings, Findings, from_json, to_json
 from gpunn.training.callbacks import read_records
@@ -60,7 +60,7 @@ class Run:
         """Write `run.json`. The network and its history are written by others."""
         kept: dict[str, Any] = {name: getattr(self, name) for name in STORED}
         kept |= {"format": FORMAT, "version": VERSION, "findings": to_json(self.findings)}
-        write_whole(self.folder / "run.json", json.dumps(kept).encode())
+        write_whole(self.folder / "run.json", dump_json(kept).encode())
 
     @classmethod
     def load(cls, folder: Path) -> Run:
@@ -92,7 +92,7 @@ class Run:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        kept = parse_json(path.read_text(encoding="utf-8"))
+        kept = null_if_not_finite(parse_json(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from None
     if not isinstance(kept, dict) or kept.get("format") != FORMAT:

@@ -10,7 +10,7 @@ Any function of a `Record` will do. Training ends if it returns True:
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import socket
 import struct
@@ -21,6 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gpunn.files.strict_json import dump_json, explain_mismatch, null_if_not_finite, parse_json
 from gpunn.files.writing import write_whole
 from gpunn.training.history import Record
 
@@ -31,7 +32,7 @@ class JsonLines:
     """Write each record as a line of JSON as soon as its epoch is done.
 
     Of an existing file, the lines of earlier epochs are kept and all others removed. A resumed run therefore
-    continues its file.
+    continues its file. A number that is not finite is written as null.
 
     Args:
         path: the file.
@@ -57,7 +58,10 @@ class JsonLines:
             _append(self.path, _line(record).encode())
 
     def _lines(self) -> list[str]:
-        return self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.exists() else []
+        """Return the lines of an existing file; a device or a FIFO has none."""
+        if not self.path.is_file():
+            return []
+        return self.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
 
 
 def _append(path: Path, content: bytes) -> None:
@@ -73,14 +77,14 @@ def _append(path: Path, content: bytes) -> None:
 
 
 def _line(record: Record) -> str:
-    return json.dumps(asdict(record)) + "\n"
+    return dump_json(asdict(record)) + "\n"
 
 
 def _epoch(line: str) -> float:
     """Return the epoch of a line; infinity for a line that a killed process left half-written."""
     try:
-        return float(json.loads(line)["epoch"])
-    except (ValueError, KeyError, TypeError):
+        return float(parse_json(line)["epoch"])
+    except (ValueError, KeyError, TypeError, OverflowError):
         return float("inf")
 
 
@@ -91,13 +95,32 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 def read_records(path: Path) -> list[Record]:
     """Read a file that `JsonLines` wrote. Raises ValueError, with the line number, for anything else."""
-    records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-        try:
-            records.append(Record(**json.loads(line)))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{path}, line {number}: not the record of an epoch: {error}") from None
-    return records
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [_read_record(path, number, line) for number, line in enumerate(lines, start=1)]
+
+
+def read_complete_records(path: Path) -> list[Record]:
+    """Read the records of a run that is being written or was killed: all lines but an incomplete last one."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        del lines[-1]
+    return [_read_record(path, number, line) for number, line in enumerate(lines, start=1)]
+
+
+def _read_record(path: Path, number: int, line: str) -> Record:
+    """Read line `number`, which holds the record of epoch `number`; a loss of null becomes NaN."""
+    try:
+        found = null_if_not_finite(parse_json(line))
+    except ValueError as error:
+        raise ValueError(f"{path}, line {number}: not the record of an epoch: {error}") from None
+    wrong = explain_mismatch(found, "history.json", "record")
+    if not wrong and found["epoch"] != number:
+        wrong = f"epoch {found['epoch']:,} is out of order"
+    if wrong:
+        raise ValueError(f"{path}, line {number}: not the record of an epoch: {wrong}")
+    for name in ("loss", "examples_per_second"):
+        found[name] = math.nan if found[name] is None else found[name]
+    return Record(**found)
 
 
 class TensorBoard:

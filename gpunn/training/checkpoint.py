@@ -4,13 +4,11 @@ A checkpoint is a safetensors file, `epoch-000012.safetensors`. Tensors: `theta`
 and `optimizer.…` (velocity, moments, step counts), each flat in θ's layout (see `core.parameters`), as they
 were on the device. Metadata, all strings: `format` "gpunn-checkpoint", `version` "1", `state` (JSON: the
 rest of the state, the description of the run, and its network's meta) and `digest`, a checksum of the
-tensors and the state.
+tensors and the state. The state is strict JSON: infinity is {"number": "inf"}, and NaN is {"number": "nan"}.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,10 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from gpunn.core.backend import Backend
+from gpunn.files.strict_json import (
+    InvalidJSON,
+    dump_json,
+    explain_mismatch,
+    parse_json,
+    tag_numbers,
+    untag_numbers,
+)
+from gpunn.files.tensors import DIGEST, UnreadableTensors, digest, pack, read_tensors
 from gpunn.files.writing import write_whole
 from gpunn.training.history import EpochObserver, History, Record
 
@@ -82,7 +87,10 @@ class TrainingState:
 
     def restore(self, tensors: Mapping[str, np.ndarray], values: Mapping[str, Any]) -> None:
         """Go back to a snapshot that was read from a file."""
-        for name, array in self.arrays().items():
+        arrays = self.arrays()
+        if missing := [name for name in arrays if name not in tensors]:
+            raise ValueError(f"the checkpoint lacks {missing[0]}: it belongs to another run")
+        for name, array in arrays.items():
             self.be.memory.restore(tensors[name], into=array)
         self.rng.bit_generator.state = values["generator"]
         self.history.records[:] = [Record(**record) for record in values["records"]]
@@ -172,11 +180,11 @@ class CheckpointWriter:
         tensors = {name: self.state.be.memory.download(a) for name, a in self.snapshot.tensors.items()}
         if not np.isfinite(tensors["theta"]).all():
             return
-        state = {**self.snapshot.values, "what": self.description, "meta": self.meta}
+        state = {**tag_numbers(self.snapshot.values), "what": self.description, "meta": self.meta}
         state["first_generator"] = self.first_generator
         self.chosen.folder.mkdir(parents=True, exist_ok=True)
         path = self.chosen.folder / f"epoch-{self.snapshot.epoch:06}.safetensors"
-        write_whole(path, pack(tensors, json.dumps(state)))
+        write_whole(path, pack_state(tensors, state))
         self.written = self.snapshot.epoch
         self._tidy(path)
 
@@ -194,36 +202,32 @@ class CheckpointWriter:
 # the file
 
 
-def pack(tensors: Mapping[str, np.ndarray], state: str) -> bytes:
+def pack_state(tensors: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> bytes:
     """Return the content of a checkpoint file."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    metadata = {"format": FORMAT, "version": VERSION, "state": state, "digest": digest(arrays, state)}
-    return save(arrays, metadata)
-
-
-def digest(tensors: Mapping[str, np.ndarray], state: str) -> str:
-    """Return a checksum of the tensors and the state."""
-    checksum = hashlib.blake2b(state.encode(), digest_size=16)
-    for name in sorted(tensors):
-        checksum.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
-        checksum.update(tensors[name].data)
-    return checksum.hexdigest()
+    return pack(tensors, {"format": FORMAT, "version": VERSION, "state": dump_json(state)}, ["state"])
 
 
 def read(path: Path) -> SavedCheckpoint:
     """Read a checkpoint. Raises ValueError, naming the file, if it is damaged or not gpunn's."""
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+        metadata, tensors = read_tensors(path)
+    except OSError as error:
+        raise ValueError(f"{path} is not a readable checkpoint: {error.strerror}") from None
+    except UnreadableTensors as error:
         raise ValueError(f"{path} is not a readable checkpoint: {error}") from None
     if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
         raise ValueError(f"{path} is not a checkpoint that this version of gpunn reads")
-    state = metadata.get("state", "")
-    if metadata.get("digest") != digest(tensors, state):
-        raise ValueError(f"{path} is damaged: its content does not match its checksum")
-    return SavedCheckpoint(path, tensors, json.loads(state))
+    text = metadata.get("state", "")
+    if metadata.get(DIGEST) != digest(tensors, text):
+        raise ValueError(f"{path} is damaged: its content does not match its digest")
+    try:
+        state = parse_json(text)
+    except InvalidJSON as error:
+        raise ValueError(f"{path} is damaged: its state is not JSON: {error}") from None
+    restored = untag_numbers(state)
+    if wrong := explain_mismatch(restored, "checkpoint.json", "state"):
+        raise ValueError(f"{path} is damaged: {wrong}")
+    return SavedCheckpoint(path, tensors, {**restored, "meta": state["meta"]})
 
 
 def newest(folder: Path) -> SavedCheckpoint | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from gpunn.files.strict_json import dump_json
 from gpunn.names import counted, look_up
 
 MEASURES = ("loss", "accuracy", "validation_loss", "validation_accuracy", "validation_score")
@@ -123,11 +123,14 @@ class History:
         return examples / self.seconds if self.records else 0.0
 
     def to_json(self) -> str:
-        """Return JSON: {"device", "stopped", "interrupted", "records": [{"epoch", "loss", …}, …]}."""
+        """Return JSON: {"device", "stopped", "interrupted", "records": [{"epoch", "loss", …}, …]}.
+
+        A number that is not finite becomes null.
+        """
         content = {
             "device": self.device,
             "stopped": self.stopped,
             "interrupted": self.interrupted,
             "records": [asdict(record) for record in self.records],
         }
-        return json.dumps(content, indent=1)
+        return dump_json(content, indent=1)

@@ -134,7 +134,10 @@ def test_mixed_runs_are_one_line(runs: Path, damaged: Callable[..., str]) -> Non
         "history.jsonl", (runs / "numbers" / "history.jsonl").read_bytes()
     )
     lines = (runs / "images" / "history.jsonl").read_bytes().splitlines(keepends=True)
-    assert "history.jsonl belong to different" in damaged("history.jsonl", b"".join(lines[::-1]))
+    assert "history.jsonl belong to different" in damaged("history.jsonl", b"".join(lines[:-1]))
+    assert "line 1: not the record of an epoch: epoch 3 is out of order" in damaged(
+        "history.jsonl", b"".join(lines[::-1])
+    )
 
 
 def test_records_round_trip_through_json_lines(tmp_path: Path) -> None:

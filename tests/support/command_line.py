@@ -52,8 +52,9 @@ def load_without_mnist(name: str = "mnist", data_dir: object = None) -> Dataset:
 
 
 def change_metadata(model: Path, copy: Path, **changes: str) -> None:
-    """Write a copy of a safetensors file with other metadata."""
+    """Write a copy of a safetensors file with other metadata, and without the digest of the old ones."""
     with safe_open(model, "numpy") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = {**file.metadata(), **changes}
+    metadata.pop("digest", None)
     save_file(tensors, copy, metadata)
