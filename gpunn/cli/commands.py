@@ -141,6 +141,7 @@ def evaluate(
     target: options.Targets = None,
     delimiter: options.Delimiter = None,
     header: options.Header = None,
+    encoding: options.Encoding = None,
     data_dir: options.DataDir = None,
     json: options.Json = False,
     debug: options.Debug = False,
@@ -159,7 +160,7 @@ def evaluate(
     from gpunn.cli import models
     from gpunn.tables.reading import Format
 
-    models.evaluate(model, data, data_dir, Format(delimiter, header, target), device, json)
+    models.evaluate(model, data, data_dir, Format(delimiter, header, target, encoding), device, json)
 
 
 @app.command()
@@ -191,6 +192,7 @@ def predict(
     device: options.Device = "cpu",
     delimiter: options.Delimiter = None,
     header: options.Header = None,
+    encoding: options.Encoding = None,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -205,7 +207,9 @@ def predict(
     from gpunn.cli import models
     from gpunn.tables.reading import Format
 
-    raise typer.Exit(models.predict(model, files, Format(delimiter, header), device, json, output))
+    raise typer.Exit(
+        models.predict(model, files, Format(delimiter, header, encoding=encoding), device, json, output)
+    )
 
 
 @app.command()

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +122,9 @@ def score_images(model: SavedModel, dataset: Dataset, device: str) -> dict[str, 
 
 def refuse_format(format: Format, path: Path) -> None:
     """Raise ValueError if options for reading tables are given for a model of images."""
-    given = {"delimiter": format.delimiter, "header": format.header, "target": format.targets}
-    chosen = [name for name, value in given.items() if value is not None]
+    given = asdict(format)
+    given["target"] = given.pop("targets")
+    chosen = [name for name, value in given.items() if value not in (None, ())]
     refuse(chosen, "tables", f"the images that {path} was trained on")
 
 

@@ -61,6 +61,15 @@ Delimiter = Annotated[
         rich_help_panel=TABLES,
     ),
 ]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Encoding of a CSV file, such as cp1252.",
+        show_default="detected: UTF-8, UTF-16 or cp1252",
+        rich_help_panel=TABLES,
+    ),
+]
 Header = Annotated[
     bool | None,
     typer.Option(

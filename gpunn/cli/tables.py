@@ -17,6 +17,7 @@ from gpunn.network import Network
 from gpunn.report.findings import Findings, classification_findings, regression_findings
 from gpunn.tables.model import describe_unknown
 from gpunn.tables.options import TableOptions
+from gpunn.tables.sources.files import STDIN, name_of
 from gpunn.tables.target import Classes
 from gpunn.tables.task import METRIC, TableTask, cross_validate, open_task
 from gpunn.training.settings import Settings
@@ -42,11 +43,11 @@ class TableJob:
 
     @property
     def name(self) -> str:
-        return str(self.path)
+        return name_of(self.path)
 
     @property
     def folder(self) -> str:
-        return self.path.name.partition(".")[0] or "table"
+        return self.path.name.partition(".")[0].strip("-") or "table"
 
     @property
     def X(self) -> np.ndarray:
@@ -105,6 +106,8 @@ class TableJob:
 
     def next_steps(self, model: str) -> list[str]:
         """Return commands to try."""
+        if str(self.path) == STDIN:
+            return [f"gpunn evaluate {model} FILE.csv", f"gpunn predict {model} FILE.csv"]
         evaluate = [] if self.task.options.cv else [f"gpunn evaluate {model}"]
         return [*evaluate, f"gpunn predict {model} {shlex.quote(self.name)}"]
 

@@ -19,6 +19,7 @@ from gpunn.tables.options import TableOptions
 from gpunn.tables.prepared import EvaluationTable, TableExamples, examples_of, read_for
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import IN_MEMORY, Format, open_table
+from gpunn.tables.sources.files import STDIN
 from gpunn.tables.splitting import held_out_rows
 from gpunn.tables.table import Table
 from gpunn.tables.target import Target
@@ -184,6 +185,8 @@ class TableModel:
         """Read the columns that the network needs, and the target if asked for."""
         if format.header is None:
             format = replace(format, header=self.options.header)
+        if format.encoding is None:
+            format = replace(format, encoding=self.options.encoding)
         target = self.target if with_target else None
         return read_for(self.preprocessing, target, open_table(data, format), self.network.dtype)
 
@@ -212,6 +215,8 @@ class TableModel:
             raise ValueError(
                 f"{self.name} was trained on all rows of its table; name another table to evaluate it on"
             )
+        if tested == STDIN:
+            raise ValueError(f"{self.name} was trained on standard input; name a table to evaluate it on")
         if tested == IN_MEMORY:
             raise ValueError(f"{self.name} was tested on data in memory; name a table to evaluate it on")
         if self.options.test:

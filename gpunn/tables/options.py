@@ -53,6 +53,12 @@ class TableOptions:
             "Character that separates the columns of a CSV file.", "detected: , ; tab or |", metavar="CHAR"
         ),
     ] = None
+    encoding: Annotated[
+        str | None,
+        tables(
+            "Encoding of a CSV file, such as cp1252.", "detected: UTF-8, UTF-16 or cp1252", metavar="NAME"
+        ),
+    ] = None
     header: Annotated[
         bool | None,
         tables("Whether the first line names the columns; without names they are 1, 2, ….", "detected"),
@@ -64,10 +70,10 @@ class TableOptions:
 
     def absolute(self) -> TableOptions:
         """Return a copy with absolute paths, so that the files are found from any folder."""
-        from gpunn.tables.reading import IN_MEMORY
+        from gpunn.tables.reading import IN_MEMORY, absolute
 
         y = str(Path(self.target).absolute()) if self.target and self.target.endswith(".npy") else self.target
-        test = self.test if self.test in (None, IN_MEMORY) else str(Path(self.test).absolute())
+        test = self.test if self.test in (None, IN_MEMORY) else absolute(self.test)
         return replace(self, target=y, test=test)
 
     def format(self, data: Any) -> Format:
@@ -75,7 +81,8 @@ class TableOptions:
         from gpunn.tables.reading import Format, is_path
 
         beside, suffix = Path(self.target or ""), Path(data).suffix.lower() if is_path(data) else ""
-        return Format(self.delimiter, self.header, beside if beside.suffix == suffix == ".npy" else None)
+        targets = beside if beside.suffix == suffix == ".npy" else None
+        return Format(self.delimiter, self.header, targets, self.encoding)
 
     def check(self) -> None:
         """Raise ValueError for a value that is unknown or out of range, and for options that conflict."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,32 +15,43 @@ from numpy.typing import DTypeLike
 from gpunn.names import listed, near_match
 from gpunn.tables.sources.arrays import read_npy, read_npz
 from gpunn.tables.sources.csv import CsvFile
+from gpunn.tables.sources.files import PACKED, STDIN
 from gpunn.tables.sources.frames import open_frame
 from gpunn.tables.sources.parquet import ParquetFile
+from gpunn.tables.sources.text import check_encoding
 from gpunn.tables.table import TEXT, Column, Growing, Source, Table, Texts, is_far
 
-CSV, PARQUET = (".csv", ".tsv", ".csv.gz", ".tsv.gz"), (".parquet", ".pq")
+CSV, PARQUET = (".csv", ".tsv", ".tab", ".txt", ".data"), (".parquet", ".pq")
 SUFFIXES = (*CSV, *PARQUET, ".npz", ".npy")
+PACKED_CSV = tuple(f"{suffix}{packed}" for suffix in CSV for packed in PACKED)
 IN_MEMORY = "data in memory"  # in place of the path of a table that was not read from a file
 MOST = {"float32": (np.finfo(np.float32).max, "float32"), "float64": (1e150, "its square in float64")}
 
 
 @dataclass(frozen=True)
 class Format:
-    """How to read a file: `delimiter` and `header` of a CSV file, `targets` beside a .npy file."""
+    """How to read a file.
+
+    Attributes:
+        delimiter, header, encoding: of a CSV file; None detects them.
+        targets: the file of the targets beside a .npy file.
+    """
 
     delimiter: str | None = None
     header: bool | None = None
     targets: Path | None = None
+    encoding: str | None = None
 
     def __post_init__(self) -> None:
         if self.delimiter is not None and len(self.delimiter.encode()) != 1:
             raise ValueError(f"the delimiter must be one ASCII character, not {self.delimiter!r}")
+        if self.encoding is not None:
+            check_encoding(self.encoding)
 
 
 def is_table(name: str) -> bool:
     """Return whether a file of this name is read as a table."""
-    return name.lower().endswith(SUFFIXES) and not Path(name).is_dir()
+    return name == STDIN or (name.lower().endswith((*SUFFIXES, *PACKED_CSV)) and not Path(name).is_dir())
 
 
 def open_table(data: Any, format: Format) -> Source:
@@ -52,20 +64,43 @@ def is_path(data: Any) -> bool:
     return isinstance(data, str | os.PathLike)
 
 
+def absolute(path: str | os.PathLike[str]) -> str:
+    """Return the absolute path of a file, or "-"."""
+    return STDIN if str(path) == STDIN else str(Path(path).absolute())
+
+
 def open_file(path: Path, format: Format) -> Source:
-    """Open a file of the kind that its suffix says. Raises ValueError for other files."""
+    """Open a file of the kind that its suffix says. "-" is a CSV file on standard input.
+
+    Raises ValueError for other files.
+    """
     name = path.name.lower()
-    if not name.endswith(SUFFIXES):
-        raise ValueError(f"{path} is not a table: the name must end in one of {', '.join(SUFFIXES)}")
-    if not path.exists():
-        raise ValueError(f"{path} does not exist")
+    if str(path) != STDIN:
+        _check_file(path)
     if format.targets and not name.endswith(".npy"):
         raise ValueError(f"{format.targets}: only a .npy file has its targets in another file, not {path}")
-    if name.endswith(CSV):
-        return CsvFile(path, format.delimiter, format.header)
+    if str(path) == STDIN or name.endswith((*CSV, *PACKED_CSV)):
+        return CsvFile(path, format.delimiter, format.header, format.encoding)
     if name.endswith(PARQUET):
         return ParquetFile(path)
     return read_npz(path) if name.endswith(".npz") else read_npy(path, format.targets)
+
+
+def _check_file(path: Path) -> None:
+    """Raise ValueError unless this is a file, and its name one of a table."""
+    if not path.name.lower().endswith((*SUFFIXES, *PACKED_CSV)):
+        raise ValueError(f"{path} is not a table: the name must end in one of {', '.join(SUFFIXES)}")
+    try:
+        str(path).encode()
+        mode = path.stat().st_mode
+    except UnicodeEncodeError:
+        raise ValueError(f"{str(path)!r}: the file's name is not UTF-8; rename the file") from None
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+        raise ValueError(f"{path} is not a file")
 
 
 def read(

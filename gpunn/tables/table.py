@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -157,9 +158,14 @@ class Growing:
 
 def digest_of_files(*paths: Path) -> str:
     """Return a digest of the files' bytes."""
+    with ExitStack() as stack:
+        return digest_of(*(stack.enter_context(path.open("rb")) for path in paths))
+
+
+def digest_of(*files: IO[bytes]) -> str:
+    """Return a digest of the bytes of open files."""
     digest = hashlib.blake2b(digest_size=16)
-    for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+    for file in files:
+        while block := file.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()

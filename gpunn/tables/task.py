@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from gpunn.tables.loading import load
 from gpunn.tables.measures import summarise_folds
 from gpunn.tables.options import TableOptions
 from gpunn.tables.prepared import Preparation, PreparedTable, prepare
-from gpunn.tables.reading import IN_MEMORY, is_path, open_table
+from gpunn.tables.reading import IN_MEMORY, absolute, is_path, open_table
 from gpunn.tables.splitting import fold_rows, split_and_prepare
 from gpunn.tables.table import Table
 from gpunn.training.history import History
@@ -34,7 +33,7 @@ class TableTask:
         table: the table. Its rows are overwritten, unless cross-validation needs them.
         prepared: the examples, and what was fitted to those to train on.
         options: the options of the table.
-        dataset: the absolute path of the file, or `IN_MEMORY`.
+        dataset: the absolute path of the file, "-" for standard input, or `IN_MEMORY`.
         fingerprint: a digest of the data.
         missing: the number of missing values.
     """
@@ -139,7 +138,7 @@ def open_task(data: Any, settings: Settings, options: TableOptions, test: Any = 
     other = None if tested is None else open_table(tested, replace(options.format(tested), targets=None))
     how = preparation(options, settings)
     prepared = split_and_prepare(table, target, options, settings.seed, how, other)
-    dataset = str(Path(data).absolute()) if is_path(data) else IN_MEMORY
+    dataset = absolute(data) if is_path(data) else IN_MEMORY
     return TableTask(table, prepared, options, dataset, table.source.fingerprint(), missing)
 
 

@@ -67,15 +67,6 @@ def test_too_many_classes(refused):
     )
 
 
-def test_not_utf8(refused):
-    write("t.csv", "a,y\n1,x\n2,é\n", "latin-1")
-    refused(["train", "t.csv", "--target", "y"], "t.csv, line 3", "0xe9", "UTF-8")
-    write("t.csv", "é,y\n1,x\n2,y\n", "latin-1")
-    refused(["train", "t.csv", "--target", "y"], "t.csv, line 1", "UTF-8")
-    write("t.csv", "a,y\n1,x\n2,y\n", "utf-16")
-    refused(["train", "t.csv", "--target", "y"], "t.csv, line 1", "UTF-8")
-
-
 def test_a_damaged_gzip_file_is_named(refused):
     write("t.csv.gz", "a,y\n1,0\n2,1\n")
     refused(["train", "t.csv.gz", "--target", "y"], "t.csv.gz cannot be decompressed: ")

@@ -43,8 +43,8 @@ def test_preprocessing_agrees_with_scikit_learn(tmp_path_factory, data):
     path = folder / "t.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["n0", "n1", "t0", "t1"])
-        writer.writerows(zip(*numbers, *texts, strict=True))
+        writer.writerow(["n0", "n1", "t0", "t1", "row"])  # a row without any value would be left out
+        writer.writerows(zip(*numbers, *texts, range(m), strict=True))
     kinds = {"n0": NUMBER, "n1": NUMBER, "t0": TEXT, "t1": TEXT}
     impute = data.draw(st.sampled_from(["median", "mean"]))
     table = read(open_table(path, Format()), kinds, None, "float64")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -17,25 +16,40 @@ from typing import Any
 
 from gpunn.names import counted
 from gpunn.tables.sources.arrow import decode, need_pyarrow, text_type
-from gpunn.tables.table import NUMBER, TEXT, digest_of_files
+from gpunn.tables.sources.dialect import (
+    first_lines,
+    first_name,
+    first_records,
+    sniff,
+    surplus,
+    without_comments,
+)
+from gpunn.tables.sources.files import ByteFile
+from gpunn.tables.sources.records import Record, lines_of, records_of
+from gpunn.tables.sources.rows import Cleaner, Stream, after
+from gpunn.tables.sources.text import BLOCK, TextFile
+from gpunn.tables.table import NUMBER, TEXT, digest_of
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "<NA>")
-DELIMITERS = ",;\t|"
-DECIMAL, SNIFFED = re.compile(r"\s*[-+]?\d+([.,])\d+\s*"), 100  # rows
+DECIMAL = re.compile(r"\s*[-+]?\d+([.,])\d+\s*")
 MANY, MOSTLY = 20, 0.9  # if more of a column's strings are numbers, the others are mistakes
-BLOCK = 1 << 20  # bytes; the first block decides the columns' types
+IN_A_BLOCK, LARGEST_BLOCK = 32, 32 << 20  # long rows, and bytes; the first block decides the columns' types
+MOST_COLUMNS = 1_000_000
 
 
 class CsvFile:
-    """A CSV file in UTF-8, with or without a byte order mark, with any line ends, possibly gzipped.
+    """A CSV file of any encoding and with any line ends, possibly packed by gzip, bzip2, xz or zip.
 
-    A single column without a name, such as pandas' index, is named "column 1" by its position.
+    Rows that hold only delimiters are left out, as are lines that begin with # and have not a value for each
+    column. A single column without a name, such as pandas' index, is named "column 1" by its position; R's
+    column of row names has no place in the header at all.
 
     Args:
-        path: the file.
+        path: the file, or "-" for standard input.
         delimiter: one character; None detects the most frequent of , ; tab and | in the first line.
         header: whether the first line names the columns; None: unless it is all numbers. Columns of a file
             without a header are named "1", "2", ….
+        encoding: the encoding; None detects UTF-8, UTF-16 and UTF-32 by a byte order mark, and cp1252.
 
     Raises:
         ValueError: the file is malformed; the message is one line that names the file and, if possible, the
@@ -43,20 +57,40 @@ class CsvFile:
     """
 
     target: str | None = None
+    unit = "line"
 
-    def __init__(self, path: Path, delimiter: str | None = None, header: bool | None = None) -> None:
-        self.path, self.name, self.csv = path, str(path), need_pyarrow(str(path), "csv")
-        self.delimiter, self.header, self.names = delimiter or ",", False, list[str]()
+    def __init__(
+        self,
+        path: Path,
+        delimiter: str | None = None,
+        header: bool | None = None,
+        encoding: str | None = None,
+    ) -> None:
+        self.csv, self.file = need_pyarrow(str(path), "csv"), self._open(path)
+        self.path, self.name = path, self.file.name
+        self.text = TextFile(self.name, self.file.open, encoding)
+        self.skipped, self.names, self.begin, self._closed = Counter[str](), list[str](), 0, False
         with self._explained():
-            if next(self._records(), None) is None:
-                raise ValueError(f"{path} is empty")
-            self.delimiter = delimiter or self._sniff()
-            _, first, self.begin = next(self._records())
+            head = list(first_lines(lines_of(self.text.blocks())))
+            if not head:
+                raise ValueError(f"{self.name} is empty")
+            self.dialect = sniff(head, delimiter)
+            self.delimiter, self.begin = self.dialect.delimiter, self.dialect.before
+            self.block = min(max(BLOCK, IN_A_BLOCK * max(len(line) for _, line in head)), LARGEST_BLOCK)
+            records = without_comments(first_records(self._rows()), is_number)
+        if not records:
+            raise ValueError(f"{self.name} has no rows")
+        if (n := len(records[0].values)) > MOST_COLUMNS:
+            raise ValueError(f"{self.name} has {n:,} columns; at most {MOST_COLUMNS:,} can be read")
+        first = records[0].values
         points = (name.replace(",", ".") for name in first)
         self.header = not all(map(is_number, points)) if header is None else header
         self.names = [name.strip() for name in first]
-        if not self.header:
-            self.names, self.begin = [str(k) for k in range(1, len(first) + 1)], 0
+        self.begin = records[0].last
+        if self.header:
+            self._name_surplus(records)
+        else:
+            self.names, self.begin = [str(k) for k in range(1, len(first) + 1)], records[0].line - 1
         if self.names.count("") == 1:
             nameless = self.names.index("")
             self.names[nameless] = f"column {nameless + 1}"
@@ -65,36 +99,49 @@ class CsvFile:
             self.point = self._sniff_point()
             self.kinds = self._infer()
 
-    def _sniff(self) -> str:
-        """Return the most frequent delimiter in the first line, outside of quotes."""
-        with self._open() as file:
-            line = next(line for line in file if line.strip())
-        outside = "".join(line.split('"')[::2])
-        return max(DELIMITERS, key=outside.count)
+    def _open(self, path: Path) -> ByteFile:
+        return ByteFile(path)
+
+    def _name_surplus(self, records: Sequence[Record]) -> None:
+        """Complete the names of a header: R's has no name for the row names, and numpy.savetxt's a #."""
+        self.names[0] = first_name(self.names[0])
+        where = surplus(records)
+        self.row_names = where == "first"
+        if where:
+            self.names.insert(0 if where == "first" else len(self.names), "")
 
     def _sniff_point(self) -> str:
         """Return the decimal mark: a comma if numbers have commas but no points, and it is no delimiter."""
-        rows = itertools.islice(self._rows(), SNIFFED)
+        rows = first_records(self._rows())
         found = {match[1] for _, row, _ in rows for value in row if (match := DECIMAL.fullmatch(value))}
         return "," if found == {","} and self.delimiter != "," else "."
 
     @property
     def notes(self) -> list[str]:
         """Remarks on how the file is read."""
-        unnamed = [] if self.header else [f"has no header: its columns are named 1 to {len(self.names)}"]
-        return unnamed + (["has decimal commas"] if self.point == "," else [])
+        notes = [] if self.header else [f"has no header: its columns are named 1 to {len(self.names)}"]
+        if self.text.note:
+            notes.append(self.text.note)
+        if self.dialect.quote != '"':
+            notes.append("has single quotes around values")
+        if self.header and self.row_names:
+            notes.append("has one name fewer than columns: the first column is named 'column 1'")
+        skipped = [f"has {counted(n, what)}, left out" for what, n in self.skipped.items() if n]
+        return notes + (["has decimal commas"] if self.point == "," else []) + skipped
 
     def _check_names(self) -> None:
         hint = ", or use --no-header if the file has no header" if self.header else ""
         name, times = Counter(self.names).most_common(1)[0]
         if times > 1:
             named = f"are named '{name}'" if name else "have no name"
-            raise ValueError(f"{self.path}: {times} columns {named}; rename them{hint}")
+            raise ValueError(f"{self.name}: {times:,} columns {named}; rename them{hint}")
 
     def _infer(self) -> dict[str, str]:
         """Return NUMBER or TEXT for each column. Dates are TEXT; a column that is empty so far is NUMBER."""
         import pyarrow.types as types
 
+        if next(self._rows(), None) is None:
+            raise ValueError(f"{self.name} has a header but no rows")
         schema = self._reader({}).schema
         numbers = types.is_integer, types.is_floating, types.is_null
         kinds = [NUMBER if any(is_(field.type) for is_ in numbers) else TEXT for field in schema]
@@ -104,22 +151,20 @@ class CsvFile:
         import pyarrow
 
         arrow = {NUMBER: pyarrow.float64(), TEXT: text_type()}
-        empty = True
         with self._explained(kinds):
             for batch in self._reader({name: arrow[kind] for name, kind in kinds.items()}):
-                empty = empty and not batch.num_rows
                 yield {name: decode(batch.column(k), MISSING) for k, name in enumerate(kinds)}
         pyarrow.default_memory_pool().release_unused()  # pyarrow would keep it for the next file
-        if empty:
-            raise ValueError(f"{self.path} has a header but no rows")
 
     def _reader(self, types: Mapping[str, Any]) -> Any:
         """Return pyarrow's reader of the columns in `types`, or of all. It knows columns by position."""
         at = {name: str(k) for k, name in enumerate(self.names)}
         return self.csv.open_csv(
-            self._bytes(),
-            self.csv.ReadOptions(block_size=BLOCK, column_names=[*at.values()], skip_rows=self.begin),
-            self.csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
+            io.BufferedReader(Stream(after(self._blocks(whole=True), self.begin)), self.block),
+            self.csv.ReadOptions(block_size=self.block, column_names=[*at.values()]),
+            self.csv.ParseOptions(
+                delimiter=self.delimiter, quote_char=self.dialect.quote, newlines_in_values=True
+            ),
             self.csv.ConvertOptions(
                 column_types={at[name]: type_ for name, type_ in types.items()},
                 include_columns=[at[name] for name in types],
@@ -131,32 +176,31 @@ class CsvFile:
 
     # finding the line
 
-    def _open(self) -> io.TextIOWrapper:
-        return io.TextIOWrapper(self._bytes(), encoding="utf-8-sig", newline="")
+    def _blocks(self, whole: bool = False) -> Iterator[bytes]:
+        """Yield the text without comments and empty rows. whole: it is read to its end, not searched."""
+        cleaner = Cleaner(self.dialect, len(self.names))
+        yield from cleaner.clean(self.text.blocks())
+        if whole:
+            self.skipped = cleaner.found
+            if cleaner.odd and not self._closed:
+                for _ in self._records():  # raises ValueError if a quote is never closed
+                    pass
+                self._closed = True
 
-    def _bytes(self) -> Any:
-        import pyarrow
+    def _records(self) -> Iterator[Record]:
+        """Yield each record that is not empty, the header included."""
+        return records_of(self.name, self._blocks(), self.delimiter, self.dialect.quote)
 
-        return pyarrow.input_stream(str(self.path))  # unpacks .gz and the like
-
-    def _records(self) -> Iterator[tuple[int, list[str], int]]:
-        """Yield (first line, values, last line) of each record that is not empty, the header included."""
-        with self._open() as file:
-            reader, line = csv.reader(file, delimiter=self.delimiter), 1
-            for record in reader:
-                if record:
-                    yield line, record, reader.line_num
-                line = reader.line_num + 1
-
-    def _rows(self) -> Iterator[tuple[int, list[str], int]]:
+    def _rows(self) -> Iterator[Record]:
         """Yield the records after the header."""
-        return itertools.islice(self._records(), int(self.header), None)
+        return (record for record in self._records() if record.line > self.begin)
 
     def place(self, row: int) -> str:
-        return f"line {next(itertools.islice(self._rows(), row, None))[0]}"
+        return f"{self.unit} {next(itertools.islice(self._rows(), row, None)).line}"
 
     def fingerprint(self) -> str:
-        return digest_of_files(self.path)
+        with self.file.raw() as file:
+            return digest_of(file)
 
     def not_a_number(self, name: str) -> ValueError | None:
         """Return the error for the first value of a column that is not a number."""
@@ -164,7 +208,7 @@ class CsvFile:
         for line, record, _ in self._rows():
             if k < len(record) and not self._is_number(record[k]):
                 return ValueError(
-                    f"{self.path}, line {line}, column '{name}': '{record[k]}' is not a number; correct it, "
+                    f"{self.name}, line {line}, column '{name}': '{record[k]}' is not a number; correct it, "
                     f"or train with --category '{name}' to treat the column as categories"
                 )
         return None
@@ -182,20 +226,7 @@ class CsvFile:
         for line, record, _ in self._rows():
             if len(record) != len(self.names) > 0:
                 found, expected = counted(len(record), "value"), counted(len(self.names), "column")
-                return ValueError(f"{self.path}, line {line}: {found}, but the table has {expected}")
-        return None
-
-    def _not_utf8(self) -> ValueError | None:
-        """Return the error for the first line that is not UTF-8."""
-        with self._bytes() as file:
-            for line, content in enumerate(io.BufferedReader(file), start=1):
-                try:
-                    content.decode()
-                except UnicodeDecodeError as error:
-                    byte = content[error.start]
-                    return ValueError(
-                        f"{self.path}, line {line}: byte {byte:#04x} is not UTF-8; save the file as UTF-8"
-                    )
+                return ValueError(f"{self.name}, line {line}: {found}, but the table has {expected}")
         return None
 
     @contextmanager
@@ -205,21 +236,15 @@ class CsvFile:
 
         try:
             yield
-        except (pyarrow.ArrowInvalid, pyarrow.ArrowKeyError, UnicodeDecodeError, csv.Error) as error:
-            raise self._diagnose(kinds) or ValueError(f"{self.path}: {error}") from None
-        except OSError as error:
-            if error.errno:
-                raise
-            raise ValueError(f"{self.path} cannot be decompressed: {error}") from None
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowKeyError) as error:
+            raise self._diagnose(kinds) or ValueError(f"{self.name}: {error}") from None
 
     def _diagnose(self, kinds: Mapping[str, str]) -> ValueError | None:
         """Return the error for the first mistake in the file, if one is found."""
         numbers = (name for name, kind in kinds.items() if kind == NUMBER)
-        checks: list[Callable[[], ValueError | None]] = [self._not_utf8, self._ragged]
+        checks: list[Callable[[], ValueError | None]] = [self._ragged]
         checks += [partial(self.not_a_number, name) for name in numbers]
-        with suppress(csv.Error, OSError):
-            return next((error for check in checks if (error := check())), None)
-        return None
+        return next((error for check in checks if (error := check())), None)
 
 
 def is_number(text: str) -> bool:
