@@ -72,10 +72,12 @@ class BaseMLP(Parameters, BaseEstimator):
     n_outputs_, out_activation_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_,
     n_iter_, t_, and network_, the `gpunn.Network`.
 
-    Differences from scikit-learn: a warm start keeps the optimizer's velocity or moments. `partial_fit`
-    supports early_stopping. Sample weights are relative to their mean over the whole training set, and alpha
-    is divided by batch_size even in an epoch's shorter last mini-batch, whereas scikit-learn uses the mean
-    and the size of each mini-batch. Adam's epsilon is that of algorithm 1 in Kingma and Ba.
+    Differences from scikit-learn: a warm start keeps the optimizer's velocity or moments, and the curvature
+    that lbfgs has learnt. `partial_fit` supports early_stopping, which stratifies the rows that it holds out
+    for any number of classes, unless a class has a single row. Sample weights are relative to their mean over
+    the whole training set, and alpha is divided by batch_size even in an epoch's shorter last mini-batch,
+    whereas scikit-learn uses the mean and the size of each mini-batch. Adam's epsilon is that of algorithm 1
+    in Kingma and Ba.
     """
 
     @property
@@ -271,7 +273,8 @@ class BaseMLP(Parameters, BaseEstimator):
         self._publish(progress)
         fit = Fit(self, self.network_, rows, progress, self._loss_conversion(rows), self._publish)
         if self.solver == "lbfgs":
-            return lbfgs.minimise(fit)
+            kept = self._optimizer_states.setdefault((self.solver, False), {}) if self.warm_start else None
+            return lbfgs.minimise(fit, kept)
         split = self._split(rows, validation, random)
         if not isinstance(self.batch_size, str) and self.batch_size > len(split.train):
             clipped = f"batch_size={self.batch_size} is above the {len(split.train):,} training rows"
