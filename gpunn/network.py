@@ -173,7 +173,7 @@ class Network:
         Args:
             X: (n_0, m), one example a column. uint8 means pixels and is scaled by 1/255. Column-major X is
                 used in place (a `numpy.memmap` stays on disk); any other X is copied once. Of a scipy.sparse
-                X, the CPU makes a few mini-batches at a time dense. CuPy's X is used in place on its device.
+                X, the CPU makes a few mini-batches at a time dense, if they take at most 64 MiB. CuPy's X is used in place on its device.
                 If y is None, X is an iterable of blocks (X, y) or (X, y, sample_weight), or a function that
                 returns a new iterator of blocks. Blocks are learnt from one at a time, and examples are
                 shuffled within their block.
@@ -214,10 +214,9 @@ class Network:
 
     def _outputs(self, X: Any, device: str) -> np.ndarray:
         """Compute `forward` for an X that has been checked."""
-        be, m = backends.choose(device, self.dtype), X.shape[1]
-        outputs = be.memory.matrix(self.sizes[-1], m)
-        run = Plan(self._model(be), be.data.examples(X, None, None), m, forward_batch(m), outputs=outputs)
-        run(np.arange(m))
+        be, (n_in, m) = backends.choose(device, self.dtype), X.shape
+        outputs, examples = be.memory.matrix(self.sizes[-1], m), be.data.examples(X, None, None)
+        Plan(self._model(be), examples, m, forward_batch(m, n_in), outputs=outputs)(np.arange(m))
         return self._check_finite(be.memory.download(outputs))
 
     def _check_finite(self, outputs: np.ndarray) -> np.ndarray:

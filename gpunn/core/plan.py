@@ -28,7 +28,8 @@ from gpunn.functions.augmentation import Augmentation
 from gpunn.functions.calls import Calls
 from gpunn.functions.costs import Cost
 
-FORWARD_BATCH = 512  # columns at a time if there is nothing to learn
+FORWARD_BATCH = 512  # columns at a time if there is nothing to learn,
+FORWARD_INPUTS = 1 << 25  # unless they are so long that this many numbers are fewer columns
 
 Progress = Callable[[int], object]
 Drawn: TypeAlias = "tuple[int, np.ndarray]"  # a key of random numbers, and an order of the examples
@@ -64,9 +65,10 @@ class Stage:
         return equations.text(self.equations)
 
 
-def forward_batch(m: int) -> int:
+def forward_batch(m: int, n_in: int) -> int:
     """Split m columns into equal batches if there is nothing to learn, so that one plan serves them all."""
-    return -(-m // -(-m // FORWARD_BATCH))
+    most = max(1, min(FORWARD_BATCH, FORWARD_INPUTS // n_in))
+    return -(-m // -(-m // most))
 
 
 def chunks(be: Backend, m: int, batch_size: int, n_in: int) -> Iterator[tuple[list[int], int]]:

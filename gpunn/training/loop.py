@@ -44,7 +44,8 @@ class Evaluation:
         self.outputs = (
             self.be.memory.matrix(model.theta.layout.sizes[-1], len(order)) if score or keep else None
         )
-        self.plan = Plan(model, examples, len(order), forward_batch(len(order)), outputs=self.outputs)
+        m, n_in = len(order), examples.X.shape[0]
+        self.plan = Plan(model, examples, m, forward_batch(m, n_in), outputs=self.outputs)
 
     def __call__(self) -> tuple[float, float | None, float | None]:
         losses, hits = self.plan(self.order)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from helpers import MakeBackend
 from scipy import sparse
 
 import gpunn
+from gpunn.backends.host import memory
 
 
 def network() -> gpunn.Network:
@@ -62,3 +66,78 @@ def test_bad_sparse_data_is_refused() -> None:
     X.data[3] = np.nan
     with pytest.raises(ValueError, match=r"X.data\[3\] is nan"):
         network().forward(X)
+
+
+@pytest.fixture
+def always_sparse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Treat every sparse X as too wide to be made dense on the CPU."""
+    monkeypatch.setattr(memory, "MAX_DENSE_BYTES", 0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", ["sgd", gpunn.SGD(0.1, l2=1e-3), "momentum", "nesterov", "adam"])
+def test_examples_that_stay_sparse_are_learnt_alike(always_sparse: None, optimizer: Any, dtype: str) -> None:
+    X, y = data()
+    layers = [gpunn.Dense(5, "tanh"), gpunn.Dense(3, "softmax")]
+    thin, full = (gpunn.Network(12, layers, seed=1, dtype=dtype) for _ in range(2))
+    given: dict[str, Any] = {"epochs": 3, "batch_size": 7, "validation": 0.2, "optimizer": optimizer}
+    given |= {"sample_weight": np.arange(50) / 25, "device": "cpu"}
+    history, other = thin.fit(X, y, **given), full.fit(X.toarray(), y, **given)
+    rtol = 1e-4 if dtype == "float32" else 1e-10
+    np.testing.assert_allclose(thin.theta, full.theta, rtol=rtol, atol=rtol / 10)
+    assert history[-1].validation_loss == pytest.approx(other[-1].validation_loss, rel=rtol)
+    np.testing.assert_allclose(thin.forward(X), full.forward(X.toarray()), rtol=rtol)
+    for found, expected in zip(thin.gradients(X, y), full.gradients(X.toarray(), y), strict=True):
+        np.testing.assert_allclose(found[0], expected[0], rtol=rtol, atol=rtol / 10)
+        np.testing.assert_allclose(found[1], expected[1], rtol=rtol, atol=rtol / 10)
+
+
+def test_batch_norm_of_examples_that_stay_sparse(always_sparse: None) -> None:
+    X, y = data()
+    layers = [gpunn.Dense(5, "tanh", batch_norm=True), gpunn.Dense(3, "softmax")]
+    thin, full = (gpunn.Network(12, layers, seed=1, dtype="float64") for _ in range(2))
+    given: dict[str, Any] = {"epochs": 3, "optimizer": gpunn.SGD(0.1), "device": "cpu"}
+    thin.fit(X, y, **given)
+    full.fit(X.toarray(), y, **given)
+    np.testing.assert_allclose(thin.forward(X), full.forward(X.toarray()), rtol=1e-9)
+
+
+def test_bytes_that_stay_sparse_are_scaled(always_sparse: None) -> None:
+    X = sparse.csc_array((data()[0] * 255).astype(np.uint8))
+    np.testing.assert_allclose(network().forward(X), network().forward(X.toarray()), rtol=1e-5)
+
+
+def test_dropout_of_inputs_and_empty_columns(always_sparse: None) -> None:
+    X, y = data()
+    X = sparse.hstack([X, sparse.csc_array((12, 20))], format="csc")
+    y = np.append(y, np.zeros(20, int))
+    thin, full = (gpunn.Network(12, [gpunn.Dense(3, "softmax")], seed=1, input_dropout=0.2) for _ in range(2))
+    thin.fit(X, y, epochs=2, device="cpu")
+    full.fit(X.toarray(), y, epochs=2, device="cpu")
+    np.testing.assert_allclose(thin.theta, full.theta, rtol=1e-5)
+    with pytest.raises(ValueError, match="augmentation needs a dense X"):
+        network().fit(X, y, augmentation=gpunn.Augmentation((3, 4), shift=1), device="cpu")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak memory as Linux reports it")
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_wide_rows_take_the_memory_of_their_weights(solver: str) -> None:
+    code = f"""
+import resource
+import numpy as np
+from scipy import sparse
+from gpunn import MLPClassifier
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+X = sparse.random_array((1000, 2**19), density=1e-4, format="csr", rng=np.random.default_rng(0))
+y = np.arange(1000) % 2
+MLPClassifier((4,), max_iter=1).fit(X[:, :10], y)
+before = peak()
+est = MLPClassifier((4,), solver={solver!r}, max_iter=2, random_state=0).fit(X, y)
+est.predict(X)
+print(peak() - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], check=True, capture_output=True, text=True
+    )
+    assert float(done.stdout) < 1200  # MB; X alone would take 4,194 if dense, and a mini-batch 839

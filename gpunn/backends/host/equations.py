@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backends.host import sparse
 from gpunn.backends.host.context import Context
-from gpunn.backends.host.memory import Columns
+from gpunn.backends.host.memory import Columns, SparseColumns
 from gpunn.core.equations import (
     Activate,
     Affine,
@@ -27,6 +28,7 @@ from gpunn.core.equations import (
     OutputError,
 )
 from gpunn.core.examples import Pass
+from gpunn.core.parameters import Parameters
 from gpunn.functions import randoms
 from gpunn.functions.activations import Activation
 from gpunn.functions.calls import Array, Calls
@@ -68,13 +70,18 @@ def _draw(mask: Array, rate: float, layer: int, p: Pass) -> Calls:
 
 def forward(context: Context, e: Forward) -> Calls:
     """z = w a + b, out = f(z)."""
-    z = context.product(float(e.a.scale), e.theta.wb[e.layer], e.a.ones, 0.0, e.z)
-    return [*z, *_activate(context, e.f, e.z, e.out)]
+    return [*_affine(context, e.theta, e.layer, e.a, e.z), *_activate(context, e.f, e.z, e.out)]
 
 
 def affine(context: Context, e: Affine) -> Calls:
     """out = w a + b."""
-    return context.product(float(e.a.scale), e.theta.wb[e.layer], e.a.ones, 0.0, e.out)
+    return _affine(context, e.theta, e.layer, e.a, e.out)
+
+
+def _affine(context: Context, theta: Parameters, layer: int, a: Columns | SparseColumns, out: Array) -> Calls:
+    if isinstance(a, SparseColumns):
+        return sparse.affine(theta.w[layer], theta.b[layer], a, out)
+    return context.product(float(a.scale), theta.wb[layer], a.ones, 0.0, out)
 
 
 def activate(context: Context, e: Activate) -> Calls:
@@ -121,6 +128,8 @@ def hidden_error(context: Context, e: HiddenError) -> Calls:
 def gradient(context: Context, e: Gradient) -> Calls:
     """BP3, BP4: [w b] ← α δ [a; 1]ᵀ + β [w b]."""
     alpha, beta = context.cell(e.alpha.times(e.a.scale)), context.cell(e.beta)
+    if isinstance(e.a, SparseColumns):
+        return sparse.gradient(alpha, e.delta, e.a, beta, e.into.w[e.layer], e.into.b[e.layer])
     return context.product(alpha, e.delta, e.a.ones, beta, e.into.wb[e.layer], trans_b=1)
 
 

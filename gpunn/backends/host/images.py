@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.backends.host.context import Context
+from gpunn.backends.host.memory import SparseColumns
 from gpunn.core.equations import Equation
 from gpunn.core.examples import Pass
 from gpunn.core.pass_equations import Distort
@@ -25,6 +26,8 @@ Gemm = Callable[..., Any]
 
 def distort(context: Context, e: Distort) -> Calls:
     """x (n, m), one image a column, becomes what the pass shows; its columns may lie apart."""
+    if isinstance(e.x, SparseColumns):
+        raise ValueError("augmentation needs a dense X for images of this size: pass X.toarray()")
     chosen, x, gemm = e.augmentation, e.x.ones[:-1], context.gemm
     sources = [np.empty(x.shape, x.dtype, order="F") for _ in ("row", "column")]
     calls = _affine(chosen, sources, e.p, gemm)

@@ -9,9 +9,12 @@ import numpy as np
 
 from gpunn.core.backend import UINT8_SCALE
 from gpunn.core.examples import Examples
+from gpunn.core.inputs import is_sparse
 from gpunn.core.parameters import Layout, Parameters
 from gpunn.core.scalars import CAPACITY, StepScalars
 from gpunn.functions.calls import Array
+
+MAX_DENSE_BYTES = 1 << 26  # sparse inputs of a chunk that would be larger stay sparse
 
 
 @dataclass
@@ -34,6 +37,26 @@ class Columns:
     def __post_init__(self) -> None:
         like = self.ones if self.plain is None else self.plain
         self.shape = (like.shape[0] - (self.plain is None), like.shape[1])
+
+
+@dataclass
+class SparseColumns:
+    """a[0] (n, m) of sparse examples that would be too large if dense.
+
+    Attributes:
+        gathered: a list of one sparse matrix: the chunk's examples as rows, scaled, in the backend's dtype.
+        start: where in the chunk these columns begin.
+    """
+
+    shape: tuple[int, int]
+    gathered: list[Any]
+    start: int = 0
+    scale: float = 1
+
+    @property
+    def rows(self) -> Any:
+        """The examples as rows (m, n), sparse."""
+        return self.gathered[0][self.start : self.start + self.shape[1]]
 
 
 @dataclass
@@ -93,9 +116,12 @@ class HostMemory:
     def borrow(self, theta: Parameters) -> Parameters:
         return theta
 
-    def inputs(self, examples: Examples, m: int, dropout: float) -> Columns:
+    def inputs(self, examples: Examples, m: int, dropout: float) -> Columns | SparseColumns:
+        n = examples.X.shape[0]
+        if is_sparse(examples.X) and n * m * self.dtype.itemsize > MAX_DENSE_BYTES and not dropout:
+            return SparseColumns((n, m), [None])
         scale = (UINT8_SCALE if examples.X.dtype == np.uint8 else 1) / (1 - dropout)
-        return Columns(None, self._with_ones(examples.X.shape[0], m, scale), scale)
+        return Columns(None, self._with_ones(n, m, scale), scale)
 
     def hidden(self, n: int, m: int, over: Array, dropout: float) -> Columns:
         scale = 1 / (1 - dropout)
@@ -114,6 +140,8 @@ class HostMemory:
         return Norm(self.matrix(n, m), self.matrix(n, 1), by_batch)
 
     def columns(self, buffer: Any, start: int, stop: int) -> Any:
+        if isinstance(buffer, SparseColumns):
+            return SparseColumns((buffer.shape[0], stop - start), buffer.gathered, start)
         if isinstance(buffer, Columns):
             plain, ones = buffer.plain, buffer.ones
             return Columns(

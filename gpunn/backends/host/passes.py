@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backends.host import sparse
 from gpunn.backends.host.context import Context
+from gpunn.backends.host.memory import SparseColumns
 from gpunn.core.equations import Equation
 from gpunn.core.examples import Pass
 from gpunn.core.inputs import is_sparse
@@ -18,7 +20,11 @@ from gpunn.functions.calls import Array, Calls
 
 def gather(context: Context, e: Gather) -> Calls:
     """x, y, labels and weights ← those of the next columns of the pass."""
-    examples, p, calls = e.examples, e.p, _take(e.examples.X, e.p, e.x.ones[:-1])
+    examples, p = e.examples, e.p
+    if isinstance(e.x, SparseColumns):
+        calls = sparse.gather(context, examples.X, p, e.x)
+    else:
+        calls = _take(examples.X, p, e.x.ones[:-1])
     if examples.targets is not None:
         calls += _take(examples.targets, p, e.y)
     if examples.labels is not None:
