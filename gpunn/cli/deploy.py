@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +9,9 @@ from typing import Any
 
 from gpunn.cli.models import SavedModel
 from gpunn.cli.runs import RUNS
+from gpunn.files.model import file_of
+from gpunn.files.strict_json import dump_json
+from gpunn.files.writing import check_not_input
 from gpunn.names import listed
 
 FEW = 8  # inputs to name
@@ -21,13 +23,14 @@ def export(path: Path, file: Path, as_json: bool) -> None:
     """Write a model as an ONNX file and print its inputs and outputs."""
     if file.suffix.lower() != ".onnx":
         raise ValueError(f"{file}: expected a name that ends in .onnx, the only format for export")
+    check_not_input(file, [file_of(path)])
     net = SavedModel.load(path).net
     from gpunn.export import to_onnx
 
     graph = to_onnx(net, file).graph
     inputs, outputs = signature(graph.input), signature(graph.output)
     if as_json:
-        print(json.dumps({"model": str(path), "onnx": str(file), "inputs": inputs, "outputs": outputs}))
+        print(dump_json({"model": str(path), "onnx": str(file), "inputs": inputs, "outputs": outputs}))
     else:
         print(f"saved {file}: {in_words(inputs)} → {in_words(outputs)}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from gpunn.cli.table_models import predict_table
 from gpunn.cli.usage import refuse
 from gpunn.datasets import Dataset
 from gpunn.files.model import check_meta
+from gpunn.files.strict_json import dump_json
 from gpunn.inspection.metrics import per_class, probabilities
 from gpunn.network import Network, classify
 from gpunn.tables.model import TableModel
@@ -95,7 +95,7 @@ def evaluate(
     refuse_format(format, path)
     result = score_images(model, images.load(data or model.dataset, data_dir), device)
     if as_json:
-        print(json.dumps(result))
+        print(dump_json(result))
     else:
         from gpunn.cli.console import print_evaluation
 
@@ -152,7 +152,7 @@ def predict(
             print("gpunn: error:", " ".join(f"{named}{error}".split()), file=sys.stderr)
             code = 2
     if as_json:
-        print(json.dumps({"model": str(path), "predictions": predictions}))
+        print(dump_json({"model": str(path), "predictions": predictions}))
     else:
         print_predictions(predictions)
     return code

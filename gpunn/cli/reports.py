@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import shlex
 import warnings
@@ -18,6 +17,7 @@ import numpy as np
 from gpunn.cli.job import Job
 from gpunn.cli.runs import RUNS
 from gpunn.cli.system import PACKAGES, cores, cpu_name, installed
+from gpunn.files.strict_json import dump_json
 from gpunn.network import Network
 from gpunn.report.run import Run
 from gpunn.training.history import History
@@ -107,7 +107,7 @@ def report(paths: Sequence[Path], output: Path | None, open_browser: bool, as_js
     else:
         page.write(runs[0], path)
     if as_json:
-        print(json.dumps({"report": str(path), "runs": [str(run.folder) for run in runs]}))
+        print(dump_json({"report": str(path), "runs": [str(run.folder) for run in runs]}))
     else:
         print(f"report {path}")
     if open_browser and not as_json:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.cli.tables import in_words
+from gpunn.files.strict_json import dump_json
 from gpunn.files.writing import write_whole
 from gpunn.names import counted, listed
 from gpunn.report.findings import format_number
@@ -46,7 +46,7 @@ def evaluate(model: TableModel, data: str | None, format: Format, device: str, a
         del measures["loss"]  # of the standardised target
     result = {"model": model.name, "dataset": test.name, "examples": len(examples.y), **measures}
     if as_json:
-        print(json.dumps(result))
+        print(dump_json(result))
     elif classifies:
         from gpunn.cli.console import print_evaluation
 
@@ -67,7 +67,7 @@ def predict_table(
     columns = predictions(model, outputs)
     if as_json:
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-        content = json.dumps({"model": model.name, "predictions": rows}) + "\n"
+        content = dump_json({"model": model.name, "predictions": rows}) + "\n"
     else:
         content = as_csv(columns, model.target.spread)
     if output:

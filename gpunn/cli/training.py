@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from gpunn.cli.reports import WINDOW, draw_curve, show_window, write_report
 from gpunn.cli.runs import MODEL, RUNS, check_output, keep, run_folder
 from gpunn.cli.tables import open_job
 from gpunn.cli.usage import refuse
+from gpunn.files.strict_json import dump_json
 from gpunn.names import counted
 from gpunn.network import Network
 from gpunn.tables.options import TableOptions
@@ -77,7 +77,7 @@ def train(asked: Request) -> int:
         for line in job.rehearse(settings):
             asked.echo(line)
         result = train_and_save(asked, settings, job, net, be.name, folder)
-    print(json.dumps(result) if asked.as_json else closing_words(result, job), flush=True)
+    print(dump_json(result) if asked.as_json else closing_words(result, job), flush=True)
     if result.get("curve") == WINDOW:
         show_window()
     return 130 if result["interrupted"] else 0

@@ -1,14 +1,18 @@
 """A page on which a person draws a digit and watches the network's layers respond.
 
 The page (`page/`, plain HTML, CSS and JavaScript) fetches the network once and computes it in the browser.
-The server only serves files from memory, on 127.0.0.1.
+The server only serves files from memory, on 127.0.0.1. It holds a bounded number of connections, closes idle
+ones, and is quiet: the terminal belongs to the user.
 """
 
 from __future__ import annotations
 
-import json
+import socket
 import socketserver
+import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from importlib.resources import files
@@ -16,10 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.files.strict_json import dump_json
 from gpunn.functions.activations import Activation
 from gpunn.network import Network
 
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+TIMEOUT = 10  # seconds that a connection may be idle
+MOST = 32  # connections at a time
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'self'; img-src data:",  # allow nothing from other hosts
@@ -31,6 +38,7 @@ class Server(socketserver.ThreadingTCPServer):
     """Serve the page of one network, which takes images (height, width), at `url`.
 
     Use it as a context manager; `serve_forever` answers requests until `shutdown`. Port 0 means a free port.
+    If there are too many connections, the oldest is closed, so that slow clients never lock out a new one.
     Raises OSError if the port is not available, and ValueError for an activation of the user's own.
     """
 
@@ -43,20 +51,49 @@ class Server(socketserver.ThreadingTCPServer):
         self.contents = {
             **page(),
             "/functions.js": (f"{TYPES['js']}; charset=utf-8", functions(net).encode()),
-            "/network.json": ("application/json", json.dumps(describe(net, image_shape, classes)).encode()),
+            "/network.json": ("application/json", dump_json(describe(net, image_shape, classes)).encode()),
             "/weights": ("application/octet-stream", weights(net)),
         }
+        self.connections: dict[int, socket.socket] = {}  # by file descriptor, the oldest first
+        self.lock = threading.Lock()
         super().__init__(("127.0.0.1", port), Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer a request in its own thread, after closing the oldest connection if there are too many."""
+        with self.lock:
+            self.connections[request.fileno()] = request
+            if len(self.connections) > MOST:
+                _hang_up(self.connections.pop(next(iter(self.connections))))
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self.lock:
+            number = request.fileno()
+            if self.connections.get(number) is request:
+                del self.connections[number]
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Ignore clients that hang up or are too slow; print the traceback of any other error."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/"
 
 
+def _hang_up(connection: socket.socket) -> None:
+    """End a connection; the thread that serves it then closes it."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answer GET requests for the server's contents, and no other requests."""
 
     server: Server
+    timeout = TIMEOUT
 
     def do_GET(self) -> None:
         if self.headers.get("Host", "").partition(":")[0] not in ("127.0.0.1", "localhost"):

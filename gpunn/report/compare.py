@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby
 from pathlib import Path
 
-from gpunn.files.writing import write_whole
+from gpunn.files.writing import check_not_input, write_whole
 from gpunn.report.drawing import FAINT, RUNS, Line
 from gpunn.report.facts import MEASURES, Headline, format_seconds, format_setting, headline
 from gpunn.report.figures import by_seconds, curves
@@ -67,7 +67,11 @@ class Group:
 
 
 def write(runs: Sequence[Run], path: Path) -> None:
-    """Write the page that compares runs in the order of `ranked`. It is written whole or not at all."""
+    """Write the page that compares runs in the order of `ranked`, whole or not at all.
+
+    Raises ValueError if the path is one of the runs' files.
+    """
+    check_not_input(path, [file for run in runs for file in run.files])
     write_whole(path, render_comparison(runs).encode())
 
 

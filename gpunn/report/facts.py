@@ -144,10 +144,10 @@ def validation_examples(run: Run) -> str:
     return "test examples"
 
 
-def settings(run: Run) -> tuple[dict[str, str], list[str]]:
+def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
     """The settings that are in use, with their values, and the names of the others."""
     on, off = {}, []
-    for name, value in run.result["settings"].items():
+    for name, value in settings.items():
         words = name.replace("_", " ")
         if value is None or value is False or (value == 0 and name != "seed"):
             off.append(words)

@@ -11,9 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.files.writing import write_whole
+from gpunn.files.writing import check_not_input, write_whole
 from gpunn.inspection.metrics import UNITS, figure, most_confused
-from gpunn.report.facts import format_seconds, headline, notes, settings, subtitle, tiles, validation_examples
+from gpunn.report.facts import (
+    format_seconds,
+    headline,
+    notes,
+    split_settings,
+    subtitle,
+    tiles,
+    validation_examples,
+)
 from gpunn.report.figures import agreement, curves, measured_lines, reliability, residuals, times
 from gpunn.report.findings import ClassificationFindings, RegressionFindings
 from gpunn.report.pictures import of_matrix, of_weights
@@ -35,7 +43,8 @@ class Chart:
 
 
 def write(run: Run, path: Path) -> None:
-    """Write the page of a run. The file is written whole or not at all."""
+    """Write the page of a run, whole or not at all. Raises ValueError if the path is a file of the run."""
+    check_not_input(path, run.files)
     write_whole(path, render_report(run).encode())
 
 
@@ -58,7 +67,7 @@ def render_report(run: Run) -> str:
         confusions=confusions(classification) if classification else [],
         heat=of_matrix(classification.confusion) if classification else None,
         weights=list(first_layer(run)),
-        settings=settings(run),
+        settings=split_settings(run.result["settings"]),
     )
 
 

@@ -19,6 +19,7 @@ from gpunn.files.writing import write_whole
 from gpunn.network import Network
 from gpunn.report.findings import ClassificationFindings, Findings, from_json, to_json
 from gpunn.training.callbacks import read_records
+from gpunn.training.checkpoint import Checkpoints
 from gpunn.training.history import History, Record
 
 FORMAT, VERSION = "gpunn-run", 1
@@ -55,6 +56,12 @@ class Run:
     def data(self) -> str:
         """The name of the data, without its folder."""
         return Path(self.result["dataset"]).name
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that a report is made from."""
+        names = "run.json", "history.jsonl", "model.safetensors"
+        return [*(self.folder / name for name in names), *Checkpoints(self.folder / "checkpoints").files()]
 
     def save(self) -> None:
         """Write `run.json`. The network and its history are written by others."""
