@@ -13,7 +13,7 @@ from gpunn.backends.cuda.network import read_steps
 from gpunn.core.equations import Equation, Forward, Gradient, HiddenError, OutputError
 from gpunn.core.optimizers import OPTIMIZERS, Collect
 from gpunn.core.pass_equations import NextStep
-from gpunn.core.vector_equations import SetRates, Shrink, Step
+from gpunn.core.vector_equations import Scale, SetRates, Shrink, Step
 
 PLAIN = [gpunn.Dense(4), gpunn.Dense(3)]
 
@@ -112,3 +112,24 @@ def test_other_operands_are_noticed(kind: type[Equation], operand: str) -> None:
     own = getattr(before, operand)
     other = own.copy() if hasattr(own, "copy") else replace(own)
     assert read_steps([*equations[:at], replace(before, **{operand: other}), *equations[at + 1 :]]) is None
+
+
+def test_weights_that_change_before_they_are_read_are_refused() -> None:
+    """BP2 would read w[2] after it shrank, but the persistent kernel shrinks it later."""
+    net = network([gpunn.Dense(4), gpunn.Dense(4), gpunn.Dense(3)])
+    equations = equations_of(net, gpunn.SGD(l2=0.1))
+    shrink = next(e for e in equations if isinstance(e, Scale) and e.x.layer == 2)
+    others = [e for e in equations if e is not shrink]
+    before_bp2 = next(k for k, e in enumerate(others) if isinstance(e, HiddenError) and e.layer == 2)
+    assert read_steps(equations)
+    assert read_steps([*others[:before_bp2], shrink, *others[before_bp2:]]) is None
+
+
+def test_another_rate_is_refused() -> None:
+    """The persistent kernel gives the rule η itself."""
+    equations = equations_of(network(), gpunn.RMSProp())
+    at = next(k for k, e in enumerate(equations) if isinstance(e, Step))
+    step: Any = equations[at]
+    half = replace(step, eta=replace(step.eta, q=0.5))
+    assert read_steps([*equations[:at], half, *equations[at + 1 :]]) is None
+    assert read_steps([*equations[:at], step, *equations[at:]]) is None  # two of them

@@ -92,18 +92,25 @@ class StepReader:
         if not forward or error is None or not chained(forward, error):
             return None
         weights = self.take(ApplyWeights)
-        moves = self._backwards(forward, error)
-        if moves is None or bool(rates) != bool(self.take(NextStep)):
+        moves, next_step = self._backwards(forward, error), self.take(NextStep)
+        if moves is None or (rates and rates.p) is not (next_step and next_step.p):
+            return None
+        if weights is not None and weights.delta is not error.out:
             return None
         motion = motion_of(moves, forward[0].theta, len(forward))
-        return None if motion is None else NetworkStep(rates, forward, error, weights, motion)
+        if motion is None or (rates and rates.scalars is not motion.scalars[0].scalars):
+            return None
+        return NetworkStep(rates, forward, error, weights, motion)
 
     def _backwards(self, forward: list[Forward], error: OutputError) -> list[Any] | None:
         """Read BP2, BP3 and BP4 of all layers; return what moves the parameters."""
         moves, delta = [], error.out
         for l in range(len(forward), 0, -1):
             hidden = self.take(HiddenError) if l > 1 else None
-            moves += self.take_all(Scale, Add)
+            own = self.take_all(Scale, Add)
+            if any(part.layer < l for e in own for part in parts_of(e)):
+                return None  # BP2 has still to read w of the layers before
+            moves += own
             gradient = self.take(Gradient)
             if gradient is None or not lands(gradient, forward[l - 1], delta):
                 return None
@@ -136,14 +143,16 @@ def goes_back(hidden: HiddenError, forward: Forward, before: Forward, delta: Any
 
 def motion_of(moves: list[Any], theta: Parameters, depth: int) -> Motion | None:
     """Put together how each parameter moves; None unless it is the same for all layers, and spelled in C."""
-    step = next((e for e in moves if isinstance(e, Step)), None)
+    steps = [e for e in moves if isinstance(e, Step)]
+    step = steps[0] if steps else None
     used = [e.into for e in moves if isinstance(e, Gradient)]
     used += [part.of for e in moves for part in parts_of(e)]
     states = list(step.states) if step else [x for x in dict.fromkeys(used) if x is not theta]
     names = {theta: "x", **{state: f"s{k}" for k, state in enumerate(states)}}
     if step:
         names[step.g] = "g"
-        if step.rule.cuda is None or step.theta is not theta:
+        whole_rate = (step.eta.p, step.eta.q) == (0, 1)
+        if len(steps) > 1 or step.rule.cuda is None or step.theta is not theta or not whole_rate:
             return None
     moved = step is not None or any(
         theta is getattr(e.into, "of", e.into) for e in moves if hasattr(e, "into")
@@ -151,10 +160,12 @@ def motion_of(moves: list[Any], theta: Parameters, depth: int) -> Motion | None:
     if not moved or len(states) > MOST_STATES or not names.keys() >= set(used):
         return None
     spelled = [spell([e for e in moves if concerns(e, l)], names) for l in range(1, depth + 1)]
-    if any(layer is None or layer != spelled[0] for layer in spelled):
+    if spelled[0] is None or any(layer != spelled[0] for layer in spelled):
         return None
-    assert spelled[0]
-    return Motion(*spelled[0], states, step)
+    statements, scalars = spelled[0]
+    if any(scalar.scalars is not scalars[0].scalars for scalar in scalars):
+        return None
+    return Motion(statements, scalars, states, step)
 
 
 def parts_of(equation: Equation) -> list[Part]:

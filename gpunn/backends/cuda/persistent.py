@@ -151,6 +151,8 @@ def spelled(step: NetworkStep) -> bool:
     """Whether f[1]…f[L] and the cost have a C spelling: all elementwise, or softmax last with its cost."""
     *hidden, last = (e.f for e in step.forward)
     cost = step.error.cost
+    if any(e.a.scale != 1 for e in step.forward):
+        return False
     output = last.cuda is not None or cost.pairs(last)
     return cost.cuda is not None and output and all(f.cuda for f in hidden)
 
