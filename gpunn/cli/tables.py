@@ -134,6 +134,7 @@ def describe_table(task: TableTask) -> Iterator[str]:
         parts.append(counted(task.missing, "missing value"))
     yield f"{name}: {', '.join(parts)}"
     yield from (f"{name} {note}" for note in task.table.source.notes)
+    yield from task.table.notes
     yield f"target '{target.name}': {target.describe()}"
     if fitted.dropped:
         yield "dropped: " + listed([f"{column} ({why})" for column, why in fitted.dropped.items()])

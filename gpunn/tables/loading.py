@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpunn.names import listed, unknown
+from gpunn.tables.interpreting import read_to_train
 from gpunn.tables.options import TableOptions
 from gpunn.tables.preprocessing import mark_row_numbers
-from gpunn.tables.reading import open_table, read, refuse_mistaken
-from gpunn.tables.sources.csv import CsvFile
+from gpunn.tables.reading import open_table
 from gpunn.tables.table import MOST_TEXTS, TEXT, Column, Source, Table
 from gpunn.tables.target import (
     MOST_WHOLE,
@@ -38,9 +38,7 @@ def load(data: Any, options: TableOptions, dtype: DTypeLike) -> tuple[Table, Tar
     source = open_table(data, format)
     target = _target(source, "y" if format.targets else options.target)
     kinds = _kinds(source, options, target)
-    table = read(source, kinds, target, dtype)
-    found = [*table.columns, table.target] if table.target else table.columns
-    refuse_mistaken(source, [column for column in found if column.name not in options.category])
+    table = read_to_train(source, kinds, target, dtype, options.category, options.missing)
     chosen = choose_target(table, options.task)
     return mark_row_numbers(replace(table, y=chosen.encode(table))), chosen
 
@@ -67,8 +65,10 @@ def _check_there(source: Source, names: Iterable[str]) -> None:
     """Raise ValueError for a name that is not a column."""
     for name in names:
         if name not in source.kinds:
-            headed = isinstance(source, CsvFile) and source.header and name.isdecimal()
-            hint = "; if the file has no header, use --no-header" if headed else ""
+            hint = (
+                "; if the file has no header, use --no-header" if source.header and name.isdecimal() else ""
+            )
+            hint = "; if the first line names the columns, use --header" if source.header is False else hint
             raise ValueError(f"{source.name}: {unknown(name, 'column', source.kinds)}{hint}")
 
 

@@ -20,6 +20,8 @@ from gpunn.tables.prepared import EvaluationTable, TableExamples, examples_of, r
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import IN_MEMORY, Format, open_table
 from gpunn.tables.sources.files import STDIN
+from gpunn.tables.spelling import Spelling
+from gpunn.tables.spelling import from_json as spellings_from_json
 from gpunn.tables.splitting import held_out_rows
 from gpunn.tables.table import Table
 from gpunn.tables.target import Target
@@ -187,8 +189,15 @@ class TableModel:
             format = replace(format, header=self.options.header)
         if format.encoding is None:
             format = replace(format, encoding=self.options.encoding)
-        target = self.target if with_target else None
-        return read_for(self.preprocessing, target, open_table(data, format), self.network.dtype)
+        missing = self.options.missing
+        source = open_table(data, replace(format, missing=missing))
+        target, dtype = self.target if with_target else None, self.network.dtype
+        return read_for(self.preprocessing, target, source, dtype, self.spellings, missing)
+
+    @property
+    def spellings(self) -> dict[str, Spelling]:
+        """How numbers are written in columns that were read from strings, such as "$1,234.50"."""
+        return spellings_from_json(self.network.meta["table"].get("spellings", {}))
 
     def ignored_columns(self, table: Table) -> list[str]:
         """Return the columns of a table that were not in the table that was trained on."""

@@ -47,6 +47,14 @@ class TableOptions:
     ] = ()
     ignore: Annotated[tuple[str, ...], tables("Ignore this column; may be repeated.")] = ()
     impute: Annotated[str | None, tables("Replace missing numbers by: median or mean.", "median")] = None
+    missing: Annotated[
+        tuple[str, ...],
+        tables(
+            "Take this word for a missing value, too; may be repeated.",
+            "empty, ?, NA, N/A, NaN, NULL",
+            metavar="WORD",
+        ),
+    ] = ()
     delimiter: Annotated[
         str | None,
         tables(
@@ -82,7 +90,7 @@ class TableOptions:
 
         beside, suffix = Path(self.target or ""), Path(data).suffix.lower() if is_path(data) else ""
         targets = beside if beside.suffix == suffix == ".npy" else None
-        return Format(self.delimiter, self.header, targets, self.encoding)
+        return Format(self.delimiter, self.header, targets, self.encoding, self.missing)
 
     def check(self) -> None:
         """Raise ValueError for a value that is unknown or out of range, and for options that conflict."""

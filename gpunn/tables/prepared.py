@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -12,10 +14,12 @@ from gpunn.functions.activations import Activation
 from gpunn.functions.costs import Cost
 from gpunn.names import listed
 from gpunn.network import Network
+from gpunn.tables.interpreting import leave_out_missing_targets
 from gpunn.tables.measures import evaluate, measure_constant
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import check_columns, read
-from gpunn.tables.table import Source, Table
+from gpunn.tables.spelling import Spelling
+from gpunn.tables.table import TEXT, NotANumberError, Source, Table
 from gpunn.tables.target import Measures, Target, check_target
 
 
@@ -100,21 +104,40 @@ class EvaluationTable:
     changed: bool = False
 
 
-def read_for(preprocessing: Preprocessing, target: Target | None, source: Source, dtype: DTypeLike) -> Table:
-    """Read the columns that a model needs, and the target if it is given."""
+def read_for(
+    preprocessing: Preprocessing,
+    target: Target | None,
+    source: Source,
+    dtype: DTypeLike,
+    spellings: Mapping[str, Spelling] = MappingProxyType({}),
+    missing: Collection[str] = (),
+) -> Table:
+    """Read the columns that a model needs, and the target if it is given. Leave out rows without it.
+
+    spellings: how numbers were written in columns of the table that was trained on.
+    missing: further words that stand for a missing value.
+    """
     wanted = preprocessing.kinds | ({target.name: target.kind} if target else {})
     check_columns(source, wanted)
     means = {number.name: number.mean for number in preprocessing.numbers}
-    table = read(source, wanted, target.name if target else None, dtype, means)
+    strings = {name: how for name, how in spellings.items() if source.kinds.get(name) == TEXT}
+    name = target.name if target else None
+    try:
+        table = read(source, wanted, name, dtype, means, strings, missing)
+    except NotANumberError as error:
+        if error.column in strings or error.column not in spellings:
+            raise
+        table = read(source, wanted, name, dtype, means, spellings, missing)
     if target:
         check_target(table)
+        table = leave_out_missing_targets(table)
     return table
 
 
 def examples_of(preprocessing: Preprocessing, target: Target, table: Table) -> TableExamples:
     """Return the examples of a table that was read for a model."""
     X, unknown = preprocessing.apply(table, table.rows)
-    return TableExamples(X, target.encode(table), unknown)
+    return TableExamples(X, target.encode(table), unknown, table.kept)
 
 
 def prepare(table: Table, target: Target, m: int, how: Preparation, *, reuse: bool = False) -> PreparedTable:

@@ -19,11 +19,16 @@ from typing import Any
 import numpy as np
 
 from gpunn.names import counted
-from gpunn.tables.table import NUMBER, TEXT, Column, Table, number_text
+from gpunn.tables.table import MOST_TEXTS, NUMBER, TEXT, Column, Table, number_text
 
 MOST_CATEGORIES = 100
 ROW_NUMBERS = 20  # rows from which counting them is no coincidence
-DATE = re.compile(r"(\d{4}([-./])\d\d?\2\d\d?|\d\d?([-./])\d\d?\3\d{4})([T ].*)?")
+MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+DATE = re.compile(
+    r"(\d{4}([-./])\d\d?\2\d\d?|\d\d?([-./])\d\d?\3(\d\d){1,2}"
+    rf"|\d\d?\.?[- ]{MONTH}[- ](\d\d){{1,2}}|{MONTH} \d\d?,? \d{{4}})([T ,].*)?",
+    re.IGNORECASE,
+)
 BLOCK = 1 << 14  # rows
 
 
@@ -172,6 +177,8 @@ def _fit_category(column: Column, x: np.ndarray) -> Category | str:
     what, hint = (
         ("dates", "; convert them to numbers, such as days, to use them") if dates else ("strings", "")
     )
+    if column.texts.many and not dates:
+        return f"free text: more than {MOST_TEXTS:,} distinct strings"
     if column.texts.many or len(present) > MOST_CATEGORIES:
         return f"more than {MOST_CATEGORIES} distinct {what}{hint}"
     if len(present) > max(2, len(x) / 2):

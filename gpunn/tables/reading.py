@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,19 @@ from gpunn.tables.sources.files import PACKED, STDIN
 from gpunn.tables.sources.frames import open_frame
 from gpunn.tables.sources.parquet import ParquetFile
 from gpunn.tables.sources.text import check_encoding
-from gpunn.tables.table import TEXT, Column, Growing, Source, Table, Texts, is_far
+from gpunn.tables.spelling import Spelling
+from gpunn.tables.table import (
+    NUMBER,
+    TEXT,
+    Column,
+    Growing,
+    NotANumberError,
+    Source,
+    Table,
+    Texts,
+    is_far,
+    quoted,
+)
 
 CSV, PARQUET = (".csv", ".tsv", ".tab", ".txt", ".data"), (".parquet", ".pq")
 SUFFIXES = (*CSV, *PARQUET, ".npz", ".npy")
@@ -35,12 +48,14 @@ class Format:
     Attributes:
         delimiter, header, encoding: of a CSV file; None detects them.
         targets: the file of the targets beside a .npy file.
+        missing: further words that stand for a missing value.
     """
 
     delimiter: str | None = None
     header: bool | None = None
     targets: Path | None = None
     encoding: str | None = None
+    missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.delimiter is not None and len(self.delimiter.encode()) != 1:
@@ -80,7 +95,7 @@ def open_file(path: Path, format: Format) -> Source:
     if format.targets and not name.endswith(".npy"):
         raise ValueError(f"{format.targets}: only a .npy file has its targets in another file, not {path}")
     if str(path) == STDIN or name.endswith((*CSV, *PACKED_CSV)):
-        return CsvFile(path, format.delimiter, format.header, format.encoding)
+        return CsvFile(path, format.delimiter, format.header, format.encoding, format.missing)
     if name.endswith(PARQUET):
         return ParquetFile(path)
     return read_npz(path) if name.endswith(".npz") else read_npy(path, format.targets)
@@ -109,6 +124,8 @@ def read(
     target: str | None,
     dtype: DTypeLike,
     origins: Mapping[str, float] | None = None,
+    spellings: Mapping[str, Spelling] = MappingProxyType({}),
+    missing: Collection[str] = (),
 ) -> Table:
     """Read the columns of `kinds`, in its order, and separate the target.
 
@@ -118,16 +135,21 @@ def read(
         target: the target column, if it is to be read.
         dtype: of the rows.
         origins: the origins of columns of numbers, if they are known; otherwise the first batch decides.
+        spellings: how to read the columns of numbers that the source has as strings.
+        missing: further words that stand for a missing value.
 
     Raises:
         ValueError: a value does not fit its column's kind, or is not finite; the message names the place.
     """
     columns = {name: Column(name, Texts() if kind == TEXT else None) for name, kind in kinds.items()}
+    spelt = {name: spellings[name] for name, kind in kinds.items() if kind == NUMBER and name in spellings}
     names = [name for name in kinds if name != target]
     rows, y = Growing(len(names), dtype), Growing(1, np.float64)
     origin = dict(origins or {})
-    for batch in source.batches(kinds):
-        values = {name: _numbers(columns[name], batch[name]) for name in kinds}
+    for batch in source.batches({**kinds, **dict.fromkeys(spelt, TEXT)}):
+        for name, spelling in spelt.items():
+            batch[name] = _spelt(source, name, spelling, batch[name], missing, rows.m)
+        values = {name: _numbers(columns[name], batch[name], missing) for name in kinds}
         m = len(next(iter(values.values())))
         block = rows.add(m)
         with np.errstate(over="ignore"):
@@ -145,11 +167,33 @@ def read(
     return Table(source, found, rows.done(), columns[target], y.done()[:, 0])
 
 
-def _numbers(column: Column, values: Any) -> np.ndarray:
+def _spelt(
+    source: Source, name: str, spelling: Spelling, values: Any, missing: Collection[str], start: int
+) -> np.ndarray:
+    """Return the numbers of a batch of strings. start: the first row.
+
+    Raises NotANumberError, with the place, for a string that is not a number in this spelling.
+    """
+    codes, texts = values
+    numbers = [np.nan if not text or text in missing else spelling.number(text) for text in texts]
+    wrong = np.flatnonzero(np.isin(codes, [k for k, number in enumerate(numbers) if number is None]))
+    if len(wrong):
+        i = int(wrong[0])
+        raise NotANumberError(
+            f"{source.name}, {source.place(start + i)}, column '{name}': {quoted(texts[codes[i]])} is not a "
+            f"number written as in the table that was trained on ({spelling.describe()}); correct it",
+            name,
+        )
+    return np.array([*numbers, np.nan], np.float64)[codes]  # −1, a missing value, is the last entry
+
+
+def _numbers(column: Column, values: Any, missing: Collection[str]) -> np.ndarray:
     """Return a batch of a column as the table stores it: numbers, or codes of strings."""
     if column.texts is None:
         return values
     codes, texts = values
+    if missing:
+        texts = [None if text in missing else text for text in texts]
     return np.append(column.texts.encode(texts), np.nan)[codes]  # −1, a missing value, is the last entry
 
 
@@ -176,13 +220,6 @@ def _check_finite(
     i, j = np.argwhere(beyond)[0].tolist()
     where = f"{source.name}, {source.place(start + i)}, column '{names[j]}'"
     raise ValueError(f"{where}: {values[names[j]][i]:g} is not finite, or too large for {what}")
-
-
-def refuse_mistaken(source: Source, columns: Iterable[Column]) -> None:
-    """Raise ValueError for a column of strings that looks like numbers with a mistake among them."""
-    for column in columns:
-        if column.texts and (error := source.mistaken(column.name, column.texts.codes)):
-            raise error
 
 
 def check_columns(source: Source, wanted: Collection[str]) -> None:

@@ -41,7 +41,7 @@ def split_and_prepare(
     if test:
         prepared = prepare(table, target, m, how, reuse=True)
         fitted, target = prepared.preprocessing, prepared.target
-        tested = read_for(fitted, target, test, table.rows.dtype)
+        tested = read_for(fitted, target, test, table.rows.dtype, table.spellings, options.missing)
         target.check_domain(tested, how.cost)
         return replace(prepared, test=examples_of(fitted, target, tested))
     _check_size(table, target, 2, "holding some out")
@@ -51,7 +51,8 @@ def split_and_prepare(
     last = move_to_end(table.rows, table.y, held)
     prepared = prepare(table, target, m - len(held), how, reuse=True)
     assert prepared.test
-    return replace(prepared, test=replace(prepared.test, rows=last))
+    rows = last if table.kept is None else table.kept[last]
+    return replace(prepared, test=replace(prepared.test, rows=rows))
 
 
 def held_out_rows(y: np.ndarray, target: Target, options: TableOptions, seed: int) -> np.ndarray:

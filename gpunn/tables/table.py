@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +12,12 @@ from typing import IO, Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike
 
+from gpunn.tables.spelling import Spelling
+
 NUMBER, TEXT = "number", "text"
 FAR = 100  # if |mean| / spread is larger, rounding to float32 costs more than 6e-6 of the spread
 TRUTHS = {"true": "True", "TRUE": "True", "false": "False", "FALSE": "False"}
+LONGEST = 60  # characters of a value in a message
 MOST_TEXTS = 1000  # distinct strings in a column; more are names, not categories
 
 
@@ -72,9 +75,32 @@ def number_text(value: float) -> str:
     return f"{value:.0f}" if value.is_integer() and abs(value) < 1e17 else repr(float(value))
 
 
+def quoted(text: str) -> str:
+    """Quote a value for a message: shortened, and on one line."""
+    return f"'{text}'" if text.isprintable() and len(text) <= LONGEST else repr(text[:LONGEST])
+
+
 def is_far(middle: float, spread: float) -> bool:
     """Return whether numbers are so far from 0 that float32 would blur their differences."""
     return abs(middle) > FAR * spread
+
+
+class NotANumberError(ValueError):
+    """Reading failed because a value of `column`, a column of numbers, is not a number."""
+
+    def __init__(self, message: str, column: str) -> None:
+        super().__init__(message)
+        self.column = column
+
+    @classmethod
+    def at(cls, source: str, place: str, text: str, column: str) -> NotANumberError:
+        """Make the error for a text at a place of a source that was to train on."""
+        return cls(
+            f"{source}, {place}, column '{column}': {quoted(text)} is not a number; correct it, or train "
+            f"with --missing {quoted(text)} if it stands for a missing value, or with --category '{column}' "
+            "to treat the column as categories",
+            column,
+        )
 
 
 class Source(Protocol):
@@ -84,12 +110,16 @@ class Source(Protocol):
         name: what messages call it, such as the file's path.
         kinds: NUMBER or TEXT for each column.
         target: the target column if none is named, for kinds of data that have a usual one.
+        point: the decimal mark of the numbers; None if the data have types, so that strings are strings.
+        header: whether the first line names the columns; None if there are always names.
         notes: remarks on how the data are read, for the user.
     """
 
     name: str
     kinds: dict[str, str]
     target: str | None = None
+    point: str | None = None
+    header: bool | None = None
 
     @property
     def notes(self) -> Sequence[str]: ...
@@ -100,8 +130,11 @@ class Source(Protocol):
     def place(self, row: int) -> str:
         """Say where a row is, counted from 0: "line 7"."""
 
-    def mistaken(self, name: str, texts: Collection[str]) -> ValueError | None:
-        """Return the error for a column that was read as strings although most of it is numbers."""
+    def odd_one(self, name: str) -> tuple[str, str] | None:
+        """Return the place and the text of the first value that is not a number written like those above it.
+
+        None if there is no such value, or if the data have types.
+        """
 
     def fingerprint(self) -> str:
         """Return a digest that changes with the data."""
@@ -118,6 +151,9 @@ class Table:
         target: the target column, if it was read.
         y (m,): the target's values in float64, if it was read.
         dropped: the columns not to learn from, with the reasons.
+        spellings: how the numbers are written in the columns that the source has as strings.
+        kept (m,): the rows of the source, counted from 0; None for all of them.
+        notes: remarks on how the data were read, for the user.
     """
 
     source: Source
@@ -126,6 +162,9 @@ class Table:
     target: Column | None = None
     y: np.ndarray | None = None
     dropped: Mapping[str, str] = field(default_factory=dict)
+    spellings: Mapping[str, Spelling] = field(default_factory=dict)
+    kept: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -133,7 +172,14 @@ class Table:
 
     def place(self, row: int) -> str:
         """Say where in the data a row is, such as "line 7"."""
-        return self.source.place(row)
+        return self.source.place(row if self.kept is None else int(self.kept[row]))
+
+    @property
+    def missing(self) -> int:
+        """The number of missing values, except in empty columns and those with more strings than are kept."""
+        kept = (j for j, column in enumerate(self.columns) if not (column.texts and column.texts.many))
+        counts = (int(np.isnan(self.rows[:, j]).sum()) for j in kept)  # one column's mask at a time
+        return sum(count for count in counts if count < len(self.rows))
 
 
 class Growing:

@@ -259,16 +259,13 @@ Target: TypeAlias = Classes | Quantity
 
 
 def check_target(table: Table) -> None:
-    """Raise ValueError, with the place, if the target is missing in a row."""
-    assert table.target and table.y is not None
+    """Raise ValueError if the target has too many strings to be classes."""
+    assert table.target
     if table.target.texts and table.target.texts.many:
         raise ValueError(
             f"{table.name}: '{table.target.name}' has more than {MOST_TEXTS:,} distinct strings, too many "
             "for classification"
         )
-    if (missing := np.isnan(table.y)).any():
-        where = table.place(int(np.argmax(missing)))
-        raise ValueError(f"{table.name}, {where}: the target '{table.target.name}' is missing")
 
 
 def class_names(column: Column, values: np.ndarray) -> list[str]:

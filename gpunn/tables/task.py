@@ -113,13 +113,20 @@ class TableTask:
         figures |= {f"test_{name}": value for name, value in measures.items()}
         return figures | {"test_examples": len(test.y), "baseline": self.prepared.baseline(test.y)}, outputs
 
+    def _spellings(self) -> dict[str, Any]:
+        """Return how the numbers are written that were strings, if there are any in use."""
+        used = [*self.prepared.preprocessing.kinds, self.prepared.target.name]
+        spelt = {name: self.table.spellings[name] for name in used if name in self.table.spellings}
+        return {"spellings": {name: asdict(how) for name, how in spelt.items()}} if spelt else {}
+
     def meta(self, folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return what a model file says about the table, so that the model can read others."""
         target = self.prepared.target
         kept = {
             "target": targets.to_json(target),
             **self.prepared.preprocessing.to_json(),
-            "options": asdict(self.options.absolute()),
+            **self._spellings(),
+            "options": asdict(replace(self.options.absolute(), header=self.table.source.header)),
             "fingerprint": self.fingerprint,
         }
         return {
@@ -133,9 +140,10 @@ class TableTask:
 def open_task(data: Any, settings: Settings, options: TableOptions, test: Any = None) -> TableTask:
     """Read and prepare a table. test: the table to test on, if it is in memory."""
     table, target = load(data, options, settings.dtype)
-    missing = sum(int(np.isnan(column).sum()) for column in table.rows.T)  # one column's mask at a time
+    missing = table.missing  # before the rows are overwritten
     tested = options.test if test is None else test
-    other = None if tested is None else open_table(tested, replace(options.format(tested), targets=None))
+    format = replace(options.format(tested), targets=None, header=table.source.header)
+    other = None if tested is None else open_table(tested, format)
     how = preparation(options, settings)
     prepared = split_and_prepare(table, target, options, settings.seed, how, other)
     dataset = absolute(data) if is_path(data) else IN_MEMORY

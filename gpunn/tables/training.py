@@ -83,7 +83,7 @@ def _chosen(options: Mapping[str, Any]) -> tuple[Settings, TableOptions]:
         if name not in for_training + for_tables:
             raise TypeError(str(unknown(name, "option", sorted(for_training + for_tables))))
     values = {name: v.item() if isinstance(v, np.generic) else v for name, v in options.items()}  # for JSON
-    for name in ("category", "ignore"):
+    for name in ("category", "ignore", "missing"):
         names = values.get(name, ())
         values[name] = (names,) if isinstance(names, str) else tuple(map(str, names))
     if values.get("hidden") is not None:

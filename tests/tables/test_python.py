@@ -294,7 +294,6 @@ def test_unknown_options(fruit, options, words):
         ({"target": "kind", "ignore": "size"}, "unknown column 'size'"),
         ({"target": "kind", "cv": 1}, "--cv must be at least 2 folds, not 1"),
         ({"target": "kind", "cv": 3, "held_out": 0.3}, "--cv and --held-out exclude each other"),
-        ({"target": "colour"}, "the DataFrame, row 6: the target 'colour' is missing"),
     ],
 )
 def test_wrong_options_are_one_line(fruit, options, words):

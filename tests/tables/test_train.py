@@ -207,7 +207,8 @@ def test_wheat_seeds(gpunn_, tmp_path):
         printed.append(out.splitlines())
     assert printed[0][:3] == [
         "wheat-seeds.csv: 210 rows, 7 numeric columns",
-        "wheat-seeds.csv has no header: its columns are named 1 to 8",
+        "wheat-seeds.csv has no header: its first line, '15.26,14.84,0.871,5.763,…', is data, and its "
+        "columns are named 1 to 8; use --header if the line names them",
         "target '8': classification, 3 classes: 1, 2, 3",
     ]
     assert printed[1][9].startswith("5 folds: accuracy 9")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +32,8 @@ class Arrays:
     """
 
     notes = ()
+    point: str | None = None
+    header: bool | None = None
 
     def __init__(self, name: str, arrays: Mapping[str, np.ndarray | Coded], *files: Path) -> None:
         self.name, self.files, self.columns = name, files, dict[str, np.ndarray | Coded]()
@@ -86,7 +88,7 @@ class Arrays:
     def place(self, row: int) -> str:
         return f"row {row + 1}"
 
-    def mistaken(self, name: str, texts: Collection[str]) -> None:
+    def odd_one(self, name: str) -> None:
         """Accept every array of strings: its dtype says that it is one."""
 
     def fingerprint(self) -> str:

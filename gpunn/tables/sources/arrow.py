@@ -52,6 +52,8 @@ class ArrowSource:
     """
 
     notes = ()
+    point: str | None = None
+    header: bool | None = None
     target: str | None = None
     missing: tuple[str, ...] = ()  # strings that stand for a missing value
 
@@ -96,7 +98,7 @@ class ArrowSource:
     def place(self, row: int) -> str:
         return f"row {row + 1}"
 
-    def mistaken(self, name: str, texts: Collection[str]) -> None:
+    def odd_one(self, name: str) -> None:
         """Accept every column of strings: its type says that it is one."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,14 +24,14 @@ from gpunn.tables.sources.dialect import (
     without_comments,
 )
 from gpunn.tables.sources.files import ByteFile
+from gpunn.tables.sources.header import describe_data, is_header, name_nameless, sniff_point
 from gpunn.tables.sources.records import Record, lines_of, records_of
 from gpunn.tables.sources.rows import Cleaner, Stream, after
 from gpunn.tables.sources.text import BLOCK, TextFile
-from gpunn.tables.table import NUMBER, TEXT, digest_of
+from gpunn.tables.spelling import Evidence, is_written_number
+from gpunn.tables.table import NUMBER, TEXT, NotANumberError, digest_of
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "<NA>")
-DECIMAL = re.compile(r"\s*[-+]?\d+([.,])\d+\s*")
-MANY, MOSTLY = 20, 0.9  # if more of a column's strings are numbers, the others are mistakes
 IN_A_BLOCK, LARGEST_BLOCK = 32, 32 << 20  # long rows, and bytes; the first block decides the columns' types
 MOST_COLUMNS = 1_000_000
 
@@ -41,15 +40,16 @@ class CsvFile:
     """A CSV file of any encoding and with any line ends, possibly packed by gzip, bzip2, xz or zip.
 
     Rows that hold only delimiters are left out, as are lines that begin with # and have not a value for each
-    column. A single column without a name, such as pandas' index, is named "column 1" by its position; R's
-    column of row names has no place in the header at all.
+    column. A column without a name, such as pandas' index, is named "column 1" by its position; R's column of
+    row names has no place in the header at all. Of several columns without a name, only one may have values.
 
     Args:
         path: the file, or "-" for standard input.
         delimiter: one character; None detects the most frequent of , ; tab and | in the first line.
-        header: whether the first line names the columns; None: unless it is all numbers. Columns of a file
+        header: whether the first line names the columns; None detects it (`is_header`). Columns of a file
             without a header are named "1", "2", ….
         encoding: the encoding; None detects UTF-8, UTF-16 and UTF-32 by a byte order mark, and cp1252.
+        missing: further words that stand for a missing value.
 
     Raises:
         ValueError: the file is malformed; the message is one line that names the file and, if possible, the
@@ -57,6 +57,8 @@ class CsvFile:
     """
 
     target: str | None = None
+    point: str | None
+    header: bool | None
     unit = "line"
 
     def __init__(
@@ -65,7 +67,9 @@ class CsvFile:
         delimiter: str | None = None,
         header: bool | None = None,
         encoding: str | None = None,
+        missing: Collection[str] = (),
     ) -> None:
+        self.missing = (*MISSING, *missing)
         self.csv, self.file = need_pyarrow(str(path), "csv"), self._open(path)
         self.path, self.name = path, self.file.name
         self.text = TextFile(self.name, self.file.open, encoding)
@@ -83,20 +87,19 @@ class CsvFile:
         if (n := len(records[0].values)) > MOST_COLUMNS:
             raise ValueError(f"{self.name} has {n:,} columns; at most {MOST_COLUMNS:,} can be read")
         first = records[0].values
-        points = (name.replace(",", ".") for name in first)
-        self.header = not all(map(is_number, points)) if header is None else header
+        rows = [record.values for record in records[1:]]
+        self.header, self.note = self._find_header(first, rows, bool(surplus(records)), header)
         self.names = [name.strip() for name in first]
         self.begin = records[0].last
         if self.header:
             self._name_surplus(records)
         else:
             self.names, self.begin = [str(k) for k in range(1, len(first) + 1)], records[0].line - 1
-        if self.names.count("") == 1:
-            nameless = self.names.index("")
-            self.names[nameless] = f"column {nameless + 1}"
+        name_nameless(self.name, self.names, rows)
         self._check_names()
         with self._explained():
-            self.point = self._sniff_point()
+            sampled = (record.values for record in first_records(self._rows()))
+            self.point = self.mark = sniff_point(sampled, self.delimiter)
             self.kinds = self._infer()
 
     def _open(self, path: Path) -> ByteFile:
@@ -110,16 +113,21 @@ class CsvFile:
         if where:
             self.names.insert(0 if where == "first" else len(self.names), "")
 
-    def _sniff_point(self) -> str:
-        """Return the decimal mark: a comma if numbers have commas but no points, and it is no delimiter."""
-        rows = first_records(self._rows())
-        found = {match[1] for _, row, _ in rows for value in row if (match := DECIMAL.fullmatch(value))}
-        return "," if found == {","} and self.delimiter != "," else "."
+    def _find_header(
+        self, first: list[str], rows: Sequence[Sequence[str]], named_rows: bool, header: bool | None
+    ) -> tuple[bool, str]:
+        """Return whether the first line names the columns, and the remark on it."""
+        if header is not None:
+            return header, "" if header else f"has no header: its columns are named 1 to {len(first)}"
+        found = named_rows or is_header(first, rows, is_written_number)
+        if found is None:
+            return True, "has only text: its first line is taken to name the columns; if not, use --no-header"
+        return found, "" if found else describe_data(first, self.delimiter)
 
     @property
     def notes(self) -> list[str]:
         """Remarks on how the file is read."""
-        notes = [] if self.header else [f"has no header: its columns are named 1 to {len(self.names)}"]
+        notes = [self.note] if self.note else []
         if self.text.note:
             notes.append(self.text.note)
         if self.dialect.quote != '"':
@@ -133,8 +141,7 @@ class CsvFile:
         hint = ", or use --no-header if the file has no header" if self.header else ""
         name, times = Counter(self.names).most_common(1)[0]
         if times > 1:
-            named = f"are named '{name}'" if name else "have no name"
-            raise ValueError(f"{self.name}: {times:,} columns {named}; rename them{hint}")
+            raise ValueError(f"{self.name}: {times:,} columns are named '{name}'; rename them{hint}")
 
     def _infer(self) -> dict[str, str]:
         """Return NUMBER or TEXT for each column. Dates are TEXT; a column that is empty so far is NUMBER."""
@@ -153,7 +160,7 @@ class CsvFile:
         arrow = {NUMBER: pyarrow.float64(), TEXT: text_type()}
         with self._explained(kinds):
             for batch in self._reader({name: arrow[kind] for name, kind in kinds.items()}):
-                yield {name: decode(batch.column(k), MISSING) for k, name in enumerate(kinds)}
+                yield {name: decode(batch.column(k), self.missing) for k, name in enumerate(kinds)}
         pyarrow.default_memory_pool().release_unused()  # pyarrow would keep it for the next file
 
     def _reader(self, types: Mapping[str, Any]) -> Any:
@@ -168,9 +175,9 @@ class CsvFile:
             self.csv.ConvertOptions(
                 column_types={at[name]: type_ for name, type_ in types.items()},
                 include_columns=[at[name] for name in types],
-                null_values=[*MISSING, *(f" {word}" for word in MISSING)],
+                null_values=[*self.missing, *(f" {word}" for word in self.missing)],
                 strings_can_be_null=True,
-                decimal_point=self.point,
+                decimal_point=self.mark,
             ),
         )
 
@@ -204,22 +211,19 @@ class CsvFile:
 
     def not_a_number(self, name: str) -> ValueError | None:
         """Return the error for the first value of a column that is not a number."""
+        found = self._first(name, lambda text: is_number(text.replace(self.mark, ".")))
+        return NotANumberError.at(self.name, *found, name) if found else None
+
+    def odd_one(self, name: str) -> tuple[str, str] | None:
+        return self._first(name, Evidence().fits)
+
+    def _first(self, name: str, fits: Callable[[str], bool]) -> tuple[str, str] | None:
+        """Return the place and the text of the first value of a column that does not fit."""
         k = self.names.index(name)
         for line, record, _ in self._rows():
-            if k < len(record) and not self._is_number(record[k]):
-                return ValueError(
-                    f"{self.name}, line {line}, column '{name}': '{record[k]}' is not a number; correct it, "
-                    f"or train with --category '{name}' to treat the column as categories"
-                )
+            if k < len(record) and (text := record[k].strip()) not in self.missing and not fits(text):
+                return f"{self.unit} {line}", text
         return None
-
-    def mistaken(self, name: str, texts: Collection[str]) -> ValueError | None:
-        """Return that error if the column's distinct strings are many and mostly numbers."""
-        numbers = sum(map(self._is_number, texts))
-        return self.not_a_number(name) if numbers > max(MANY, MOSTLY * len(texts)) else None
-
-    def _is_number(self, text: str) -> bool:
-        return is_number(text.replace(self.point, "."))
 
     def _ragged(self) -> ValueError | None:
         """Return the error for the first row that has more or fewer values than there are columns."""
