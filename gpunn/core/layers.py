@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from gpunn.functions import activations
+from gpunn.functions import activations, initializers
 from gpunn.functions.activations import Activation
-from gpunn.functions.initializers import INITIALIZERS
-from gpunn.names import look_up
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dense:
     """A fully connected layer of n neurons: a = f(w a_before + b), w (n, n_before), b (n, 1).
 
@@ -31,8 +29,8 @@ class Dense:
     Raises:
         ValueError: n is below 1, dropout is not in [0, 1), or a name is unknown.
 
-    >>> gpunn.Dense(30, "tanh", dropout=0.5).f.name
-    'tanh'
+    >>> gpunn.Dense(30, "tanh", dropout=0.5)
+    Dense(30, 'tanh', dropout=0.5)
     >>> gpunn.Dense(30, (np.sin, np.cos)).f.name
     'custom'
     >>> gpunn.Dense(30, "relo")
@@ -53,7 +51,17 @@ class Dense:
         object.__setattr__(self, "n", int(self.n))
         object.__setattr__(self, "activation", activations.get(self.activation))
         if self.init is not None:
-            look_up(INITIALIZERS, self.init, "initializer")
+            object.__setattr__(self, "init", initializers.name_of(self.init))
+
+    def __repr__(self) -> str:
+        """Return the call that makes this layer, without the arguments that have their default values."""
+        f = repr(self.f.name) if not self.f.is_own else f"<{self.f.name}>"
+        more = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in fields(self)[2:]
+            if getattr(self, field.name) != field.default
+        ]
+        return f"Dense({', '.join([str(self.n), f, *more])})"
 
     @property
     def f(self) -> Activation:

@@ -21,7 +21,7 @@ from gpunn.core.rules import Regularisation, Rule, require
 from gpunn.core.update import ByRule, Clipped, InGradient, InTheta, InVelocity, Update
 from gpunn.functions import vectors
 from gpunn.functions.calls import Array, Call, constant
-from gpunn.names import look_up
+from gpunn.names import OtherNames, name_in
 
 
 class Optimizer(Protocol):
@@ -247,11 +247,24 @@ OPTIMIZERS: dict[str, Any] = {
     "lion": Lion,
 }
 
+OTHER_NAMES = OtherNames(
+    aliases={"gradient descent": "sgd", "gd": "sgd", "nag": "nesterov"},
+    near={
+        **dict.fromkeys(("adagrad", "adadelta", "nadam", "adamax", "radam"), "'adam'"),
+        "lbfgs": "'adam' (gpunn.MLPClassifier and gpunn.MLPRegressor have solver='lbfgs')",
+    },
+)
+
+
+def name_of(optimizer: str) -> str:
+    """Return gpunn's own name for an optimizer. Raises ValueError if it is unknown."""
+    return name_in(OPTIMIZERS, optimizer, "optimizer", OTHER_NAMES)
+
 
 def get(optimizer: str | Optimizer) -> Optimizer:
     """Look up an optimizer by name, with its default settings, or return one as it is."""
     if isinstance(optimizer, str):
-        chosen: Optimizer = look_up(OPTIMIZERS, optimizer, "optimizer")()
+        chosen: Optimizer = OPTIMIZERS[name_of(optimizer)]()
         return chosen
     if isinstance(optimizer, type) or not hasattr(optimizer, "bind"):
         raise ValueError(

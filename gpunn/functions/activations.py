@@ -22,7 +22,7 @@ import numpy as np
 import scipy  # loads scipy.special when a function needs it: texts made of the entries do not
 
 from gpunn.functions.calls import Array, Calls, check_shape, constant, filled
-from gpunn.names import look_up
+from gpunn.names import OtherNames, look_up
 
 TorchModule: TypeAlias = tuple[str, dict[str, tuple[Any, ...]]]
 
@@ -433,6 +433,24 @@ ACTIVATIONS = {
     for f in (SIGMOID, TANH, RELU, LEAKY_RELU, ELU, GELU, SWISH, SOFTPLUS, EXP, IDENTITY, SOFTMAX)
 }  # fmt: skip
 
+OTHER_NAMES = OtherNames(
+    aliases={
+        "linear": "identity",
+        "logistic": "sigmoid",
+        "expit": "sigmoid",
+        "silu": "swish",
+        "exponential": "exp",
+    },
+    near={
+        "mish": "'swish' (z σ(z))",
+        "prelu": "'leaky relu' (slope 0.01 below 0)",
+        "relu6": "'relu' (no upper bound)",
+        "selu": "'elu' (without a scale)",
+        "softsign": "'tanh', or a pair of functions (f, f′)",
+        "log softmax": "'softmax' (with the cost 'cross-entropy', computed from z)",
+    },
+)
+
 
 def get(f: str | Activation | tuple[Callable[[Array], Array], Callable[[Array], Array]]) -> Activation:
     """Look up an activation by name, make one of a pair of NumPy functions (f, f′), or return it as it is."""
@@ -442,4 +460,4 @@ def get(f: str | Activation | tuple[Callable[[Array], Array], Callable[[Array], 
         return Activation.from_functions(*f)
     if not isinstance(f, str):
         raise ValueError(f"an activation must be a name, an Activation or a pair (f, f′), not {f!r}")
-    return look_up(ACTIVATIONS, f.replace("_", " ").replace("-", " "), "activation")
+    return look_up(ACTIVATIONS, f, "activation", OTHER_NAMES)

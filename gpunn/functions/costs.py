@@ -21,7 +21,7 @@ import numpy as np
 
 from gpunn.functions.activations import ACTIVATIONS, Activation
 from gpunn.functions.calls import Array, Calls, check_shape, constant, filled
-from gpunn.names import look_up
+from gpunn.names import OtherNames, look_up
 
 Spelling: TypeAlias = Callable[[Array, Array, Array], Calls]
 
@@ -499,6 +499,31 @@ COSTS = {
 }  # fmt: skip
 FAMILIES: dict[str, Callable[[float], Cost]] = {"huber": huber, "quantile": quantile}
 
+_HALF_SQUARES, _EITHER = "'quadratic' (½ Σ (a − y)²)", "'cross-entropy' or 'binary-cross-entropy'"
+OTHER_NAMES = OtherNames(
+    aliases={
+        "categorical cross-entropy": "cross-entropy",
+        "sparse categorical cross-entropy": "cross-entropy",
+        "nll": "cross-entropy",
+        "negative log-likelihood": "cross-entropy",
+        "bce": "binary-cross-entropy",
+        "l1": "mae",
+        "absolute error": "mae",
+        "mean absolute error": "mae",
+        "smooth l1": "huber",
+        "pinball": "quantile",
+    },
+    near={
+        **dict.fromkeys(("mse", "mean squared error", "squared error", "l2", "sse"), _HALF_SQUARES),
+        "rmse": _HALF_SQUARES,
+        "log loss": f"{_EITHER} (the latter after a sigmoid)",
+        "bce with logits": "'binary-cross-entropy' (after a sigmoid, it is computed from z)",
+        **dict.fromkeys(("kl", "kld", "kl divergence"), "'cross-entropy' (which adds the entropy of y)"),
+        "poisson nll": "'poisson' (of a itself, not of ln a)",
+        "focal": f"{_EITHER} (with class weights)",
+    },
+)
+
 
 def get(cost: str | Cost) -> Cost:
     """Look up a cost by name, such as "huber" or "huber(2.0)", or return it as it is."""
@@ -507,7 +532,7 @@ def get(cost: str | Cost) -> Cost:
     if not isinstance(cost, str):
         raise ValueError(f"a cost must be a name or a Cost, not {cost!r}")
     if not (parts := re.fullmatch(r"(.+)\((.*)\)", cost)):
-        return look_up(COSTS, cost.replace("_", "-"), "cost")
+        return look_up(COSTS, cost, "cost", OTHER_NAMES)
     family = look_up(FAMILIES, parts[1], "cost with a parameter")
     try:
         parameter = float(parts[2])

@@ -8,6 +8,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from gpunn.names import OtherNames, name_in
+
 Weights: TypeAlias = tuple[np.ndarray, np.ndarray]
 Initializer: TypeAlias = Callable[[np.random.Generator, int, int], Weights]
 
@@ -40,3 +42,27 @@ def zeros(rng: np.random.Generator, n_out: int, n_in: int) -> Weights:
 
 
 INITIALIZERS: dict[str, Initializer] = {f.__name__: f for f in (normal, scaled, glorot, he, zeros)}
+
+_UNIFORM, _NORMAL = "'glorot' (uniform in ±√(6/(n_in + n_out)))", "'he' (N(0, 2/n_in))"
+OTHER_NAMES = OtherNames(
+    aliases={
+        "glorot uniform": "glorot",
+        "xavier": "glorot",
+        "xavier uniform": "glorot",
+        "he normal": "he",
+        "kaiming": "he",
+        "kaiming normal": "he",
+        "gaussian": "normal",
+        "standard normal": "normal",
+    },
+    near={
+        **dict.fromkeys(("glorot normal", "xavier normal", "uniform", "random uniform"), _UNIFORM),
+        **dict.fromkeys(("he uniform", "kaiming uniform"), _NORMAL),
+        **dict.fromkeys(("lecun", "lecun normal"), "'scaled' (w ~ N(0, 1/n_in), b ~ N(0, 1))"),
+    },
+)
+
+
+def name_of(initializer: str) -> str:
+    """Return gpunn's own name for an initialiser. Raises ValueError if it is unknown."""
+    return name_in(INITIALIZERS, initializer, "initializer", OTHER_NAMES)

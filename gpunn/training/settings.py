@@ -6,13 +6,15 @@ default. A field that an optimizer has too is passed to the optimizer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Annotated, Any
 
+from gpunn.core import optimizers
 from gpunn.core.layers import Dense
 from gpunn.core.optimizers import OPTIMIZERS, Optimizer
+from gpunn.functions import activations, costs, initializers
 from gpunn.functions.activations import ACTIVATIONS
 from gpunn.functions.costs import COSTS, FAMILIES
 from gpunn.functions.initializers import INITIALIZERS
@@ -28,6 +30,14 @@ CUDA_ONLY = [precision for precision, dtype in DTYPES.items() if precision != dt
 network, training = partial(Option, "Network"), partial(Option, "Training")
 
 
+#: How each setting that names a function or an optimizer is turned into gpunn's own name.
+NAMES: dict[str, Callable[[str], str]] = {
+    "activation": lambda name: activations.get(name).name,
+    "output_activation": lambda name: activations.get(name).name,
+    "cost": lambda name: costs.get(name).name,
+    "init": initializers.name_of,
+    "optimizer": optimizers.name_of,
+}
 OPTIMIZER_DEFAULTS = {name: asdict(make()) for name, make in OPTIMIZERS.items()}
 
 
@@ -156,6 +166,12 @@ class Settings:
         training(f"Precision: {listed(DTYPES)}; {' and '.join(CUDA_ONLY)} need CUDA.", metavar="PRECISION"),
     ] = "float32"
 
+    def __post_init__(self) -> None:
+        """Replace aliases and other spellings by gpunn's own names, which saved runs keep."""
+        for setting, name_of in NAMES.items():
+            if (name := getattr(self, setting)) is not None:
+                object.__setattr__(self, setting, name_of(name))
+
     @property
     def dtype(self) -> str:
         """The network's dtype for this precision."""
@@ -174,8 +190,8 @@ class Settings:
 
         Raises ValueError if a setting was chosen that this optimizer does not have.
         """
-        name = self.optimizer or ""
-        make = look_up(OPTIMIZERS, name, "optimizer")
+        name = optimizers.name_of(self.optimizer or "")
+        make = OPTIMIZERS[name]
         chosen = {s: value for s, value in self._chosen().items() if takers(s)}
         for setting in chosen:
             if name not in takers(setting):
