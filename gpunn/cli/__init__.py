@@ -64,7 +64,9 @@ def _explain(error: Exception) -> tuple[int, str]:
     from gpunn.core.backend import BackendError
 
     if hasattr(error, "format_message"):  # a usage error, whose class depends on typer's version
-        return BAD_INPUT, error.format_message()
+        from gpunn.cli.usage import explain_usage
+
+        return BAD_INPUT, explain_usage(error)
     if isinstance(error, OSError) and error.strerror:
         code = FAILED if error.errno in FULL_DISK else BAD_INPUT
         return code, f"{error.filename}: {error.strerror}" if error.filename else error.strerror

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from gpunn.cli import options
-from gpunn.cli.usage import check_resume_alone, given_options, repeat_option
+from gpunn.cli.usage import check_resume_alone, given_options, repeat_options
 
 HELP = """Train fully connected neural networks on a CPU or a CUDA GPU.
 
@@ -23,7 +24,28 @@ Examples:
 """
 
 
-class Commands(TyperGroup):
+class PlainHelp:
+    """Help without the names of the arguments' types, without braces and without `<bool>`."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if param.param_type_name == "argument":
+                param.display_type_rich = lambda ctx: None
+            elif param.is_flag and param.metavar is None:
+                param.metavar = ""
+        return params
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        pieces: list[str] = super().collect_usage_pieces(ctx)  # type: ignore[misc]
+        return [re.sub("[{}]", "", piece) for piece in pieces]
+
+
+class Command(PlainHelp, TyperCommand):
+    """A command with plain help."""
+
+
+class Commands(PlainHelp, TyperGroup):
     """The group of commands.
 
     `train` gets the options of its settings only when it is run: their help lists optimizers, costs and
@@ -39,24 +61,25 @@ class Commands(TyperGroup):
         return name, command, rest
 
 
-class TrainCommand(TyperCommand):
-    """A command whose `--hidden` takes any number of whole numbers, which typer's options cannot."""
+class TrainCommand(Command):
+    """A command whose repeatable options take several values at once, as in `--ignore x z`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, repeat_option("--hidden", args))
+        options = [param for param in self.params if param.param_type_name == "option"]
+        return super().parse_args(ctx, repeat_options(args, options))
 
 
-def _new_app(**arguments: Any) -> typer.Typer:
+def _new_app(completion: bool = False, **arguments: Any) -> typer.Typer:
     return typer.Typer(
         rich_markup_mode="rich",
-        add_completion=False,
+        add_completion=completion,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
         **arguments,
     )
 
 
-app = _new_app(cls=Commands, help=HELP)
+app = _new_app(completion=True, cls=Commands, help=HELP)
 
 
 def _print_version(wanted: bool) -> None:
@@ -133,7 +156,7 @@ def complete_train() -> Callable[..., None]:
     return with_options(train, Settings, TableOptions)
 
 
-@app.command()
+@app.command(cls=Command)
 def evaluate(
     model: options.ModelArg,
     data: options.TestData = None,
@@ -163,7 +186,7 @@ def evaluate(
     models.evaluate(model, data, data_dir, Format(delimiter, header, target, encoding), device, json)
 
 
-@app.command()
+@app.command(cls=Command)
 def report(
     runs: options.Runs,
     output: options.Page = None,
@@ -184,7 +207,7 @@ def report(
     reports.report(runs, output, browser, json)
 
 
-@app.command()
+@app.command(cls=Command)
 def predict(
     model: options.ModelArg,
     files: options.Files,
@@ -212,7 +235,7 @@ def predict(
     )
 
 
-@app.command()
+@app.command(cls=Command)
 def export(
     model: options.ModelArg,
     file: options.OnnxFile,
@@ -232,7 +255,7 @@ def export(
     deploy.export(model, file, json)
 
 
-@app.command()
+@app.command(cls=Command)
 def demo(
     model: options.DemoModel = None,
     port: options.Port = 0,
@@ -253,7 +276,7 @@ def demo(
     deploy.demo(model, port, browser)
 
 
-@app.command()
+@app.command(cls=Command)
 def info(json: options.Json = False, debug: options.Debug = False) -> None:
     """Show versions, CPU, BLAS, CUDA devices and the folder of MNIST."""
     from gpunn.cli import system

@@ -1,16 +1,63 @@
-"""Which options were given on the command line."""
+"""How options are written on the command line, and which of them were given."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import typer
 
+from gpunn.names import near_match
 from gpunn.training.option import option_name
 
 # Options of `gpunn train` that do not change what is trained, and those that may stand beside --resume.
 NOT_REPEATED = ("data", "output", "plot", "json", "debug")
 BESIDE_RESUME = ("resume", "data_dir", "plot", "json", "debug")
+
+# What other programs call an option.
+OTHER_SPELLINGS = {
+    "--hidden": "hidden-layers hidden-layer-sizes layers units neurons",
+    "--activation": "act activations",
+    "--cost": "loss criterion objective",
+    "--init": "initializer initialiser initialization weights-init",
+    "--batch-norm": "bn batchnorm batch-normalization batch-normalisation",
+    "--optimizer": "opt optim optimiser solver",
+    "--learning-rate": "lr eta rate step-size learning-rate-init",
+    "--schedule": "scheduler lr-schedule lr-scheduler",
+    "--l2": "wd weight-decay decay alpha lambda",
+    "--clip-norm": "clip grad-clip clip-grad gradient-clipping",
+    "--epochs": "epoch n-epochs num-epochs iterations max-iter",
+    "--batch-size": "batch bs batchsize minibatch mini-batch",
+    "--patience": "early-stopping n-iter-no-change",
+    "--seed": "random-state random-seed",
+    "--device": "gpu cuda use-cuda use-gpu",
+    "--precision": "dtype fp16 bf16 amp",
+    "--output": "out out-dir output-dir outdir save",
+    "--resume": "continue restore",
+    "--target": "label labels class y",
+    "--held-out": "test-size test-split val-split validation-split",
+    "--cv": "folds k-folds cross-validation cross-validate",
+    "--category": "categories categorical",
+    "--ignore": "drop exclude skip",
+    "--delimiter": "sep separator",
+}
+
+
+def unknown_option(option: str, known: Collection[str]) -> str:
+    """Return the message for an option that the command does not have, with the nearest one it has."""
+    others = (own for own, words in OTHER_SPELLINGS.items() if option.lstrip("-") in words.split())
+    near = next((own for own in others if own in known), None) or near_match(option, known)
+    return f"No such option: {option}" + (f". Did you mean {near}?" if near else "")
+
+
+def explain_usage(error: Any) -> str:
+    """Return the message of a usage error of typer's, in gpunn's words if an option is unknown."""
+    if hasattr(error, "possibilities") and hasattr(error, "option_name") and error.ctx:
+        known = [option for parameter in error.ctx.command.params for option in parameter.opts]
+        return unknown_option(error.option_name, known)
+    message: str = error.format_message()
+    return message
 
 
 def was_given(ctx: typer.Context, name: str) -> bool:
@@ -43,14 +90,42 @@ def check_resume_alone(ctx: typer.Context) -> None:
             raise ValueError(f"--resume continues a run with its own settings: leave out {what}")
 
 
-def repeat_option(option: str, args: Sequence[str]) -> list[str]:
-    """Spell `--hidden 128 64 digits` as `--hidden 128 --hidden 64 digits`."""
-    spread: list[str] = []
-    for arg in args:
-        if arg.isdecimal() and len(spread) > 1 and spread[-2] == option and spread[-1].isdecimal():
-            spread.append(option)
-        spread.append(arg)
-    return spread
+def repeat_options(args: Sequence[str], options: Sequence[Any]) -> list[str]:
+    """Spell `--hidden 128 64 digits` as `--hidden 128 --hidden 64 digits`, and `--ignore x z` alike.
+
+    Words after an option of several values are further values, whole numbers only for `--hidden`. If no other
+    word can be the data, the last of these words is the data.
+    """
+    several = {name for option in options if option.multiple for name in option.opts}
+    valued = {name for option in options if not option.is_flag for name in option.opts}
+    words: list[tuple[str, str | None]] = []  # each with the option whose further value it is
+    option, has_data = None, False
+    rest = iter(args)
+    for arg in rest:
+        if arg == "--":
+            words += [(each, None) for each in (arg, *rest)]
+            has_data = True
+        elif arg.startswith("-") and arg != "-":
+            name, joined, _ = arg.partition("=")
+            option = name if name in several else None
+            words.append((arg, None))
+            if name in valued and not joined:
+                words += [(value, None) for value in itertools.islice(rest, 1)]
+        else:
+            further = option if option != "--hidden" or arg.isdecimal() else None
+            has_data = has_data or further is None
+            words.append((arg, further))
+    if not has_data:
+        _take_data(words)
+    return [part for word, of in words for part in ((of, word) if of else (word,))]
+
+
+def _take_data(words: list[tuple[str, str | None]]) -> None:
+    """Let the last further value that can be the data be the data."""
+    for at, (word, of) in reversed(list(enumerate(words))):
+        if of and of != "--hidden":
+            words[at] = (word, None)
+            return
 
 
 def refuse(options: Sequence[str], kind: str, data: str) -> None:

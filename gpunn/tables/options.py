@@ -43,9 +43,9 @@ class TableOptions:
         tables("Test by cross-validation with this many folds, then train on all rows.", least=2),
     ] = None
     category: Annotated[
-        tuple[str, ...], tables("Treat this numeric column as categories; may be repeated.")
+        tuple[str, ...], tables("Treat these numeric columns as categories.", metavar="NAME …")
     ] = ()
-    ignore: Annotated[tuple[str, ...], tables("Ignore this column; may be repeated.")] = ()
+    ignore: Annotated[tuple[str, ...], tables("Ignore these columns.", metavar="NAME …")] = ()
     impute: Annotated[str | None, tables("Replace missing numbers by: median or mean.", "median")] = None
     missing: Annotated[
         tuple[str, ...],

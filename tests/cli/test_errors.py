@@ -22,6 +22,13 @@ from gpunn.files import model as model_file
     [
         (["trian"], ["trian", "train"]),
         (["train", "--epoch", "3"], ["--epoch", "--epochs"]),
+        (["train", "--lr", "0.1"], ["No such option: --lr. Did you mean --learning-rate?"]),
+        (["train", "--bs", "8"], ["--batch-size"]),
+        (["train", "--wd", "1e-4"], ["--l2"]),
+        (["train", "--hidden-layers", "3"], ["--hidden"]),
+        (["train", "--sep", ";"], ["--delimiter"]),
+        (["evaluate", "x", "--label", "y"], ["No such option: --label"]),
+        (["train", "digits", "--cost", "mse"], ["did you mean 'quadratic' (½ Σ (a − y)²)?"]),
         (["train", "--epochs", "many"], ["--epochs", "a whole number of 1 or more, not 'many'"]),
         (["train", "--learning-rate", "small"], ["--learning-rate", "a number, not 'small'"]),
         (["train", "--hidden", "128,64"], ["--hidden", "a whole number, not '128,64'"]),

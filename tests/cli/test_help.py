@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -61,6 +62,11 @@ def test_help_at_every_level(gpunn_: RunCommand) -> None:
         assert "Usage: gpunn" in out
         assert "Examples" in out or command == ["info"]
         assert max(map(len, out.splitlines())) <= 80
+
+
+def test_help_shows_no_names_of_types(gpunn_: RunCommand) -> None:
+    for command in ([], ["train"], ["evaluate"], ["predict"], ["report"], ["export"], ["demo"], ["info"]):
+        assert not re.search(r"[<>{}]|list\[", re.sub(r"\[\d+<=x.*?\]", "", gpunn_(*command, "--help")[1]))
 
 
 def imported_by(*arguments: str) -> set[str]:
