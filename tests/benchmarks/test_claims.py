@@ -43,11 +43,33 @@ QUICK = [
 SEEDS = "15.26,14.84,0.871,5.763,3.312,2.221,5.22,{}\n"
 
 
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[[float, float], None]:
+    """Set what the gradient check measures as the seconds of a forward pass and of back-propagation."""
+
+    def set_seconds(forward: float, backward: float) -> None:
+        seconds = iter((forward, backward))
+
+        def fastest(work: Callable[[], object]) -> float:
+            work()
+            return next(seconds)
+
+        monkeypatch.setattr(gradient_check, "fastest", fastest)
+
+    return set_seconds
+
+
 @pytest.mark.parametrize("name", QUICK)
-def test_quick_claims_hold(name: str) -> None:
+def test_quick_claims_hold(name: str, timed: Callable[[float, float], None]) -> None:
+    timed(1.0, 2.0)
     found = REPRODUCTIONS[name].measure(None)
     assert found.passed, found.measured
     assert not found.figures
+
+
+def test_slow_back_propagation_fails_the_gradient_check(timed: Callable[[float, float], None]) -> None:
+    timed(1.0, 20.0)
+    assert not gradient_check.REPRODUCTION.measure(None).passed
 
 
 def test_the_matrix_form_learns_the_same_as_the_loop() -> None:
