@@ -1,12 +1,13 @@
 """Turn a table's columns into features: numbers standardised, categories one-hot, missing values filled.
 
-scikit-learn's `SimpleImputer`, `StandardScaler` and `OneHotEncoder` do the fitting. skrub's `TableVectorizer`
-does much the same, column types and dropping included, but not two things that are needed here:
+The results are those of scikit-learn's `SimpleImputer`, `StandardScaler` and `OneHotEncoder`. skrub's
+`TableVectorizer` does much the same, column types and dropping included, but lacks three things:
 
 - A fitted pipeline is stored as a pickle, which can run code when it is read. A `Preprocessing` is a few
   names and numbers, kept as JSON in the model file, which the ONNX export and other programs can read, too.
 - A pipeline takes a DataFrame and makes copies of it. Here columns are fitted one at a time and transformed
   in blocks of rows, in place if possible, so training takes less than twice the memory of the numbers.
+- A transformer costs 1 ms for each column, which is minutes for the 100,000 columns of a genome.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from typing import Any
 import numpy as np
 
 from gpunn.names import counted
+from gpunn.tables.fitting import fill_of, mean_and_scale
 from gpunn.tables.table import MOST_TEXTS, NUMBER, TEXT, Column, Table, number_text
+from gpunn.training.progress import watched
 
 MOST_CATEGORIES = 100
 ROW_NUMBERS = 20  # rows from which counting them is no coincidence
@@ -93,7 +96,7 @@ class Preprocessing:
         """
         steps = {
             column.name: table.dropped.get(column.name) or _fit_column(column, rows[:, j], impute)
-            for j, column in enumerate(table.columns)
+            for j, column in enumerate(watched(table.columns, "preparing", "columns"))
         }
         dropped = {name: why for name, why in steps.items() if isinstance(why, str)}
         return cls(tuple(step for step in steps.values() if not isinstance(step, str)), dropped)
@@ -122,7 +125,7 @@ class Preprocessing:
         X = rows.reshape(-1)[: m * n].reshape(m, n) if reuse else np.empty((m, n), rows.dtype)
         unknown = dict.fromkeys(self.kinds, 0)
         position = {column.name: (j, column) for j, column in enumerate(table.columns)}
-        for start in range(0, m, BLOCK):
+        for start in watched(range(0, m, BLOCK), "preparing", "blocks of rows"):
             block, end = rows[start : start + BLOCK].copy(), 0
             for step in self.columns:
                 j, column = position[step.name]
@@ -155,22 +158,17 @@ def _fit_column(column: Column, x: np.ndarray, impute: str) -> Number | Category
 
 
 def _fit_number(column: Column, x: np.ndarray, impute: str) -> Number | str:
-    """Fit imputation and standardisation to one column, so that scikit-learn's copies stay small."""
-    from sklearn.impute import SimpleImputer
-    from sklearn.preprocessing import StandardScaler
-
-    if np.nanmin(x) == np.nanmax(x):
-        return f"always {number_text(column.origin + float(np.nanmin(x)))}"
-    imputer, scaler = SimpleImputer(strategy=impute), StandardScaler()
-    scaler.fit(imputer.fit_transform(x[:, None]))
-    fill, mean = (column.origin + float(value[0]) for value in (imputer.statistics_, scaler.mean_))
-    return Number(column.name, fill, mean, float(scaler.scale_[0]))
+    """Fit imputation and standardisation to one column."""
+    least = np.fmin.reduce(x)
+    if least == np.fmax.reduce(x):
+        return f"always {number_text(column.origin + float(least))}"
+    fill = fill_of(x, impute)
+    mean, scale = mean_and_scale(np.where(np.isnan(x), x.dtype.type(fill), x))
+    return Number(column.name, column.origin + fill, column.origin + mean, scale)
 
 
 def _fit_category(column: Column, x: np.ndarray) -> Category | str:
     """Fit the categories, in the order of scikit-learn's OneHotEncoder: sorted, None last."""
-    from sklearn.preprocessing import OneHotEncoder
-
     assert column.texts
     present, counts = np.unique(x[~np.isnan(x)], return_counts=True)
     dates = all(map(DATE.fullmatch, column.texts.codes))
@@ -183,12 +181,11 @@ def _fit_category(column: Column, x: np.ndarray) -> Category | str:
         return f"more than {MOST_CATEGORIES} distinct {what}{hint}"
     if len(present) > max(2, len(x) / 2):
         return f"{len(present):,} distinct {what} in {counted(len(x), 'row')}{hint}"
-    texts = np.array([*column.texts.codes, None], object)
-    if len(present) == 1 and counts[0] == len(x):
-        return f"always '{texts[int(present[0])]}'"
-    codes = [*present.astype(int), *([-1] if np.isnan(x).any() else [])]
-    categories = OneHotEncoder().fit(texts[codes][:, None]).categories_[0]
-    return Category(column.name, tuple(categories))
+    texts = list(column.texts.codes)
+    found = sorted(texts[int(code)] for code in present)
+    if len(found) == 1 and counts[0] == len(x):
+        return f"always '{found[0]}'"
+    return Category(column.name, (*found, None) if np.isnan(x).any() else tuple(found))
 
 
 def mark_row_numbers(table: Table) -> Table:

@@ -205,8 +205,11 @@ def _origin(column: Column, x: np.ndarray, dtype: np.dtype) -> float:
     if column.texts or dtype == np.float64:
         return 0.0
     finite = np.sort(x[np.isfinite(x)])
-    middle = finite[len(finite) // 2]
-    return float(middle) if is_far(middle, np.median(np.abs(finite - middle))) else 0.0
+    n = len(finite)
+    middle = finite[n // 2]
+    spread = np.sort(np.abs(finite - middle))
+    median = (spread[(n - 1) // 2] + spread[n // 2]) / 2  # np.median takes 0.1 ms a call
+    return float(middle) if is_far(middle, median) else 0.0
 
 
 def _check_finite(

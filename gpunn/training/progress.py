@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from threading import RLock
 from types import TracebackType
+from typing import TypeVar
 
 from tqdm import tqdm
 
 from gpunn.training.history import Record
+
+T = TypeVar("T")
+SOON = 2  # seconds; shorter work has no bar
 
 
 class Bar(tqdm):  # type: ignore[misc]
@@ -21,6 +26,20 @@ class Bar(tqdm):  # type: ignore[misc]
 
 
 Bar.set_lock(RLock())
+
+
+def watched(items: Sequence[T], what: str, unit: str) -> Iterable[T]:
+    """Return the items, with a bar that appears after SOON seconds if stderr is a terminal."""
+    shown: Iterable[T] = Bar(
+        items,
+        what,
+        unit=f" {unit}",
+        delay=SOON,
+        leave=False,
+        dynamic_ncols=True,
+        disable=not sys.stderr.isatty(),
+    )
+    return shown
 
 
 class ProgressBar:
