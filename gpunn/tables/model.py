@@ -14,9 +14,16 @@ import numpy as np
 from gpunn.files.model import check_meta
 from gpunn.network import Network
 from gpunn.tables import target as targets
-from gpunn.tables.measures import evaluate, measure_constant, summarise_folds
+from gpunn.tables.measures import measure_constant, summarise_folds
 from gpunn.tables.options import TableOptions
-from gpunn.tables.prepared import EvaluationTable, TableExamples, examples_of, read_for
+from gpunn.tables.prepared import (
+    EvaluationTable,
+    TableExamples,
+    examples_of,
+    explained,
+    find_extreme,
+    read_for,
+)
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import IN_MEMORY, Format, open_table
 from gpunn.tables.sources.files import STDIN
@@ -208,7 +215,10 @@ class TableModel:
     def outputs(self, table: Table, device: str) -> tuple[np.ndarray, dict[str, int]]:
         """Return the network's outputs (n_out, m), and the number of unknown categories by column."""
         X, unknown = self.preprocessing.apply(table, table.rows)
-        return self.network.forward(X, device=device), unknown
+        try:
+            return self.network.forward(X, device=device), unknown
+        except ValueError as error:
+            raise explained(error, find_extreme(self.preprocessing, table, X, None)) from None
 
     def open_test(self, data: Any, format: Format) -> EvaluationTable:
         """Read a table to test on. data: None for the table that the model was tested on in training."""
@@ -242,7 +252,7 @@ class TableModel:
 
     def measure(self, examples: TableExamples, device: str) -> dict[str, Any]:
         """Return the loss, the measures, and for classes the confusion matrix and more."""
-        outputs, measures = evaluate(self.target, self.network, examples.X, examples.y, device)
+        outputs, measures = examples.evaluate(self.target, self.network, device)
         return measures | self.target.details(examples.y, self.target.decode(self.network, outputs))
 
 

@@ -22,6 +22,8 @@ from gpunn.tables.spelling import Spelling
 from gpunn.tables.table import TEXT, NotANumberError, Source, Table
 from gpunn.tables.target import Measures, Target, check_target
 
+EXTREME = 1e15  # a standardised number that is larger may overflow in the layers of a network
+
 
 @dataclass(frozen=True, eq=False)
 class TableExamples:
@@ -32,12 +34,44 @@ class TableExamples:
         y (m,): class numbers, or numbers in the target's units.
         unknown: the number of values of unknown categories, by column.
         rows (m,): the rows of the table, counted from 0; None for all of them.
+        extreme: where the value is that is farthest from those trained on, if it may overflow; or "".
     """
 
     X: np.ndarray
     y: np.ndarray
     unknown: dict[str, int]
     rows: np.ndarray | None = None
+    extreme: str = ""
+
+    def evaluate(self, target: Target, net: Network, device: str = "cpu") -> tuple[np.ndarray, Measures]:
+        """Return a network's outputs (n_out, m), its loss and the target's measures.
+
+        Raises ValueError, with the place, for a value so large that the outputs overflow.
+        """
+        try:
+            return evaluate(target, net, self.X, self.y, device)
+        except ValueError as error:
+            raise explained(error, self.extreme) from None
+
+
+def explained(error: ValueError, extreme: str) -> ValueError:
+    """Return the error that names the place of an extreme value, if there is one."""
+    why = "the value is too far from those trained on, and overflows; correct it, or leave its row out"
+    return ValueError(f"{extreme}: {why}") if extreme else error
+
+
+def find_extreme(preprocessing: Preprocessing, table: Table, X: np.ndarray, rows: np.ndarray | None) -> str:
+    """Say where the value is whose feature in X (n_features, m) is largest; "" if none can overflow.
+
+    rows (m,): the rows of the source; None for those of the table.
+    """
+    if not X.size or max(-X.min(), X.max()) < EXTREME:
+        return ""
+    k, i = np.unravel_index(int(np.argmax(np.abs(X))), X.shape)
+    ends = np.cumsum([column.features for column in preprocessing.columns])
+    name = preprocessing.columns[int(np.searchsorted(ends, k, side="right"))].name
+    place = table.place(int(i)) if rows is None else table.source.place(int(rows[i]))
+    return f"{table.name}, {place}, column '{name}'"
 
 
 @dataclass(frozen=True)
@@ -78,7 +112,7 @@ class PreparedTable:
 
     def evaluate(self, net: Network, examples: TableExamples) -> tuple[np.ndarray, Measures]:
         """Return a network's outputs (n_out, m) for some examples, and its measures."""
-        return evaluate(self.target, net, examples.X, examples.y)
+        return examples.evaluate(self.target, net)
 
     def baseline(self, y: np.ndarray) -> Measures:
         """Return the measures of always predicting the most frequent class, or the mean, of training."""
@@ -137,7 +171,8 @@ def read_for(
 def examples_of(preprocessing: Preprocessing, target: Target, table: Table) -> TableExamples:
     """Return the examples of a table that was read for a model."""
     X, unknown = preprocessing.apply(table, table.rows)
-    return TableExamples(X, target.encode(table), unknown, table.kept)
+    extreme = find_extreme(preprocessing, table, X, None)
+    return TableExamples(X, target.encode(table), unknown, table.kept, extreme)
 
 
 def prepare(table: Table, target: Target, m: int, how: Preparation, *, reuse: bool = False) -> PreparedTable:

@@ -51,7 +51,8 @@ class Number:
     def apply(self, x: np.ndarray, column: Column, out: np.ndarray) -> int:
         """Write the feature of x (m,), NaN if missing, to out (m, 1); return 0, as no number is unknown."""
         filled = np.where(np.isnan(x), self.fill - column.origin, x.astype(np.float64))
-        out[:, 0] = (filled - (self.mean - column.origin)) / self.scale
+        with np.errstate(over="ignore"):  # the network refuses what is not finite
+            out[:, 0] = (filled - (self.mean - column.origin)) / self.scale
         return 0
 
 

@@ -13,7 +13,7 @@ from gpunn.tables import target as targets
 from gpunn.tables.loading import load
 from gpunn.tables.measures import summarise_folds
 from gpunn.tables.options import TableOptions
-from gpunn.tables.prepared import Preparation, PreparedTable, prepare
+from gpunn.tables.prepared import Preparation, PreparedTable, find_extreme, prepare
 from gpunn.tables.reading import IN_MEMORY, absolute, is_path, open_table
 from gpunn.tables.splitting import fold_rows, split_and_prepare
 from gpunn.tables.table import Table
@@ -102,6 +102,8 @@ class TableTask:
         """Test a trained network. Return figures by their names in JSON, and the outputs for the test.
 
         folds: the results of cross-validation.
+
+        Raises ValueError, with the place, for a value so large that the outputs overflow.
         """
         target, test = self.prepared.target, self.prepared.test
         figures: dict[str, Any] = {"task": target.task, "target": target.name}
@@ -172,5 +174,7 @@ def cross_validate(task: TableTask, settings: Settings, *, verbose: bool = False
         if fold.fit(net, settings, verbose=verbose).interrupted:
             raise KeyboardInterrupt
         assert prepared.test
-        _, measures = prepared.evaluate(net, prepared.test)
+        places = test_rows if task.table.kept is None else task.table.kept[test_rows]
+        extreme = find_extreme(prepared.preprocessing, task.table, prepared.test.X, places)
+        _, measures = prepared.evaluate(net, replace(prepared.test, extreme=extreme))
         yield {**measures, "baseline": prepared.baseline(prepared.test.y)}

@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from gpunn.tables import splitting
+from gpunn.tables.fitting import fill_of, mean_and_scale
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import Format, open_table, read
 from gpunn.tables.sources.csv import CsvFile
@@ -64,6 +65,41 @@ def test_preprocessing_agrees_with_scikit_learn(tmp_path_factory, data):
     again = Preprocessing.from_json(json.loads(json.dumps(fitted.to_json())))
     assert again == fitted
     fitted.apply(table, table.rows, reuse=True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    values=st.lists(
+        st.one_of(st.just(np.nan), st.floats(-(2.0**50), 2.0**50, width=32)), min_size=1, max_size=300
+    ),
+    shift=st.sampled_from([0, 1, 1e6]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    impute=st.sampled_from(["median", "mean"]),
+)
+def test_fitting_is_bitwise_that_of_scikit_learn(values, shift, dtype, impute):
+    x = (np.array(values) + shift).astype(dtype)
+    if np.isnan(x).all():
+        return
+    imputer, scaler = SimpleImputer(strategy=impute), StandardScaler()
+    filled = imputer.fit_transform(x[:, None])
+    scaler.fit(filled)
+    assert fill_of(x, impute) == imputer.statistics_[0]
+    assert mean_and_scale(filled[:, 0]) == (scaler.mean_[0], scaler.scale_[0])
+
+
+def test_a_median_of_the_largest_numbers_is_finite():
+    x = np.full(4, np.finfo(np.float32).max)
+    assert fill_of(x, "median") == x[0]
+
+
+def test_a_table_of_very_many_columns_is_prepared():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(6, 20_000))
+    source = open_table({"X": X}, Format())
+    table = read(source, source.kinds, None, "float32")
+    fitted = Preprocessing.fit(table, table.rows)
+    scaled, _ = fitted.apply(table, table.rows)
+    assert np.allclose(scaled.T, StandardScaler().fit_transform(X), atol=1e-5)
 
 
 def test_rows_may_be_overwritten_by_their_features(tmp_path):
