@@ -212,6 +212,7 @@ def predict(
     model: options.ModelArg,
     files: options.Files,
     output: options.Predictions = None,
+    show: options.Show = False,
     device: options.Device = "cpu",
     delimiter: options.Delimiter = None,
     header: options.Header = None,
@@ -221,9 +222,12 @@ def predict(
 ) -> None:
     """Predict the class of each image, or the target of each table row.
 
+    Each digit on a photograph is predicted, from left to right and line by line.
+
     \b
     Examples:
       gpunn predict gpunn-runs/mnist-1 photo.png scan.jpg
+      gpunn predict gpunn-runs/mnist-1 photos --show    all pictures in a folder
       gpunn predict gpunn-runs/mnist-1 examples.npy --json
       gpunn predict gpunn-runs/flowers-1 new.csv -o predictions.csv
     """
@@ -231,7 +235,7 @@ def predict(
     from gpunn.tables.reading import Format
 
     raise typer.Exit(
-        models.predict(model, files, Format(delimiter, header, encoding=encoding), device, json, output)
+        models.predict(model, files, Format(delimiter, header, encoding=encoding), device, json, output, show)
     )
 
 

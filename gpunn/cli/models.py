@@ -13,6 +13,8 @@ import numpy as np
 
 from gpunn.cli import images, table_models
 from gpunn.cli.images import DOWNLOADABLE
+from gpunn.cli.pictures import expand_folders
+from gpunn.cli.pictures import show as show_picture
 from gpunn.cli.table_models import predict_table
 from gpunn.cli.usage import refuse
 from gpunn.datasets import Dataset
@@ -67,9 +69,16 @@ class SavedModel:
             return None
         return shape[0], shape[1]
 
+    @property
+    def picture_shape(self) -> tuple[int, ...]:
+        """Height and width of a picture."""
+        assert self.image_shape
+        return self.image_shape
+
     def read(self, file: Path) -> np.ndarray:
-        """Read the examples in a file as X (n_in, m)."""
-        from gpunn.datasets.images import read_columns, read_image
+        """Read the examples in a file as X (n_in, m): for a picture, one for each digit on it."""
+        from gpunn.datasets.columns import read_columns
+        from gpunn.datasets.images import read_image
 
         if file.suffix == ".npy":
             return read_columns(file, self.net.sizes[0])
@@ -77,7 +86,7 @@ class SavedModel:
             raise ValueError(
                 f"{file}: {self.path} does not say what size of image it takes: give .npy files instead"
             )
-        return read_image(file, self.image_shape, self.net.meta.get("digit", True))[:, None]
+        return read_image(file, self.image_shape, self.net.meta.get("digit", True))
 
 
 # evaluate
@@ -132,11 +141,18 @@ def refuse_format(format: Format, path: Path) -> None:
 
 
 def predict(
-    path: Path, files: Sequence[Path], format: Format, device: str, as_json: bool, output: Path | None
+    path: Path,
+    files: Sequence[Path],
+    format: Format,
+    device: str,
+    as_json: bool,
+    output: Path | None,
+    show: bool,
 ) -> int:
     """Print the class of every example in the files; return 2 if a file could not be read, otherwise 0."""
     model, predictions, code = SavedModel.load(path), [], 0
     if "table" in model.net.meta:
+        refuse(["show"] if show else [], "images", f"the table that {path} was trained on")
         predict_table(TableModel.of(path, model.net), files, format, device, as_json, output)
         return 0
     refuse_format(format, path)
@@ -144,10 +160,10 @@ def predict(
         raise ValueError(
             f"--output only applies to models of tables, not to {path}: leave it out to print the classes"
         )
-    for file in files:
+    for file in expand_folders(files):
         try:
-            predictions += predict_file(model, file, device)
-        except ValueError as error:
+            predictions += predict_file(model, file, device, show)
+        except (ValueError, OSError) as error:
             named = "" if str(file) in str(error) else f"{file}: "
             print("gpunn: error:", " ".join(f"{named}{error}".split()), file=sys.stderr)
             code = 2
@@ -158,9 +174,11 @@ def predict(
     return code
 
 
-def predict_file(model: SavedModel, file: Path, device: str) -> list[dict[str, Any]]:
+def predict_file(model: SavedModel, file: Path, device: str, show: bool) -> list[dict[str, Any]]:
     """Return a record for each example in a file; without probabilities if the outputs are not in [0, 1]."""
-    outputs = model.net.forward(model.read(file), device=device)
+    X = model.read(file)
+    seen = show_picture(file, X, model.picture_shape) if show and file.suffix != ".npy" else None
+    outputs = model.net.forward(X, device=device)
     labels = classify(outputs, model.net.cost.threshold)
     p = probabilities(model.net, outputs)
     return [
@@ -169,6 +187,7 @@ def predict_file(model: SavedModel, file: Path, device: str) -> list[dict[str, A
             "column": column,
             "label": model.classes[label],
             "probability": None if p is None else float(p[label, column]),
+            **({"seen": str(seen)} if seen else {}),
         }
         for column, label in enumerate(labels)
     ]
@@ -182,4 +201,5 @@ def print_predictions(predictions: Sequence[dict[str, Any]]) -> None:
     label_width = max((len(p["label"]) for p in predictions), default=0)
     for name, p in zip(names, predictions, strict=True):
         probability = "" if p["probability"] is None else f"{p['probability']:7.2%}"
-        print(f"{name:<{file_width}}  {p['label']:<{label_width}}  {probability}".rstrip())
+        seen = f"  seen as {p['seen']}" if "seen" in p else ""
+        print(f"{name:<{file_width}}  {p['label']:<{label_width}}  {probability}{seen}".rstrip())

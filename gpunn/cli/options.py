@@ -84,8 +84,8 @@ Files = Annotated[
     list[Path],
     typer.Argument(
         metavar="FILE",
-        help="Images (PNG, JPEG, …) of any size, or .npy arrays with one example per column; bytes are "
-        "pixels and are scaled by 1/255. For a model of a table: one table.",
+        help="Images (PNG, JPEG, …) of any size, folders of them, or .npy arrays with one example per "
+        "column; bytes are pixels and are scaled by 1/255. For a model of a table: one table.",
     ),
 ]
 Predictions = Annotated[
@@ -97,6 +97,9 @@ Predictions = Annotated[
         help="Where to write the predictions for a table.",
         show_default="standard output",
     ),
+]
+Show = Annotated[
+    bool, _flag("show", "Write what the network sees of photo.jpg to photo.jpg.seen.png, beside it.")
 ]
 OnnxFile = Annotated[Path, typer.Argument(metavar="FILE.onnx", help="Where to write the ONNX model.")]
 

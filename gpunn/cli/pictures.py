@@ -1,0 +1,61 @@
+"""The pictures that `gpunn predict` reads, and the pictures that the network sees."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from gpunn.datasets.decoding import is_picture
+
+SEEN = ".seen"  # in the name of the pictures that --show writes
+MARK = ("Software", "gpunn predict --show")
+SHOWN_SIDE = 224  # pixels
+
+
+def expand_folders(files: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files, and for a folder the pictures in it by name, without those that --show wrote.
+
+    A folder without pictures is yielded itself, to be refused where files are read.
+    """
+    for file in files:
+        inside = sorted(filter(_is_input, file.iterdir())) if file.is_dir() else []
+        yield from inside or [file]
+
+
+def _is_input(file: Path) -> bool:
+    return is_picture(file) and file.is_file() and Path(file.stem).suffix != SEEN
+
+
+def show(file: Path, X: np.ndarray, shape: tuple[int, ...]) -> Path:
+    """Write what the network saw of a picture beside it, enlarged, and return the path.
+
+    X: the examples (height·width·channels, m) on the picture, drawn side by side. No file is replaced, except
+    for one that an earlier call wrote.
+    """
+    examples = [x.reshape(shape) for x in X.T]
+    picture = Image.fromarray(np.concatenate(examples, axis=1))
+    times = max(1, SHOWN_SIDE // shape[0])
+    picture = picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+    info = PngImagePlugin.PngInfo()
+    info.add_text(*MARK)
+    path = next(path for path in _names(file) if not path.exists() or _is_ours(path))
+    picture.save(path, "PNG", pnginfo=info)
+    return path
+
+
+def _names(file: Path) -> Iterator[Path]:
+    """Yield photo.jpg.seen.png, photo.jpg-2.seen.png, …"""
+    for k in itertools.count(1):
+        yield file.with_name(f"{file.name}{f'-{k}' if k > 1 else ''}{SEEN}.png")
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            return image.info.get(MARK[0]) == MARK[1]
+    except (OSError, ValueError, SyntaxError):
+        return False
