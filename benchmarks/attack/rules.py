@@ -1,0 +1,63 @@
+"""The rules that every trial is judged by."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.attack.material import digest
+from benchmarks.attack.sandbox import CPU, MEMORY, Outcome
+from gpunn.files.writing import TEMPORARY
+
+CODES = (0, 1, 2, 130)
+OUR_LINES = ("gpunn: error:", "gpunn: warning:", "gpunn: ")
+
+
+def judge(outcome: Outcome, names: Sequence[str] = (), *, signals: Sequence[int] = ()) -> Iterator[str]:
+    """Yield the rules that a process broke.
+
+    Args:
+        names: file names of which a refusal must contain one.
+        signals: signals that may end the process.
+    """
+    yield from _judge_limits(outcome, signals)
+    if "Traceback" in outcome.err:
+        yield "traceback"
+    if "this is a bug" in outcome.err:
+        yield "called a bug"
+    if "\x1b" in outcome.err + outcome.out:
+        yield "control characters printed raw"
+    lines = outcome.err.splitlines()
+    errors = [line for line in lines if line.startswith("gpunn: error:")]
+    if any(not line.startswith(OUR_LINES) for line in lines) and "Traceback" not in outcome.err:
+        yield "stray lines on standard error"
+    if outcome.code in (1, 2) and len(errors) != 1:
+        yield f"{len(errors) or 'no'} error lines"
+    elif outcome.code == 2 and names and not any(name in errors[0] for name in names):
+        yield "the file is not named"
+    if errors and len(errors[0]) > 1000:
+        yield "an error of more than 1,000 characters"
+
+
+def _judge_limits(outcome: Outcome, signals: Sequence[int]) -> Iterator[str]:
+    if outcome.hung or outcome.ended_by == signal.SIGXCPU or outcome.cpu > CPU:
+        yield "hang"
+    elif outcome.ended_by and outcome.ended_by not in signals:
+        yield f"ended by {signal.Signals(outcome.ended_by).name}"
+    elif outcome.code is not None and outcome.code not in (*CODES, *(128 + number for number in signals)):
+        yield f"exit code {outcome.code}"
+    if outcome.memory > MEMORY:
+        yield "more than 2 GB of memory"
+
+
+def leftovers(folder: Path) -> Iterator[str]:
+    """Yield a rule if there are temporary files in a folder or below it."""
+    if any(TEMPORARY.fullmatch(path.name) for path in folder.rglob(".*")):
+        yield "a temporary file is left"
+
+
+def changed(folder: Path, before: str) -> Iterator[str]:
+    """Yield a rule if a folder's files are not those of a digest."""
+    if digest(folder) != before:
+        yield "an input was changed"
