@@ -133,7 +133,7 @@ def show(results: dict[str, Any]) -> None:
 
 
 def describe(record: dict[str, Any]) -> str:
-    """Describe a process: how to run its trial again, the rules that it broke, its command and its message."""
+    """Describe a process: its trial, the rules that it broke, its command and its message."""
     again = f"--only {shlex.quote(record['kind'])} --seed {record['seed']}"
     said = f"exit code {record.get('code')}: {record.get('message', '')}"
     return f"{again}: {', '.join(record['broken']) or 'fine'}\n  {record.get('command', '')}\n  {said}"
