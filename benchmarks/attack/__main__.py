@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -84,32 +85,61 @@ def run_trial(attempt: Attempt, kind: str, seed: int, good: Material) -> list[di
         return found
 
 
-def attack(names: Sequence[str], seconds: float, most: int, first: int | None) -> dict[str, Any]:
+def attack(names: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
     """Run trials until the time is over or there were enough of them, and return the counts and failures."""
-    tallies = {name: Tally() for name in names}
-    failures: list[dict[str, Any]] = []
-    end, attempts = time.monotonic() + seconds, kinds()
-    trials = rounds(names) if first is None else iter([(names[0], first)])
     tqdm.monitor_interval = 0  # its thread would be forked
     with tempfile.TemporaryDirectory(prefix="gpunn-attack-") as folder:
         sandbox.warm_up()
         good = make(Path(folder).resolve() / "good")
-        before = good.digest()
-        with tqdm(total=round(seconds), unit="s", leave=False, disable=None) as bar:
-            for number, (kind, seed) in enumerate(trials):
-                left = end - time.monotonic()
-                if left < 0 or number >= most:
-                    break
-                bar.set_description(f"{number:,} trials, {len(failures):,} failures", refresh=False)
-                bar.update(round(seconds - left) - bar.n)
-                for record in run_trial(attempts[kind], kind, seed, good):
-                    if first is not None:
-                        print(describe(record))
-                    count(tallies[kind], record)
-                    failures += [record] if record["broken"] else []
+        before, others = good.digest(), []
+        for k in range(1, options.workers):
+            if not (pid := os.fork()):
+                try:
+                    found = run_trials(names, options, good, k)
+                    (Path(folder) / f"{k}.json").write_text(json.dumps(found))
+                finally:
+                    os._exit(0)
+            others.append(pid)
+        results = run_trials(names, options, good, 0)
+        for k, pid in enumerate(others, start=1):
+            os.waitpid(pid, 0)
+            merge(results, json.loads((Path(folder) / f"{k}.json").read_text()))
         if good.digest() != before:
-            failures.append({"kind": "all", "seed": 0, "broken": ["a good file was changed"]})
+            results["failures"].append({"kind": "all", "seed": 0, "broken": ["a good file was changed"]})
+        return results
+
+
+def run_trials(
+    names: Sequence[str], options: argparse.Namespace, good: Material, worker: int
+) -> dict[str, Any]:
+    """Run every nth trial, for n workers, and return the counts and failures."""
+    tallies = {name: Tally() for name in names}
+    failures: list[dict[str, Any]] = []
+    seconds, attempts, alone = 60 * options.minutes, kinds(), options.seed is not None
+    trials = iter([(names[0], options.seed)]) if alone else islice(rounds(names), options.trials)
+    start = time.monotonic()
+    with tqdm(total=round(seconds), unit="s", leave=False, disable=worker > 0 or None) as bar:
+        for kind, seed in islice(trials, worker, None, options.workers):
+            bar.update(round(time.monotonic() - start) - bar.n)
+            if time.monotonic() - start > seconds:
+                break
+            for record in run_trial(attempts[kind], kind, seed, good):
+                count(tallies[kind], record)
+                failures += [record] if record["broken"] else []
+                if alone:
+                    print(describe(record))
+            bar.set_description(f"{len(failures):,} failures", refresh=False)
     return {"kinds": {name: tally.as_json() for name, tally in tallies.items()}, "failures": failures}
+
+
+def merge(results: dict[str, Any], more: dict[str, Any]) -> None:
+    """Add another worker's counts and failures."""
+    for name, row in more["kinds"].items():
+        mine = results["kinds"][name]
+        for key in ("trials", "accepted", "refused"):
+            mine[key] += row[key]
+        mine["failures"] = dict(Counter(mine["failures"]) + Counter(row["failures"]))
+    results["failures"] += more["failures"]
 
 
 def count(tally: Tally, record: dict[str, Any]) -> None:
@@ -144,6 +174,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks.attack", description="Attack the command line.")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long (default: 10)")
     parser.add_argument("--trials", type=int, default=sys.maxsize, help="end after this many trials")
+    parser.add_argument("--workers", type=int, default=1, help="trials at a time (default: 1)")
     parser.add_argument("--only", metavar="KIND", choices=list(kinds()), help=f"one of {', '.join(kinds())}")
     parser.add_argument("--seed", type=int, help="with --only: run this trial alone")
     parser.add_argument("--output", type=Path, help="JSON file for the results (default: none with --only)")
@@ -158,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, start = parse(arguments), time.monotonic()
     warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
     names = [options.only] if options.only else list(kinds())
-    found = attack(names, 60 * options.minutes, options.trials, options.seed)
+    found = attack(names, options)
     show(found)
     path = options.output or (None if options.only else RESULTS)
     if path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
@@ -32,9 +33,9 @@ def dump_json(content: Any, indent: int | None = None) -> str:
 
 
 def null_if_not_finite(content: Any) -> Any:
-    """Copy content with None in place of every number that is not finite."""
-    if isinstance(content, float):
-        return content if math.isfinite(content) else None
+    """Copy content with None in place of every number that is not finite, or too large for a float."""
+    if isinstance(content, float | int):
+        return content if abs(content) <= sys.float_info.max else None
     if isinstance(content, Mapping):
         return {name: null_if_not_finite(value) for name, value in content.items()}
     return [null_if_not_finite(value) for value in content] if isinstance(content, list | tuple) else content

@@ -18,7 +18,7 @@ from small_network import small
 
 from gpunn import Network
 from gpunn.files import tensors
-from gpunn.files.strict_json import dump_json, parse_json, tag_numbers, untag_numbers
+from gpunn.files.strict_json import dump_json, null_if_not_finite, parse_json, tag_numbers, untag_numbers
 from gpunn.files.tensors import UnreadableTensors, read_tensors
 from gpunn.training import checkpoint
 
@@ -162,6 +162,7 @@ def test_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
     small(meta=content).save(tmp_path / "m")
     assert Network.load(tmp_path / "m").meta == {"a": [None, [None, 1.5]], "b": {"c": None}}
     assert math.isnan(parse_json("NaN"))  # as version 0.1.0 wrote
+    assert null_if_not_finite([10**400, -(10**400), True, 10**300]) == [None, None, True, 10**300]
     circle: list[Any] = []
     circle.append(circle)
     with pytest.raises(ValueError, match="Circular"):
