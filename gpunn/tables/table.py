@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ NUMBER, TEXT = "number", "text"
 FAR = 100  # if |mean| / spread is larger, rounding to float32 costs more than 6e-6 of the spread
 TRUTHS = {"true": "True", "TRUE": "True", "false": "False", "FALSE": "False"}
 LONGEST = 60  # characters of a value in a message
+MOST_COLUMNS = 1_000_000
 MOST_TEXTS = 1000  # distinct strings in a column; more are names, not categories
 
 
@@ -200,6 +202,18 @@ class Growing:
         """Return the array, without spare rows."""
         self.array.resize((self.m, self.array.shape[1]), refcheck=False)
         return self.array
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's message in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def check_unique(source: str, names: Sequence[str]) -> None:
+    """Raise ValueError if two columns have one name."""
+    name, times = Counter(names).most_common(1)[0] if names else ("", 0)
+    if times > 1:
+        raise ValueError(f"{source}: {times:,} columns are named '{name}'; rename them")
 
 
 def digest_of_files(*paths: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gpunn.tables.table import NUMBER, TEXT
+from gpunn.tables.table import MOST_COLUMNS, NUMBER, TEXT, check_unique, one_line
 
 BATCH = 1 << 16  # rows
 Values: TypeAlias = "np.ndarray | tuple[np.ndarray, list[str | None]]"
@@ -59,10 +59,11 @@ class ArrowSource:
 
     def __init__(self, name: str, schema: Any, m: int) -> None:
         self.name, names = name, list(schema.names)
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"{name}: {names.count(twice)} columns are named '{twice}'; rename them")
+        check_unique(name, names)
+        if len(names) > MOST_COLUMNS:
+            raise ValueError(f"{name} has {len(names):,} columns; at most {MOST_COLUMNS:,} can be read")
         self.kinds = {field.name: self._kind(field) for field in schema}
-        if m == 0:
+        if m <= 0:
             raise ValueError(f"{name} has no rows")
 
     def _kind(self, field: Any) -> str:
@@ -92,8 +93,11 @@ class ArrowSource:
             if kind == TEXT:
                 return decode(column.cast(pyarrow.string()).cast(text_type()), self.missing)
             return decode(column.cast(pyarrow.float64(), safe=False))
-        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
-            raise ValueError(f"{self.name}, column '{name}': {error}") from None
+        except pyarrow.ArrowException as error:
+            raise ValueError(
+                f"{self.name}, column '{name}' of type {column.type}: {one_line(error)}; expected numbers or "
+                "strings"
+            ) from None
 
     def place(self, row: int) -> str:
         return f"row {row + 1}"

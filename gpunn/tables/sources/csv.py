@@ -29,11 +29,10 @@ from gpunn.tables.sources.records import Record, lines_of, records_of
 from gpunn.tables.sources.rows import Cleaner, Stream, after
 from gpunn.tables.sources.text import BLOCK, TextFile
 from gpunn.tables.spelling import Evidence, is_written_number
-from gpunn.tables.table import NUMBER, TEXT, NotANumberError, digest_of
+from gpunn.tables.table import MOST_COLUMNS, NUMBER, TEXT, NotANumberError, digest_of
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "<NA>")
 IN_A_BLOCK, LARGEST_BLOCK = 32, 32 << 20  # long rows, and bytes; the first block decides the columns' types
-MOST_COLUMNS = 1_000_000
 
 
 class CsvFile:

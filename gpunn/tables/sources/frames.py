@@ -10,7 +10,7 @@ import numpy as np
 
 from gpunn.tables.sources.arrays import NUMBERS, Arrays, Coded
 from gpunn.tables.sources.arrow import ArrowTable
-from gpunn.tables.table import Source
+from gpunn.tables.table import Source, check_unique
 
 NOT_VALUES = (bytes, complex, dict, list, np.ndarray, set, tuple)
 NUMERIC = ("integer", "floating", "mixed-integer-float", "decimal")  # by infer_dtype of object columns
@@ -41,8 +41,7 @@ def is_pandas(data: Any, kind: str) -> bool:
 
 def _pandas_columns(name: str, frame: Any) -> dict[str, np.ndarray | Coded]:
     names = [str(key) for key in frame.columns]
-    if twice := next((key for key in names if names.count(key) > 1), None):
-        raise ValueError(f"{name}: {names.count(twice)} columns are named '{twice}'; rename them")
+    check_unique(name, names)
     return {key: _pandas_column(f"{name}: '{key}'", frame.iloc[:, k]) for k, key in enumerate(names)}
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from gpunn.tables.sources.arrow import BATCH, ArrowSource, need_pyarrow
-from gpunn.tables.table import digest_of_files
+from gpunn.tables.table import digest_of_files, one_line
 
 
 class ParquetFile(ArrowSource):
@@ -15,17 +16,33 @@ class ParquetFile(ArrowSource):
 
     def __init__(self, path: Path) -> None:
         import_ = need_pyarrow(str(path), "parquet")
-        import pyarrow
-
         self.path = path
-        try:
+        with _explained(path):
             self.file = import_.ParquetFile(path)
-        except pyarrow.ArrowInvalid as error:
-            raise ValueError(f"{path} is not a readable Parquet file: {error}") from None
-        super().__init__(str(path), self.file.schema_arrow, self.file.metadata.num_rows)
+            schema, m = self.file.schema_arrow, self.file.metadata.num_rows
+        super().__init__(str(path), schema, m)
 
     def _record_batches(self, names: list[str]) -> Iterator[Any]:
-        yield from self.file.iter_batches(BATCH, columns=names)
+        batches = self.file.iter_batches(BATCH, columns=names)
+        while True:
+            with _explained(self.path):
+                batch = next(batches, None)
+                if batch is not None:
+                    batch.validate(full=True)  # a damaged file must not make pyarrow read beyond its memory
+            if batch is None:
+                return
+            yield batch
 
     def fingerprint(self) -> str:
         return digest_of_files(self.path)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Name the file in errors about its content, which are of many kinds."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise ValueError(f"{path} is not a readable Parquet file: {one_line(error)}") from None
