@@ -152,7 +152,7 @@ def read(
         values = {name: _numbers(columns[name], batch[name], missing) for name in kinds}
         m = len(next(iter(values.values())))
         block = rows.add(m)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             for j, name in enumerate(names):
                 if name not in origin and np.isfinite(values[name]).any():
                     origin[name] = _origin(columns[name], values[name], block.dtype)

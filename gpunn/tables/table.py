@@ -205,8 +205,9 @@ class Growing:
 
 
 def one_line(error: Exception) -> str:
-    """Return an error's message in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return an error's message in one line, shortened to 200 characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def check_unique(source: str, names: Sequence[str]) -> None:

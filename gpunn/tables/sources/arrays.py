@@ -189,6 +189,6 @@ def _explained(path: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if (isinstance(error, OSError) and error.errno) or str(error).startswith(str(path)):
+        if (isinstance(error, OSError) and error.filename) or str(error).startswith(str(path)):
             raise
         raise ValueError(f"{path} is not a readable {kind} file: {one_line(error)}") from None

@@ -184,7 +184,7 @@ class CsvFile:
 
     def _blocks(self, whole: bool = False) -> Iterator[bytes]:
         """Yield the text without comments and empty rows. whole: it is read to its end, not searched."""
-        cleaner = Cleaner(self.dialect, len(self.names))
+        cleaner = Cleaner(self.name, self.dialect, len(self.names))
         yield from cleaner.clean(self.text.blocks())
         if whole:
             self.skipped = cleaner.found
@@ -195,7 +195,7 @@ class CsvFile:
 
     def _records(self) -> Iterator[Record]:
         """Yield each record that is not empty, the header included."""
-        return records_of(self.name, self._blocks(), self.delimiter, self.dialect.quote)
+        return records_of(self.name, self._blocks(), self.delimiter, self.dialect.quote, self.block)
 
     def _rows(self) -> Iterator[Record]:
         """Yield the records after the header."""

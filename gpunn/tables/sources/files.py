@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from gpunn.tables.table import one_line
+
 STDIN = "-"
 PACKED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zip": "zip"}
 MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"PK\x03\x04": "zip"}
@@ -69,9 +71,10 @@ class ByteFile:
                 with _unpacked(file, self.packing) as unpacked:
                     yield unpacked
             except (*DAMAGED, *UNKNOWN) as error:
-                if self.packing is None or (isinstance(error, OSError) and error.errno):
+                if isinstance(error, OSError) and error.filename:
                     raise
-                raise ValueError(f"{self.name} cannot be decompressed: {error}") from None
+                what = "decompressed" if self.packing else "read"
+                raise ValueError(f"{self.name} cannot be {what}: {one_line(error)}") from None
 
 
 class _Shared(io.RawIOBase):

@@ -43,6 +43,6 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, OSError) and error.errno:
+        if isinstance(error, OSError) and error.filename:
             raise
         raise ValueError(f"{path} is not a readable Parquet file: {one_line(error)}") from None

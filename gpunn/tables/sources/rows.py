@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from gpunn.tables.sources.dialect import COMMENT, Dialect
 from gpunn.tables.sources.records import Splitter
-from gpunn.tables.sources.text import line_ends
+from gpunn.tables.sources.text import LONGEST, line_ends
 
 EMPTY, COMMENTS = "row without values", "comment line"
 
@@ -19,7 +19,10 @@ class Cleaner:
 
     A line that begins with # is a comment unless it has a value for each column.
 
+    Raises ValueError for more than LONGEST bytes of lines without any value.
+
     Args:
+        name: what messages call the file.
         dialect: the dialect of the file.
         columns: the number of columns; 0 if it is unknown, so that comments stay.
 
@@ -28,8 +31,8 @@ class Cleaner:
         odd: 1 if the number of quotes is odd, so that one of them may never be closed; otherwise 0.
     """
 
-    def __init__(self, dialect: Dialect, columns: int) -> None:
-        self.dialect, self.columns = dialect, columns
+    def __init__(self, name: str, dialect: Dialect, columns: int) -> None:
+        self.name, self.dialect, self.columns = name, dialect, columns
         self.found, self.odd = Counter[str](), 0
         delimiter, self._quote = re.escape(dialect.delimiter).encode(), dialect.quote.encode()
         self._first = rb" \t" + delimiter + (COMMENT.encode() if columns else b"")
@@ -39,7 +42,16 @@ class Cleaner:
 
     def clean(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         """Yield the blocks, which hold whole lines."""
+        blanks, length = b" \t" + self.dialect.delimiter.encode(), 0
         for block in blocks:
+            if not block.strip(blanks + b"\r\n") and not self.odd:
+                length += len(block)
+                if length > LONGEST:
+                    raise ValueError(f"{self.name}: found {LONGEST >> 20} MiB of rows without any value")
+                self.found[EMPTY] += line_ends(block) if block.strip(b"\r\n") else 0
+                yield block.translate(None, blanks)
+                continue
+            length = 0
             ends = self._quick if _ends_in_newlines(block) else self._any
             if ends.search(block) or self._any.match(b"\n" + block[:1]):
                 block = self._cleaned(block)
@@ -77,8 +89,10 @@ def _ends_in_newlines(block: bytes) -> bool:
 
 
 def after(blocks: Iterable[bytes], lines: int) -> Iterator[bytes]:
-    """Yield the blocks without the first lines."""
+    """Yield the blocks without the first lines, and without those of empty lines only."""
     for block in blocks:
+        if not lines and not block.strip(b"\r\n"):
+            continue
         if lines and (held := line_ends(block) + (not block.endswith((b"\n", b"\r")))) <= lines:
             lines -= held
             continue

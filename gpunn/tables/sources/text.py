@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import IO
 
 BLOCK = 1 << 20  # bytes
-LONGEST = 64 << 20  # bytes in a line, and in a record of several lines
+LONGEST = 64 << 20  # bytes in a line, and in a run of rows without values
 UTF_8, WINDOWS = "utf-8", "cp1252"
 MARKS = (
     (codecs.BOM_UTF8, UTF_8, "is UTF-8 with a byte order mark"),
