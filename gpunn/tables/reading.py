@@ -109,7 +109,7 @@ def _check_file(path: Path) -> None:
         str(path).encode()
         mode = path.stat().st_mode
     except UnicodeEncodeError:
-        raise ValueError(f"{str(path)!r}: the file's name is not UTF-8; rename the file") from None
+        raise ValueError(f"{str(path)!r}: the file's name is not UTF-8; rename it") from None
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist") from None
     except OSError as error:

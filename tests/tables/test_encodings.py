@@ -58,9 +58,9 @@ def test_bytes_that_are_not_text_are_found_by_their_line(refused, end):
     rows[250_000] = "1,\xff"
     lines = end.join(["é,y", *rows]).encode("utf-8")
     Path("t.csv").write_bytes(lines.replace("\xff".encode(), b"\xff"))
-    refused(["train", "t.csv", "--target", "y"], "t.csv, line 250,002: byte 0xff is not utf-8", "--encoding")
+    refused(["train", "t.csv", "--target", "y"], "t.csv, line 250002: byte 0xff is not utf-8", "--encoding")
     Path("t.csv").write_bytes(lines.replace("\xff".encode(), b"\0"))
-    refused(["train", "t.csv", "--target", "y"], "t.csv, line 250,002: found a NUL byte")
+    refused(["train", "t.csv", "--target", "y"], "t.csv, line 250002: found a NUL byte")
     Path("t.csv").write_bytes(b"\xe9,y\n1,x\n2,\x81\n")
     refused(["train", "t.csv", "--target", "y"], "t.csv, line 3: byte 0x81 is neither UTF-8 nor cp1252")
 

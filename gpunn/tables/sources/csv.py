@@ -73,18 +73,7 @@ class CsvFile:
         self.path, self.name = path, self.file.name
         self.text = TextFile(self.name, self.file.open, encoding)
         self.skipped, self.names, self.begin, self._closed = Counter[str](), list[str](), 0, False
-        with self._explained():
-            head = list(first_lines(lines_of(self.text.blocks())))
-            if not head:
-                raise ValueError(f"{self.name} is empty")
-            self.dialect = sniff(head, delimiter)
-            self.delimiter, self.begin = self.dialect.delimiter, self.dialect.before
-            self.block = min(max(BLOCK, IN_A_BLOCK * max(len(line) for _, line in head)), LARGEST_BLOCK)
-            records = without_comments(first_records(self._rows()), is_number)
-        if not records:
-            raise ValueError(f"{self.name} has no rows")
-        if (n := len(records[0].values)) > MOST_COLUMNS:
-            raise ValueError(f"{self.name} has {n:,} columns; at most {MOST_COLUMNS:,} can be read")
+        records = self._sniff(delimiter)
         first = records[0].values
         rows = [record.values for record in records[1:]]
         self.header, self.note = self._find_header(first, rows, bool(surplus(records)), header)
@@ -103,6 +92,22 @@ class CsvFile:
 
     def _open(self, path: Path) -> ByteFile:
         return ByteFile(path)
+
+    def _sniff(self, delimiter: str | None) -> Sequence[Record]:
+        """Find the dialect, and return the first records: the header, if there is one, and rows."""
+        head = list(first_lines(lines_of(self.text.blocks())))
+        if not head:
+            raise ValueError(f"{self.name} is empty")
+        self.dialect = sniff(head, delimiter)
+        self.delimiter, self.begin = self.dialect.delimiter, self.dialect.before
+        self.block = min(max(BLOCK, IN_A_BLOCK * max(len(line) for _, line in head)), LARGEST_BLOCK)
+        found = first_records(self._rows())
+        if not found:
+            raise ValueError(f"{self.name} has no rows")
+        records = without_comments(found, is_number)
+        if (n := len(records[0].values)) > MOST_COLUMNS:
+            raise ValueError(f"{self.name} has {n:,} columns; at most {MOST_COLUMNS:,} can be read")
+        return records
 
     def _name_surplus(self, records: Sequence[Record]) -> None:
         """Complete the names of a header: R's has no name for the row names, and numpy.savetxt's a #."""

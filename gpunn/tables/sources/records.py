@@ -45,13 +45,13 @@ def records_of(
             first = line
         if splitter.feed(line, text):
             if splitter.size > longest:
-                raise ValueError(f"{name}, line {first:,}: the row is longer than {longest >> 20} MiB")
+                raise ValueError(f"{name}, line {first}: the row is longer than {longest >> 20} MiB")
             yield Record(first, splitter.values, line)
         elif splitter.size > longest:
             break
     if splitter.inside:
         how = f" within {longest >> 20} MiB" if splitter.size > longest else ""
-        raise ValueError(f"{name}, line {splitter.opened:,}: the quote that opens here is never closed{how}")
+        raise ValueError(f"{name}, line {splitter.opened}: the quote that opens here is never closed{how}")
 
 
 class Splitter:

@@ -78,7 +78,7 @@ class TextFile:
             done, previous = done - len(block), block
             if done <= 0:
                 break
-        return ValueError(f"{self.name}, line {line:,}: {what}")
+        return ValueError(f"{self.name}, line {line}: {what}")
 
     def _decoded(self) -> Iterator[tuple[bytes, str]]:
         """Yield blocks in UTF-8. The last one may come with the mistake that ends decoding."""
