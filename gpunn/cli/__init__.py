@@ -17,6 +17,8 @@ from typing import Any
 
 import typer
 
+from gpunn.cli.output import Failed, complain, warn
+
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--debug" in arguments:  # parsing may have failed before it saw this option
             traceback.print_exc()
         code, message = _explain(error)
-        print("gpunn: error:", " ".join(message.split()), file=sys.stderr)
+        complain(message)
         return code
 
 
@@ -72,10 +74,10 @@ def _explain(error: Exception) -> tuple[int, str]:
         return code, f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, ValueError | OSError | BackendError | ImportError):
         return BAD_INPUT, str(error)
-    if isinstance(error, FloatingPointError | MemoryError):  # Diverged is a FloatingPointError
+    if isinstance(error, FloatingPointError | MemoryError | Failed):  # Diverged is a FloatingPointError
         return FAILED, str(error) or "out of memory"
     return FAILED, f"{type(error).__name__}: {error} (this is a bug; --debug shows the traceback)"
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:
-    print("gpunn: warning:", message, file=sys.stderr)
+    warn(message)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from gpunn.cli import options
-from gpunn.cli.usage import check_resume_alone, given_options, repeat_options
+from gpunn.cli.output import say
+from gpunn.cli.usage import check_network_left_out, check_resume_alone, given_options, repeat_options
 
 HELP = """Train fully connected neural networks on a CPU or a CUDA GPU.
 
@@ -86,7 +88,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from gpunn.version import __version__
 
-        print("gpunn", __version__)
+        say(f"gpunn {__version__}")
         raise typer.Exit()
 
 
@@ -106,8 +108,10 @@ def train(
     ctx: typer.Context,
     data: options.TrainingData = None,
     resume: options.Resume = None,
+    start: options.From = None,
     data_dir: options.DataDir = None,
     output: options.Output = None,
+    overwrite: options.Overwrite = False,
     plot: options.Plot = False,
     json: options.Json = False,
     debug: options.Debug = False,
@@ -126,6 +130,8 @@ def train(
       gpunn train flowers.csv --target species
       gpunn train --checkpoint-every 1
       gpunn train --resume gpunn-runs/mnist-1    after a run was killed
+      gpunn train --resume gpunn-runs/mnist-1 --epochs 20
+      gpunn train digits --from gpunn-runs/digits-1
     """
     from gpunn.cli import training
     from gpunn.cli.fields import collect
@@ -134,12 +140,15 @@ def train(
 
     if resume:
         check_resume_alone(ctx)
-        raise typer.Exit(training.resume(resume, data_dir, json, plot))
+        raise typer.Exit(training.resume(resume, chosen["epochs"], data_dir, json, plot))
+    if start:
+        check_network_left_out(ctx)
     if chosen["hidden"] == [0]:
         chosen["hidden"] = []
     settings, table = collect(Settings, chosen), collect(TableOptions, chosen)
-    asked = training.Request(data, settings, table, data_dir, output, json, plot, given_options(ctx))
-    raise typer.Exit(training.train(asked))
+    given = given_options(ctx)
+    asked = training.Request(data, settings, table, data_dir, output, json, plot, given)
+    raise typer.Exit(training.train(replace(asked, start=start, overwrite=overwrite)))
 
 
 @app.command("train", help=train.__doc__)
@@ -212,6 +221,7 @@ def predict(
     model: options.ModelArg,
     files: options.Files,
     output: options.Predictions = None,
+    overwrite: options.OverwriteInput = False,
     show: options.Show = False,
     device: options.Device = "cpu",
     delimiter: options.Delimiter = None,
@@ -234,9 +244,8 @@ def predict(
     from gpunn.cli import models
     from gpunn.tables.reading import Format
 
-    raise typer.Exit(
-        models.predict(model, files, Format(delimiter, header, encoding=encoding), device, json, output, show)
-    )
+    format = Format(delimiter, header, encoding=encoding)
+    raise typer.Exit(models.predict(model, files, format, device, json, output, overwrite, show))
 
 
 @app.command(cls=Command)

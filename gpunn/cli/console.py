@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gpunn.cli.output import printable, say
 from gpunn.inspection.metrics import most_confused
 from gpunn.names import counted
 
@@ -17,19 +18,19 @@ from gpunn.names import counted
 def print_evaluation(result: dict[str, Any]) -> None:
     """Print accuracy, confusion matrix, precision and recall."""
     console, matrix = Console(highlight=False), result["confusion_matrix"]
-    names = [row["class"] for row in result["classes"]]
-    print(f"{result['model']} on {result['dataset']}, {counted(result['examples'], 'example')}")
-    print(f"accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f}\n")
+    names = [printable(row["class"]) for row in result["classes"]]
+    say(f"{result['model']} on {result['dataset']}, {counted(result['examples'], 'example')}")
+    say(f"accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f}\n")
     numbers = [f"#{k}" for k in range(1, len(names) + 1)]
     numbered = [f"{number} {name}" for number, name in zip(numbers, names, strict=True)]
     ways = (names, names), (numbers, numbered)  # numbers if names do not fit
     found = next((way for way in ways if confusion_width(matrix, *way) <= console.width), None)
     if found:
-        print("confusion matrix (rows: true class, columns: predicted)\n")
+        say("confusion matrix (rows: true class, columns: predicted)\n")
         console.print(confusion_table(matrix, *found))
     else:
         print_confusions(matrix, names)
-    print()
+    say("")
     console.print(class_table(result["classes"]))
 
 
@@ -55,9 +56,9 @@ def confusion_table(matrix: Sequence[Sequence[int]], columns: Sequence[str], row
 
 def print_confusions(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> None:
     """Print the ten most frequent confusions."""
-    print("most frequent confusions")
+    say("most frequent confusions")
     for n, true, predicted in most_confused(matrix, names):
-        print(f"{n:6,}  {true} taken for {predicted}")
+        say(f"{n:6,}  {true} taken for {predicted}")
 
 
 def class_table(classes: Sequence[dict[str, Any]]) -> Table:
@@ -67,5 +68,5 @@ def class_table(classes: Sequence[dict[str, Any]]) -> Table:
         table.add_column(name, justify="right")
     for row in classes:
         shares = [f"{row[key]:.2%}" for key in ("precision", "recall")]
-        table.add_row(Text(row["class"]), *shares, f"{row['support']:,}")
+        table.add_row(Text(printable(row["class"])), *shares, f"{row['support']:,}")
     return table

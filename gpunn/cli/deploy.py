@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gpunn.cli.models import SavedModel
+from gpunn.cli.output import say
 from gpunn.cli.runs import RUNS
 from gpunn.files.model import file_of
 from gpunn.files.strict_json import dump_json
@@ -30,9 +31,9 @@ def export(path: Path, file: Path, as_json: bool) -> None:
     graph = to_onnx(net, file).graph
     inputs, outputs = signature(graph.input), signature(graph.output)
     if as_json:
-        print(dump_json({"model": str(path), "onnx": str(file), "inputs": inputs, "outputs": outputs}))
+        say(dump_json({"model": str(path), "onnx": str(file), "inputs": inputs, "outputs": outputs}))
     else:
-        print(f"saved {file}: {in_words(inputs)} → {in_words(outputs)}")
+        say(f"saved {file}: {in_words(inputs)} → {in_words(outputs)}")
 
 
 def signature(values: Any) -> dict[str, str]:
@@ -68,7 +69,7 @@ def demo(path: Path | None, port: int, open_browser: bool) -> None:
     except OSError as error:
         raise ValueError(f"port {port}: {error.strerror}; choose another with --port") from error
     with server, suppress(KeyboardInterrupt):
-        print(f"{path}, {model.net.name}: draw on {server.url} (Ctrl-C to stop)", flush=True)
+        say(f"{path}, {model.net.name}: draw on {server.url} (Ctrl-C to stop)")
         if open_browser:
             webbrowser.open(server.url)
         server.serve_forever()

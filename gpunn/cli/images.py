@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpunn import datasets
+from gpunn.cli.output import remark
 from gpunn.cli.usage import refuse
 from gpunn.datasets import Dataset, DataUnavailable
 from gpunn.datasets.catalog import CLASSES
@@ -128,9 +128,7 @@ def open_images(name: str | None, data_dir: Path | None) -> ImageJob:
     except DataUnavailable as error:
         if name:
             raise
-        print(
-            f"gpunn: MNIST is unavailable, training on the embedded digits instead: {error}", file=sys.stderr
-        )
+        remark(f"MNIST is unavailable, training on the embedded digits instead: {error}")
         return ImageJob(datasets.load("digits"), None)
 
 

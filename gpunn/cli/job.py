@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from gpunn.cli.output import say, warn
 from gpunn.cli.runs import live_history
 from gpunn.core.inputs import check_smoothing, check_weights, check_y
 from gpunn.functions.augmentation import Augmentation
@@ -15,7 +17,8 @@ from gpunn.network import Network
 from gpunn.report.findings import Findings
 from gpunn.training import schedules
 from gpunn.training.callbacks import JsonLines, TensorBoard
-from gpunn.training.history import Callback, History
+from gpunn.training.history import Callback, History, Record
+from gpunn.training.progress import EpochLines
 from gpunn.training.settings import Settings
 
 
@@ -65,8 +68,14 @@ def build_network(settings: Settings, n_in: int, n_out: int) -> Network:
     return Network(**settings.network_arguments(n_in, n_out))
 
 
-def fit(net: Network, job: Job, settings: Settings, folder: Path, resume: bool) -> History:
-    """Train a network, and log to the folder of the run."""
+def fit(
+    net: Network, job: Job, settings: Settings, folder: Path, *, resume: bool, print_epochs: bool
+) -> History:
+    """Train a network, and log to the folder of the run.
+
+    print_epochs: print lines about the epochs, unless stdout is a terminal with the progress bar on it.
+    """
+    bar = sys.stderr.isatty()
     checkpoints = folder / "checkpoints" if settings.checkpoint_every else None
     return net.fit(
         job.X,
@@ -77,15 +86,35 @@ def fit(net: Network, job: Job, settings: Settings, folder: Path, resume: bool) 
         checkpoint=checkpoints,
         checkpoint_every=settings.checkpoint_every or 1,
         resume=resume,
-        verbose=True,
-        on_epoch_end=callbacks(settings, folder),
+        verbose=bar,
+        on_epoch_end=callbacks(settings, folder, print_epochs and not (bar and sys.stdout.isatty())),
     )
 
 
-def callbacks(settings: Settings, folder: Path) -> list[Callback]:
-    """Return the callbacks that log each epoch."""
+def callbacks(settings: Settings, folder: Path, print_epochs: bool) -> list[Callback]:
+    """Return the callbacks that log each epoch. An error of theirs does not end training."""
     loggers: list[Callback] = [JsonLines(live_history(folder))]
-    return [*loggers, TensorBoard(folder)] if settings.tensorboard else loggers
+    if settings.tensorboard:
+        loggers.append(TensorBoard(folder))
+    if print_epochs:
+        loggers.append(EpochLines(settings.epochs or 0, say))
+    return [Tolerant(logger) for logger in loggers]
+
+
+class Tolerant:
+    """Call a logger after every epoch, and warn once if it cannot write."""
+
+    def __init__(self, logger: Callback) -> None:
+        self.logger, self.warned = logger, False
+
+    def __call__(self, record: Record) -> None:
+        try:
+            self.logger(record)
+        except OSError as error:
+            if not self.warned:
+                where = f"{error.filename}: " if error.filename else ""
+                warn(f"{where}{error.strerror}; training goes on without this log")
+            self.warned = True
 
 
 def check_settings(settings: Settings, job: Job, net: Network) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,13 +12,15 @@ import numpy as np
 
 from gpunn.cli import images, table_models
 from gpunn.cli.images import DOWNLOADABLE
+from gpunn.cli.output import complain, say
 from gpunn.cli.pictures import expand_folders
 from gpunn.cli.pictures import show as show_picture
 from gpunn.cli.table_models import predict_table
 from gpunn.cli.usage import refuse
 from gpunn.datasets import Dataset
-from gpunn.files.model import check_meta
+from gpunn.files.model import check_meta, file_of
 from gpunn.files.strict_json import dump_json
+from gpunn.files.writing import check_not_input
 from gpunn.inspection.metrics import per_class, probabilities
 from gpunn.network import Network, classify
 from gpunn.tables.model import TableModel
@@ -104,7 +105,7 @@ def evaluate(
     refuse_format(format, path)
     result = score_images(model, images.load(data or model.dataset, data_dir), device)
     if as_json:
-        print(dump_json(result))
+        say(dump_json(result))
     else:
         from gpunn.cli.console import print_evaluation
 
@@ -147,12 +148,15 @@ def predict(
     device: str,
     as_json: bool,
     output: Path | None,
+    overwrite: bool,
     show: bool,
 ) -> int:
     """Print the class of every example in the files; return 2 if a file could not be read, otherwise 0."""
     model, predictions, code = SavedModel.load(path), [], 0
     if "table" in model.net.meta:
         refuse(["show"] if show else [], "images", f"the table that {path} was trained on")
+        if output:
+            check_output(output, path, files, overwrite)
         predict_table(TableModel.of(path, model.net), files, format, device, as_json, output)
         return 0
     refuse_format(format, path)
@@ -165,13 +169,22 @@ def predict(
             predictions += predict_file(model, file, device, show)
         except (ValueError, OSError) as error:
             named = "" if str(file) in str(error) else f"{file}: "
-            print("gpunn: error:", " ".join(f"{named}{error}".split()), file=sys.stderr)
+            complain(f"{named}{error}")
             code = 2
     if as_json:
-        print(dump_json({"model": str(path), "predictions": predictions}))
+        say(dump_json({"model": str(path), "predictions": predictions}))
     else:
         print_predictions(predictions)
     return code
+
+
+def check_output(output: Path, model: Path, files: Sequence[Path], overwrite: bool) -> None:
+    """Raise ValueError if the predictions would replace the model, or a table without --overwrite."""
+    check_not_input(output, [file_of(model)])
+    try:
+        check_not_input(output, [] if overwrite else files)
+    except ValueError as error:
+        raise ValueError(f"{error}, or give --overwrite") from None
 
 
 def predict_file(model: SavedModel, file: Path, device: str, show: bool) -> list[dict[str, Any]]:
@@ -199,7 +212,10 @@ def print_predictions(predictions: Sequence[dict[str, Any]]) -> None:
     names = [f"{p['file']}[{p['column']}]" if p["file"] in several else p["file"] for p in predictions]
     file_width = max(map(len, names), default=0)
     label_width = max((len(p["label"]) for p in predictions), default=0)
+    lines = []
     for name, p in zip(names, predictions, strict=True):
         probability = "" if p["probability"] is None else f"{p['probability']:7.2%}"
         seen = f"  seen as {p['seen']}" if "seen" in p else ""
-        print(f"{name:<{file_width}}  {p['label']:<{label_width}}  {probability}{seen}".rstrip())
+        lines.append(f"{name:<{file_width}}  {p['label']:<{label_width}}  {probability}{seen}".rstrip())
+    if lines:
+        say(*lines)

@@ -24,7 +24,17 @@ Resume = Annotated[
     Path | None,
     typer.Option(
         metavar="RUN",
-        help="Continue the run in this folder from its newest checkpoint, with its settings.",
+        help="Continue the run in this folder from its newest checkpoint, with its settings. With --epochs, "
+        "make it longer or shorter.",
+        show_default=False,
+    ),
+]
+From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="MODEL",
+        help="Start from the network and the weights of this model instead of from random weights.",
         show_default=False,
     ),
 ]
@@ -36,6 +46,7 @@ Output = Annotated[
         show_default="gpunn-runs/DATA-1, then -2, …",
     ),
 ]
+Overwrite = Annotated[bool, _flag("overwrite", "Replace the run that the folder of --output holds.")]
 Plot = Annotated[bool, _flag("plot", "Show the learning curve in a window, or save curve.png if none opens.")]
 
 # evaluate, predict and export
@@ -94,13 +105,15 @@ Predictions = Annotated[
         "-o",
         "--output",
         metavar="FILE",
-        help="Where to write the predictions for a table.",
+        help="Where to write the predictions for a table. Classes are written as they are, even if a "
+        "spreadsheet would take a name such as =1+1 for a formula.",
         show_default="standard output",
     ),
 ]
 Show = Annotated[
     bool, _flag("show", "Write what the network sees of photo.jpg to photo.jpg.seen.png, beside it.")
 ]
+OverwriteInput = Annotated[bool, _flag("overwrite", "Let --output replace the table itself.")]
 OnnxFile = Annotated[Path, typer.Argument(metavar="FILE.onnx", help="Where to write the ONNX model.")]
 
 # report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import warnings
@@ -15,12 +16,17 @@ from typing import Any
 import numpy as np
 
 from gpunn.cli.job import Job
-from gpunn.cli.runs import RUNS
+from gpunn.cli.locking import is_locked
+from gpunn.cli.output import say
+from gpunn.cli.runs import HISTORY, LOCK, MODEL, NEW_HISTORY, REPORT, RUN, RUNS
 from gpunn.cli.system import PACKAGES, cores, cpu_name, installed
 from gpunn.files.strict_json import dump_json
+from gpunn.names import counted
 from gpunn.network import Network
 from gpunn.report.run import Run
+from gpunn.training.callbacks import read_complete_records
 from gpunn.training.history import History
+from gpunn.training.progress import in_words
 from gpunn.version import __version__
 
 WINDOW = "in a window"
@@ -30,10 +36,10 @@ WINDOW = "in a window"
 
 @contextmanager
 def warn_on_error(what: str) -> Iterator[None]:
-    """Turn any error in this block, even Ctrl-C, into a warning, because the run is saved already."""
+    """Turn any error in this block into a warning, because the run is saved already."""
     try:
         yield
-    except (Exception, KeyboardInterrupt) as error:
+    except Exception as error:
         why = str(error) or type(error).__name__
         warnings.warn(f"the run is saved, but without a {what}: {why}", stacklevel=3)
 
@@ -96,30 +102,72 @@ def versions() -> dict[str, str]:
 
 
 def report(paths: Sequence[Path], output: Path | None, open_browser: bool, as_json: bool) -> None:
-    """Write the report of a run, or a comparison of several runs, and open it."""
-    from gpunn.report import compare, page
+    """Write the report of a run, or a comparison of several runs, and open it.
 
-    runs = compare.ranked([Run.load(folder) for folder in folders(paths)])
-    path = output or (RUNS / "comparison.html" if len(runs) > 1 else runs[0].folder / "report.html")
+    A run that is running or was killed has a line, and a page of its own, but no place in a comparison.
+    """
+    found = folders(paths)
+    begun = {folder: line for folder in found if (line := describe_unfinished(folder))}
+    runs = [Run.load(folder) for folder in found if folder not in begun]
+    if begun and not as_json:
+        say(*begun.values())
+    path = output or (
+        RUNS / "comparison.html" if len(runs) > 1 else (runs[0].folder if runs else found[0]) / REPORT
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
-    if len(runs) > 1:
-        compare.write(runs, path)
-    else:
-        page.write(runs[0], path)
+    written = write_page(runs, list(begun), path)
     if as_json:
-        print(dump_json({"report": str(path), "runs": [str(run.folder) for run in runs]}))
+        result = {"report": str(path) if written else None, "runs": [str(run.folder) for run in runs]}
+        say(dump_json(result | ({"unfinished": list(map(str, begun))} if begun else {})))
+    elif written:
+        say(f"report {path}")
+        if open_browser:
+            webbrowser.open(path.absolute().as_uri())
+
+
+def write_page(runs: Sequence[Run], begun: Sequence[Path], path: Path) -> bool:
+    """Write the page that suits these runs; return False for several unfinished runs, which have none."""
+    from gpunn.report import compare, page, unfinished
+
+    if len(runs) > 1:
+        compare.write(compare.ranked(runs), path)
+    elif runs:
+        page.write(runs[0], path)
+    elif len(begun) == 1:
+        unfinished.write(unfinished.UnfinishedRun.load(begun[0]), path)
     else:
-        print(f"report {path}")
-    if open_browser and not as_json:
-        webbrowser.open(path.absolute().as_uri())
+        return False
+    return True
 
 
 def folders(paths: Sequence[Path]) -> list[Path]:
     """Return the folder of each run once; a path may be a run or a folder of several runs."""
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     for path in paths:
-        path = path.parent if path.name == "model.safetensors" else path
-        is_run = (path / "run.json").exists()
-        within = [] if is_run else sorted(kept.parent for kept in path.glob("*/run.json"))
-        found |= {folder.resolve(): folder for folder in within or [path]}
+        path = path.parent if path.name == MODEL else path
+        within = [] if is_run(path) else sorted(each for each in path.glob("*") if is_run(each))
+        found |= {os.path.realpath(folder): folder for folder in within or [path]}
     return list(found.values())
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a run has begun in the folder."""
+    return any((folder / name).exists() for name in (RUN, HISTORY, NEW_HISTORY))
+
+
+def describe_unfinished(folder: Path) -> str | None:
+    """Describe a run that is running or was killed in a line; return None for a finished run."""
+    if not is_run(folder) or (folder / RUN).exists():
+        return None
+    path = next(path for name in (NEW_HISTORY, HISTORY) if (path := folder / name).exists())
+    records = read_complete_records(path)
+    epochs = counted(len(records), "epoch")
+    last = f" ({in_words(records[-1])})" if records else ""
+    if is_locked(folder / LOCK):
+        return f"{folder}: running, {epochs} so far{last}"
+    line = f"{folder}: stopped after {epochs}{last}"
+    if (folder / MODEL).exists():
+        return f"{line}; its model is saved, but not the result of its test"
+    if (folder / "checkpoints").exists():
+        return f"{line}; continue it with gpunn train --resume {shlex.quote(str(folder))}"
+    return line

@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from filelock import FileLock, Timeout
-
+from gpunn.cli.locking import Lock, Locked
+from gpunn.files.model import FORMAT as MODEL_FORMAT
+from gpunn.files.writing import remove_temporary_files
 from gpunn.network import Network
+from gpunn.report.run import FORMAT as RUN_FORMAT
 from gpunn.training.callbacks import write_records
 from gpunn.training.checkpoint import Checkpoints
 from gpunn.training.history import History
 
 RUNS = Path("gpunn-runs")
-MODEL, HISTORY, NEW_HISTORY = "model.safetensors", "history.jsonl", "history.new.jsonl"
-DERIVED = ("run.json", "report.html", "curve.png")  # made from the model and the history
+MODEL, HISTORY, NEW_HISTORY, RUN = "model.safetensors", "history.jsonl", "history.new.jsonl", "run.json"
+REPORT, CURVE = "report.html", "curve.png"
+DERIVED = (RUN, REPORT, CURVE)  # made from the model and the history
 LOCK = ".lock"
+ATTEMPTS = 100  # to make a folder that other processes keep removing
+
+# what may be replaced
 
 
-def check_output(folder: Path, resumed: bool) -> None:
+def check_output(folder: Path, *, resumed: bool, overwrite: bool) -> None:
     """Check, before training and without leaving a file behind, that a run can be saved in the folder.
 
-    Raises ValueError if the folder cannot be written, or if it has the checkpoints of another run.
+    Raises ValueError if the folder cannot be written, or if a file there must not be replaced.
     """
-    if not resumed and Checkpoints(folder / "checkpoints").files():
-        raise ValueError(
-            f"{folder} has the checkpoints of another run: continue that run with --resume {folder}, or "
-            "choose another folder with --output"
-        )
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    check_replaceable(folder, resumed=resumed, overwrite=overwrite)
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     try:
         with tempfile.TemporaryFile(dir=nearest):
             pass
@@ -43,45 +47,146 @@ def check_output(folder: Path, resumed: bool) -> None:
         raise ValueError(f"cannot write to {folder} ({error.strerror}): {advice}") from error
 
 
-@contextmanager
-def run_folder(output: Path | None, name: str) -> Iterator[Path]:
-    """Make and lock the folder of a run; remove it again if the run leaves no file in it."""
-    folder = output or new_folder(RUNS, name)
-    made = output is None or not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+def check_replaceable(folder: Path, *, resumed: bool, overwrite: bool) -> None:
+    """Raise ValueError if a run saved in this folder would replace another run or a file of the user's.
+
+    resumed: the run in this folder goes on. overwrite: another run may be replaced.
+    """
+    if foreign := foreign_file(folder):
+        raise ValueError(
+            f"{foreign} was not written by gpunn train and would be replaced: move it, or choose another "
+            "folder with --output"
+        )
+    if resumed or overwrite:
+        return
+    if Checkpoints(folder / "checkpoints").files():
+        raise ValueError(
+            f"{folder} has the checkpoints of another run: continue that run with --resume {folder}, choose "
+            "another folder with --output, or replace the run with --overwrite"
+        )
+    if (folder / MODEL).exists():
+        raise ValueError(
+            f"{folder} holds another run: choose another folder with --output, or replace the run with "
+            "--overwrite"
+        )
+
+
+def foreign_file(folder: Path) -> Path | None:
+    """Return a file of the folder that a run would replace although no run wrote it; None without one."""
+    present = {name for name in (MODEL, HISTORY, NEW_HISTORY, *DERIVED) if os.path.lexists(folder / name)}
+    known = {name for name in present if _is_ours(folder / name)}
+    if known:  # a report or a curve has no mark of its own, so the files beside it decide
+        known |= {REPORT, CURVE}
+    return next((folder / name for name in sorted(present - known)), None)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether gpunn wrote a model, a history or a run.json; False for any other file."""
     try:
-        with locked(folder):
-            yield folder
+        if path.name == MODEL:
+            return bool(_read_metadata(path).get("format") == MODEL_FORMAT)
+        if path.name == RUN:
+            return bool(json.loads(path.read_bytes())["format"] == RUN_FORMAT)
+        if path.name in (HISTORY, NEW_HISTORY):
+            with path.open("rb") as file:
+                line = file.readline()
+            return line == b"" or {"epoch", "loss"} <= json.loads(line).keys()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return False
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    """Read the metadata of a safetensors file, which begins with the length of its header, a JSON object."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > path.stat().st_size:
+            raise ValueError(f"{path} is not a safetensors file")
+        found: dict[str, Any] = json.loads(file.read(length))["__metadata__"]
+    return found
+
+
+# the folder
+
+
+@contextmanager
+def run_folder(
+    output: Path | None, name: str, *, resumed: bool = False, overwrite: bool = False
+) -> Iterator[Path]:
+    """Make and lock the folder of a run; remove it again if the run leaves no file in it.
+
+    A process only removes a folder that it made itself, and only while it holds the folder's lock. Other
+    processes that want the folder at this moment make it anew.
+    """
+    made_parent = output is None and _make(RUNS)
+    folder, made, lock = _claim_new(RUNS, name) if output is None else (output, *_claim(output))
+    try:
+        check_replaceable(folder, resumed=resumed, overwrite=overwrite)  # again: it could have changed
+        if overwrite:
+            remove_checkpoints(folder / "checkpoints")
+        remove_temporary_files(folder)
+        yield folder
     finally:
-        with suppress(OSError):  # not empty
+        lock.release()
+        with suppress(OSError):  # not empty, or another process has locked it by now
             if made:
                 folder.rmdir()
-            if output is None:
+            if made_parent:
                 RUNS.rmdir()
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from training in the folder until this block ends or this process dies.
+def _claim(folder: Path) -> tuple[bool, Lock]:
+    """Make and lock a folder; return whether this process made it, and the lock.
 
     Raises ValueError if another process trains there.
     """
-    lock = FileLock(folder / LOCK)
-    with suppress(OSError, NotImplementedError):  # a file system without locks
+    for attempt in itertools.count(1):
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
+            made = _make(folder)
+            return made, Lock(folder / LOCK)
+        except Locked:
             raise ValueError(
                 f"another process is training in {folder}: wait for it, or choose another --output"
             ) from None
+        except FileNotFoundError:  # another process has just removed the folder, or the folder above
+            if attempt == ATTEMPTS:
+                raise
+    raise AssertionError("count does not end")
+
+
+def _claim_new(parent: Path, name: str) -> tuple[Path, bool, Lock]:
+    """Make and lock the folder NAME-N with the lowest free number N."""
+    n = vanished = 0
+    while True:
+        folder = parent / f"{name}-{n + 1}"
+        try:
+            if _make(folder):
+                return folder, True, Lock(folder / LOCK)
+            n += 1
+        except Locked:  # another process was told to use this folder
+            n += 1
+        except FileNotFoundError:  # another process has just removed the parent, which was empty
+            vanished += 1
+            if vanished == ATTEMPTS:
+                raise
+
+
+def _make(folder: Path) -> bool:
+    """Make a folder; return whether this process made it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield
-    finally:
-        if os.name == "nt":  # Windows cannot delete an open file
-            lock.release()
-        with suppress(OSError):
-            (folder / LOCK).unlink()
-        lock.release()
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of a run that another run replaces."""
+    for path in Checkpoints(folder).files():
+        path.unlink()
+    with suppress(OSError):  # it does not exist, or is not empty
+        folder.rmdir()
 
 
 def live_history(folder: Path) -> Path:
@@ -92,21 +197,12 @@ def live_history(folder: Path) -> Path:
 def keep(folder: Path, net: Network, history: History) -> None:
     """Save a run's network and history in place of an earlier run's, and delete the rest of that run.
 
-    The files that need disk space are written first: if the disk is full, the earlier run remains whole.
+    The files that need disk space are written first: if the disk is full, the earlier run remains whole. A
+    folder that was deleted during training is made again.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     write_records(folder / NEW_HISTORY, history)
     net.save(folder / MODEL)
     for name in DERIVED:
         (folder / name).unlink(missing_ok=True)
     os.replace(folder / NEW_HISTORY, folder / HISTORY)
-
-
-def new_folder(parent: Path, name: str) -> Path:
-    """Make the folder NAME-N with the lowest free number N."""
-    parent.mkdir(parents=True, exist_ok=True)
-    for n in itertools.count(1):
-        with suppress(FileExistsError):
-            folder = parent / f"{name}-{n}"
-            folder.mkdir()
-            return folder
-    raise AssertionError("count does not end")

@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from gpunn.cli.output import say
+
 PACKAGES = {
     "NumPy": ["numpy"],
     "SciPy": ["scipy"],
@@ -22,7 +24,7 @@ def show(as_json: bool) -> None:
     """Print the facts about this machine, as JSON or one in each line."""
     found = system_facts()
     if as_json:
-        print(json.dumps(found))
+        say(json.dumps(found))
         return
     lines = [(name, number or "not installed") for name, number in found["versions"].items()]
     lines.append(("CPU", f"{found['cpu']}, {found['cores']} cores for this process"))
@@ -34,7 +36,7 @@ def show(as_json: bool) -> None:
     lines.append(("MNIST", mnist))
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
-        print(f"{name:<{width}}  {value}")
+        say(f"{name:<{width}}  {value}")
 
 
 def system_facts() -> dict[str, Any]:

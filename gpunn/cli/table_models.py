@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gpunn.cli.output import remark, say, write
 from gpunn.cli.tables import in_words
 from gpunn.files.strict_json import dump_json
 from gpunn.files.writing import write_whole
@@ -20,10 +20,6 @@ from gpunn.tables.model import TableModel, describe_changed, describe_unknown
 from gpunn.tables.reading import Format
 from gpunn.tables.table import Table
 from gpunn.tables.target import CLASSIFICATION
-
-
-def remark(line: str) -> None:
-    print("gpunn:", line, file=sys.stderr)
 
 
 def remark_on(model: TableModel, table: Table, unknown: dict[str, int]) -> None:
@@ -46,13 +42,13 @@ def evaluate(model: TableModel, data: str | None, format: Format, device: str, a
         del measures["loss"]  # of the standardised target
     result = {"model": model.name, "dataset": test.name, "examples": len(examples.y), **measures}
     if as_json:
-        print(dump_json(result))
+        say(dump_json(result))
     elif classifies:
         from gpunn.cli.console import print_evaluation
 
         print_evaluation(result)
     else:
-        print(f"{model.name} on {test.name}, {counted(len(examples.y), 'example')}\n{in_words(result)}")
+        say(f"{model.name} on {test.name}, {counted(len(examples.y), 'example')}\n{in_words(result)}")
 
 
 def predict_table(
@@ -70,10 +66,29 @@ def predict_table(
         content = dump_json({"model": model.name, "predictions": rows}) + "\n"
     else:
         content = as_csv(columns, model.target.spread)
+        remark_on_formulas(columns["prediction"])
     if output:
         write_whole(output, content.encode())
     else:
-        print(content, end="")
+        write(content)
+
+
+def remark_on_formulas(predicted: Sequence[Any]) -> None:
+    """Say if a spreadsheet would take one of the classes for a formula; they are written as they are."""
+    formula = next((label for label in predicted if is_formula(label)), None)
+    if formula is not None:
+        remark(f"a spreadsheet would take classes such as {formula} for formulas: import them as text")
+
+
+def is_formula(label: Any) -> bool:
+    """Whether a spreadsheet would take a class for a formula. Numbers are none, nor is a sign alone."""
+    if not isinstance(label, str) or len(label) < 2 or label[0] not in "=+-@":
+        return False
+    try:
+        float(label)
+    except ValueError:
+        return True
+    return False
 
 
 def predictions(model: TableModel, outputs: np.ndarray) -> dict[str, list[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +76,7 @@ class TableJob:
         """Cross-validate, unless a resumed run has done so, and yield a line for each fold."""
         if self.folds:
             return
-        for k, found in enumerate(cross_validate(self.task, settings, verbose=True), start=1):
+        for k, found in enumerate(cross_validate(self.task, settings, verbose=sys.stderr.isatty()), start=1):
             self.folds.append(found)
             yield f"fold {k}: {in_words(found)} (baseline {in_words(found['baseline'])})"
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shlex
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gpunn import backends
 from gpunn.cli.images import AUGMENTATION, DOWNLOADABLE, open_images
 from gpunn.cli.job import Job, build_network, check_settings, fit
+from gpunn.cli.output import Failed, remark, say
 from gpunn.cli.reports import WINDOW, draw_curve, show_window, write_report
 from gpunn.cli.runs import MODEL, RUNS, check_output, keep, run_folder
 from gpunn.cli.tables import open_job
@@ -35,6 +37,8 @@ class Request:
     Attributes:
         options: options to repeat in the command that trains the same network again.
         resumed: metadata of the checkpoint to continue from.
+        start: the model whose weights to start from.
+        overwrite: whether the run may replace another run in its folder.
     """
 
     data: str | None
@@ -46,11 +50,13 @@ class Request:
     plot: bool
     options: Sequence[str]
     resumed: dict[str, Any] | None = None
+    start: Path | None = None
+    overwrite: bool = False
 
     def echo(self, *lines: str) -> None:
         """Print lines, unless the output is to be JSON only."""
         if not self.as_json:
-            print(*lines, sep="\n", flush=True)
+            say(*lines)
 
     def for_resuming(self, settings: Settings) -> dict[str, Any]:
         """Return what a checkpoint must hold so that the run can be resumed with these settings."""
@@ -64,20 +70,24 @@ class Request:
 
 def train(asked: Request) -> int:
     """Train a network, save the run and return the exit code."""
-    check_output(asked.output or RUNS, asked.resumed is not None)
-    job = open_data(asked)
-    settings = asked.settings.with_defaults(job.usual)
+    rights = {"resumed": asked.resumed is not None, "overwrite": asked.overwrite}
+    check_output(asked.output or RUNS, **rights)
+    start = Network.load(asked.start) if asked.start else None
+    job = open_data(with_data_of(start, asked) if start else asked)
+    settings = (asked.settings.with_network(start) if start else asked.settings).with_defaults(job.usual)
     optimizer = settings.build_optimizer()
     net = build_network(settings, len(job.X), job.n_out)
+    if start:
+        copy_weights(start, net, f"{asked.start}", job.name)
     check_settings(settings, job, net)
     settings = settings.with_choices(net.cost.name, optimizer)
     be = backends.choose(settings.device, net.dtype, settings.precision)
     asked.echo(*job.words, describe(settings, job, net, be.description))
-    with run_folder(asked.output, job.folder) as folder:
+    with run_folder(asked.output, job.folder, **rights) as folder:
         for line in job.rehearse(settings):
             asked.echo(line)
         result = train_and_save(asked, settings, job, net, be.name, folder)
-    print(dump_json(result) if asked.as_json else closing_words(result, job), flush=True)
+    say(dump_json(result) if asked.as_json else closing_words(result, job))
     if result.get("curve") == WINDOW:
         show_window()
     return 130 if result["interrupted"] else 0
@@ -89,19 +99,72 @@ def train_and_save(
     """Train and test a network, save the run in its folder and return its results."""
     net.meta = {**job.meta(), "settings": asdict(settings), "gpunn": __version__}
     net.meta["resume"] = asked.for_resuming(settings)
-    history = fit(net, job, settings, folder, asked.resumed is not None)
-    tested, outputs = job.test(net)
-    result = {"device": device, **summarise(settings, job, net, history, tested)}
-    net.meta = model_metadata(job, result)
+    history = fit(
+        net, job, settings, folder, resume=asked.resumed is not None, print_epochs=not asked.as_json
+    )
+    net.meta = model_metadata(job, summarise(settings, job, net, history, {}))
     keep(folder, net, history)
-    result["model"] = str(folder / MODEL)
-    result["report"] = write_report(folder, job, net, outputs, history, result, asked.options)
-    drawn = draw_curve(folder, history, f"{net.name} on {job.name}") if asked.plot else None
+    with model_is_saved(folder / MODEL):
+        tested, outputs = job.test(net)
+        result = {"device": device, **summarise(settings, job, net, history, tested)}
+        net.meta = model_metadata(job, result)
+        net.save(folder / MODEL)
+        result["model"] = str(folder / MODEL)
+        result["report"] = write_report(folder, job, net, outputs, history, result, asked.options)
+        drawn = draw_curve(folder, history, f"{net.name} on {job.name}") if asked.plot else None
     return result | ({"curve": drawn} if drawn else {})
 
 
-def resume(run: Path, data_dir: Path | None, as_json: bool, plot: bool) -> int:
-    """Continue a run from its newest checkpoint, with its settings, and return the exit code."""
+@contextmanager
+def model_is_saved(model: Path) -> Iterator[None]:
+    """Say that the model is saved if something goes wrong in this block, such as the test."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        remark(f"interrupted; the model is saved in {model}")
+        raise
+    except (ValueError, ArithmeticError, MemoryError, OSError) as error:
+        why = str(error) or type(error).__name__
+        raise Failed(f"the model is saved in {model}, but its test failed: {why}") from error
+
+
+# other beginnings
+
+
+def with_data_of(model: Network, asked: Request) -> Request:
+    """Name the data that a model was trained on if no other data were named."""
+    if asked.data is not None or not isinstance(model.meta.get("dataset"), str):
+        return asked
+    kept = model.meta.get("table", {}).get("options", {})
+    table = asked.table if asked.table.chosen() else from_kept(TableOptions, kept)
+    return replace(asked, data=model.meta["dataset"], table=table)
+
+
+def copy_weights(start: Network, net: Network, model: str, data: str) -> None:
+    """Copy all parameters. Raises ValueError if the two networks do not have the same layers."""
+    if start.sizes != net.sizes:
+        raise ValueError(
+            f"{model} has {start.sizes[0]:,} inputs and {start.sizes[-1]:,} outputs, but {data} needs "
+            f"{net.sizes[0]:,} and {net.sizes[-1]:,}"
+        )
+    mine, theirs = (
+        ([layer.f.name for layer in each.layers], each.dropout, each.layout.normed) for each in (net, start)
+    )
+    if mine != theirs:
+        raise ValueError(f"the hidden layers of {model} differ, which only Python can train: use Network.fit")
+    for copy, parameter in zip(net.weights + net.biases, start.weights + start.biases, strict=True):
+        copy[:] = parameter
+    for norm, other in zip(net.norms, start.norms, strict=True):
+        for name, values in (other or {}).items():
+            assert norm
+            norm[name][:] = values
+
+
+def resume(run: Path, epochs: int | None, data_dir: Path | None, as_json: bool, plot: bool) -> int:
+    """Continue a run from its newest checkpoint, with its settings, and return the exit code.
+
+    epochs: the number of epochs in all, if it is to change. Raises ValueError if more are done already.
+    """
     saved = newest(run / "checkpoints")
     meta = saved.state["meta"] if saved else {}
     if "resume" not in meta:
@@ -111,11 +174,26 @@ def resume(run: Path, data_dir: Path | None, as_json: bool, plot: bool) -> int:
     kept = meta["resume"]
     data_dir = data_dir or (Path(kept["data_dir"]) if kept["data_dir"] else None)
     settings, table = from_kept(Settings, kept["settings"]), from_kept(TableOptions, kept["table"])
+    options = list(kept["options"])
+    if epochs and saved:
+        if epochs < (done := len(saved.state["records"])):
+            raise ValueError(
+                f"{run} has trained for {counted(done, 'epoch')}: choose --epochs {done} or more"
+            )
+        settings, options = replace(settings, epochs=epochs), with_epochs(options, epochs)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*resuming from")  # the user asked for it
-        return train(
-            Request(meta["dataset"], settings, table, data_dir, run, as_json, plot, kept["options"], meta)
-        )
+        return train(Request(meta["dataset"], settings, table, data_dir, run, as_json, plot, options, meta))
+
+
+def with_epochs(options: Sequence[str], epochs: int) -> list[str]:
+    """Set --epochs among options that are to be repeated."""
+    kept = [
+        word
+        for before, word in zip(["", *options], options, strict=False)
+        if "--epochs" not in (before, word)
+    ]
+    return [*kept, "--epochs", str(epochs)]
 
 
 def open_data(asked: Request) -> Job:
@@ -180,15 +258,18 @@ def model_metadata(job: Job, result: dict[str, Any]) -> dict[str, Any]:
 
 def closing_words(result: dict[str, Any], job: Job) -> str:
     """Describe the result of a training, the files written and the commands to try next."""
-    epochs = counted(result["epochs"], "epoch")
-    if result["stopped"]:
-        how = "interrupted" if result["interrupted"] else "stopped early"
-        epochs = f"{how} after {epochs}"
+    n, stopped = result["epochs"], result["stopped"]
+    epochs = (
+        f"{counted(n, 'epoch')} in {result['seconds']:.3g} s, {result['examples_per_second']:,.0f} examples/s"
+    )
+    if stopped:
+        epochs = f"{'interrupted' if result['interrupted'] else 'stopped early'} after {epochs}"
+    if n == 0:
+        epochs = "interrupted in the first epoch"
     drawn = [f"{name} {result[name]}" for name in ("report", "curve") if result.get(name)]
     return "\n".join(
         [
-            f"{job.describe_result(result)}{epochs} in {result['seconds']:.3g} s, "
-            f"{result['examples_per_second']:,.0f} examples/s",
+            f"{job.describe_result(result)}{epochs}",
             *drawn,
             f"saved {result['model']}; now try",
             *(f"  {command}" for command in job.next_steps(shlex.quote(result["model"]))),

@@ -12,8 +12,8 @@ from gpunn.names import near_match
 from gpunn.training.option import option_name
 
 # Options of `gpunn train` that do not change what is trained, and those that may stand beside --resume.
-NOT_REPEATED = ("data", "output", "plot", "json", "debug")
-BESIDE_RESUME = ("resume", "data_dir", "plot", "json", "debug")
+NOT_REPEATED = ("data", "output", "overwrite", "plot", "json", "debug")
+BESIDE_RESUME = ("resume", "epochs", "data_dir", "plot", "json", "debug")
 
 # What other programs call an option.
 OTHER_SPELLINGS = {
@@ -84,10 +84,20 @@ def given_options(ctx: typer.Context) -> list[str]:
 
 def check_resume_alone(ctx: typer.Context) -> None:
     """Raise ValueError if options were given beside --resume that the run has settled."""
-    for name in ctx.params:
+    for option in ctx.command.params:
+        name = option.name or ""
         if was_given(ctx, name) and name not in BESIDE_RESUME:
-            what = "the data" if name == "data" else option_name(name)
+            what = "the data" if name == "data" else option.opts[0]
             raise ValueError(f"--resume continues a run with its own settings: leave out {what}")
+
+
+def check_network_left_out(ctx: typer.Context) -> None:
+    """Raise ValueError if options were given beside --from that the model has settled."""
+    from gpunn.training.settings import NETWORK
+
+    for name in NETWORK:
+        if was_given(ctx, name):
+            raise ValueError(f"--from takes the network of the model as it is: leave out {option_name(name)}")
 
 
 def repeat_options(args: Sequence[str], options: Sequence[Any]) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpunn.functions import activations, initializers
 from gpunn.functions.activations import Activation
+from gpunn.functions.randoms import LANE, threshold
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,7 +77,12 @@ class Dense:
 
 
 def check_dropout(rate: float) -> float:
-    """Return the dropout rate as a float. Raises ValueError unless it is in [0, 1)."""
+    """Return the dropout rate as a float. Raises ValueError unless it is in [0, 1).
+
+    Rates are applied in steps of 1/65,536, so the last step before 1 is excluded, too.
+    """
     if not 0 <= rate < 1:
         raise ValueError(f"dropout must be in [0, 1), not {rate!r}")
+    if threshold(rate) == LANE:
+        raise ValueError(f"dropout {rate!r} would drop everything: choose 0.9999 or less")
     return float(rate)

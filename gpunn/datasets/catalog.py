@@ -61,7 +61,7 @@ def load(name: str | os.PathLike[str] = "mnist", data_dir: str | os.PathLike[str
     if name in CLASSES:
         return _load_mnist(str(name), data_dir)
     if isinstance(name, os.PathLike) or os.path.isdir(name) or os.path.basename(name) != name:
-        folder = Path(name).expanduser()
+        folder = Path(os.path.expanduser(name))
         return read_folder(str(folder), find_all_files(folder))
     raise unknown(name, "data set", [*NAMES, "or a folder of IDX files"])
 
@@ -77,7 +77,7 @@ def _load_mnist(name: str, data_dir: str | os.PathLike[str] | None) -> Dataset:
 
 def _find_mnist(name: str, data_dir: str | os.PathLike[str] | None) -> dict[str, Path]:
     if data_dir is not None:
-        given = Path(data_dir).expanduser()
+        given = Path(os.path.expanduser(data_dir))
         return find_all_files(given / name, given)
     for folder in folders(name):
         found = find_files(folder)
@@ -96,7 +96,7 @@ def folders(name: str) -> list[Path]:
     cache = cache_folder(name)
     if not os.environ.get("GPUNN_DATA"):
         return [cache]
-    root = Path(os.environ["GPUNN_DATA"]).expanduser()
+    root = Path(os.path.expanduser(os.environ["GPUNN_DATA"]))
     return [root / name, root, cache] if name == "mnist" else [root / name, cache]
 
 

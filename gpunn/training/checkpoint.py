@@ -154,7 +154,14 @@ class CheckpointWriter:
     def _check_same_run(self, saved: SavedCheckpoint) -> None:
         for name, here in self.description.items():
             there = saved.state["what"].get(name)
-            if there != here:
+            if name == "schedule" and _differs_in_epochs(there, here):
+                if not here.startswith("constant over "):
+                    warnings.warn(
+                        f"the schedule was {there} and is {here} from now on, so the result will differ from "
+                        "that of an unbroken run",
+                        stacklevel=2,
+                    )
+            elif there != here:
                 raise ValueError(
                     f"{saved.path} belongs to a run with another {name}: {there} there, {here} here"
                 )
@@ -197,6 +204,12 @@ class CheckpointWriter:
         for path in [*old, *self.chosen.folder.glob(f".{PATTERN}.*")]:
             with suppress(OSError):
                 path.unlink()
+
+
+def _differs_in_epochs(there: str | None, here: str) -> bool:
+    """Whether two descriptions of a schedule differ in nothing but the number of epochs."""
+    name, over, _ = here.rpartition(" over ")
+    return bool(there and over) and there != here and str(there).rpartition(" over ")[0] == name
 
 
 # the file

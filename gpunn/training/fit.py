@@ -21,7 +21,7 @@ from gpunn.training.fit_options import Block, FitOptions
 from gpunn.training.history import History, Record
 from gpunn.training.identity import describe_run
 from gpunn.training.loop import Evaluation, Training
-from gpunn.training.progress import ProgressBar
+from gpunn.training.progress import ProgressDisplay
 from gpunn.training.signals import sigterm_as_ctrl_c
 from gpunn.training.sources import BlockStream, ExampleSource, InMemory, Learner
 from gpunn.training.splitting import stratified_split
@@ -37,7 +37,7 @@ def fit(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) -> His
     theta, checkpoints, m = training.theta, training.checkpoints, training.source.m
     done = checkpoints.epochs_done if checkpoints else 0
     with (
-        ProgressBar(m, options.epochs, show=options.verbose, done=done) as bar,
+        ProgressDisplay(m, options.epochs, show=options.verbose, done=done) as bar,
         sigterm_as_ctrl_c(checkpoints is not None),
     ):
 

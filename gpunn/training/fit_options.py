@@ -58,7 +58,7 @@ class FitOptions:
         device: auto, cpu, cuda or cuda:N; auto takes a working GPU if there is one.
         precision: the network's dtype; on CUDA also "tf32", or "bf16" (activations and δ in 16 bits, θ in
             float32).
-        verbose: whether to show a progress bar if stderr is a terminal.
+        verbose: whether to show progress: a bar if stderr is a terminal, otherwise a line every few seconds.
         on_epoch_end: one or several functions, called with the `Record` of each epoch while the network has
             that epoch's weights. Training ends if one of them returns True. `gpunn.callbacks` has some.
         checkpoint: the folder for checkpoints, which hold the whole state of training.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +80,7 @@ class Training:
         self.be, self.theta = self.learner.model.be, self.learner.model.theta.flat
         self.history = History(self.be.description)
         self.stopping = StoppingState(self.stop, self.be, self.theta) if self.stop else None
+        self.warned = False
 
     def run(self, progress: Progress | None = None, on_epoch_end: Callback | None = None) -> History:
         """Train until the last epoch, early stopping, Ctrl-C, or until on_epoch_end returns True.
@@ -137,8 +139,20 @@ class Training:
             raise Diverged(_explain(losses, epoch, self.learner.batch_size))
         accuracy = None if hits is None else mean(hits)
         val_loss, val_accuracy, val_score = self.evaluation() if self.evaluation else (None, None, None)
+        self._warn_of(val_loss, epoch)
         speed = len(losses) / seconds
         return Record(epoch, loss, accuracy, val_loss, val_accuracy, seconds, speed, val_score)
+
+    def _warn_of(self, validation_loss: float | None, epoch: int) -> None:
+        """Warn, once in a run, of a validation loss that is not finite."""
+        if validation_loss is None or np.isfinite(validation_loss) or self.warned:
+            return
+        self.warned = True
+        warnings.warn(
+            f"the validation loss is {validation_loss} in epoch {epoch}: check the validation examples for "
+            "numbers that are far larger than those to train on",
+            stacklevel=2,
+        )
 
     def _rates(self, epoch: int) -> RateFunction:
         """Return a function for the learning rate of each step of a part of this epoch; None if constant."""

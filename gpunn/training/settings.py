@@ -22,10 +22,23 @@ from gpunn.names import listed, look_up
 from gpunn.training.option import Option, option_name
 from gpunn.training.schedules import SCHEDULES
 from gpunn.training.stopping import EarlyStopping
+from gpunn.training.trainable import Trainable
 
 #: The network's dtype for each precision.
 DTYPES = {"float32": "float32", "float64": "float64", "tf32": "float32", "bf16": "float32"}
 CUDA_ONLY = [precision for precision, dtype in DTYPES.items() if precision != dtype]
+
+#: The settings that describe the network, not its training.
+NETWORK = (
+    "hidden",
+    "activation",
+    "output_activation",
+    "cost",
+    "init",
+    "dropout",
+    "input_dropout",
+    "batch_norm",
+)
 
 network, training = partial(Option, "Network"), partial(Option, "Training")
 
@@ -180,6 +193,21 @@ class Settings:
     def with_defaults(self, defaults: Mapping[str, Any]) -> Settings:
         """Fill in the settings that are None."""
         return replace(self, **{name: v for name, v in defaults.items() if getattr(self, name) is None})
+
+    def with_network(self, net: Trainable) -> Settings:
+        """Describe the layers and the cost of a network, whose hidden layers are taken to be alike."""
+        *hidden, output = net.layers
+        first = hidden[0] if hidden else None
+        return replace(
+            self,
+            hidden=[layer.n for layer in hidden],
+            activation=first.f.name if first else self.activation,
+            output_activation=output.f.name,
+            cost=net.cost.name,
+            dropout=first.dropout if first else 0.0,
+            input_dropout=net.dropout[0],
+            batch_norm=bool(first and first.batch_norm),
+        )
 
     def with_choices(self, cost: str, optimizer: Any) -> Settings:
         """Fill in the name of the cost, and the settings whose defaults differ between optimizers."""

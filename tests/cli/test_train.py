@@ -20,8 +20,10 @@ from gpunn import Network, backends, datasets
 def test_training_prints_the_network_its_score_and_where_it_is(gpunn_: RunCommand) -> None:
     code, out, err = gpunn_("train", "digits", *QUICK)
     assert (code, err) == (0, "")
-    first, second, *rest = out.splitlines()
+    first, *epochs, second = out.partition("\nreport ")[0].splitlines()
+    rest = out.splitlines()[1 + len(epochs) + 1 :]
     assert first == "digits, 1,437 examples: 64-32-10, 2,410 parameters, nesterov, on cpu"
+    assert [line.partition(":")[0] for line in epochs] == ["epoch 1/2", "epoch 2/2"]
     assert re.fullmatch(r"test accuracy \d\d\.\d\d%, 2 epochs in [\d.]+ s, [\d,]+ examples/s", second)
     assert rest[0] == "report gpunn-runs/digits-1/report.html"
     assert rest[1] == "saved gpunn-runs/digits-1/model.safetensors; now try"

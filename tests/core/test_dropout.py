@@ -116,6 +116,7 @@ def test_it_is_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        (lambda: Dense(3, dropout=0.999999), r"dropout 0.999999 would drop everything"),
         (lambda: Dense(3, dropout=1), r"dropout must be in \[0, 1\), not 1"),
         (lambda: Network(3, [Dense(3)], input_dropout=-0.1), r"dropout must be in \[0, 1\), not -0.1"),
         (lambda: Network(3, [Dense(3, dropout=0.5)]), "the outputs cannot be dropped"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -40,7 +41,9 @@ def test_a_reused_folder_shows_the_last_run(
 ) -> None:
     assert gpunn_("train", *KINDS["images"], "--output", tmp_path)[0] == 0
     interrupt(1)
-    assert gpunn_("train", *KINDS["images"], "--output", tmp_path)[0] == 130
+    code, out, _ = gpunn_("train", *KINDS["images"], "--output", tmp_path, "--overwrite")
+    assert code == 130
+    assert re.search(r"test accuracy [\d.]+%, interrupted in the first epoch\n", out)
     assert len(Run.load(tmp_path).history) == 0
 
 
@@ -94,7 +97,7 @@ def test_one_class_and_many_classes(runs: Path, gpunn_: RunCommand, tmp_path: Pa
     assert ("All 30 classes" in text) == ("The most frequent confusions" in text) == (classes == 30)
 
 
-@pytest.mark.parametrize("error", [OSError("the disk is full"), KeyboardInterrupt(), RuntimeError("odd")])
+@pytest.mark.parametrize("error", [OSError("the disk is full"), RuntimeError("odd")])
 def test_a_failing_report_is_only_a_warning(
     runs: Path, gpunn_: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
@@ -103,6 +106,7 @@ def test_a_failing_report_is_only_a_warning(
 
     monkeypatch.setattr(page, "render_report", fail)
     (tmp_path / "report.html").write_text("an earlier run")
+    (tmp_path / "history.jsonl").touch()
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         code, out, err = gpunn_("train", *KINDS["images"], "--output", tmp_path, "--json")
@@ -110,6 +114,20 @@ def test_a_failing_report_is_only_a_warning(
     assert err.startswith("gpunn: warning: the run is saved, but without a report: ") and err.count("\n") == 1
     assert Network.load(tmp_path).meta["test_accuracy"] == json.loads(out)["test_accuracy"]
     assert not (tmp_path / "report.html").exists()
+
+
+def test_ctrl_c_during_the_report_keeps_the_model(
+    runs: Path, gpunn_: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(page, "render_report", interrupt)
+    code, out, err = gpunn_("train", *KINDS["images"], "--output", tmp_path, "--json")
+    model = tmp_path / "model.safetensors"
+    assert (code, out) == (130, "")
+    assert err == f"gpunn: interrupted; the model is saved in {model}\n"
+    assert Network.load(model).meta["test_accuracy"] > 0.5
 
 
 def test_the_first_drawing_is_silent(tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+"""Output: every line that a command prints goes through here."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any, TextIO
+
+# Control characters except tab and newline, and those that reorder text: a name may hold any of them, and a
+# terminal would obey.
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+class Failed(Exception):
+    """A run failed through no fault of its input: the exit code is 1."""
+
+
+def printable(text: str) -> str:
+    """Escape the control characters in a text, as in `\\x1b[2J`."""
+    return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def say(*lines: str, end: str = "\n", file: TextIO | None = None) -> None:
+    """Print lines with their control characters escaped, on stdout unless another stream is given."""
+    print(*(printable(line) for line in lines), sep="\n", end=end, file=file, flush=True)
+
+
+def write(content: str) -> None:
+    """Write data to stdout as they are, unless a terminal shows them."""
+    sys.stdout.write(printable(content) if sys.stdout.isatty() else content)
+
+
+def remark(line: str) -> None:
+    """Print a line about the work on stderr."""
+    say(f"gpunn: {line}", file=sys.stderr)
+
+
+def warn(message: Any) -> None:
+    """Print a warning in one line on stderr."""
+    remark(f"warning: {' '.join(str(message).split())}")
+
+
+def complain(message: Any) -> None:
+    """Print an error in one line on stderr."""
+    remark(f"error: {' '.join(str(message).split())}")
