@@ -18,6 +18,7 @@ from gpunn.training.schedules import Schedule
 from gpunn.training.sources import ExampleSource, Learner, RateFunction
 from gpunn.training.stopping import EarlyStopping, StoppingState
 
+DIVERGED = 1e9  # no weight is as large after one epoch of sound training
 ADVICE = "try a smaller learning rate, or inputs scaled to about ±1"
 
 
@@ -80,7 +81,6 @@ class Training:
         self.be, self.theta = self.learner.model.be, self.learner.model.theta.flat
         self.history = History(self.be.description)
         self.stopping = StoppingState(self.stop, self.be, self.theta) if self.stop else None
-        self.warned = False
 
     def run(self, progress: Progress | None = None, on_epoch_end: Callback | None = None) -> History:
         """Train until the last epoch, early stopping, Ctrl-C, or until on_epoch_end returns True.
@@ -139,20 +139,20 @@ class Training:
             raise Diverged(_explain(losses, epoch, self.learner.batch_size))
         accuracy = None if hits is None else mean(hits)
         val_loss, val_accuracy, val_score = self.evaluation() if self.evaluation else (None, None, None)
-        self._warn_of(val_loss, epoch)
+        if epoch == 1 and val_loss is not None and not np.isfinite(val_loss):
+            self._warn_of(val_loss)
         speed = len(losses) / seconds
         return Record(epoch, loss, accuracy, val_loss, val_accuracy, seconds, speed, val_score)
 
-    def _warn_of(self, validation_loss: float | None, epoch: int) -> None:
-        """Warn, once in a run, of a validation loss that is not finite."""
-        if validation_loss is None or np.isfinite(validation_loss) or self.warned:
-            return
-        self.warned = True
-        warnings.warn(
-            f"the validation loss is {validation_loss} in epoch {epoch}: check the validation examples for "
-            "numbers that are far larger than those to train on",
-            stacklevel=2,
-        )
+    def _warn_of(self, validation_loss: float) -> None:
+        """Warn that the validation examples overflow, unless it is the weights that have diverged."""
+        theta = self.be.memory.download(self.theta)
+        if np.isfinite(theta).all() and np.abs(theta).max() < DIVERGED:
+            warnings.warn(
+                f"the validation loss is {validation_loss} in epoch 1: check the validation examples for "
+                "numbers that are far larger than those to train on",
+                stacklevel=2,
+            )
 
     def _rates(self, epoch: int) -> RateFunction:
         """Return a function for the learning rate of each step of a part of this epoch; None if constant."""

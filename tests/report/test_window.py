@@ -26,7 +26,9 @@ def test_without_a_display_the_curve_is_a_file(runs: Path, gpunn_: RunCommand, t
     with Image.open(tmp_path / "curve.png") as image:
         assert image.size == (1440, 576)
         assert len(image.convert("RGB").getcolors(1 << 20)) > 50
-    result = json.loads(gpunn_("train", *KINDS["numbers"], "--plot", "--output", tmp_path, "--json")[1])
+    result = json.loads(
+        gpunn_("train", *KINDS["numbers"], "--plot", "--output", tmp_path, "--overwrite", "--json")[1]
+    )
     assert result["curve"] == f"{tmp_path}/curve.png"
 
 

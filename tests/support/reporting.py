@@ -32,6 +32,11 @@ KINDS = {
 }
 
 
+def without_epochs(out: str) -> list[str]:
+    """Return the lines that a command printed, except those about epochs."""
+    return [line for line in out.splitlines() if not line.startswith("epoch ")]
+
+
 def write_tables(folder: Path) -> None:
     """Write a table of overlapping classes, whose names need escaping everywhere, and a table of numbers."""
     rng = np.random.default_rng(0)

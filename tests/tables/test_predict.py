@@ -139,7 +139,7 @@ def test_a_confusion_matrix_names_the_classes(gpunn_, trained, monkeypatch):
     def matrix(classes):
         rows = [f"{i * 37 % 11 + i % 3},{classes[i % 3]}" for i in range(90)]
         write("t.csv", "x,y\n" + "\n".join(rows))
-        trained("t.csv", "--target", "y", "--output", "run", *QUICK)
+        trained("t.csv", "--target", "y", "--output", "run", "--overwrite", *QUICK)
         lines = gpunn_("evaluate", "run")[1].splitlines()
         assert lines[3] == "confusion matrix (rows: true class, columns: predicted)"
         return [re.sub(r"( +\d+){3}$", "", line).strip() for line in lines[6:9]], lines[5].split()

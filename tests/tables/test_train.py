@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reporting import without_epochs
 from tabular import QUICK, amounts, fruits, quantities, times, write
 
 from gpunn import Network
@@ -33,7 +34,7 @@ def test_classification_is_detected_described_and_learnt(gpunn_):
     write("fruits.csv", fruits())
     code, out, err = gpunn_("train", "fruits.csv", "--target", "kind", "--device", "cpu")
     assert (code, err) == (0, "")
-    lines = out.splitlines()
+    lines = without_epochs(out)
     assert lines[0] == "fruits.csv: 120 rows, 2 numeric columns, 1 categorical column, 12 missing values"
     assert lines[1] == "target 'kind': classification, 2 classes: apple, banana"
     assert lines[2] == "fruits.csv, 96 examples: 6-128-2, 1,154 parameters, adam, on cpu"
@@ -129,11 +130,10 @@ def test_cross_validation_prints_every_fold(gpunn_, trained):
     code, out, _ = gpunn_("train", *arguments)
     assert code == 0
     fold = r"fold {}: accuracy [\d.]+% \(baseline accuracy 50.00%\)"
-    for n, line in enumerate(out.splitlines()[3:6], start=1):
+    lines = without_epochs(out)
+    for n, line in enumerate(lines[3:6], start=1):
         assert re.fullmatch(fold.format(n), line)
-    assert re.match(
-        r"3 folds: accuracy [\d.]+% ± [\d.]+% \(baseline accuracy 50.00%\); trained", out.splitlines()[6]
-    )
+    assert re.match(r"3 folds: accuracy [\d.]+% ± [\d.]+% \(baseline accuracy 50.00%\); trained", lines[6])
     result = trained(*arguments)
     accuracies = [fold["accuracy"] for fold in result["cv"]["folds"]]
     assert result["cv"]["mean"]["accuracy"] == pytest.approx(np.mean(accuracies))
@@ -204,7 +204,7 @@ def test_wheat_seeds(gpunn_, tmp_path):
     ):
         code, out, err = gpunn_(*shlex.split(command))
         assert (code, err) == (0, "")
-        printed.append(out.splitlines())
+        printed.append(without_epochs(out))
     assert printed[0][:3] == [
         "wheat-seeds.csv: 210 rows, 7 numeric columns",
         "wheat-seeds.csv has no header: its first line, '15.26,14.84,0.871,5.763,…', is data, and its "
