@@ -106,14 +106,15 @@ def report(paths: Sequence[Path], output: Path | None, open_browser: bool, as_js
 
     A run that is running or was killed has a line, and a page of its own, but no place in a comparison.
     """
+    from gpunn.report import compare
+
     found = folders(paths)
     begun = {folder: line for folder in found if (line := describe_unfinished(folder))}
-    runs = [Run.load(folder) for folder in found if folder not in begun]
+    runs = compare.ranked([Run.load(folder) for folder in found if folder not in begun])
     if begun and not as_json:
         say(*begun.values())
-    path = output or (
-        RUNS / "comparison.html" if len(runs) > 1 else (runs[0].folder if runs else found[0]) / REPORT
-    )
+    only = runs[0].folder if runs else found[0]
+    path = output or (RUNS / "comparison.html" if len(runs) > 1 else only / REPORT)
     path.parent.mkdir(parents=True, exist_ok=True)
     written = write_page(runs, list(begun), path)
     if as_json:
@@ -130,7 +131,7 @@ def write_page(runs: Sequence[Run], begun: Sequence[Path], path: Path) -> bool:
     from gpunn.report import compare, page, unfinished
 
     if len(runs) > 1:
-        compare.write(compare.ranked(runs), path)
+        compare.write(runs, path)
     elif runs:
         page.write(runs[0], path)
     elif len(begun) == 1:

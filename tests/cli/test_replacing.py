@@ -77,11 +77,8 @@ def test_predictions_do_not_replace_the_table(
     os.symlink("t.csv", "symbolic.csv")
     os.link("t.csv", "hard.csv")
     for output in ("t.csv", "./t.csv", "symbolic.csv", "hard.csv"):
-        refused(
-            ["predict", table_run, "t.csv", "-o", output],
-            f"{Path(output)} would overwrite t.csv",
-            "--overwrite",
-        )
+        line = f"{Path(output)} would overwrite t.csv"
+        refused(["predict", table_run, "t.csv", "-o", output], line, "--overwrite")
     assert Path("t.csv").read_text() == TABLE
     assert gpunn_("predict", table_run, "t.csv", "-o", "t.csv", "--overwrite")[0] == 0
     assert Path("t.csv").read_text().startswith("prediction,")
