@@ -5,6 +5,9 @@ the buffers it is computed in; *how* is up to a backend, which turns a list of r
 Shapes are checked here, once, for every backend. Matrices are (n, m), column-major, one example a column.
 Printed one after another, the records of a step read like the book.
 
+Records are not changed once they are made. They are not frozen by `dataclass` all the same, because that
+slows down a short training, which makes as many records as it runs calls.
+
 Here are feedforward and back-propagation. Equations over vectors, by which θ moves, are in
 vector_equations.py; those that gather examples and measure outputs are in pass_equations.py.
 """
@@ -25,7 +28,7 @@ from gpunn.functions.costs import Cost
 LABEL = 13  # characters of the column of names
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Equation:
     """One line of a step: its docstring is "name: formula"."""
 
@@ -36,7 +39,11 @@ class Equation:
 
     @property
     def formula(self) -> str:
-        """The formula, with this record's layer in place of l."""
+        """The formula as it is printed."""
+        return self._docstring_formula()
+
+    def _docstring_formula(self) -> str:
+        """Return the docstring's formula, with this record's layer in place of l."""
         layer, formula = getattr(self, "layer", 0), _first_line(self).partition(": ")[2]
         return formula.replace("[l]", f"[{layer}]").replace("[l-1]", f"[{layer - 1}]")
 
@@ -83,7 +90,7 @@ def lower(
 # feedforward
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Drop(Equation):
     """Dropout: a[l] ← a[l] ⊙ mask[l]
 
@@ -101,7 +108,7 @@ class Drop(Equation):
         self._require(mask=self.a.shape)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Forward(Equation):
     """Forward: a[l] = f(w[l] a[l-1] + b[l])
 
@@ -120,7 +127,7 @@ class Forward(Equation):
         self._require(a=(n_in, m), z=(n, m), out=(n, m))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Affine(Equation):
     """Forward: z[l] = w[l] a[l-1] + b[l]"""
 
@@ -134,7 +141,7 @@ class Affine(Equation):
         self._require(a=(n_in, m), out=(n, m))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Normalise(Equation):
     """Normalise: z[l] ← γ (z[l] − μ)/√(σ² + ε) + β
 
@@ -152,7 +159,7 @@ class Normalise(Equation):
         self._require(norm=self.z.shape, z=(n, self.z.shape[1]))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Activate(Equation):
     """Activate: a[l] = f(z[l])"""
 
@@ -168,7 +175,7 @@ class Activate(Equation):
 # back-propagation
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class OutputError(Equation):
     """BP1: δ[l] = ∇C ⊙ f′(z[l])"""
 
@@ -184,7 +191,7 @@ class OutputError(Equation):
         self._require(z=self.y.shape, a=self.y.shape, out=self.y.shape)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class ApplyWeights(Equation):
     """Weights: δ[l] ← δ[l] ⊙ the weight of each example"""
 
@@ -196,7 +203,7 @@ class ApplyWeights(Equation):
         self._require(weights=(1, self.delta.shape[1]))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class HiddenError(Equation):
     """BP2: δ[l-1] = (w[l]ᵀ δ[l]) ⊙ f′(z[l-1])
 
@@ -218,7 +225,7 @@ class HiddenError(Equation):
         self._require(delta=(n, m), z=before, a=before, mask=before, out=before)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Gradient(Equation):
     """BP3, BP4: [w b][l] ← α δ[l] [a[l-1]; 1]ᵀ + β [w b][l]
 
@@ -238,10 +245,12 @@ class Gradient(Equation):
 
     @property
     def formula(self) -> str:
-        return super().formula.replace(f"[w b][{self.layer}]", str(Part(self.into, "wb", self.layer)))
+        return self._docstring_formula().replace(
+            f"[w b][{self.layer}]", str(Part(self.into, "wb", self.layer))
+        )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class NormError(Equation):
     """Normalise: [γ β][l] ← α [Σ δ ẑ, Σ δ] + β [γ β][l];  δ[l] ← γ/√(σ² + ε) (δ − mean δ − ẑ mean(δ ẑ))
 

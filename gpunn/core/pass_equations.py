@@ -12,7 +12,7 @@ from gpunn.functions.augmentation import Augmentation
 from gpunn.functions.costs import Cost
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Gather(Equation):
     """Gather: a[0], y ← the next m examples of the pass"""
 
@@ -32,7 +32,7 @@ class Gather(Equation):
             self._require(y=(self.y.shape[0], m))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Distort(Equation):
     """Distort: a[0] ← the images a[0] as this pass shows them"""
 
@@ -45,7 +45,7 @@ class Distort(Equation):
         self._require(x=(height * width, self.x.shape[1]))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Measure(Equation):
     """Measure: C and, if there are labels, whether each example is a hit"""
 
@@ -61,7 +61,7 @@ class Measure(Equation):
         self._require(z=self.y.shape, a=self.y.shape, labels=self.y.shape[1:])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class WeighLosses(Equation):
     """Weights: C ← the weight of each example · C"""
 
@@ -69,7 +69,7 @@ class WeighLosses(Equation):
     p: Pass
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class CollectOutputs(Equation):
     """Collect: the outputs' next m columns ← a[L]"""
 
@@ -81,14 +81,14 @@ class CollectOutputs(Equation):
         self._require(into=(self.a.shape[0], self.into.shape[1]))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class NextStep(Equation):
     """Next step: t ← t + 1"""
 
     p: Pass
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Advance(Equation):
     """Advance: the pass has come m examples further"""
 

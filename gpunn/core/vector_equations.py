@@ -12,7 +12,7 @@ from gpunn.core.rules import Rule
 from gpunn.core.scalars import Scalar, StepScalars
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Scale(Equation):
     """Scale: x ← α x"""
 
@@ -24,7 +24,7 @@ class Scale(Equation):
         return f"{self.x} ← {self.alpha} {self.x}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Add(Equation):
     """Add: y ← y + α x"""
 
@@ -42,7 +42,7 @@ class Add(Equation):
         return f"{self.into} ← {self.into} {sign} {'' if by == '1' else by + ' '}{self.x}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Step(Equation):
     """Step: θ moves along its gradient g by an optimizer's rule
 
@@ -62,7 +62,7 @@ class Step(Equation):
         return self.rule.formula
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Shrink(Equation):
     """L1: w[l] ← w[l] − min(max(w[l], −limit), limit)
 
@@ -75,10 +75,10 @@ class Shrink(Equation):
 
     @property
     def formula(self) -> str:
-        return super().formula.replace("limit", str(self.limit))
+        return self._docstring_formula().replace("limit", str(self.limit))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class ClipNorm(Equation):
     """Clip: g ← g · min(1, limit/‖g‖)"""
 
@@ -87,10 +87,10 @@ class ClipNorm(Equation):
 
     @property
     def formula(self) -> str:
-        return super().formula.replace("limit", f"{self.limit:g}")
+        return self._docstring_formula().replace("limit", f"{self.limit:g}")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class BoundRows(Equation):
     """Max-norm: w[l] ← each row of w[l], scaled down to a length of at most limit
 
@@ -103,10 +103,10 @@ class BoundRows(Equation):
 
     @property
     def formula(self) -> str:
-        return super().formula.replace("limit", f"{self.limit:g}")
+        return self._docstring_formula().replace("limit", f"{self.limit:g}")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class SetRates(Equation):
     """Schedule: η ← the learning rate of this step"""
 
@@ -114,7 +114,7 @@ class SetRates(Equation):
     p: Pass
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class RefreshLowPrecision(Equation):
     """Round: the bfloat16 copy of θ ← θ, if products read one"""
 

@@ -16,7 +16,7 @@ from gpunn.core.vector_equations import Add, Scale
 from gpunn.functions.activations import SOFTMAX
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class ForwardError(Equation):
     """Forward, BP1: a[L] = f(w[L] a[L-1] + b[L]), δ[L] = ∇C ⊙ f′(z[L])"""
 
@@ -24,7 +24,7 @@ class ForwardError(Equation):
     error: OutputError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class WithBiasGradient(Equation):
     """BP3 in the kernel that makes δ: b[l] ← α Σ δ[l] + β b[l]"""
 
@@ -32,7 +32,7 @@ class WithBiasGradient(Equation):
     gradient: Gradient
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class WeightGradient(Equation):
     """BP4: w[l] ← α δ[l] a[l-1]ᵀ + β w[l]"""
 

@@ -117,7 +117,7 @@ class Shape:
         return best if best and self.clocks(best) * ADVANTAGE <= self.clocks_of_a_graph() else None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class WholeNetwork(Equation):
     """Network: all steps of a chunk, from a[1] = f(w[1] a[0] + b[1]) to the move of θ
 
