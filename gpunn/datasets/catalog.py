@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gpunn.datasets.checks import check_published, check_variety
 from gpunn.datasets.dataset import Dataset, Split
 from gpunn.datasets.download import cache_folder, download
 from gpunn.datasets.folder import FILES, find_all_files, find_files, read_folder
@@ -48,6 +49,8 @@ def load(name: str | os.PathLike[str] = "mnist", data_dir: str | os.PathLike[str
             subfolder NAME. If None, search $GPUNN_DATA/NAME, for MNIST also $GPUNN_DATA, and then the user's
             cache, and download the files to the cache if they are missing.
 
+    Warns, in one line, if files are not the published ones, or if all images or all labels are alike.
+
     Raises:
         ValueError: the name is unknown, or files are damaged or belong to another data set.
         DataUnavailable: files are missing and cannot be downloaded.
@@ -56,6 +59,12 @@ def load(name: str | os.PathLike[str] = "mnist", data_dir: str | os.PathLike[str
     >>> digits.train.X.shape, digits.train.X.dtype.name, digits.train.y.shape
     ((64, 1437), 'uint8', (1437,))
     """
+    dataset = _load(name, data_dir)
+    check_variety(dataset)
+    return dataset
+
+
+def _load(name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None) -> Dataset:
     if name == "digits":
         return _load_digits()
     if name in CLASSES:
@@ -72,6 +81,7 @@ def _load_mnist(name: str, data_dir: str | os.PathLike[str] | None) -> Dataset:
     for other, labels in FIRST_TEST_LABELS.items():
         if other != name and dataset.test.y[:10].tolist() == labels:
             raise ValueError(f"{files[FILES[3]].parent} holds {other}, not {name}")
+    check_published(dataset, files)
     return dataset
 
 

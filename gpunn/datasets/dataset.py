@@ -6,6 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpunn.names import listed
+
+FEW = 4  # classes to name in repr
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -28,10 +32,16 @@ class Split:
         """
         return cls(X=images.reshape(len(images), -1).T, y=labels.astype(np.int64))
 
+    def __repr__(self) -> str:
+        return f"Split(X: {self.X.shape} {self.X.dtype}, y: {self.y.shape} {self.y.dtype})"
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Training and test examples of the same kind.
+
+    >>> gpunn.datasets.load("digits")
+    Dataset('digits': 1,437 training and 360 test images of 8×8, 10 classes: 0, 1, 2, 3, … (10 in all))
 
     Attributes:
         name: name of the data set, or path of its folder.
@@ -46,6 +56,13 @@ class Dataset:
     test: Split
     image_shape: tuple[int, int]
     classes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        height, width = self.image_shape
+        return (
+            f"Dataset({self.name!r}: {self.train.X.shape[1]:,} training and {self.test.X.shape[1]:,} test "
+            f"images of {height}×{width}, {len(self.classes):,} classes: {listed(self.classes, FEW)})"
+        )
 
 
 class DataUnavailable(OSError):

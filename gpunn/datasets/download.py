@@ -3,12 +3,14 @@
 pooch is imported only for a download, because it imports a tqdm that warns in notebooks without ipywidgets.
 """
 
+import io
 import logging
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -26,6 +28,12 @@ MIRRORS = {
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
     ),
+}
+
+# Sizes of the .gz files in bytes.
+SIZES = {
+    "mnist": (9_912_422, 28_881, 1_648_877, 4_542),
+    "fashion-mnist": (26_421_880, 29_515, 4_422_102, 5_148),
 }
 
 # Checksums of the .gz files; those of Fashion-MNIST are published by TensorFlow Datasets.
@@ -61,7 +69,8 @@ def download(name: str, stems: Sequence[str], folder: Path) -> None:
     for mirror in MIRRORS[name]:
         try:
             for stem in stems:
-                _retrieve(f"{mirror}/{stem}.gz", SHA256[name][stem], folder)
+                most = SIZES[name][list(SHA256[name]).index(stem)]
+                _retrieve(f"{mirror}/{stem}.gz", SHA256[name][stem], most, folder)
             return
         except (OSError, ValueError) as error:  # pooch: a wrong checksum is a ValueError
             reasons.append(f"{urlsplit(mirror).netloc}: {_reason(error)}")
@@ -71,13 +80,33 @@ def download(name: str, stems: Sequence[str], folder: Path) -> None:
     )
 
 
-def _retrieve(url: str, sha256: str, folder: Path) -> None:
+class Bounded(io.FileIO):
+    """A file that refuses to grow beyond a size: a mirror that never ends would fill the disk."""
+
+    def __init__(self, path: str, most: int) -> None:
+        super().__init__(path, "w")
+        self.most = most
+
+    def write(self, data: Any) -> int:
+        """Write bytes. Raises ValueError, without writing them, if the file would be too large."""
+        if self.tell() + len(data) > self.most:
+            raise ValueError(f"more than the {self.most:,} bytes expected")
+        return super().write(data)
+
+
+def _retrieve(url: str, sha256: str, most: int, folder: Path) -> None:
+    """Download a file of at most this many bytes."""
     import pooch
 
     terminal = sys.stderr is not None and sys.stderr.isatty()
-    downloader = pooch.HTTPDownloader(progressbar=terminal, chunk_size=1 << 16, timeout=TIMEOUT)
+    http = pooch.HTTPDownloader(progressbar=terminal, chunk_size=1 << 16, timeout=TIMEOUT)
+
+    def download_bounded(url: str, path: str, registry: Any) -> None:
+        with Bounded(path, most) as file:
+            http(url, file, registry)
+
     with _quiet(pooch.get_logger()):
-        pooch.retrieve(url, f"sha256:{sha256}", url.rsplit("/", 1)[1], folder, downloader=downloader)
+        pooch.retrieve(url, f"sha256:{sha256}", url.rsplit("/", 1)[1], folder, downloader=download_bounded)
 
 
 @contextmanager

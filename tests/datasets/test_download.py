@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import threading
@@ -17,6 +18,8 @@ from idx_files import LABELS, PIXELS, refused, write_folder
 
 from gpunn.datasets import DataUnavailable, catalog, download, load
 from gpunn.datasets.folder import FILES
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* is not .*MNIST")  # the files are made up
 
 Serve = Callable[[Path], str]
 
@@ -113,6 +116,26 @@ def test_a_connection_cut_short_leaves_nothing(
     assert cached(tmp_path) == []
 
 
+def test_a_mirror_that_never_ends_fills_no_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Serve, good: Path
+) -> None:
+    sent = []
+
+    def endless(self: Any) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                sent.append(self.wfile.write(bytes(1 << 16)))
+
+    monkeypatch.setattr(Quiet, "do_GET", endless)
+    monkeypatch.setattr(download, "SIZES", {"mnist": (100_000, 1000, 1000, 1000)})
+    monkeypatch.setitem(download.MIRRORS, "mnist", (serve(good),))
+    refused(DataUnavailable, load, "more than the 100,000 bytes expected")
+    assert cached(tmp_path) == []
+    assert sum(sent) < 50_000_000  # what the operating system buffers
+
+
 def test_a_terminal_shows_progress(monkeypatch: pytest.MonkeyPatch, serve: Serve, good: Path) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -140,5 +163,9 @@ def test_the_error_if_the_cache_cannot_be_written(
 
 def test_mirrors_and_checksums_are_complete() -> None:
     assert set(download.SHA256) == set(download.MIRRORS) == set(catalog.CLASSES)
-    for sums in download.SHA256.values():
-        assert tuple(sums) == FILES and all(len(bytes.fromhex(s)) == 32 for s in sums.values())
+    for name, sums in download.SHA256.items():
+        assert (
+            tuple(sums) == FILES
+            and len(download.SIZES[name]) == 4
+            and all(len(bytes.fromhex(s)) == 32 for s in sums.values())
+        )
