@@ -36,9 +36,8 @@ def fit(device: str) -> None:
         gpunn.Dense(5, "softmax"),
     ]
     book = gpunn.Network(784, [gpunn.Dense(30), gpunn.Dense(10)], "quadratic", seed=0)
-    book.fit(
-        rng.integers(0, 256, (784, 70), np.uint8), np.arange(70) % 10, epochs=1, batch_size=10, device=device
-    )
+    pixels, labels = rng.integers(0, 256, (784, 70), np.uint8), np.arange(70) % 10
+    book.fit(pixels, labels, epochs=1, batch_size=10, optimizer="sgd", device=device)
     print("the book's network, whose inputs are divided among several blocks", np.abs(theta(book)).sum())
     precisions = ["float32"] if device == "cpu" else ["float32", "bf16"]
     for cost, precision in product(("cross-entropy", "quadratic", "hinge"), precisions):

@@ -21,7 +21,7 @@ import numpy as np
 from gpunn.core.backend import UINT8_SCALE
 from gpunn.files.writing import write_whole
 from gpunn.functions.activations import Activation
-from gpunn.network import Network
+from gpunn.network import Network, predicts_labels
 from gpunn.tables.preprocessing import Category, Number, Preprocessing
 from gpunn.tables.table import is_far
 from gpunn.tables.target import Quantity, from_json
@@ -105,7 +105,7 @@ def build(net: Network) -> Any:
     if table and isinstance(target := from_json(table["target"]), Quantity):
         outputs, kind = _in_units(graph, outputs, target)
     declared = [helper.make_tensor_value_info(outputs, kind, ["N", net.sizes[-1]])]
-    if _classifies(net):
+    if predicts_labels(net):
         label = _label(graph, outputs, net.sizes[-1], net.cost.threshold)
         declared.append(helper.make_tensor_value_info(label, TensorProto.INT64, ["N"]))
     opsets = [helper.make_opsetid("", OPSET)]
@@ -206,15 +206,6 @@ def _activate(graph: Graph, f: Activation, z: str, out: str) -> str:
         whole = out if result == "a" else f"{out}_{result}"
         names[result] = graph.add(node.op_type, *inputs, out=whole, **attributes)
     return names["a"]
-
-
-def _classifies(net: Network) -> bool:
-    """Whether the outputs stand for classes, so that `Network.predict` makes sense.
-
-    A network for tables names its classes; of any other network the output activation or the cost tells.
-    """
-    of_labels = net.layers[-1].f.gives_probabilities or net.cost.of_labels
-    return bool(net.meta.get("classes")) or ("table" not in net.meta and of_labels)
 
 
 def _label(graph: Graph, outputs: str, n: int, threshold: float) -> str:

@@ -57,6 +57,8 @@ class Network:
     Network(784, [Dense(30, 'sigmoid'), Dense(10, 'sigmoid')], cost='quadratic', dtype='float32')
     """
 
+    learnt_labels: bool = False  # whether the network was last trained on class labels
+
     def __init__(
         self,
         n_in: int | Sequence[int],
@@ -227,19 +229,32 @@ class Network:
         raise ValueError(f"the outputs are not finite numbers: {why}")
 
     def predict(self, X: ArrayLike, *, device: str = "cpu") -> np.ndarray:
-        """Return the class labels (m,) for X (n_0, m).
+        """Return the class labels (m,) for X (n_0, m), or the numbers (m,) or (n_L, m) of a regression.
 
-        The label is the index of the largest output. For a single output it is 1 if the output is above ½, or
-        above 0 after the hinge cost. Raises what `forward` raises.
+        There are labels if the outputs are probabilities (sigmoid or softmax), if the cost is hinge, if
+        `meta` names classes, or if a network of several outputs was last trained on labels. The label is the
+        index of the largest output. For a single output it is 1 if the output is above ½, or above 0 after
+        the hinge cost. In all other cases the outputs are numbers and are returned as they are. Raises what
+        `forward` raises.
+
+        >>> net = gpunn.Network(1, [gpunn.Dense(1, "identity")], seed=0)
+        >>> X = np.linspace(-1, 1, 50)[None]
+        >>> history = net.fit(X, 50 + 3 * X[0], epochs=2, optimizer=gpunn.SGD(0.5), batch_size=1)
+        >>> net.predict(X[:, :1]).round(2)
+        array([47.], dtype=float32)
         """
-        return classify(self.forward(X, device=device), self.cost.threshold)
+        outputs = self.forward(X, device=device)
+        if predicts_labels(self):
+            return classify(outputs, self.cost.threshold)
+        return outputs[0] if len(outputs) == 1 else outputs
 
     def evaluate(self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu") -> tuple[float, float | None]:
         """Return the mean loss and the accuracy; the accuracy is None if y is not classes.
 
-        X (n_0, m) and y are as in `fit`, as are the errors. Nothing is dropped.
+        X (n_0, m) and y are as in `fit`, as are the errors. Nothing is dropped. Raises ValueError if the
+        outputs are not finite.
         """
-        return self._evaluation(X, y, device)()[:2]
+        return self.examine(X, y, device=device)[1:]
 
     def examine(
         self, X: ArrayLike, y: ArrayLike, *, device: str = "cpu"
@@ -261,6 +276,7 @@ class Network:
         """Return [(dw, db), …] for layers 1…L: the means of ∂C/∂w (n_l, n_{l-1}) and ∂C/∂b (n_l, 1).
 
         They come from BP1 to BP4 (Nielsen, chapter 2), without dropout. X (n_0, m) and y are as in `fit`.
+        Raises ValueError if the outputs are not finite.
 
         >>> net = gpunn.Network([2, 3, 1], seed=0)
         >>> [(dw.shape, db.shape) for dw, db in net.gradients(np.ones((2, 5)), np.ones(5))]
@@ -269,7 +285,9 @@ class Network:
         given = check_examples(X, y, self.sizes, self.cost)
         model, m = self.bind(backends.choose(device, self.dtype), given.y), given.X.shape[1]
         collected = Collect().bind(model.be, model.theta)
-        Plan(model, given.load(model.be), m, m, update=collected)(np.arange(m))
+        outputs = model.be.memory.matrix(self.sizes[-1], m)
+        Plan(model, given.load(model.be), m, m, update=collected, outputs=outputs)(np.arange(m))
+        self._check_finite(model.be.memory.download(outputs))
         g = Parameters(self.layout, model.be.memory.download(collected.g.flat), self.dtype.itemsize)
         return list(zip(g.w[1:], g.b[1:], strict=True))
 
@@ -317,7 +335,10 @@ class Network:
         ]
         network = {"n_in": self.sizes[0], "layers": layers, "cost": self.cost.name}
         network["input_dropout"] = self.dropout[0]
-        model.write(Path(path), network, self.meta, self._tensors())
+        meta = self.meta
+        if predicts_labels(self) and not predicts_labels(self, learnt=False):
+            meta = {**meta, "classes": list(range(self.sizes[-1]))}  # or a file would forget what was learnt
+        model.write(Path(path), network, meta, self._tensors())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
@@ -402,7 +423,9 @@ class Network:
         """Return a network with this one's settings and arbitrary weights."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Network(self.sizes[0], layers, self.cost, 0, dtype, self.meta, self.dropout[0])
+            net = Network(self.sizes[0], layers, self.cost, 0, dtype, self.meta, self.dropout[0])
+        net.learnt_labels = self.learnt_labels
+        return net
 
     def _tensors(self) -> dict[str, np.ndarray]:
         """View every array that a model file holds, by name."""
@@ -410,6 +433,20 @@ class Network:
         for l, (w, b, norm) in enumerate(zip(self.weights, self.biases, self.norms, strict=True), start=1):
             tensors |= {f"w{l}": w, f"b{l}": b, **{f"{name}{l}": x for name, x in (norm or {}).items()}}
         return tensors
+
+
+def predicts_labels(net: Network, *, learnt: bool = True) -> bool:
+    """Whether the outputs stand for classes: the network or its cost says so, or it has learnt labels.
+
+    A single output may have learnt the numbers 0 and 1, so labels decide only for several outputs. Networks
+    for tables always name their classes.
+
+    learnt: whether to count what the network was trained on.
+    """
+    if net.meta.get("classes") or "table" in net.meta:
+        return bool(net.meta.get("classes"))
+    by_design = net.layers[-1].f.gives_probabilities or net.cost.of_labels
+    return by_design or (learnt and net.learnt_labels and net.sizes[-1] > 1)
 
 
 def classify(a: np.ndarray, threshold: float = 0.5) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from gpunn.training.history import History, Record
 from gpunn.training.identity import describe_run
 from gpunn.training.loop import Evaluation, Training
 from gpunn.training.progress import ProgressDisplay
+from gpunn.training.reach import warn_out_of_reach
 from gpunn.training.signals import sigterm_as_ctrl_c
 from gpunn.training.sources import BlockStream, ExampleSource, InMemory, Learner
 from gpunn.training.splitting import stratified_split
@@ -34,6 +35,7 @@ def fit(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) -> His
     The network has the learnt weights however training ends.
     """
     training = prepare(net, X, y, options)
+    net.learnt_labels = isinstance(training.source, InMemory) and training.source.has_labels
     theta, checkpoints, m = training.theta, training.checkpoints, training.source.m
     done = checkpoints.epochs_done if checkpoints else 0
     with (
@@ -52,19 +54,23 @@ def fit(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) -> His
             return training.run(bar.update, on_epoch_end)
         finally:
             net.theta[:] = training.be.memory.download(theta)
+            if isinstance(training.source, BlockStream):
+                net.learnt_labels = training.source.has_labels
 
 
 def prepare(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) -> Training:
     """Check everything, and load the network and the examples onto the device."""
     options.check(net.sizes[0], blocks=y is None)
     given = None if y is None else check(net, options, X, y, options.sample_weight)
+    if given:
+        warn_out_of_reach(net.layers[-1].f, given.y, stacklevel=5)  # the caller of `Network.fit`
     options.check_metric(classes=given is None or given.y.labels is not None)
     optimizer = optimizers.get(options.optimizer)
     checkpoints = open_checkpoints(net, given, options)
     be = backends.choose(options.device, net.dtype, options.precision)
     learner = bind_learner(net.bind(be, given.y if given else None), optimizer, net.rng, options)
     if given is None:
-        source: ExampleSource = BlockStream(learner, X, partial(check_block, net, options))
+        source: ExampleSource = BlockStream(learner, X, block_check(net, options))
         evaluation = evaluate_pair(net, learner, options)
     else:
         source, evaluation = split(net, learner, given, options)
@@ -101,6 +107,19 @@ def check(
     """Check training examples. Raises ValueError if they do not suit the network, its cost or the options."""
     weights = sample_weight, options.class_weight
     return check_examples(X, y, net.sizes, net.cost, *weights, options.label_smoothing)
+
+
+def block_check(net: Trainable, options: FitOptions) -> Callable[[Block], CheckedExamples]:
+    """Return the check of each block, which warns once of targets out of reach."""
+    warned = False
+
+    def checked(block: Block) -> CheckedExamples:
+        nonlocal warned
+        given = check_block(net, options, block)
+        warned = warned or warn_out_of_reach(net.layers[-1].f, given.y, stacklevel=11)
+        return given
+
+    return checked
 
 
 def check_block(net: Trainable, options: FitOptions, block: Block) -> CheckedExamples:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpunn.core.inputs import ClassWeight
-from gpunn.core.optimizers import Optimizer
+from gpunn.core.optimizers import Adam, Optimizer
 from gpunn.functions.augmentation import Augmentation
 from gpunn.names import listed, near_match
 from gpunn.training.history import Callback, History
@@ -29,6 +29,7 @@ Pair: TypeAlias = "tuple[ArrayLike, ArrayLike]"  # X (n_0, m) and y
 Validation: TypeAlias = "float | np.ndarray | list[int] | range | Pair | None"
 
 P = ParamSpec("P")
+DEFAULT_OPTIMIZER = Adam(0.01)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,7 +39,9 @@ class FitOptions:
     Args:
         epochs: passes over the examples.
         batch_size: examples in a mini-batch; the last mini-batch of an epoch may be smaller.
-        optimizer: a name, such as "nesterov" or "adam", or an optimizer, such as `Adam`.
+        optimizer: a name, such as "nesterov" or "sgd", or an optimizer, such as `Adam`. The default,
+            Adam(0.01), learns well whatever the activations and the initial weights; "sgd" is the book's
+            gradient descent, with a learning rate of 0.1.
         schedule: a name (`gpunn.schedules.SCHEDULES`) or a function from progress in [0, 1) to the factor of
             the learning rate at that step.
         augmentation: random distortions of the images, drawn anew in every epoch.
@@ -80,7 +83,7 @@ class FitOptions:
 
     epochs: int = 10
     batch_size: int = 32
-    optimizer: str | Optimizer = "sgd"
+    optimizer: str | Optimizer = DEFAULT_OPTIMIZER
     schedule: str | Schedule | None = None
     augmentation: Augmentation | None = None
     shuffle: bool | Arrange = True

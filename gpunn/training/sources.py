@@ -152,6 +152,7 @@ class BlockStream:
     def __init__(self, learner: Learner, blocks: Blocks, check: Callable[[Block], CheckedExamples]) -> None:
         self.learner, self.blocks, self.check = learner, blocks, check
         self.bound: dict[Any, tuple[Examples, Plan]] = {}
+        self.has_labels = False
 
     def learn(self, rates: RateFunction, progress: Progress | None) -> Results:
         """Run an epoch over all the blocks."""
@@ -162,7 +163,8 @@ class BlockStream:
                 "function that returns a new iterator"
             )
         losses, hits = zip(*parts, strict=True)
-        return np.concatenate(losses), None if any(h is None for h in hits) else np.concatenate(hits)
+        self.has_labels = all(h is not None for h in hits)
+        return np.concatenate(losses), np.concatenate(hits) if self.has_labels else None
 
     def _parts(self) -> Iterator[tuple[CheckedExamples, float, float]]:
         """Yield each block, and where in the epoch it begins and ends."""

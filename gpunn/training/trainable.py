@@ -20,6 +20,7 @@ class Trainable(Protocol):
     cost: Cost
     dtype: np.dtype[Any]
     layout: Layout
+    learnt_labels: bool
     meta: dict[str, Any]
     rng: np.random.Generator
     seed: int | None

@@ -68,7 +68,7 @@ def test_a_new_run_needs_an_empty_folder(tmp_path: Path) -> None:
     ("settings", "name"),
     [
         ({"batch_size": 9}, "batch size: 8 there, 9 here"),
-        ({"optimizer": "adam"}, "optimizer: SGD"),
+        ({"optimizer": "adam"}, "optimizer: Adam"),
         ({"schedule": "cosine"}, "schedule: None there, cosine over 6 epochs here"),
         ({"validation": 0.5}, "validation: None there, 0.5 here"),
         ({"stop": EarlyStopping("loss")}, "early stopping: None there"),

@@ -49,10 +49,11 @@ def test_blocks_equal_data_sets_in_turn(backend: MakeBackend, size: int, optimiz
 
 def test_weights_come_with_the_blocks(backend: MakeBackend) -> None:
     net, book = make(), make()
-    net.fit(blocks_of(45, weights=True), epochs=2, class_weight={1: 2.0})
+    given: dict[str, Any] = {"class_weight": {1: 2.0}, "optimizer": "sgd"}
+    net.fit(blocks_of(45, weights=True), epochs=2, **given)
     for _ in range(2):
         for block_X, y, weights in blocks_of(45, weights=True):
-            book.fit(block_X, y, epochs=1, sample_weight=weights, class_weight={1: 2.0})
+            book.fit(block_X, y, epochs=1, sample_weight=weights, **given)
     same(net, book)
 
 
@@ -116,9 +117,9 @@ def test_blocks_of_many_sizes() -> None:
     sizes = [1, 2, 3, 4, 5, 6, 7, 1, 2, 3]
     blocks = [(X[:, :size], Y[:size]) for size in sizes]
     net, book = make(), make()
-    net.fit(blocks, epochs=1)
+    net.fit(blocks, epochs=1, optimizer="sgd")
     for block in blocks:
-        book.fit(*block, epochs=1)
+        book.fit(*block, epochs=1, optimizer="sgd")
     same(net, book)
 
 
