@@ -19,7 +19,7 @@ from gpunn.cli.job import Job
 from gpunn.cli.locking import is_locked
 from gpunn.cli.output import say
 from gpunn.cli.runs import HISTORY, LOCK, MODEL, NEW_HISTORY, REPORT, RUN, RUNS
-from gpunn.cli.system import PACKAGES, cores, cpu_name, installed
+from gpunn.cli.system import PACKAGES, blas, cores, cpu_name, installed
 from gpunn.files.strict_json import dump_json
 from gpunn.names import counted
 from gpunn.network import Network
@@ -87,8 +87,10 @@ def show_window() -> None:
 
 
 def machine() -> str:
-    """Describe the machine, as in "AMD EPYC 7B13, 4 cores"."""
-    return f"{cpu_name()}, {cores()} cores"
+    """Describe the machine, as in "AMD EPYC 7B13, 4 cores, 4 BLAS threads"."""
+    threads = next((library["threads"] for library in blas() if library["used"]), None)
+    counted = "" if threads is None else f", {threads} BLAS thread{'' if threads == 1 else 's'}"
+    return f"{cpu_name()}, {cores()} cores{counted}"
 
 
 def versions() -> dict[str, str]:

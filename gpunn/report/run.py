@@ -37,7 +37,7 @@ class Run:
         notes: remarks on the data.
         command: the command that reproduces the run.
         ended: the date and time at which the run ended.
-        machine: the CPU, in words.
+        machine: the CPU, its cores and the number of BLAS threads, in words.
         versions: the versions of gpunn, Python and the libraries, by name.
     """
 
