@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from sklearn.base import BaseEstimator, is_regressor
-from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
+from sklearn.base import is_regressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -17,31 +17,19 @@ from gpunn.core.layers import Dense
 from gpunn.estimators import lbfgs, minibatch
 from gpunn.estimators.building import SCIKIT_LEARN_NAMES, hidden_layers, hidden_sizes, initialise
 from gpunn.estimators.fit import Fit, Outcome, Progress
+from gpunn.estimators.fitted import FittedState
 from gpunn.estimators.parameters import Parameters, check
 from gpunn.estimators.rows import Rows, check_device_X, check_sample_weight
 from gpunn.estimators.validation import Split, given_rows, held_out, scorer
-from gpunn.estimators.views import ParameterViews
 from gpunn.functions.costs import Cost
 from gpunn.network import Network
 from gpunn.training.fit_options import OptimizerState
-from gpunn.version import __version__
 
 ClassRule: TypeAlias = Literal["new", "same", "subset"]
-VERSION_KEY = "_gpunn_version"
 SINGLE_PRECISION = ("float32", "tf32", "bf16")
 
 
-class OtherVersionWarning(InconsistentVersionWarning):
-    """Warn that another version of gpunn pickled an estimator; the attributes hold gpunn's versions."""
-
-    def __str__(self) -> str:
-        return (
-            f"this {self.estimator_name} was pickled by gpunn {self.original_sklearn_version}, and gpunn "
-            f"{self.current_sklearn_version} may misread it: fit it again; model files can be read by both"
-        )
-
-
-class BaseMLP(Parameters, BaseEstimator):
+class BaseMLP(Parameters, FittedState):
     """Common base of `gpunn.MLPClassifier` and `gpunn.MLPRegressor`.
 
     Every parameter and attribute of scikit-learn's MLPs is here with its name, meaning and default, so it is
@@ -80,29 +68,6 @@ class BaseMLP(Parameters, BaseEstimator):
     in Kingma and Ba.
     """
 
-    @property
-    def coefs_(self) -> list[np.ndarray]:
-        """Views of the weights of layers 1…L, each (n_{l-1}, n_l); assigning changes the network."""
-        return ParameterViews("coefs_", [w.T for w in self._fitted_network().weights])
-
-    @coefs_.setter
-    def coefs_(self, coefs: Sequence[np.ndarray]) -> None:
-        self.coefs_[:] = coefs
-
-    @property
-    def intercepts_(self) -> list[np.ndarray]:
-        """Views of the biases of layers 1…L, each (n_l,); assigning changes the network."""
-        return ParameterViews("intercepts_", [b[:, 0] for b in self._fitted_network().biases])
-
-    @intercepts_.setter
-    def intercepts_(self, intercepts: Sequence[np.ndarray]) -> None:
-        self.intercepts_[:] = intercepts
-
-    def _fitted_network(self) -> Network:
-        if "network_" not in vars(self):
-            raise AttributeError(f"this {type(self).__name__} is not fitted yet: call fit first")
-        return self.network_
-
     def _outputs(self, X: Any) -> np.ndarray:
         """Return a[L] for the rows of X, (m, n_outputs)."""
         check_is_fitted(self)
@@ -111,25 +76,6 @@ class BaseMLP(Parameters, BaseEstimator):
         else:
             X = validate_data(self, X, accept_sparse="csr", dtype=self._dtypes(), reset=False)
         return self.network_._outputs(X.T, self.device).T
-
-    # Pickles
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), VERSION_KEY: __version__}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        pickled = state.pop(VERSION_KEY, "an older version")
-        if pickled != __version__:
-            warnings.warn(
-                OtherVersionWarning(
-                    estimator_name=type(self).__name__,
-                    current_sklearn_version=__version__,
-                    original_sklearn_version=pickled,
-                ),
-                stacklevel=2,
-            )
-        super().__setstate__(state)
 
     # Hooks of the subclasses
 
