@@ -131,7 +131,9 @@ class TestHinge:
 def test_a_nan_is_not_hidden(backend: MakeBackend, cost: str) -> None:
     net = linear(cost, output="sigmoid")
     net.biases[0][:] = math.nan
-    assert math.isnan(net.evaluate(X, Y)[0])
+    assert math.isnan(net._evaluation(X, Y, "cpu")()[0])
+    with pytest.raises(ValueError, match="not finite numbers: the network's weights are not, either"):
+        net.evaluate(X, Y)
 
 
 class TestNames:
