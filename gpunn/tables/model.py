@@ -54,6 +54,7 @@ class TableModel:
         history: the `gpunn.History` of the training; None for a loaded model.
         held_out: the examples that it was tested on; None for a loaded model, and if there are none.
         constant: the best constant prediction in training, to compare with; None for a loaded model.
+        notes: remarks on how the table was read; none for a loaded model.
     """
 
     network: Network
@@ -65,6 +66,7 @@ class TableModel:
     history: History | None = None
     held_out: TableExamples | None = None
     constant: float | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -74,6 +76,7 @@ class TableModel:
         history: History | None = None,
         held_out: TableExamples | None = None,
         constant: float | None = None,
+        notes: tuple[str, ...] = (),
     ) -> TableModel:
         """Make the model from a network whose `meta` describes the table."""
         try:
@@ -86,7 +89,7 @@ class TableModel:
             raise ValueError(f"{name} is damaged: {network.name} is not a network for its table")
         if held_out:
             held_out = replace(held_out, X=held_out.X.copy(order="F"))  # a view would keep all examples
-        return cls(network, str(name), target, fitted, options, digest, history, held_out, constant)
+        return cls(network, str(name), target, fitted, options, digest, history, held_out, constant, notes)
 
     def __repr__(self) -> str:
         return f"TableModel({self.network.name}, '{self.target.name}': {self.target.describe()})"

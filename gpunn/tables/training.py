@@ -39,8 +39,9 @@ def train(
         test: a table to test on, of any of these kinds.
         verbose: show a progress bar.
         **options: the options of `gpunn train`, with underscores: `held_out`, `cv`, `task`, `category`,
-            `ignore`, `impute`, `delimiter` and `header` for the table; `hidden`, `epochs`, `optimizer`,
-            `learning_rate`, `patience`, `seed`, `device` and the others for the network and its training.
+            `ignore`, `missing`, `impute`, `delimiter` and `header` for the table; `hidden`, `epochs`,
+            `optimizer`, `learning_rate`, `patience`, `seed`, `device` and the others for the network and its
+            training.
             Error messages name them as on the command line.
 
     Raises:
@@ -77,7 +78,9 @@ def train(
     net.meta = {**task.meta(folds), **_described(history), **kept, "settings": asdict(settings)}
     prepared = task.prepared
     constant = prepared.target.constant(prepared.train.y)
-    return TableModel.of("the model", net, history, prepared.test, constant)
+    source = task.table.source
+    notes = (*(f"{source.name} {note}" for note in source.notes), *task.table.notes)
+    return TableModel.of("the model", net, history, prepared.test, constant, notes)
 
 
 def _chosen(options: Mapping[str, Any]) -> tuple[Settings, TableOptions]:

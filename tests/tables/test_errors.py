@@ -27,6 +27,7 @@ pytest.importorskip("pyarrow")
         ("a,y\n1,\n2,\n", ["the target 'y' is missing in every row"]),
         ('a,y\n"1\n1",0\n2,x\n3,x\n4,z\n5,z\n', ["line 2", "'0'", "1 example"]),
         (" \n  \n", ["is empty"]),
+        (",\n,\n", ["has no rows"]),
         ("a,y\n1,x\n2,x\n3,y\n4,x\n", ["line 4", "'y'", "1 example"]),
         ("a,y\n1,1\n2,1\n3,1\n", ["always 1"]),
         ("a,y\n5,1\n5,0\n5,1\n5,0\n", ["no column is left", "a (always 5)"]),

@@ -174,6 +174,21 @@ def test_a_table_in_memory_is_read_as_written_too():
     model = gpunn.tables.train(data, "y", epochs=1, device="cpu")
     assert model.preprocessing.kinds == {"price": "number", "code": "text"}
     assert model.spellings == {"price": Spelling(".", "$")}
+    assert model.notes == ("read as numbers: price ('$0.00' is 0)",)
+
+
+def test_an_onnx_file_takes_the_numbers(gpunn_, trained):
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    write("t.csv", prices(lambda v: f"${v:,.2f}"))
+    trained("t.csv", "--target", "y", *QUICK, "--output", "run")
+    assert gpunn_("export", "run", "t.onnx")[0] == 0
+    session = onnxruntime.InferenceSession("t.onnx")
+    assert {column.name: column.type for column in session.get_inputs()}["price"] == "tensor(float)"
+    write("p.csv", 'city,price\nc0,"$1,200"\n')
+    given = {"city": np.array([["c0"]], object), "price": np.array([[1200]], np.float32)}
+    expected = json.loads(gpunn_("predict", "run", "p.csv", "--json")[1])["predictions"][0]
+    assert session.run(None, given)[0].max() == pytest.approx(expected["probability"], abs=1e-6)
 
 
 def test_mixed_units_are_told_by_line(refused):

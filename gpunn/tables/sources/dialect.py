@@ -81,6 +81,8 @@ def without_comments(records: Sequence[Record], is_number: Callable[[str], bool]
     A last comment with a value for each column is the header, as `numpy.savetxt` writes it, if the first
     record after it has a number.
     """
+    if not records:
+        return records
     n = next((k for k, record in enumerate(records) if not record.values[0].startswith(COMMENT)), 0)
     values = records[n].values
     if n and len(values) > 1 and any(value.strip() and is_number(value) for value in values):
