@@ -115,8 +115,8 @@ def run_folder(
 ) -> Iterator[Path]:
     """Make and lock the folder of a run; remove it again if the run leaves no file in it.
 
-    A process only removes a folder that it made itself, and only while it holds the folder's lock. Other
-    processes that want the folder at this moment make it anew.
+    A process only removes a folder that it made itself. If another process has its lock in the folder by
+    then, the folder is not empty and stays. If another process is about to lock it, it makes it anew.
     """
     made_parent = output is None and _make(RUNS)
     folder, made, lock = _claim_new(RUNS, name) if output is None else (output, *_claim(output))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gpunn import backends
+from gpunn.cli import starting
 from gpunn.cli.images import AUGMENTATION, DOWNLOADABLE, open_images
 from gpunn.cli.job import Job, build_network, check_settings, fit
 from gpunn.cli.output import Failed, remark, say
@@ -72,13 +73,13 @@ def train(asked: Request) -> int:
     """Train a network, save the run and return the exit code."""
     rights = {"resumed": asked.resumed is not None, "overwrite": asked.overwrite}
     check_output(asked.output or RUNS, **rights)
-    start = Network.load(asked.start) if asked.start else None
-    job = open_data(with_data_of(start, asked) if start else asked)
+    start = starting.load(asked.start) if asked.start else None
+    job = open_data(replace(asked, **starting.data_of(start, asked.data, asked.table)) if start else asked)
     settings = (asked.settings.with_network(start) if start else asked.settings).with_defaults(job.usual)
     optimizer = settings.build_optimizer()
     net = build_network(settings, len(job.X), job.n_out)
     if start:
-        copy_weights(start, net, f"{asked.start}", job.name)
+        starting.copy_weights(start, net, str(asked.start), job.name)
     check_settings(settings, job, net)
     settings = settings.with_choices(net.cost.name, optimizer)
     be = backends.choose(settings.device, net.dtype, settings.precision)
@@ -126,38 +127,6 @@ def model_is_saved(model: Path) -> Iterator[None]:
     except (ValueError, ArithmeticError, MemoryError, OSError) as error:
         why = str(error) or type(error).__name__
         raise Failed(f"the model is saved in {model}, but its test failed: {why}") from error
-
-
-# other beginnings
-
-
-def with_data_of(model: Network, asked: Request) -> Request:
-    """Name the data that a model was trained on if no other data were named."""
-    if asked.data is not None or not isinstance(model.meta.get("dataset"), str):
-        return asked
-    kept = model.meta.get("table", {}).get("options", {})
-    table = asked.table if asked.table.chosen() else from_kept(TableOptions, kept)
-    return replace(asked, data=model.meta["dataset"], table=table)
-
-
-def copy_weights(start: Network, net: Network, model: str, data: str) -> None:
-    """Copy all parameters. Raises ValueError if the two networks do not have the same layers."""
-    if start.sizes != net.sizes:
-        raise ValueError(
-            f"{model} has {start.sizes[0]:,} inputs and {start.sizes[-1]:,} outputs, but {data} needs "
-            f"{net.sizes[0]:,} and {net.sizes[-1]:,}"
-        )
-    mine, theirs = (
-        ([layer.f.name for layer in each.layers], each.dropout, each.layout.normed) for each in (net, start)
-    )
-    if mine != theirs:
-        raise ValueError(f"the hidden layers of {model} differ, which only Python can train: use Network.fit")
-    for copy, parameter in zip(net.weights + net.biases, start.weights + start.biases, strict=True):
-        copy[:] = parameter
-    for norm, other in zip(net.norms, start.norms, strict=True):
-        for name, values in (other or {}).items():
-            assert norm
-            norm[name][:] = values
 
 
 def resume(run: Path, epochs: int | None, data_dir: Path | None, as_json: bool, plot: bool) -> int:

@@ -1,4 +1,4 @@
-"""What was learnt is kept, whatever happens to the logs, the folder, the test or the report."""
+"""Learnt weights are kept, whatever happens to the logs, the folder, the test or the report."""
 
 from __future__ import annotations
 
