@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # Python wraps it while a class is made
+            return INTERRUPTED
         if "--debug" in arguments:  # parsing may have failed before it saw this option
             traceback.print_exc()
         code, message = _explain(error)

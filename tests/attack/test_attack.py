@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -10,10 +15,27 @@ from benchmarks.attack.damage import WAYS, damage
 from benchmarks.attack.rules import judge
 from benchmarks.attack.sandbox import Outcome
 
+ROOT = Path(__file__).parents[2]
+TRIALS = 123  # three rounds
+
 
 def outcome(code: int | None = 2, err: str = "gpunn: error: x.csv: odd\n", **changes: object) -> Outcome:
     values = {"ended_by": 0, "out": "", "cpu": 0.1, "memory": 1 << 20, **changes}
     return Outcome(("predict",), code, err=err, **values)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no fork")
+def test_a_short_attack_breaks_no_rule(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.attack", "--trials", str(TRIALS), "--minutes", "60"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, "--output", str(tmp_path / "attack.json")],
+        env=environment, cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "attack.json").read_text())
+    assert sum(kind["trials"] for kind in found["kinds"].values()) >= TRIALS and not found["failures"]
+    assert all(kind["trials"] for kind in found["kinds"].values())
 
 
 @pytest.mark.parametrize(
