@@ -38,6 +38,19 @@ def test_ctrl_c_during_imports_exits_with_130(module: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+def test_ctrl_c_while_a_class_is_made_exits_with_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python before 3.12 raises RuntimeError from KeyboardInterrupt if `__set_name__` is interrupted."""
+
+    def interrupted(*_: object) -> None:
+        raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
+
+    monkeypatch.setattr("gpunn.cli.system.show", interrupted)
+    assert cli.main(["info"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
 def test_ctrl_c_saves_what_was_learnt(request: pytest.FixtureRequest) -> None:
     # a parent process in the background may ignore Ctrl-C, and its children inherit that
     signal.signal(signal.SIGINT, signal.default_int_handler)
