@@ -26,6 +26,8 @@ def remark_on(model: TableModel, table: Table, unknown: dict[str, int]) -> None:
     """Say which columns the model does not know, and how many values of unknown categories there are."""
     if ignored := model.ignored_columns(table):
         remark(f"{table.name}: ignored columns: {listed(ignored)}")
+    for note in table.notes:
+        remark(note)
     if unknown:
         remark(describe_unknown(unknown))
 

@@ -139,6 +139,8 @@ def describe_table(task: TableTask) -> Iterator[str]:
     yield f"target '{target.name}': {target.describe()}"
     if fitted.dropped:
         yield "dropped: " + listed([f"{column} ({why})" for column, why in fitted.dropped.items()])
+    if test:
+        yield from test.notes
     if test and test.unknown:
         yield describe_unknown(test.unknown)
 

@@ -146,7 +146,8 @@ def leave_out_missing_targets(table: Table) -> Table:
     places = [table.place(int(row)) for row in np.flatnonzero(gaps)[:SHOWN]]
     left_out = counted(int(gaps.sum()), "row")
     more = ", …" if gaps.sum() > SHOWN else ""
-    note = f"left out {left_out} without the target '{table.target.name}': {', '.join(places)}{more}"
+    note = f"{table.name}: left out {left_out} without the target '{table.target.name}': "
+    note += f"{', '.join(places)}{more}"
     kept = np.flatnonzero(~gaps)
     for start in range(0, len(kept), BLOCK):
         part = kept[start : start + BLOCK]

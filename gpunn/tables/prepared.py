@@ -35,6 +35,7 @@ class TableExamples:
         unknown: the number of values of unknown categories, by column.
         rows (m,): the rows of the table, counted from 0; None for all of them.
         extreme: where the value is that is farthest from those trained on, if it may overflow; or "".
+        notes: remarks on how their table was read, for the user.
     """
 
     X: np.ndarray
@@ -42,6 +43,7 @@ class TableExamples:
     unknown: dict[str, int]
     rows: np.ndarray | None = None
     extreme: str = ""
+    notes: tuple[str, ...] = ()
 
     def evaluate(self, target: Target, net: Network, device: str = "cpu") -> tuple[np.ndarray, Measures]:
         """Return a network's outputs (n_out, m), its loss and the target's measures.
@@ -172,7 +174,7 @@ def examples_of(preprocessing: Preprocessing, target: Target, table: Table) -> T
     """Return the examples of a table that was read for a model."""
     X, unknown = preprocessing.apply(table, table.rows)
     extreme = find_extreme(preprocessing, table, X, None)
-    return TableExamples(X, target.encode(table), unknown, table.kept, extreme)
+    return TableExamples(X, target.encode(table), unknown, table.kept, extreme, table.notes)
 
 
 def prepare(table: Table, target: Target, m: int, how: Preparation, *, reuse: bool = False) -> PreparedTable:

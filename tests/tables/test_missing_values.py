@@ -69,13 +69,25 @@ def test_rows_without_a_target_are_left_out(gpunn_):
     assert (code, err) == (0, "")
     assert out.splitlines()[:2] == [
         "t.csv: 196 rows, 2 numeric columns",
-        "left out 4 rows without the target 'y': line 9, line 59, line 109, line 159",
+        "t.csv: left out 4 rows without the target 'y': line 9, line 59, line 109, line 159",
     ]
     trained_on = json.loads(Path("run/run.json").read_text(encoding="utf-8"))["result"]
     code, out, err = gpunn_("evaluate", "run", "--json")
+    assert (
+        err.startswith("gpunn: t.csv: left out 4 rows without the target 'y'") or "/t.csv: left out 4" in err
+    )
     assert (code, json.loads(out)["rmse"]) == (0, pytest.approx(trained_on["test_rmse"]))
     code, out, _ = gpunn_("evaluate", "run", "t.csv", "--json")
     assert json.loads(out)["examples"] == 196
+
+
+def test_rows_of_a_test_table_without_a_target_are_told(gpunn_):
+    rows = [f"{i},{i * 5 % 7},{i * 2.5}\n" for i in range(60)]
+    write("t.csv", "a,b,y\n" + "".join(rows))
+    write("u.csv", "a,b,y\n1,2,3\n1,2,\n2,3,4\n")
+    code, out, _ = gpunn_("train", "t.csv", "--target", "y", "--test", "u.csv", *QUICK)
+    assert code == 0
+    assert "u.csv: left out 1 row without the target 'y': line 3" in out
 
 
 def test_the_other_rows_train_as_without_the_gaps(trained):

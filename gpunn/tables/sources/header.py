@@ -1,4 +1,4 @@
-"""What the first lines of a file without types tell: whether there is a header, and the decimal mark."""
+"""Find the header and the decimal mark of a file without types from its first lines."""
 
 from __future__ import annotations
 
