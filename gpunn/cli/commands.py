@@ -174,6 +174,7 @@ def evaluate(
     delimiter: options.Delimiter = None,
     header: options.Header = None,
     encoding: options.Encoding = None,
+    sheet: options.Sheet = None,
     data_dir: options.DataDir = None,
     json: options.Json = False,
     debug: options.Debug = False,
@@ -192,7 +193,8 @@ def evaluate(
     from gpunn.cli import models
     from gpunn.tables.reading import Format
 
-    models.evaluate(model, data, data_dir, Format(delimiter, header, target, encoding), device, json)
+    format = Format(delimiter, header, target, encoding, sheet=sheet)
+    models.evaluate(model, data, data_dir, format, device, json)
 
 
 @app.command(cls=Command)
@@ -227,6 +229,7 @@ def predict(
     delimiter: options.Delimiter = None,
     header: options.Header = None,
     encoding: options.Encoding = None,
+    sheet: options.Sheet = None,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -244,7 +247,7 @@ def predict(
     from gpunn.cli import models
     from gpunn.tables.reading import Format
 
-    format = Format(delimiter, header, encoding=encoding)
+    format = Format(delimiter, header, encoding=encoding, sheet=sheet)
     raise typer.Exit(models.predict(model, files, format, device, json, output, overwrite, show))
 
 

@@ -81,6 +81,15 @@ Encoding = Annotated[
         rich_help_panel=TABLES,
     ),
 ]
+Sheet = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Sheet of an Excel file.",
+        show_default="the first one, or as in training",
+        rich_help_panel=TABLES,
+    ),
+]
 Header = Annotated[
     bool | None,
     typer.Option(

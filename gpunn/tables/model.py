@@ -199,6 +199,8 @@ class TableModel:
             format = replace(format, header=self.options.header)
         if format.encoding is None:
             format = replace(format, encoding=self.options.encoding)
+        if format.sheet is None:
+            format = replace(format, sheet=self.options.sheet)
         missing = self.options.missing
         source = open_table(data, replace(format, missing=missing))
         target, dtype = self.target if with_target else None, self.network.dtype

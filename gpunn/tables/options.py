@@ -67,6 +67,7 @@ class TableOptions:
             "Encoding of a CSV file, such as cp1252.", "detected: UTF-8, UTF-16 or cp1252", metavar="NAME"
         ),
     ] = None
+    sheet: Annotated[str | None, tables("Sheet of an Excel file.", "the first one", metavar="NAME")] = None
     header: Annotated[
         bool | None,
         tables("Whether the first line names the columns; without names they are 1, 2, ….", "detected"),
@@ -90,7 +91,7 @@ class TableOptions:
 
         beside, suffix = Path(self.target or ""), Path(data).suffix.lower() if is_path(data) else ""
         targets = beside if beside.suffix == suffix == ".npy" else None
-        return Format(self.delimiter, self.header, targets, self.encoding, self.missing)
+        return Format(self.delimiter, self.header, targets, self.encoding, self.missing, self.sheet)
 
     def check(self) -> None:
         """Raise ValueError for a value that is unknown or out of range, and for options that conflict."""

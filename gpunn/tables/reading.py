@@ -35,7 +35,8 @@ from gpunn.tables.table import (
 )
 
 CSV, PARQUET = (".csv", ".tsv", ".tab", ".txt", ".data"), (".parquet", ".pq")
-SUFFIXES = (*CSV, *PARQUET, ".npz", ".npy")
+EXCEL, NOT_READ = (".xlsx", ".xlsm"), (".xls", ".xlsb", ".ods")
+SUFFIXES = (*CSV, *PARQUET, EXCEL[0], ".npz", ".npy")
 PACKED_CSV = tuple(f"{suffix}{packed}" for suffix in CSV for packed in PACKED)
 IN_MEMORY = "data in memory"  # in place of the path of a table that was not read from a file
 MOST = {"float32": (np.finfo(np.float32).max, "float32"), "float64": (1e150, "its square in float64")}
@@ -49,6 +50,7 @@ class Format:
         delimiter, header, encoding: of a CSV file; None detects them.
         targets: the file of the targets beside a .npy file.
         missing: further words that stand for a missing value.
+        sheet: the sheet of an Excel file; None for the first one.
     """
 
     delimiter: str | None = None
@@ -56,6 +58,7 @@ class Format:
     targets: Path | None = None
     encoding: str | None = None
     missing: tuple[str, ...] = ()
+    sheet: str | None = None
 
     def __post_init__(self) -> None:
         if self.delimiter is not None and len(self.delimiter.encode()) != 1:
@@ -66,7 +69,8 @@ class Format:
 
 def is_table(name: str) -> bool:
     """Return whether a file of this name is read as a table."""
-    return name == STDIN or (name.lower().endswith((*SUFFIXES, *PACKED_CSV)) and not Path(name).is_dir())
+    suffixes = *SUFFIXES, *PACKED_CSV, *EXCEL, *NOT_READ
+    return name == STDIN or (name.lower().endswith(suffixes) and not Path(name).is_dir())
 
 
 def open_table(data: Any, format: Format) -> Source:
@@ -96,6 +100,10 @@ def open_file(path: Path, format: Format) -> Source:
         raise ValueError(f"{format.targets}: only a .npy file has its targets in another file, not {path}")
     if str(path) == STDIN or name.endswith((*CSV, *PACKED_CSV)):
         return CsvFile(path, format.delimiter, format.header, format.encoding, format.missing)
+    if name.endswith(EXCEL):
+        from gpunn.tables.sources.excel import ExcelFile
+
+        return ExcelFile(path, format.sheet, format.header, format.missing)
     if name.endswith(PARQUET):
         return ParquetFile(path)
     return read_npz(path) if name.endswith(".npz") else read_npy(path, format.targets)
@@ -103,7 +111,9 @@ def open_file(path: Path, format: Format) -> Source:
 
 def _check_file(path: Path) -> None:
     """Raise ValueError unless this is a file, and its name one of a table."""
-    if not path.name.lower().endswith((*SUFFIXES, *PACKED_CSV)):
+    if path.name.lower().endswith(NOT_READ):
+        raise ValueError(f"{path} is a spreadsheet of a kind that is not read: save it as .xlsx or .csv")
+    if not path.name.lower().endswith((*SUFFIXES, *PACKED_CSV, *EXCEL)):
         raise ValueError(f"{path} is not a table: the name must end in one of {', '.join(SUFFIXES)}")
     try:
         str(path).encode()

@@ -234,7 +234,7 @@ class CsvFile:
         for line, record, _ in self._rows():
             if len(record) != len(self.names) > 0:
                 found, expected = counted(len(record), "value"), counted(len(self.names), "column")
-                return ValueError(f"{self.name}, line {line}: {found}, but the table has {expected}")
+                return ValueError(f"{self.name}, {self.unit} {line}: {found}, but the table has {expected}")
         return None
 
     @contextmanager

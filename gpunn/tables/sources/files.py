@@ -61,7 +61,7 @@ class ByteFile:
 
     def raw(self) -> IO[bytes]:
         """Open the file as it is."""
-        return io.BufferedReader(_Shared(self._copy)) if self._copy else self.path.open("rb")
+        return io.BufferedReader(Shared(self._copy)) if self._copy else self.path.open("rb")
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
@@ -77,7 +77,7 @@ class ByteFile:
                 raise ValueError(f"{self.name} cannot be {what}: {one_line(error)}") from None
 
 
-class _Shared(io.RawIOBase):
+class Shared(io.RawIOBase):
     """A reader of an open file that keeps a position of its own."""
 
     _lock = threading.Lock()

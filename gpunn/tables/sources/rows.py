@@ -11,7 +11,7 @@ from gpunn.tables.sources.dialect import COMMENT, Dialect
 from gpunn.tables.sources.records import Splitter
 from gpunn.tables.sources.text import LONGEST, line_ends
 
-EMPTY, COMMENTS = "row without values", "comment line"
+EMPTY, COMMENTS = "empty row", "comment line"
 
 
 class Cleaner:
@@ -42,13 +42,15 @@ class Cleaner:
 
     def clean(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         """Yield the blocks, which hold whole lines."""
-        blanks, length = b" \t" + self.dialect.delimiter.encode(), 0
+        delimiter, length = self.dialect.delimiter.encode(), 0
+        blanks = b" \t" + delimiter
         for block in blocks:
             if not block.strip(blanks + b"\r\n") and not self.odd:
                 length += len(block)
                 if length > LONGEST:
                     raise ValueError(f"{self.name}: found {LONGEST >> 20} MiB of rows without any value")
-                self.found[EMPTY] += line_ends(block) if block.strip(b"\r\n") else 0
+                if block.strip(b"\r\n"):
+                    self.found[EMPTY] += sum(delimiter in line for line in block.splitlines())
                 yield block.translate(None, blanks)
                 continue
             length = 0
