@@ -23,7 +23,9 @@ from gpunn.tables.target import CLASSIFICATION
 
 
 def remark_on(model: TableModel, table: Table, unknown: dict[str, int]) -> None:
-    """Say which columns the model does not know, and how many values of unknown categories there are."""
+    """Say which rows and columns were left out, and how many values of unknown categories there are."""
+    for caution in table.source.cautions:
+        remark(f"{table.name} {caution}")
     if ignored := model.ignored_columns(table):
         remark(f"{table.name}: ignored columns: {listed(ignored)}")
     for note in table.notes:

@@ -115,6 +115,7 @@ class Source(Protocol):
         point: the decimal mark of the numbers; None if the data have types, so that strings are strings.
         header: whether the first line names the columns; None if there are always names.
         notes: remarks on how the data are read, for the user.
+        cautions: the notes that matter whenever a table is read, such as rows that were left out.
     """
 
     name: str
@@ -125,6 +126,9 @@ class Source(Protocol):
 
     @property
     def notes(self) -> Sequence[str]: ...
+
+    @property
+    def cautions(self) -> Sequence[str]: ...
 
     def batches(self, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """Yield the columns of `kinds` in batches of rows: floats with NaN, or (codes with −1, strings)."""

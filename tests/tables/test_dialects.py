@@ -92,6 +92,9 @@ def test_left_out_rows_get_no_prediction(trained, gpunn_):
     write("fruits.csv", fruits())
     trained("fruits.csv", "--target", "kind", *QUICK, "--output", "run")
     write("more.csv", fruits() + ",,,\n\n# end\n")
-    assert gpunn_("predict", "run", "more.csv")[1] == gpunn_("predict", "run", "fruits.csv")[1]
+    _, out, err = gpunn_("predict", "run", "more.csv")
+    assert (out, "") == gpunn_("predict", "run", "fruits.csv")[1:]
+    said = ["has 1 empty row, left out", "has 1 comment line, left out"]
+    assert sorted(err.splitlines()) == sorted(f"gpunn: more.csv {words}" for words in said)
     trained("more.csv", "--target", "kind", *QUICK, "--output", "more")
     assert np.array_equal(Network.load("run").theta, Network.load("more").theta)

@@ -36,7 +36,7 @@ class Arrays:
     arrays of different lengths, and for two columns of one name.
     """
 
-    notes = ()
+    notes = cautions = ()
     point: str | None = None
     header: bool | None = None
 

@@ -51,7 +51,7 @@ class ArrowSource:
     if there are no rows.
     """
 
-    notes = ()
+    notes = cautions = ()
     point: str | None = None
     header: bool | None = None
     target: str | None = None

@@ -132,14 +132,19 @@ class CsvFile:
     def notes(self) -> list[str]:
         """Remarks on how the file is read."""
         notes = [self.note] if self.note else []
-        if self.text.note:
+        if self.text.note and not self.text.guessed:
             notes.append(self.text.note)
         if self.dialect.quote != '"':
             notes.append("has single quotes around values")
         if self.header and self.row_names:
             notes.append("has one name fewer than columns: the first column is named 'column 1'")
-        skipped = [f"has {counted(n, what)}, left out" for what, n in self.skipped.items() if n]
-        return notes + (["has decimal commas"] if self.point == "," else []) + skipped
+        return [*notes, *(["has decimal commas"] if self.point == "," else []), *self.cautions]
+
+    @property
+    def cautions(self) -> list[str]:
+        """The notes that matter whenever a table is read: a guessed encoding, and rows that were left out."""
+        left_out = [f"has {counted(n, what)}, left out" for what, n in self.skipped.items() if n]
+        return [self.text.note, *left_out] if self.text.guessed else left_out
 
     def _check_names(self) -> None:
         hint = ", or use --no-header if the file has no header" if self.header else ""

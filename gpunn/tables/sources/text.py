@@ -33,12 +33,14 @@ class TextFile:
 
     Attributes:
         note: the encoding, if it was recognised and is not plain UTF-8.
+        guessed: whether the encoding is a guess, without a byte order mark.
     """
 
     def __init__(
         self, name: str, open_: Callable[[], AbstractContextManager[IO[bytes]]], encoding: str | None = None
     ) -> None:
         self.name, self.note, self._open = name, "", open_
+        self.guessed = False
         self.encoding = codecs.lookup(encoding).name if encoding else None
 
     def blocks(self) -> Iterator[bytes]:
@@ -106,6 +108,7 @@ class TextFile:
         try:
             codecs.getincrementaldecoder(UTF_8)().decode(block)
         except UnicodeDecodeError:
+            self.guessed = True
             self.note = f"is not UTF-8 and was read as {WINDOWS}; --encoding names another encoding"
             return WINDOWS
         return UTF_8
