@@ -63,9 +63,9 @@ def test_nothing_is_drawn_ahead_without_need() -> None:
 def test_two_fits_equal_one_long_fit(backend: MakeBackend) -> None:
     X, y = np.random.default_rng(0).standard_normal((3, 20)), np.arange(20) % 2
     nets = [gpunn.Network(3, [gpunn.Dense(2)], seed=5, dtype="float64") for _ in range(2)]
-    nets[0].fit(X, y, epochs=4, batch_size=7)
+    nets[0].fit(X, y, epochs=4, batch_size=7, optimizer="sgd")
     for _ in range(2):
-        nets[1].fit(X, y, epochs=2, batch_size=7)
+        nets[1].fit(X, y, epochs=2, batch_size=7, optimizer="sgd")
     assert np.array_equal(nets[0].weights[0], nets[1].weights[0])
     assert nets[0].rng.bit_generator.state == nets[1].rng.bit_generator.state
 
