@@ -218,8 +218,10 @@ def _label(graph: Graph, outputs: str, n: int, threshold: float) -> str:
 
 
 def _metadata(net: Network, version: str) -> dict[str, str]:
-    """The metadata, all strings; `classes` and `image_shape` as JSON."""
+    """The metadata, all strings; `classes`, `image_shape` and `channels` as JSON."""
     known: dict[str, str] = {
-        name: json.dumps(net.meta[name]) for name in ("classes", "image_shape") if name in net.meta
+        name: json.dumps(net.meta[name])
+        for name in ("classes", "image_shape", "channels")
+        if name in net.meta
     }
     return {"gpunn": version, "network": net.name, **known}

@@ -64,6 +64,10 @@ def demo(path: Path | None, port: int, open_browser: bool) -> None:
     model = SavedModel.load(path)
     if not model.image_shape:
         raise ValueError(f"{path} does not say what size of image it takes: choose a model of images")
+    if model.channels:
+        raise ValueError(
+            f"{path} was trained on pictures, which cannot be drawn on the page: use gpunn predict instead"
+        )
     try:
         server = Server(model.net, model.image_shape, model.classes, port)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Training on images: a named data set, or a folder of IDX files."""
+"""Training on images: a named data set, a folder of pictures or IDX files, or an archive of arrays."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from gpunn import datasets
 from gpunn.cli.output import remark
 from gpunn.cli.usage import refuse
 from gpunn.datasets import Dataset, DataUnavailable
-from gpunn.datasets.catalog import CLASSES
+from gpunn.datasets.catalog import CLASSES, is_class_folder
+from gpunn.datasets.class_folders import Form, read_test_pictures
 from gpunn.functions.augmentation import Augmentation
 from gpunn.network import Network
 from gpunn.report.findings import Findings, classification_findings
+from gpunn.training.option import option_name
 from gpunn.training.settings import Settings
 
 HELD_OUT = 0.1  # of the training examples, for early stopping: the test examples must not decide that
@@ -36,8 +38,11 @@ class ImageJob:
     dataset: Dataset
     data_dir: Path | None
 
-    words: tuple[str, ...] = ()
     metric = "validation_accuracy"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.dataset.notes
 
     @property
     def name(self) -> str:
@@ -68,6 +73,11 @@ class ImageJob:
 
     def augmentation(self, settings: Settings) -> Augmentation | None:
         chosen = [getattr(settings, name) for name in AUGMENTATION]
+        if any(chosen) and self.dataset.channels > 1:
+            raise ValueError(
+                f"{' '.join(option_name(name) for name in AUGMENTATION)} only apply to grey images: "
+                f"{self.name} has colours"
+            )
         return Augmentation(self.dataset.image_shape, *chosen) if any(chosen) else None
 
     def rehearse(self, settings: Settings) -> Iterator[str]:
@@ -80,7 +90,8 @@ class ImageJob:
             "dataset": self.name if self.name in datasets.NAMES else os.path.abspath(self.name),
             "image_shape": self.dataset.image_shape,
             "classes": self.dataset.classes,
-            "digit": self.name != "fashion-mnist",
+            "digit": self.name != "fashion-mnist" and not self.dataset.as_is,
+            **({"channels": self.dataset.channels} if self.dataset.as_is else {}),
         }
 
     def test(self, net: Network) -> tuple[dict[str, Any], np.ndarray]:
@@ -97,7 +108,8 @@ class ImageJob:
 
     def findings(self, net: Network, outputs: np.ndarray | None) -> Findings:
         """Return what else the test shows."""
-        test, shape = self.dataset.test, self.dataset.image_shape
+        test, as_is = self.dataset.test, self.dataset.as_is
+        shape = (*self.dataset.image_shape, 3)[: 2 + (self.dataset.channels == 3)]
         assert outputs is not None
         return classification_findings(
             net,
@@ -105,7 +117,7 @@ class ImageJob:
             test.y,
             self.dataset.classes,
             place=lambda i: f"image {i + 1:,}",
-            pixels=lambda i: test.X[:, i].reshape(shape),
+            pixels=lambda i: (255 - test.X[:, i] if as_is else test.X[:, i]).reshape(shape),  # shown inverted
         )
 
     def describe_result(self, result: dict[str, Any]) -> str:
@@ -117,14 +129,16 @@ class ImageJob:
         return [
             f"gpunn evaluate {model} {shlex.quote(self.name)}{where}",
             f"gpunn predict {model} image.png",
-            f"gpunn demo {model}",
+            *([] if self.dataset.as_is else [f"gpunn demo {model}"]),
         ]
 
 
-def open_images(name: str | None, data_dir: Path | None) -> ImageJob:
+def open_images(name: str | None, data_dir: Path | None, settings: Settings) -> ImageJob:
     """Open a data set by name; without a name MNIST, or the digits if MNIST is unavailable."""
     try:
-        return ImageJob(load(name or "mnist", data_dir), data_dir)
+        job = ImageJob(load(name or "mnist", data_dir, settings.image_size), data_dir)
+        job.augmentation(settings)  # refuses what does not apply, before anything is printed
+        return job
     except DataUnavailable as error:
         if name:
             raise
@@ -132,8 +146,19 @@ def open_images(name: str | None, data_dir: Path | None) -> ImageJob:
         return ImageJob(datasets.load("digits"), None)
 
 
-def load(name: str, data_dir: Path | None) -> Dataset:
-    """Load a data set. Raises ValueError if `data_dir` is given for a data set that is not downloadable."""
-    dataset = datasets.load(name, data_dir)
+def load(name: str, data_dir: Path | None, image_size: int | None = None) -> Dataset:
+    """Load a data set. Raises ValueError if an option is given that does not apply to it."""
+    pictures = name not in datasets.NAMES and is_class_folder(Path(os.path.expanduser(name)))
+    refuse(["image_size"] if image_size and not pictures else [], "folders of pictures", name)
+    dataset = datasets.load(name, data_dir, image_size)
     refuse(["data_dir"] if data_dir and name not in CLASSES else [], DOWNLOADABLE, name)
     return dataset
+
+
+def load_test(name: str, data_dir: Path | None, form: Form | None, trained_on: object) -> Dataset:
+    """Load a data set to test on. form: what the network takes, if it was trained on pictures."""
+    folder = Path(os.path.expanduser(name))
+    if form and name not in datasets.NAMES and is_class_folder(folder):
+        refuse(["data_dir"] if data_dir else [], DOWNLOADABLE, name)
+        return read_test_pictures(folder, form, whole=os.path.abspath(folder) != trained_on)
+    return load(name, data_dir)

@@ -18,6 +18,7 @@ from gpunn.cli.pictures import show as show_picture
 from gpunn.cli.table_models import predict_table
 from gpunn.cli.usage import refuse
 from gpunn.datasets import Dataset
+from gpunn.datasets.class_folders import Form
 from gpunn.files.model import check_meta, file_of
 from gpunn.files.strict_json import dump_json
 from gpunn.files.writing import check_not_input
@@ -63,23 +64,30 @@ class SavedModel:
         return name
 
     @property
+    def channels(self) -> int | None:
+        """Channels of the pictures that the network takes; None for light ink on a dark background."""
+        channels = self.net.meta.get("channels")
+        return channels if isinstance(channels, int) else None
+
+    @property
     def image_shape(self) -> tuple[int, int] | None:
         """Height and width of the images that the network takes, if the file gives them."""
         shape, n_in = self.net.meta.get("image_shape"), self.net.sizes[0]
-        if not (isinstance(shape, list) and len(shape) == 2 and math.prod(shape) == n_in):
+        if not (isinstance(shape, list) and len(shape) == 2):
             return None
-        return shape[0], shape[1]
+        return (shape[0], shape[1]) if math.prod(shape) * (self.channels or 1) == n_in else None
 
     @property
-    def picture_shape(self) -> tuple[int, ...]:
-        """Height and width of a picture."""
-        assert self.image_shape
-        return self.image_shape
+    def form(self) -> Form | None:
+        """The pictures that the network takes, if it was trained on pictures of any kind."""
+        if not self.image_shape or not self.channels:
+            return None
+        return Form(self.image_shape, self.channels, tuple(self.classes))
 
     def read(self, file: Path) -> np.ndarray:
         """Read the examples in a file as X (n_in, m): for a picture, one for each digit on it."""
         from gpunn.datasets.columns import read_columns
-        from gpunn.datasets.images import read_image
+        from gpunn.datasets.images import read_image, read_picture
 
         if file.suffix == ".npy":
             return read_columns(file, self.net.sizes[0])
@@ -87,6 +95,8 @@ class SavedModel:
             raise ValueError(
                 f"{file}: {self.path} does not say what size of image it takes: give .npy files instead"
             )
+        if self.channels:
+            return read_picture(file, self.image_shape, self.channels)
         return read_image(file, self.image_shape, self.net.meta.get("digit", True))
 
 
@@ -103,7 +113,11 @@ def evaluate(
         table_models.evaluate(TableModel.of(path, model.net), data, format, device, as_json)
         return
     refuse_format(format, path)
-    result = score_images(model, images.load(data or model.dataset, data_dir), device)
+    result = score_images(
+        model,
+        images.load_test(data or model.dataset, data_dir, model.form, model.net.meta.get("dataset")),
+        device,
+    )
     if as_json:
         say(dump_json(result))
     else:
@@ -190,7 +204,9 @@ def check_output(output: Path, model: Path, files: Sequence[Path], overwrite: bo
 def predict_file(model: SavedModel, file: Path, device: str, show: bool) -> list[dict[str, Any]]:
     """Return a record for each example in a file; without probabilities if the outputs are not in [0, 1]."""
     X = model.read(file)
-    seen = show_picture(file, X, model.picture_shape) if show and file.suffix != ".npy" else None
+    seen = (
+        show_picture(file, X, model.image_shape, model.channels) if show and file.suffix != ".npy" else None
+    )
     outputs = model.net.forward(X, device=device)
     labels = classify(outputs, model.net.cost.threshold)
     p = probabilities(model.net, outputs)

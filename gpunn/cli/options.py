@@ -16,7 +16,10 @@ def _flag(name: str, help: str) -> Any:
 
 # train
 
-DATA = "mnist, fashion-mnist, digits, a folder of IDX files, or a table (.csv, .parquet, .npz, .npy)."
+DATA = (
+    "mnist, fashion-mnist, digits, a folder of pictures or IDX files, or a table "
+    "(.csv, .parquet, .npz, .npy)."
+)
 TrainingData = Annotated[
     str | None, typer.Argument(metavar="DATA", help=DATA, show_default="mnist; digits if it is unavailable")
 ]

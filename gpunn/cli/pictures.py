@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from gpunn.datasets.decoding import is_picture
+from gpunn.datasets.decoding import SEEN, is_picture
 
-SEEN = ".seen"  # in the name of the pictures that --show writes
 MARK = ("Software", "gpunn predict --show")
 SHOWN_SIDE = 224  # pixels
 
@@ -22,21 +21,18 @@ def expand_folders(files: Iterable[Path]) -> Iterator[Path]:
     A folder without pictures is yielded itself, to be refused where files are read.
     """
     for file in files:
-        inside = sorted(filter(_is_input, file.iterdir())) if file.is_dir() else []
+        inside = sorted(path for path in file.iterdir() if is_picture(path)) if file.is_dir() else []
         yield from inside or [file]
 
 
-def _is_input(file: Path) -> bool:
-    return is_picture(file) and file.is_file() and Path(file.stem).suffix != SEEN
-
-
-def show(file: Path, X: np.ndarray, shape: tuple[int, ...]) -> Path:
+def show(file: Path, X: np.ndarray, shape: tuple[int, int] | None, channels: int | None) -> Path:
     """Write what the network saw of a picture beside it, enlarged, and return the path.
 
     X: the examples (height·width·channels, m) on the picture, drawn side by side. No file is replaced, except
     for one that an earlier call wrote.
     """
-    examples = [x.reshape(shape) for x in X.T]
+    assert shape  # X was read as images of this height and width
+    examples = [x.reshape((*shape, 3) if channels == 3 else shape) for x in X.T]
     picture = Image.fromarray(np.concatenate(examples, axis=1))
     times = max(1, SHOWN_SIDE // shape[0])
     picture = picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)

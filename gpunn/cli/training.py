@@ -19,6 +19,7 @@ from gpunn.cli.reports import WINDOW, draw_curve, show_window, write_report
 from gpunn.cli.runs import MODEL, RUNS, check_output, keep, run_folder
 from gpunn.cli.tables import open_job
 from gpunn.cli.usage import refuse
+from gpunn.datasets.archives import is_archive
 from gpunn.files.strict_json import dump_json
 from gpunn.names import counted
 from gpunn.network import Network
@@ -171,12 +172,14 @@ def open_data(asked: Request) -> Job:
     Raises ValueError if options were chosen that only apply to the other kind of data.
     """
     data = asked.data
-    if data and is_table(data):
-        refuse([name for name in AUGMENTATION if getattr(asked.settings, name)], "images", data)
+    if data and is_table(data) and not is_archive(data):
+        refuse(
+            [name for name in (*AUGMENTATION, "image_size") if getattr(asked.settings, name)], "images", data
+        )
         refuse(["data_dir"] if asked.data_dir else [], DOWNLOADABLE, data)
         return open_job(Path(data), asked.settings, asked.table, asked.resumed)
     refuse(asked.table.chosen(), f"tables ({', '.join(SUFFIXES)})", data or "mnist")
-    return open_images(data, asked.data_dir)
+    return open_images(data, asked.data_dir, asked.settings)
 
 
 # what is printed and saved

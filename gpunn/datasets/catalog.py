@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gpunn.datasets.archives import is_archive, read_archive
 from gpunn.datasets.checks import check_published, check_variety
+from gpunn.datasets.class_folders import has_classes, read_class_folder
 from gpunn.datasets.dataset import Dataset, Split
 from gpunn.datasets.download import cache_folder, download
 from gpunn.datasets.folder import FILES, find_all_files, find_files, read_folder
@@ -34,20 +36,27 @@ FIRST_TEST_LABELS = {
 }
 
 
-def load(name: str | os.PathLike[str] = "mnist", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
-    """Load a data set by name, or from a folder of IDX files.
+def load(
+    name: str | os.PathLike[str] = "mnist",
+    data_dir: str | os.PathLike[str] | None = None,
+    image_size: int | None = None,
+) -> Dataset:
+    """Load a data set by name, from a folder of pictures or IDX files, or from Keras's mnist.npz.
 
     - "mnist": 60,000 + 10,000 images of 28×28 (LeCun, Cortes, Burges).
     - "fashion-mnist": 60,000 + 10,000 images of 28×28 (Xiao, Rasul, Vollgraf 2017).
     - "digits": 1,437 + 360 images of 8×8 (UCI; Alpaydin and Kaynak 1998), which come with scikit-learn.
-    - any other name: a folder with the four files of MNIST, plain or gzipped. Write "./mnist" for a folder
-      that has the name of a data set.
+    - any other name: a folder with the four files of MNIST, plain or gzipped; a folder with a subfolder of
+      pictures for each class, or with such folders `train` and `test`; or a .npz file with x_train, y_train,
+      x_test and y_test. Write "./mnist" for a folder that has the name of a data set.
 
     Args:
         name: name of a data set, or path of a folder.
         data_dir: the only folder to search for MNIST or Fashion-MNIST: the files are in it or in its
             subfolder NAME. If None, search $GPUNN_DATA/NAME, for MNIST also $GPUNN_DATA, and then the user's
             cache, and download the files to the cache if they are missing.
+        image_size: resize the pictures in a folder to this height and width. If None, they are resized to
+            the most frequent size, reduced to at most 64 pixels.
 
     Warns, in one line, if files are not the published ones, or if all images or all labels are alike.
 
@@ -59,20 +68,33 @@ def load(name: str | os.PathLike[str] = "mnist", data_dir: str | os.PathLike[str
     >>> digits.train.X.shape, digits.train.X.dtype.name, digits.train.y.shape
     ((64, 1437), 'uint8', (1437,))
     """
-    dataset = _load(name, data_dir)
+    dataset = _load(name, data_dir, image_size)
     check_variety(dataset)
     return dataset
 
 
-def _load(name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None) -> Dataset:
+def _load(
+    name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None, image_size: int | None
+) -> Dataset:
+    path = Path(os.path.expanduser(name))
+    if name not in NAMES and is_class_folder(path):
+        return read_class_folder(path, image_size)
+    if image_size is not None:
+        raise ValueError(f"image_size only applies to folders of pictures, not to {name}")
     if name == "digits":
         return _load_digits()
     if name in CLASSES:
         return _load_mnist(str(name), data_dir)
     if isinstance(name, os.PathLike) or os.path.isdir(name) or os.path.basename(name) != name:
-        folder = Path(os.path.expanduser(name))
-        return read_folder(str(folder), find_all_files(folder))
+        return read_archive(path) if os.path.isfile(path) else read_folder(str(path), find_all_files(path))
+    if is_archive(str(path)):
+        return read_archive(path)
     raise unknown(name, "data set", [*NAMES, "or a folder of IDX files"])
+
+
+def is_class_folder(path: Path) -> bool:
+    """Return whether a folder holds pictures in subfolders, and no IDX files."""
+    return os.path.isdir(path) and not find_files(path) and has_classes(path)
 
 
 def _load_mnist(name: str, data_dir: str | os.PathLike[str] | None) -> Dataset:

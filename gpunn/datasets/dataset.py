@@ -49,6 +49,9 @@ class Dataset:
         test: test examples.
         image_shape: (height, width).
         classes: name of each class.
+        channels: 1 for grey images, 3 for colour; X has height·width·channels features.
+        as_is: whether the images are pictures of any kind. Otherwise they are light ink on a dark background.
+        notes: what was assumed or changed while the files were read, one line each.
     """
 
     name: str
@@ -56,12 +59,16 @@ class Dataset:
     test: Split
     image_shape: tuple[int, int]
     classes: tuple[str, ...]
+    channels: int = 1
+    as_is: bool = False
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         height, width = self.image_shape
+        colour = "colour " if self.channels == 3 else ""
         return (
-            f"Dataset({self.name!r}: {self.train.X.shape[1]:,} training and {self.test.X.shape[1]:,} test "
-            f"images of {height}×{width}, {len(self.classes):,} classes: {listed(self.classes, FEW)})"
+            f"Dataset({self.name!r}: {len(self.train.y):,} training and {len(self.test.y):,} test "
+            f"{colour}images of {height}×{width}, {len(self.classes):,} classes: {listed(self.classes, FEW)})"
         )
 
 

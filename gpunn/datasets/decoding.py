@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+SEEN = ".seen"  # in the names of the pictures that `gpunn predict --show` writes
 MAX_PIXELS = 64_000_000  # a file of 0.2 MB can hold a picture that fills the memory
 WORKING_SIDE = 2000  # pixels; longer pictures are reduced, which also averages their noise
 FAINT_ON_WHITE = 64  # of 255; transparent pictures with less contrast on white may be light ink
@@ -19,8 +20,9 @@ DEPTHS = (255, 4095, 65535)  # largest values of pixels with 8, 12 and 16 bits
 
 
 def is_picture(path: Path) -> bool:
-    """Return whether a file has the name of a picture, and is not hidden."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    """Whether a file has the name of a picture, is not hidden, and does not show what a network saw."""
+    seen = Path(path.stem).suffix == SEEN
+    return path.suffix.lower() in SUFFIXES and not seen and not path.name.startswith(".")
 
 
 def read_grey(path: str | os.PathLike[str]) -> NDArray[np.uint8]:

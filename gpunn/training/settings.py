@@ -146,6 +146,12 @@ class Settings:
     elastic: Annotated[float, training("Augmentation: strength α of elastic distortion, for example 36.")] = (
         0.0
     )
+    image_size: Annotated[
+        int | None,
+        training(
+            "Resize the pictures in a folder to N×N pixels.", "the most frequent size, at most 64", least=1
+        ),
+    ] = None
     epochs: Annotated[
         int | None,
         training("Passes over the training examples.", "10; digits 20; tables up to 200", least=1),
