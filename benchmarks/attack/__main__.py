@@ -195,7 +195,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if path:
         about = {
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "command": shlex.join(["python", "-m", "benchmarks.attack", *(arguments or sys.argv[1:])]),
+            "command": f"python -m benchmarks.attack --minutes {options.minutes:g}"
+            f" --workers {options.workers}",
             "seconds": round(time.monotonic() - start),
             "version": __version__,
             "machine": machine.describe(),
