@@ -28,9 +28,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 @pytest.fixture(params=["cpu", "emulated", "cuda"])
-def backend(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
-) -> Iterator[MakeBackend]:
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeBackend]:
     """Every backend in turn, by dtype; the public API uses it whatever device it asks for."""
     kind = request.param
     devices = []
@@ -41,7 +39,7 @@ def backend(
         if kind == "cuda":
             monkeypatch.setattr(persistent, "ADVANTAGE", np.inf)  # which has tests of its own
             return backends_choose("cuda", dtype)
-        devices.append(emulated.EmulatedDevice(pytestconfig.cache.mkdir("emulated")))
+        devices.append(emulated.EmulatedDevice())
         return Cuda(devices[-1], dtype)
 
     backends_choose = backends.choose

@@ -26,8 +26,8 @@ X = np.asfortranarray(X.T, np.float32)
 
 
 @pytest.fixture
-def device(pytestconfig: pytest.Config) -> EmulatedDevice:
-    return EmulatedDevice(pytestconfig.cache.mkdir("emulated"))
+def device() -> EmulatedDevice:
+    return EmulatedDevice()
 
 
 @pytest.fixture(params=["emulated", "cuda"])

@@ -34,8 +34,8 @@ Y = np.arange(40) % 3
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> Iterator[Machine]:
-    machine = Machine(pytestconfig.cache.mkdir("emulated"))
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    machine = Machine()
     fake_cupy.install(monkeypatch, machine)
     monkeypatch.setattr(diagnosis, "find_spec", lambda name: object())
     cached = diagnosis.explain, cupy_device._backend, cupy_device._device

@@ -9,7 +9,6 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import emulated
@@ -54,8 +53,8 @@ extern "C" __global__ void swaps_lanes(Index n, T* x) {
 
 
 @pytest.fixture
-def device(pytestconfig: pytest.Config) -> EmulatedDevice:
-    return EmulatedDevice(pytestconfig.cache.mkdir("emulated"))
+def device() -> EmulatedDevice:
+    return EmulatedDevice()
 
 
 def vector(device: EmulatedDevice, values: np.ndarray) -> Buffer:
@@ -262,7 +261,7 @@ def fit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., gpunn.Network]:
 
 class TestAnEpoch:
     def test_one_copy_each_way(self, device: EmulatedDevice, fit: Callable[..., gpunn.Network]) -> None:
-        one, six = EmulatedDevice(device.folder), EmulatedDevice(device.folder)
+        one, six = EmulatedDevice(), EmulatedDevice()
         fit(one, epochs=1)
         fit(six, epochs=6)
         assert six.uploads == one.uploads + 5
@@ -272,7 +271,7 @@ class TestAnEpoch:
         self, device: EmulatedDevice, fit: Callable[..., gpunn.Network]
     ) -> None:
         """The order of every sum is fixed, which atomics would not guarantee."""
-        thetas = [fit(EmulatedDevice(device.folder), epochs=2)._theta.flat for _ in range(2)]
+        thetas = [fit(EmulatedDevice(), epochs=2)._theta.flat for _ in range(2)]
         assert thetas[0].tobytes() == thetas[1].tobytes()
 
     def test_the_host_is_never_far_ahead(self, device: EmulatedDevice) -> None:
@@ -321,6 +320,6 @@ def test_no_kernel_uses_atomics() -> None:
     assert "atomic" not in emulated.KERNELS.replace("No atomics", "")
 
 
-def test_compiler_errors_are_raised(device: EmulatedDevice, tmp_path: Path) -> None:
+def test_compiler_errors_are_raised(device: EmulatedDevice) -> None:
     with pytest.raises(subprocess.CalledProcessError):
-        EmulatedDevice(tmp_path).compile('extern "C" __global__ void broken(long long n) { nonsense; }')
+        EmulatedDevice().compile('extern "C" __global__ void broken(long long n) { nonsense; }')

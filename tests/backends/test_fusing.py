@@ -41,8 +41,8 @@ CASES: dict[str, tuple[list[gpunn.Dense], dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.fixture
-def device(pytestconfig: pytest.Config) -> EmulatedDevice:
-    return EmulatedDevice(pytestconfig.cache.mkdir("emulated"))
+def device() -> EmulatedDevice:
+    return EmulatedDevice()
 
 
 def train(case: str, device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
@@ -60,7 +60,7 @@ def test_fusing_does_not_change_theta(
     case: str, device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = train(case, device, monkeypatch)
-    apart = EmulatedDevice(device.folder)
+    apart = EmulatedDevice()
     monkeypatch.setattr(backend, "fuse", list)
     np.testing.assert_allclose(together, train(case, apart, monkeypatch), rtol=1e-12, atol=1e-14)
     steps = 6

@@ -74,7 +74,7 @@ CASES = {
 
 @pytest.fixture(params=["emulated", "cuda"])
 def on(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], Cuda | Host]]:
     """Return a function that selects the backend by name; "device" has room for small networks."""
     kind, devices, choose = request.param, [], backends.choose
@@ -91,7 +91,7 @@ def on(
         if name == "device" and kind == "cuda":
             be = choose("cuda", dtype)
         elif name == "device":
-            devices.append(EmulatedDevice(pytestconfig.cache.mkdir("emulated"), shared_bytes=SHARED))
+            devices.append(EmulatedDevice(shared_bytes=SHARED))
             be = Cuda(devices[-1], dtype)
         monkeypatch.setattr(backends, "choose", lambda *_: be)
         return be
@@ -223,7 +223,6 @@ def test_any_shape(
     batch_size: int,
     blocks: int,
     on: Callable[..., Any],
-    pytestconfig: pytest.Config,
 ) -> None:
     """Inputs that cannot be split among so many blocks are trained in separate steps, with equal results."""
     case = Case([gpunn.Dense(n) for n in sizes[1:]], "quadratic", sizes[0], m, batch_size)

@@ -70,10 +70,10 @@ def test_two_fits_equal_one_long_fit(backend: MakeBackend) -> None:
     assert nets[0].rng.bit_generator.state == nets[1].rng.bit_generator.state
 
 
-def test_the_next_order_is_sent_before_the_losses_are_read(pytestconfig: pytest.Config) -> None:
+def test_the_next_order_is_sent_before_the_losses_are_read() -> None:
     if not emulated.COMPILER:
         pytest.skip("no C++ compiler for the emulated device")
-    device = EmulatedDevice(pytestconfig.cache.mkdir("emulated"))
+    device = EmulatedDevice()
     be = Cuda(device)
     net = gpunn.Network(3, [gpunn.Dense(2, "softmax")], seed=0)
     examples = be.data.examples(np.zeros((3, 20), np.uint8), np.zeros(20, int), None)

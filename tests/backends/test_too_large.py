@@ -26,11 +26,11 @@ STREAMED = r"MiB of examples stay on the host and are streamed to emulated, whic
 
 
 @pytest.fixture
-def on(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> Callable[[int], EmulatedDevice]:
+def on(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], EmulatedDevice]:
     """Compute on an emulated device with that many bytes."""
 
     def on(nbytes: int) -> EmulatedDevice:
-        device = EmulatedDevice(pytestconfig.cache.mkdir("emulated"), nbytes)
+        device = EmulatedDevice(nbytes)
         monkeypatch.setattr(backends, "choose", lambda device_, dtype, *_: Cuda(device, str(np.dtype(dtype))))
         return device
 

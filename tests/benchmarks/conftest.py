@@ -12,11 +12,11 @@ from gpunn.backends.cuda.backend import Cuda
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> Iterator[Cuda]:
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cuda]:
     """Make the contestants use an emulated GPU."""
     if not emulated.COMPILER:
         pytest.skip("no C++ compiler for the emulated device")
-    be = Cuda(emulated.EmulatedDevice(pytestconfig.cache.mkdir("emulated")))
+    be = Cuda(emulated.EmulatedDevice())
     monkeypatch.setattr("gpunn.backends.choose", lambda *_: be)
     for place in ("gpu_floor", "ours"):
         monkeypatch.setattr(f"benchmarks.contestants.{place}.explain_cuda", str)

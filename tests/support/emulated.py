@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from platformdirs import user_cache_path
 
 from gpunn.backends.cuda.device import BF16, Buffer, Product, keeping
 from gpunn.backends.cuda.source import KERNELS, PERSISTENT
@@ -38,6 +39,7 @@ FLAGS = [
 ]  # fortified longjmp forbids jumps to another stack
 LIBRARY = ["-shared", "-Wl,-Bsymbolic"]  # libc has an `advance` too
 COVERAGE = os.environ.get("GPUNN_KERNEL_COVERAGE")  # a folder in which to count executed lines
+FOLDER = Path(COVERAGE) if COVERAGE else user_cache_path("gpunn-tests") / "emulated"  # of compiled kernels
 HEADER = Path(__file__).with_name("emulated.hpp").read_text(encoding="utf-8")
 GUARD = 256
 GUARD_BYTE, POISON_BYTE = 0xA5, 0xFF  # the poison makes every float a NaN
@@ -75,9 +77,10 @@ def left_in(source: str) -> list[tuple[str, str]]:
     return KERNEL.findall(" ".join(done.stdout.split()))
 
 
-def compiled(text: str, suffix: str, result: str, flags: list[str], folder: Path) -> Path:
+def compiled(text: str, suffix: str, result: str, flags: list[str], folder: Path = FOLDER) -> Path:
     """Compile the text, unless an earlier run has left the result in the folder."""
     assert COMPILER
+    folder.mkdir(parents=True, exist_ok=True)
     name = hashlib.sha256(f"{COMPILER} {flags} {text}".encode()).hexdigest()[:16]
     path, fresh = (
         folder / f"{name}{result}",
@@ -92,13 +95,13 @@ def compiled(text: str, suffix: str, result: str, flags: list[str], folder: Path
 
 
 @cache
-def built(source: str, folder: Path) -> tuple[ctypes.CDLL, list[tuple[str, str]]]:
+def built(source: str) -> tuple[ctypes.CDLL, list[tuple[str, str]]]:
     """Return the library of a module's kernels, compiled if necessary, and left_in(source)."""
     kernels = left_in(source)
     flags = [*FLAGS, "-fPIC", *(["--coverage"] if COVERAGE else [])]
-    header = compiled(HEADER, ".hpp", ".hpp.gch", [*flags, "-x", "c++-header"], folder)
+    header = compiled(HEADER, ".hpp", ".hpp.gch", [*flags, "-x", "c++-header"])
     code = f'#include "{header.stem}"\n' + compilable(source, kernels)
-    loaded = ctypes.CDLL(str(compiled(code, ".cpp", ".so", [*flags, *LIBRARY], folder)))
+    loaded = ctypes.CDLL(str(compiled(code, ".cpp", ".so", [*flags, *LIBRARY])))
     assert loaded.shared_bytes() <= MOST_SHARED, "more shared memory than a block has"
     return loaded, kernels
 
@@ -146,8 +149,8 @@ class EmulatedDevice:
     processors = 8
     lent: ClassVar[list[np.ndarray]] = []  # other libraries' arrays in the device's memory
 
-    def __init__(self, folder: Path, nbytes: int = 1 << 40, shared_bytes: int = 0) -> None:
-        self.folder, self.nbytes, self.shared_bytes = folder, nbytes, shared_bytes
+    def __init__(self, nbytes: int = 1 << 40, shared_bytes: int = 0) -> None:
+        self.nbytes, self.shared_bytes = nbytes, shared_bytes
         self.allocations: dict[int, Allocation] = {}
         self.starts: list[int] = []  # of the allocations, in order
         self.pinned_memory: list[np.ndarray] = []
@@ -279,7 +282,7 @@ class EmulatedDevice:
 
     def compile(self, source: str, *, together: bool = False) -> Callable[[str], Any]:
         self._refuse_capture("a compilation")
-        loaded, kernels = built(source, Path(COVERAGE) if COVERAGE else self.folder)
+        loaded, kernels = built(source)
         real = np.dtype("float64" if "typedef double T;" in source else "float32")
         types = {name: _types(parameters, real) for name, parameters in kernels}
         return lambda name: (name, getattr(loaded, f"run_{name}"), types[name], together)

@@ -10,7 +10,6 @@ import ctypes
 import enum
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -37,7 +36,6 @@ class cuBLASLtError(RuntimeError):
 class Machine:
     """The state of the fake machine, and a log of the calls."""
 
-    folder: Path
     driver: int = 13000
     runtime: int = 13020
     devices: int = 1
@@ -359,7 +357,7 @@ class Array:
 
 def install(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
     """Install the fakes for `import cupy` and `import nvmath`."""
-    emulator = EmulatedDevice(machine.folder)
+    emulator = EmulatedDevice()
 
     def alloc(nbytes: int) -> Memory:
         assert machine.current is not None, "an allocation from another stream's pool"
