@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import reporting
 from helpers import MakeBackend, need_cuda
+from hypothesis import HealthCheck, settings
 
 import gpunn
 from gpunn import backends, cli
@@ -22,6 +23,14 @@ from gpunn.backends.cuda import persistent
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.core.backend import Backend
 from gpunn.training import loop
+
+# No test depends on the speed of the machine: examples may take any time to generate and to run.
+settings.register_profile(
+    "any speed",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("any speed")
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -118,7 +127,16 @@ def browser() -> Iterator[Any]:
     if not CHROMIUM:
         pytest.skip("no Chromium: install one, such as apt-get install chromium")
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=0)
+        open_context = browser.new_context
+
+        def new_context(**options: Any) -> Any:
+            context = open_context(**options)
+            context.set_default_timeout(0)  # wait as long as it takes: pytest has a limit for each test
+            return context
+
+        browser.new_context = new_context
+        browser.new_page = lambda: new_context().new_page()
         yield browser
         browser.close()
 

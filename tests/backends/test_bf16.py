@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from emulated import BF16, EmulatedDevice
 from helpers import classes, need_cuda
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import DEFINED, EVERYTHING, IMAGES
 
@@ -70,7 +70,7 @@ def value(bits: int) -> float:
 
 
 class TestRounding:
-    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=30)
     @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=50))
     def test_rounding_to_nearest_with_ties_to_even(self, bf16: Cuda, values: list[float]) -> None:
         x = np.array(values, np.float32)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from emulated import EmulatedDevice
 from helpers import need_cuda
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gpunn
@@ -210,7 +210,7 @@ def test_other_costs(cost: str, on: Callable[..., Any], monkeypatch: pytest.Monk
     np.testing.assert_allclose(*found, rtol=1e-9, atol=1e-12)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(
     sizes=st.lists(st.integers(1, 40), min_size=2, max_size=5),
     m=st.integers(1, 60),

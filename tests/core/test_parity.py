@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers import MakeBackend, one_hot
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import DEFINED, PAIRINGS
 
@@ -69,7 +69,7 @@ def test_check_gradients_finds_a_wrong_gradient() -> None:
     assert gpunn.check_gradients(net, *data(net, 5)) > 1e-3
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=2, max_size=5),
     m=st.integers(1, 30),

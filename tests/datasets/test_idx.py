@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from idx_files import PIXELS, idx_bytes, refused
 
 from gpunn.datasets import read_idx
 from gpunn.datasets.idx import ELEMENT_TYPES
 
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=150)
 
 
 @pytest.mark.parametrize("code", ELEMENT_TYPES)

@@ -11,14 +11,14 @@ from typing import Any
 import idx_files
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from gpunn.datasets import Dataset, images
 
 MNIST = (28, 28)
-FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=60)
 
 
 def seven(size: tuple[int, int] = (200, 260), paper: int = 255, ink: int = 0) -> Image.Image:

@@ -114,8 +114,10 @@ def test_grid_search_in_parallel(backend: str) -> None:
     alone = search.fit(X, y).cv_results_["mean_test_score"]
     if backend == "dask":
         distributed = pytest.importorskip("dask.distributed")
+        dask = pytest.importorskip("dask")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            dask.config.set({f"distributed.comm.timeouts.{what}": "30 min" for what in ("connect", "tcp")})
             cluster = distributed.LocalCluster(
                 n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
             )

@@ -57,7 +57,7 @@ def test_a_round_trip_keeps_the_function(f: str, dtype: str) -> None:
     np.testing.assert_array_equal(again.forward(X), net.forward(X))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     layers=st.lists(
         st.tuples(st.integers(1, 5), st.sampled_from(IN_TORCH), st.booleans(), st.booleans()),

@@ -89,9 +89,7 @@ def test_a_window_is_shown_until_it_is_closed(tmp_path: Path) -> None:
         environment.pop("MPLBACKEND", None)
         command = [sys.executable, "-c", SHOWN_AND_CLOSED]
         try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=60
-            )
+            done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
         finally:
             display.terminate()
     assert (done.returncode, done.stdout, done.stderr) == (0, "gpunn: two epochs\n", "")

@@ -32,7 +32,7 @@ def pipeline(numbers, categories, impute="median"):
     return ColumnTransformer([("n", number, numbers), ("c", category, categories)])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_preprocessing_agrees_with_scikit_learn(tmp_path_factory, data):
     m = data.draw(st.integers(12, 40))

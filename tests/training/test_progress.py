@@ -107,5 +107,5 @@ print(threading.active_count(), "thread")
 def test_a_process_killed_while_drawing_blocks_no_other() -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])}
     command = [sys.executable, "-c", KILLED_WITH_LOCKS]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, timeout=60)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     assert done.stdout == "2 epochs\n2 epochs\n1 thread\n"
