@@ -117,7 +117,7 @@ def test_grid_search_in_parallel(backend: str) -> None:
         dask = pytest.importorskip("dask")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dask.config.set({f"distributed.comm.timeouts.{what}": "30 min" for what in ("connect", "tcp")})
+            dask.config.set({f"distributed.comm.timeouts.{what}": "30m" for what in ("connect", "tcp")})
             cluster = distributed.LocalCluster(
                 n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
             )
