@@ -115,28 +115,28 @@ def command_line(app: Any, page_name: str, source: list[str]) -> None:
         return
     tell = [sys.executable, "-m", "typer", "gpunn_command.py", "utils", "docs", "--name", "gpunn"]
     page = subprocess.run(tell, check=True, cwd=app.srcdir, capture_output=True, text=True).stdout
-    page = page.replace("# `gpunn`", "# Command line", 1)
-    source[0] = re.sub(r"^Examples:\n((?:  .+\n)+)", _fenced, page, flags=re.MULTILINE)
+    page = page.replace("# `gpunn`", "## `gpunn`", 1).replace("\n## `gpunn ", "\n### `gpunn ")
+    source[0] += "\n" + re.sub(r"^Examples:\n((?:  .+\n)+)", _fenced, page, flags=re.MULTILINE)
 
 
 def _fenced(examples: re.Match[str]) -> str:
     return f"```text\n{textwrap.dedent(examples[1])}```\n"
 
 
-# the tables of functions, from their entries
+# the tables of functions and the list of optimizers, from their entries
 
-FUNCTIONS = "reference/functions"
+MADE_OF_ENTRIES = ["reference/functions", "reference/optimizers"]
 
 
 def tables(app: Any, page_name: str, source: list[str]) -> None:
-    """Fill in the tables of activations, costs and initialisers, anew with every build."""
-    if page_name == FUNCTIONS:
+    """Fill in the tables of functions and the list of optimizers, anew with every build."""
+    if page_name in MADE_OF_ENTRIES:
         source[0] = function_tables.fill_in(source[0])
 
 
 def setup(app: Any) -> None:
     app.connect("source-read", tables)
     app.connect("source-read", command_line)
-    app.connect("env-get-outdated", lambda *_: ["command-line", FUNCTIONS])
+    app.connect("env-get-outdated", lambda *_: ["command-line", *MADE_OF_ENTRIES])
     app.connect("autodoc-process-docstring", as_rst, priority=400)  # before napoleon
     app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))

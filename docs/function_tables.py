@@ -1,6 +1,6 @@
-"""The tables of docs/reference/functions.md, made of the functions' entries.
+"""The tables of functions and the list of optimizers in docs/reference, made of their entries.
 
-A line `{{ activations }}`, `{{ costs }}` or `{{ initializers }}` of the page is replaced by its table.
+A line `{{ activations }}`, `{{ costs }}`, `{{ initializers }}` or `{{ optimizers }}` of a page is replaced.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Iterable
 
 from gpunn import ACTIVATIONS, COSTS, INITIALIZERS
+from gpunn.core.optimizers import OPTIMIZERS
 from gpunn.functions.costs import FAMILIES
 
 GREEK = {"delta": "δ", "tau": "τ"}
@@ -46,9 +47,20 @@ def initializers() -> str:
     return _table(("name", "weights and biases", "source or use"), rows)
 
 
+def optimizers() -> str:
+    """A table of the optimizers' names, and the documentation of each."""
+    rows, directives = [], []
+    for name, make in OPTIMIZERS.items():
+        public = f"gpunn.{make.__name__}"
+        rows.append((f"`{name}`", f"{{py:obj}}`{public}`", f"{make().learning_rate:g}"))
+        directives.append(f".. auto{'class' if inspect.isclass(make) else 'function'}:: {public}\n")
+    table = _table(("name", "optimizer", "default learning rate"), rows)
+    return "\n".join([table, "", "```{eval-rst}", *directives, "```"])
+
+
 def fill_in(page: str) -> str:
-    """The page with its tables in place."""
-    for table in (activations, costs, initializers):
+    """The page with its tables and lists in place."""
+    for table in (activations, costs, initializers, optimizers):
         page = page.replace(f"{{{{ {table.__name__} }}}}", table())
     return page
 

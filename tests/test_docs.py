@@ -14,10 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from sklearn.model_selection import train_test_split
 
 import gpunn
 from gpunn import cli
+from gpunn.cli.commands import app
+from gpunn.core.optimizers import OPTIMIZERS
 
 ROOT = Path(__file__).parents[1]
 CODE = re.compile(r"^```(python|pycon|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -93,22 +96,44 @@ def test_every_docstring_runs(name: str, tmp_path: Path, monkeypatch: pytest.Mon
         run_examples(test)
 
 
-def test_every_public_name_is_in_the_reference() -> None:
+@pytest.fixture
+def tables(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    return importlib.import_module("function_tables")
+
+
+def test_every_public_name_is_in_the_reference(tables: ModuleType) -> None:
     pytest.importorskip("onnx")  # which gpunn.export imports
     modules = "gpunn", *(f"gpunn.{name}" for name in SUBMODULES)
     members = [f"{module}.{name}" for module in modules for name in pydoc.locate(module).__all__]
     public = [name for name in members if not inspect.ismodule(pydoc.locate(name)) and "__" not in name]
-    pages = "".join(page.read_text(encoding="utf-8") for page in ROOT.glob("docs/reference/*.md"))
+    pages = "".join(
+        tables.fill_in(page.read_text(encoding="utf-8")) for page in ROOT.glob("docs/reference/*.md")
+    )
     directives = re.findall(r"^\.\. (?:auto\w+|py:data):: (\S+)$", pages, re.MULTILINE)
     documented = [pydoc.locate(name) for name in directives]
     assert len(public) > 40
+    assert {f"gpunn.{make.__name__}" for make in OPTIMIZERS.values()} < set(directives)
     assert not [name for name in public if not any(pydoc.locate(name) is thing for thing in documented)]
 
 
-def test_every_function_is_in_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "docs")
-    tables = importlib.import_module("function_tables")
+def test_every_function_is_in_its_table(tables: ModuleType) -> None:
     page = tables.fill_in((ROOT / "docs/reference/functions.md").read_text(encoding="utf-8"))
     assert "{{" not in page
     for name in (*gpunn.ACTIVATIONS, *gpunn.COSTS, *gpunn.INITIALIZERS):
         assert f"\n| `{name.replace(' ', '-')}" in page
+
+
+def test_every_command_is_in_the_list() -> None:
+    page = (ROOT / "docs/command-line.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `gpunn (\w+)", page, re.MULTILINE)
+    assert listed == list(typer.main.get_command(app).commands)
+
+
+def test_the_table_of_the_readme_is_made_and_learnt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r'^python -c "(.*?)"', page, re.MULTILINE | re.DOTALL)
+    exec(program)
+    (command,) = re.findall(r"^gpunn (train iris.csv .*?) *#", page, re.MULTILINE)
+    assert cli.main(shlex.split(command)) == 0

@@ -37,14 +37,17 @@ def export(path: Path, file: Path, as_json: bool) -> None:
 
 
 def signature(values: Any) -> dict[str, str]:
-    """Return the type and shape of each input or output, such as `uint8 (N, 784)`."""
+    """Return the type and shape of each input or output, such as `uint8 (N, 784)` or `string (N, 1)`."""
+    from onnx import TensorProto
     from onnx.helper import tensor_dtype_to_np_dtype
 
     found = {}
     for value in values:
         tensor = value.type.tensor_type
         shape = ", ".join(d.dim_param or str(d.dim_value) for d in tensor.shape.dim)
-        found[value.name] = f"{tensor_dtype_to_np_dtype(tensor.elem_type)} ({shape})"
+        is_text = tensor.elem_type == TensorProto.STRING  # for NumPy, texts are objects
+        kind = "string" if is_text else tensor_dtype_to_np_dtype(tensor.elem_type)
+        found[value.name] = f"{kind} ({shape})"
     return found
 
 

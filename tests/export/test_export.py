@@ -13,10 +13,12 @@ import pytest
 
 import gpunn
 from gpunn import ACTIVATIONS, Activation, Dense, Network, cli
+from gpunn.cli import deploy
 from gpunn.datasets import Dataset
 from gpunn.files import writing
 
 export = pytest.importorskip("gpunn.export", exc_type=ImportError)
+onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 IMAGES = {"image_shape": (8, 8), "classes": list("0123456789")}
@@ -146,6 +148,11 @@ def test_without_onnx_the_error_names_the_package(
 
 
 # on the command line
+
+
+def test_strings_are_called_strings() -> None:
+    text = onnx.helper.make_tensor_value_info("c", onnx.TensorProto.STRING, ["N", 1])
+    assert deploy.signature([text]) == {"c": "string (N, 1)"}
 
 
 def test_export_prints_inputs_and_outputs(
