@@ -1,4 +1,4 @@
-"""What programs write around and between the values of a CSV file."""
+"""Dialects of CSV files: everything that programs write around and between the values."""
 
 from __future__ import annotations
 

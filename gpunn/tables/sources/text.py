@@ -57,7 +57,7 @@ class TextFile:
             parts.append(block[cut:])
             size += len(block) - cut
             if size > LONGEST:
-                raise self._error(done, f"the line is longer than {LONGEST >> 20} MiB, so this is no table")
+                raise self._error(done, f"the line is longer than {LONGEST >> 20} MiB, too long for a table")
         if size:
             yield b"".join(parts)
 
