@@ -59,6 +59,7 @@ def test_an_onnx_file_keeps_the_precision_of_times(gpunn_, trained, target):
         assert found.max(axis=1) == pytest.approx([row["probability"] for row in expected], abs=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:the outputs of sigmoid are in")
 def test_regression_has_no_label_output(gpunn_, trained):
     pytest.importorskip("onnx")
     write("t.csv", times())
