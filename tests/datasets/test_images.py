@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFile
 
 from gpunn.datasets import Dataset, images
 
@@ -152,6 +152,23 @@ def test_an_image_of_absurd_size_is_refused(tmp_path: Path) -> None:
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
     (tmp_path / "bomb.png").write_bytes(bomb)
     refused(lambda: read_image(tmp_path / "bomb.png", MNIST), "bomb.png", "pixels")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+def test_pixels_are_bounded_before_they_are_decoded(tmp_path: Path, mode: str) -> None:
+    path = save(Image.new(mode, (11_000, 8_000)), tmp_path / "bomb.png")
+    assert path.stat().st_size < 500_000
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("decoded"))
+        refused(lambda: read_image(path, MNIST), path, "11,000×8,000 pixels", "at most 64,000,000")
+
+
+def test_pixels_with_12_bits_and_fractions_are_not_faint(tmp_path: Path) -> None:
+    page = np.asarray(seven())
+    plain = read_image(save(seven(), tmp_path / "a.png"), MNIST)
+    for scaled in (page.astype(np.uint16) * 16, page / np.float32(255), page.astype(np.int32) * 257):
+        path = save(Image.fromarray(scaled), tmp_path / "a.tiff")
+        assert correlation(plain, read_image(path, MNIST)) > 0.99
 
 
 @FUZZ
