@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import by_the_book
@@ -178,7 +178,7 @@ class OwnRule(gpunn.RMSProp):
         class Update(ByRule):
             def move(self) -> Iterator[Equation]:
                 for step in super().move():
-                    yield OwnStep(**vars(step))
+                    yield OwnStep(**{field.name: getattr(step, field.name) for field in fields(step)})
 
         return Update(self, be, theta)
 
