@@ -83,6 +83,7 @@ def test_outputs_without_probabilities_have_no_calibration(
     assert "Calibration" not in text_of(tmp_path) and "nan" not in text_of(tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:.* examples are of the class")
 @pytest.mark.parametrize("classes", [1, 30])
 def test_one_class_and_many_classes(runs: Path, gpunn_: RunCommand, tmp_path: Path, classes: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (90, 5, 4), np.uint8)
