@@ -16,7 +16,7 @@ Grey = NDArray[np.float32]
 
 
 class Contrast(NamedTuple):
-    """What stands out from the paper.
+    """The difference between a page and its paper.
 
     Attributes:
         ink: (height, width) difference from the paper in grey levels, positive for ink.

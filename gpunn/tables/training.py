@@ -21,7 +21,10 @@ from gpunn.training.history import History
 from gpunn.training.settings import Settings
 from gpunn.version import __version__
 
-OF_IMAGES, OF_RUNS = ("shift", "rotate", "scale", "elastic"), ("checkpoint_every", "tensorboard")
+OF_IMAGES, OF_RUNS = (
+    ("shift", "rotate", "scale", "elastic", "image_size"),
+    ("checkpoint_every", "tensorboard"),
+)
 
 
 def train(
