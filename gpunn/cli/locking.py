@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import sys
 from contextlib import suppress
 from pathlib import Path
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+from filelock import FileLock, Timeout
+
+PATIENCE = 0.2  # seconds: another process may be about to release the lock
+NO_LOCKS = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK)
 
 
 class Locked(Exception):
@@ -28,60 +28,33 @@ class Lock:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        while True:
-            self.handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                _lock(self.handle)
-            except BaseException:
-                os.close(self.handle)
-                raise
-            # The last holder may have deleted the file after it was opened here. A lock on a deleted file
-            # excludes nobody.
-            if self._is_current():
-                return
-            os.close(self.handle)
-
-    def _is_current(self) -> bool:
-        """Whether the locked file is still the file at the path."""
+        path.parent.stat()  # FileLock would make the folder
+        self.path, self.lock = path, FileLock(path)
         try:
-            return os.path.samestat(os.fstat(self.handle), os.stat(self.path))
-        except FileNotFoundError:
-            return False
+            self.lock.acquire(timeout=PATIENCE, poll_interval=PATIENCE / 10)
+        except Timeout:
+            raise Locked from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
 
     def release(self) -> None:
-        """Delete the file and unlock it."""
+        """Delete the file and unlock it; a lock on a deleted file excludes nobody."""
         if os.name == "nt":  # Windows cannot delete an open file
-            os.close(self.handle)
+            self.lock.release()
         with suppress(OSError):
             self.path.unlink()
-        if os.name != "nt":
-            os.close(self.handle)
-
-
-def _lock(handle: int) -> None:
-    """Lock an open file without waiting. Raises Locked if another process holds the lock."""
-    try:
-        if sys.platform == "win32":
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        raise Locked from None
-    except OSError:  # a file system without locks
-        pass
+        self.lock.release()
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock on this file. The file is neither created nor deleted."""
-    try:
-        handle = os.open(path, os.O_RDWR)
-    except OSError:
+    """Whether a process holds the lock on this file."""
+    if not path.exists():
         return False
     try:
-        _lock(handle)
+        Lock(path).release()
     except Locked:
         return True
-    finally:
-        os.close(handle)
+    except OSError:
+        pass
     return False

@@ -6,6 +6,7 @@ the lock belongs to the open file.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -85,7 +86,7 @@ def test_a_lock_on_a_deleted_file_does_not_count(tmp_path: Path, monkeypatch: py
         holder.release()
         third.append(locking.Lock(path))
 
-    before_first(monkeypatch, locking, "_lock", change_hands)  # this process has the old file open
+    before_first(monkeypatch, fcntl, "flock", change_hands)  # this process has the old file open
     with pytest.raises(locking.Locked):
         locking.Lock(path)
     third[0].release()
