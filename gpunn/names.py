@@ -77,3 +77,9 @@ def near_match(name: str, choices: Iterable[str]) -> str | None:
     lowered = {choice.lower(): choice for choice in choices}
     near = difflib.get_close_matches(name.lower(), lowered, n=1)
     return lowered[near[0]] if near else None
+
+
+def one_line(error: Exception) -> str:
+    """Return the message of an error in one line, shortened to 200 characters."""
+    text = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:200]}…"

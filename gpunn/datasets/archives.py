@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from gpunn.datasets.checks import is_mnist
 from gpunn.datasets.dataset import Dataset, Split
-from gpunn.datasets.decoding import one_line
 from gpunn.datasets.folder import MAX_CLASSES
+from gpunn.names import one_line
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 PICKLES = (".pkl", ".pickle", ".pkl.gz", ".pickle.gz")

@@ -7,7 +7,6 @@ import numpy as np
 
 from gpunn.datasets.archives import is_archive, read_archive
 from gpunn.datasets.checks import check_published, check_variety
-from gpunn.datasets.class_folders import has_classes, read_class_folder
 from gpunn.datasets.dataset import Dataset, Split
 from gpunn.datasets.download import cache_folder, download
 from gpunn.datasets.folder import FILES, find_all_files, find_files, read_folder
@@ -78,6 +77,8 @@ def _load(
 ) -> Dataset:
     path = Path(os.path.expanduser(name))
     if name not in NAMES and is_class_folder(path):
+        from gpunn.datasets.class_folders import read_class_folder  # imports Pillow
+
         return read_class_folder(path, image_size)
     if image_size is not None:
         raise ValueError(f"image_size only applies to folders of pictures, not to {name}")
@@ -94,7 +95,11 @@ def _load(
 
 def is_class_folder(path: Path) -> bool:
     """Return whether a folder holds pictures in subfolders, and no IDX files."""
-    return os.path.isdir(path) and not find_files(path) and has_classes(path)
+    if not os.path.isdir(path) or find_files(path):
+        return False
+    from gpunn.datasets.class_folders import has_classes  # imports Pillow
+
+    return has_classes(path)
 
 
 def _load_mnist(name: str, data_dir: str | os.PathLike[str] | None) -> Dataset:

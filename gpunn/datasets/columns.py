@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpunn.datasets.decoding import one_line
+from gpunn.names import one_line
 
 
 def read_columns(path: str | os.PathLike[str], n_features: int) -> NDArray[Any]:

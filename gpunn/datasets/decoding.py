@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from gpunn.names import one_line
+
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 SEEN = ".seen"  # in the names of the pictures that `gpunn predict --show` writes
@@ -114,8 +116,3 @@ def _on_paper(image: Image.Image, mode: str) -> Image.Image:
 def _contrast(image: Image.Image) -> int:
     low, high = image.convert("L").getextrema()
     return int(high) - int(low)  # type: ignore[arg-type]
-
-
-def one_line(error: Exception) -> str:
-    """Return the message of an error without line breaks."""
-    return " ".join(str(getattr(error, "strerror", None) or error).split())

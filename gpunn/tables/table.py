@@ -208,12 +208,6 @@ class Growing:
         return self.array
 
 
-def one_line(error: Exception) -> str:
-    """Return an error's message in one line, shortened to 200 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else f"{text[:200]}…"
-
-
 def check_unique(source: str, names: Sequence[str]) -> None:
     """Raise ValueError if two columns have one name."""
     name, times = Counter(names).most_common(1)[0] if names else ("", 0)

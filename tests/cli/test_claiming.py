@@ -73,7 +73,7 @@ def test_the_parent_of_a_new_folder_may_vanish(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Path, "mkdir", mkdir)
     with runs.run_folder(None, "x") as folder:
         assert folder == runs.RUNS / "x-1"
-    assert calls.count(runs.RUNS / "x-1") == 2
+    assert calls.count(runs.RUNS / "x-1") >= 2
     assert not runs.RUNS.exists()
 
 

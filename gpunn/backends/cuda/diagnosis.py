@@ -13,6 +13,7 @@ from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.cupy_device import backend
 from gpunn.backends.cuda.device import Product
 from gpunn.core.backend import BackendError
+from gpunn.names import one_line
 
 OLDEST_DRIVER = {12: 525, 13: 580}  # for each major version of CUDA that has an extra
 OLDEST_DEVICE = 7, 5  # compute capability
@@ -24,7 +25,7 @@ def explain(index: int = 0) -> str:
     try:
         return next(filter(None, _obstacles(index)), "")
     except Exception as error:  # CuPy passes on whatever its libraries raise
-        return f"CUDA device {index} failed its trial: {_one_line(error)}"
+        return f"CUDA device {index} failed its trial: {one_line(error)}"
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows; CUDA does not survive a fork
@@ -47,7 +48,7 @@ def _no_cupy() -> str:
         import cupy  # noqa: F401
         from cupy_backends.cuda.libs import nvrtc  # noqa: F401
     except Exception as error:
-        return f"cupy cannot be imported: {_one_line(error)}"
+        return f"cupy cannot be imported: {one_line(error)}"
     return ""
 
 
@@ -58,7 +59,7 @@ def _no_driver() -> str:
     try:
         driver, needed = runtime.driverGetVersion() // 1000, runtime.runtimeGetVersion() // 1000
     except Exception as error:
-        return f"no NVIDIA driver: {_one_line(error)}"
+        return f"no NVIDIA driver: {one_line(error)}"
     if driver == 0:
         return "no NVIDIA driver is installed"
     if driver >= needed:
@@ -76,7 +77,7 @@ def _no_device(index: int) -> str:
     try:
         count = runtime.getDeviceCount()
     except Exception as error:
-        return f"no CUDA device answers: {_one_line(error)}"
+        return f"no CUDA device answers: {one_line(error)}"
     if index >= count:
         return f"there is no CUDA device {index}: this machine has {count}"
     found = runtime.getDeviceProperties(index)
@@ -101,7 +102,7 @@ def _no_library() -> str:
         cublasLt.get_version()
     except Exception as error:
         extra = f"cuda{runtime.runtimeGetVersion() // 1000}"
-        return f"{name} is missing: pip install 'gpunn[{extra}]' ({_one_line(error)})"
+        return f"{name} is missing: pip install 'gpunn[{extra}]' ({one_line(error)})"
     return ""
 
 
@@ -114,10 +115,6 @@ def _try(be: Cuda) -> None:
         call()
     if not np.array_equal(memory.download(c), np.eye(8)):
         raise BackendError("a trial product, I·I ⊙ I, gave a wrong result")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def devices() -> list[str]:

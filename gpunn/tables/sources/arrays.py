@@ -12,7 +12,8 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from gpunn.tables.table import MOST_COLUMNS, NUMBER, TEXT, digest_of_files, one_line
+from gpunn.names import one_line
+from gpunn.tables.table import MOST_COLUMNS, NUMBER, TEXT, digest_of_files
 
 BATCH = 1 << 16  # rows
 EXPANSION, ALWAYS = 200, 1 << 30  # a .npz file unpacks to up to 200 times its size; to 1 GiB in any case

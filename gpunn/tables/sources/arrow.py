@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gpunn.tables.table import MOST_COLUMNS, NUMBER, TEXT, check_unique, one_line
+from gpunn.names import one_line
+from gpunn.tables.table import MOST_COLUMNS, NUMBER, TEXT, check_unique
 
 BATCH = 1 << 16  # rows
 Values: TypeAlias = "np.ndarray | tuple[np.ndarray, list[str | None]]"

@@ -15,10 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from gpunn.names import unknown
+from gpunn.names import one_line, unknown
 from gpunn.tables.sources.csv import CsvFile
 from gpunn.tables.sources.files import ByteFile, Shared
-from gpunn.tables.table import one_line
 
 ROWS, COLUMNS = 1 << 20, 1 << 14  # Excel's own limits
 STRINGS, CELLS = 256 << 20, 2 << 30  # bytes: of everything but the cells, which is in memory; of a sheet

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gpunn.names import one_line
 from gpunn.tables.sources.arrow import BATCH, ArrowSource, need_pyarrow
-from gpunn.tables.table import digest_of_files, one_line
+from gpunn.tables.table import digest_of_files
 
 
 class ParquetFile(ArrowSource):
