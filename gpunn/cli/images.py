@@ -16,7 +16,7 @@ from gpunn.cli.output import remark
 from gpunn.cli.usage import refuse
 from gpunn.datasets import Dataset, DataUnavailable
 from gpunn.datasets.catalog import CLASSES, is_class_folder
-from gpunn.datasets.class_folders import Form, read_test_pictures
+from gpunn.datasets.dataset import Form
 from gpunn.functions.augmentation import Augmentation
 from gpunn.network import Network
 from gpunn.report.findings import Findings, classification_findings
@@ -160,5 +160,7 @@ def load_test(name: str, data_dir: Path | None, form: Form | None, trained_on: o
     folder = Path(os.path.expanduser(name))
     if form and name not in datasets.NAMES and is_class_folder(folder):
         refuse(["data_dir"] if data_dir else [], DOWNLOADABLE, name)
+        from gpunn.datasets.class_folders import read_test_pictures  # imports Pillow
+
         return read_test_pictures(folder, form, whole=os.path.abspath(folder) != trained_on)
     return load(name, data_dir)

@@ -18,7 +18,7 @@ from gpunn.cli.pictures import show as show_picture
 from gpunn.cli.table_models import predict_table
 from gpunn.cli.usage import refuse
 from gpunn.datasets import Dataset
-from gpunn.datasets.class_folders import Form
+from gpunn.datasets.dataset import Form
 from gpunn.files.model import check_meta, file_of
 from gpunn.files.strict_json import dump_json
 from gpunn.files.writing import check_not_input

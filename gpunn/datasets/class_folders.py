@@ -3,12 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpunn.datasets.dataset import Dataset, Split
+from gpunn.datasets.dataset import Dataset, Form, Split
 from gpunn.datasets.decoding import is_picture, read_resized, read_size
 from gpunn.datasets.images import in_channels
 from gpunn.names import listed
@@ -18,14 +17,6 @@ MAX_SIDE = 64  # pixels, unless another size is chosen: each pixel is an input
 HELD_OUT = 5  # one picture in five is for testing, if there is no folder for them
 
 Pictures = dict[str, list[Path]]  # of each class
-
-
-class Form(NamedTuple):
-    """The pictures that a network takes: (height, width), 1 channel for grey or 3 for colour, and classes."""
-
-    shape: tuple[int, int]
-    channels: int
-    classes: tuple[str, ...]
 
 
 def has_classes(folder: Path) -> bool:

@@ -1,7 +1,7 @@
 """A data set, and the error if it is unavailable."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,3 +74,11 @@ class Dataset:
 
 class DataUnavailable(OSError):
     """Files of a data set are missing and cannot be downloaded; the message says why, and what to do."""
+
+
+class Form(NamedTuple):
+    """The pictures that a network takes: (height, width), 1 channel for grey or 3 for colour, and classes."""
+
+    shape: tuple[int, int]
+    channels: int
+    classes: tuple[str, ...]
