@@ -76,7 +76,7 @@ def gpunn_(capsys: pytest.CaptureFixture[str]) -> reporting.RunCommand:
 
 @pytest.fixture(autouse=True)
 def no_window(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What would have been opened in the person's browser."""
+    """Collect the pages that would have been opened in the browser, and open none."""
     opened: list[str] = []
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setattr(webbrowser, "open", opened.append)
