@@ -53,7 +53,9 @@ def write_idx_folder(folder: Path) -> None:
         (folder / name).write_bytes(header + array.tobytes())
 
 
-def load_without_mnist(name: str = "mnist", data_dir: object = None) -> Dataset:
+def load_without_mnist(
+    name: str = "mnist", data_dir: object = None, image_size: int | None = None
+) -> Dataset:
     """Stand in for `datasets.load` on a machine that has no MNIST and is offline."""
     if name != "digits":
         raise DataUnavailable("cannot download mnist (offline): put the files in /somewhere")
