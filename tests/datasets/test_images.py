@@ -180,7 +180,7 @@ def test_a_damaged_image_is_read_or_refused(tmp_path: Path, kind: str, part: flo
     data[position] ^= value
     path.write_bytes(data[: position + value])
     try:
-        assert read_image(path, MNIST).shape == (784,)
+        assert len(images.read_image(path, MNIST)) == 784  # of one digit, or of what looks like several
     except ValueError as error:
         assert str(path) in str(error) and "\n" not in str(error)
 
