@@ -70,7 +70,7 @@ Delimiter = Annotated[
     str | None,
     typer.Option(
         metavar="CHAR",
-        help="Character that separates the columns of a CSV file.",
+        help="Character that separates the columns of a CSV file, or whitespace for runs of blanks.",
         show_default="detected: , ; tab or |",
         rich_help_panel=TABLES,
     ),

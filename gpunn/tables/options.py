@@ -58,7 +58,9 @@ class TableOptions:
     delimiter: Annotated[
         str | None,
         tables(
-            "Character that separates the columns of a CSV file.", "detected: , ; tab or |", metavar="CHAR"
+            "Character that separates the columns of a CSV file, or whitespace for runs of blanks.",
+            "detected: , ; tab | or blanks",
+            metavar="CHAR",
         ),
     ] = None
     encoding: Annotated[

@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike
 
 from gpunn.names import listed, near_match
 from gpunn.tables.sources.arrays import read_npy, read_npz
+from gpunn.tables.sources.blanks import WHITESPACE
 from gpunn.tables.sources.csv import CsvFile
 from gpunn.tables.sources.files import PACKED, STDIN
 from gpunn.tables.sources.frames import open_frame
@@ -47,7 +48,8 @@ class Format:
     """How to read a file.
 
     Attributes:
-        delimiter, header, encoding: of a CSV file; None detects them.
+        delimiter, header, encoding: of a CSV file; None detects them. The delimiter is one character, or
+            "whitespace" for runs of blanks.
         targets: the file of the targets beside a .npy file.
         missing: further words that stand for a missing value.
         sheet: the sheet of an Excel file; None for the first one.
@@ -61,16 +63,26 @@ class Format:
     sheet: str | None = None
 
     def __post_init__(self) -> None:
-        if self.delimiter is not None and len(self.delimiter.encode()) != 1:
-            raise ValueError(f"the delimiter must be one ASCII character, not {self.delimiter!r}")
+        if self.delimiter not in (None, WHITESPACE) and len(self.delimiter.encode()) != 1:
+            raise ValueError(
+                f"the delimiter must be one ASCII character or 'whitespace', not {self.delimiter!r}"
+            )
         if self.encoding is not None:
             check_encoding(self.encoding)
 
 
 def is_table(name: str) -> bool:
-    """Return whether a file of this name is read as a table."""
+    """Return whether a file of this name is read as a table. Pipes are, whatever their names."""
     suffixes = *SUFFIXES, *PACKED_CSV, *EXCEL, *NOT_READ
-    return name == STDIN or (name.lower().endswith(suffixes) and not Path(name).is_dir())
+    return is_stream(Path(name)) or (name.lower().endswith(suffixes) and not Path(name).is_dir())
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether this is standard input or a pipe, as a shell makes for `<(command)`."""
+    try:
+        return str(path) == STDIN or path.is_fifo()
+    except (OSError, ValueError):
+        return False
 
 
 def open_table(data: Any, format: Format) -> Source:
@@ -89,16 +101,16 @@ def absolute(path: str | os.PathLike[str]) -> str:
 
 
 def open_file(path: Path, format: Format) -> Source:
-    """Open a file of the kind that its suffix says. "-" is a CSV file on standard input.
+    """Open a file of the kind that its suffix says. "-" is a CSV file on standard input, as are pipes.
 
     Raises ValueError for other files.
     """
     name = path.name.lower()
-    if str(path) != STDIN:
+    if not (streamed := is_stream(path)):
         _check_file(path)
     if format.targets and not name.endswith(".npy"):
         raise ValueError(f"{format.targets}: only a .npy file has its targets in another file, not {path}")
-    if str(path) == STDIN or name.endswith((*CSV, *PACKED_CSV)):
+    if streamed or name.endswith((*CSV, *PACKED_CSV)):
         return CsvFile(path, format.delimiter, format.header, format.encoding, format.missing)
     if name.endswith(EXCEL):
         from gpunn.tables.sources.excel import ExcelFile
@@ -124,7 +136,7 @@ def _check_file(path: Path) -> None:
         raise ValueError(f"{path} does not exist") from None
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+    if not stat.S_ISREG(mode):
         raise ValueError(f"{path} is not a file")
 
 

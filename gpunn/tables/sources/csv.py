@@ -15,6 +15,7 @@ from typing import Any
 
 from gpunn.names import counted
 from gpunn.tables.sources.arrow import decode, need_pyarrow, text_type
+from gpunn.tables.sources.blanks import with_tabs
 from gpunn.tables.sources.dialect import (
     first_lines,
     first_name,
@@ -44,7 +45,8 @@ class CsvFile:
 
     Args:
         path: the file, or "-" for standard input.
-        delimiter: one character; None detects the most frequent of , ; tab and | in the first line.
+        delimiter: one character, or "whitespace" for runs of blanks; None detects whitespace, or the most
+            frequent of , ; tab and | in the first line.
         header: whether the first line names the columns; None detects it (`is_header`). Columns of a file
             without a header are named "1", "2", ….
         encoding: the encoding; None detects UTF-8, UTF-16 and UTF-32 by a byte order mark, and cp1252.
@@ -76,11 +78,12 @@ class CsvFile:
         records = self._sniff(delimiter)
         first = records[0].values
         rows = [record.values for record in records[1:]]
-        self.header, self.note = self._find_header(first, rows, bool(surplus(records)), header)
+        self.nameless = surplus(records, fewest=1 if self.dialect.aligned else 2)
+        self.header, self.note = self._find_header(first, rows, bool(self.nameless), header)
         self.names = [name.strip() for name in first]
         self.begin = records[0].last
         if self.header:
-            self._name_surplus(records)
+            self._name_surplus()
         else:
             self.names, self.begin = [str(k) for k in range(1, len(first) + 1)], records[0].line - 1
         name_nameless(self.name, self.names, rows)
@@ -109,13 +112,11 @@ class CsvFile:
             raise ValueError(f"{self.name} has {n:,} columns; at most {MOST_COLUMNS:,} can be read")
         return records
 
-    def _name_surplus(self, records: Sequence[Record]) -> None:
+    def _name_surplus(self) -> None:
         """Complete the names of a header: R's has no name for the row names, and numpy.savetxt's a #."""
         self.names[0] = first_name(self.names[0])
-        where = surplus(records)
-        self.row_names = where == "first"
-        if where:
-            self.names.insert(0 if where == "first" else len(self.names), "")
+        if self.nameless:
+            self.names.insert(0 if self.nameless == "first" else len(self.names), "")
 
     def _find_header(
         self, first: list[str], rows: Sequence[Sequence[str]], named_rows: bool, header: bool | None
@@ -126,7 +127,7 @@ class CsvFile:
         found = named_rows or is_header(first, rows, is_written_number)
         if found is None:
             return True, "has only text: its first line is taken to name the columns; if not, use --no-header"
-        return found, "" if found else describe_data(first, self.delimiter)
+        return found, "" if found else describe_data(first, " " if self.dialect.aligned else self.delimiter)
 
     @property
     def notes(self) -> list[str]:
@@ -134,9 +135,11 @@ class CsvFile:
         notes = [self.note] if self.note else []
         if self.text.note and not self.text.guessed:
             notes.append(self.text.note)
+        if self.dialect.aligned:
+            notes.append("has columns separated by blanks")
         if self.dialect.quote != '"':
             notes.append("has single quotes around values")
-        if self.header and self.row_names:
+        if self.header and self.nameless == "first":
             notes.append("has one name fewer than columns: the first column is named 'column 1'")
         return [*notes, *(["has decimal commas"] if self.point == "," else []), *self.cautions]
 
@@ -195,7 +198,8 @@ class CsvFile:
     def _blocks(self, whole: bool = False) -> Iterator[bytes]:
         """Yield the text without comments and empty rows. whole: it is read to its end, not searched."""
         cleaner = Cleaner(self.name, self.dialect, len(self.names))
-        yield from cleaner.clean(self.text.blocks())
+        blocks = self.text.blocks()
+        yield from cleaner.clean(with_tabs(blocks, self.dialect.quote) if self.dialect.aligned else blocks)
         if whole:
             self.skipped = cleaner.found
             if cleaner.odd and not self._closed:

@@ -6,7 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from gpunn.tables.sources.blanks import TAB, WHITESPACE, is_aligned
+from gpunn.tables.sources.header import MISSING_WORDS
 from gpunn.tables.sources.records import Record
+from gpunn.tables.spelling import is_written_number
 
 DELIMITERS = ",;\t|"
 SNIFFED, ENOUGH, FEW = 100, 4 << 20, 3  # lines, characters or values, and the records of very wide tables
@@ -22,11 +25,13 @@ class Dialect:
         delimiter: the character between values.
         quote: the character around values that contain a delimiter.
         before: the number of lines before the table: 1 if Excel's line `sep=;` names the delimiter.
+        aligned: whether runs of blanks separate the values; `with_tabs` puts the delimiter in their place.
     """
 
     delimiter: str
     quote: str = '"'
     before: int = 0
+    aligned: bool = False
 
 
 def first_lines(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
@@ -52,25 +57,35 @@ def first_records(records: Iterable[Record]) -> list[Record]:
 
 
 def sniff(head: Sequence[tuple[int, str]], delimiter: str | None) -> Dialect:
-    """Return the dialect of a file with these first lines. delimiter: None detects it."""
+    """Return the dialect of a file with these first lines.
+
+    delimiter: one character, or WHITESPACE; None detects it.
+    """
     before = 0
     if named := SEPARATOR.fullmatch(head[0][1].strip()):
         delimiter, before, head = delimiter or named[1], head[0][0], head[1:]
     lines = [line for _, line in head if not line.startswith(COMMENT)] or [line for _, line in head] or [""]
-    delimiter = delimiter or _most_frequent(lines[0])
-    return Dialect(delimiter, "'" if _has_single_quotes(lines, delimiter) else '"', before)
+    aligned = delimiter == WHITESPACE or (not delimiter and is_aligned(lines, _outside(lines[0]), _is_number))
+    delimiter = TAB if aligned else delimiter or max(DELIMITERS, key=_outside(lines[0]).count)
+    quote = "'" if _has_single_quotes(lines, "[ \t]+" if aligned else re.escape(delimiter)) else '"'
+    return Dialect(delimiter, quote, before, aligned)
 
 
-def _most_frequent(line: str) -> str:
-    """Return the delimiter that is most frequent outside of quotes."""
-    outside = "".join(line.split('"')[::2])
-    return max(DELIMITERS, key=outside.count)
+def _outside(line: str) -> str:
+    """Return what is outside of quotes."""
+    return "".join(line.split('"')[::2])
 
 
-def _has_single_quotes(lines: Sequence[str], delimiter: str) -> bool:
-    """Return whether a value of each line after the first is in single quotes, and none in double quotes."""
-    d = re.escape(delimiter)
-    quoted = re.compile(rf"(?:^|{d})'(?:[^']|'')*'(?:{d}|$)")
+def _is_number(word: str) -> bool:
+    return word.lower() in MISSING_WORDS or is_written_number(word)
+
+
+def _has_single_quotes(lines: Sequence[str], separator: str) -> bool:
+    """Return whether a value of each line after the first is in single quotes, and none in double quotes.
+
+    separator: a regular expression for what is between the values.
+    """
+    quoted = re.compile(rf"(?:^|{separator})'(?:[^']|'')*'(?:{separator}|$)")
     rest = lines[1:]
     return bool(rest) and all(quoted.search(line) and '"' not in line for line in rest)
 
@@ -96,12 +111,12 @@ def first_name(name: str) -> str:
     return name.removeprefix(COMMENT).strip() if name.startswith(f"{COMMENT} ") else name
 
 
-def surplus(records: Sequence[Record]) -> str:
-    """Say which column has no name if all records have one value more than the header.
+def surplus(records: Sequence[Record], fewest: int = 2) -> str:
+    """Say which column has no name if all records, at least `fewest`, have one value more than the header.
 
     Returns "first", as R writes the names of rows; "last" for a delimiter at the end of each line; or "".
     """
     n, rest = len(records[0].values), records[1:]
-    if len(rest) < 2 or any(len(record.values) != n + 1 for record in rest):
+    if len(rest) < fewest or any(len(record.values) != n + 1 for record in rest):
         return ""
     return "first" if any(record.values[-1].strip() for record in rest) else "last"
