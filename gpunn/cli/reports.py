@@ -41,6 +41,8 @@ def warn_on_error(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         why = str(error) or type(error).__name__
+        if isinstance(error, OSError) and error.filename:
+            why = f"{error.filename}: {error.strerror}"
         warnings.warn(f"the run is saved, but without a {what}: {why}", stacklevel=3)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 from gpunn.cli.locking import Lock, Locked
 from gpunn.files.model import FORMAT as MODEL_FORMAT
-from gpunn.files.writing import remove_temporary_files
+from gpunn.files.writing import check_writable, remove_temporary_files
 from gpunn.network import Network
 from gpunn.report.run import FORMAT as RUN_FORMAT
 from gpunn.training.callbacks import write_records
@@ -36,10 +35,8 @@ def check_output(folder: Path, *, resumed: bool, overwrite: bool) -> None:
     Raises ValueError if the folder cannot be written, or if a file there must not be replaced.
     """
     check_replaceable(folder, resumed=resumed, overwrite=overwrite)
-    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     try:
-        with tempfile.TemporaryFile(dir=nearest):
-            pass
+        check_writable(folder)
     except OSError as error:
         advice = (
             "a resumed run is saved in its own folder" if resumed else "choose another folder with --output"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import shlex
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from gpunn.cli import starting
 from gpunn.cli.images import AUGMENTATION, DOWNLOADABLE, open_images
 from gpunn.cli.job import Job, build_network, check_settings, fit
 from gpunn.cli.output import Failed, remark, say
-from gpunn.cli.reports import WINDOW, draw_curve, show_window, write_report
+from gpunn.cli.reports import WINDOW, draw_curve, show_window, warn_on_error, write_report
 from gpunn.cli.runs import MODEL, RUNS, check_output, keep, run_folder
 from gpunn.cli.tables import open_job
 from gpunn.cli.usage import refuse
@@ -105,16 +107,30 @@ def train_and_save(
         net, job, settings, folder, resume=asked.resumed is not None, print_epochs=not asked.as_json
     )
     net.meta = model_metadata(job, summarise(settings, job, net, history, {}))
-    keep(folder, net, history)
+    try:
+        keep(folder, net, history)
+    except OSError as error:
+        raise save_elsewhere(net, folder, error) from error
     with model_is_saved(folder / MODEL):
         tested, outputs = job.test(net)
         result = {"device": device, **summarise(settings, job, net, history, tested)}
         net.meta = model_metadata(job, result)
-        net.save(folder / MODEL)
+        with warn_on_error("record of its test in the model"):
+            net.save(folder / MODEL)
         result["model"] = str(folder / MODEL)
         result["report"] = write_report(folder, job, net, outputs, history, result, asked.options)
         drawn = draw_curve(folder, history, f"{net.name} on {job.name}") if asked.plot else None
     return result | ({"curve": drawn} if drawn else {})
+
+
+def save_elsewhere(net: Network, folder: Path, error: OSError) -> Exception:
+    """Save a model whose folder cannot be written in the folder for temporary files; return what to raise."""
+    path = Path(tempfile.gettempdir()) / f"gpunn-{folder.name}-{secrets.token_hex(4)}.safetensors"
+    try:
+        net.save(path)
+    except OSError:
+        return error
+    return Failed(f"{error.filename}: {error.strerror}; the model is saved in {path} instead")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import re
 import secrets
 import stat
 import sys
+import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -143,6 +144,16 @@ def _descriptor(path: Path) -> int | None:
 
 
 # what may be written, and what a killed process leaves
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OSError, with the folder, if no file can be made in it, or the folder itself cannot be made."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from None
 
 
 def same_file(one: Path, other: Path) -> bool:

@@ -28,7 +28,7 @@ from gpunn.files.strict_json import (
     untag_numbers,
 )
 from gpunn.files.tensors import DIGEST, UnreadableTensors, digest, pack, read_tensors
-from gpunn.files.writing import write_whole
+from gpunn.files.writing import check_writable, write_whole
 from gpunn.training.history import EpochObserver, History, Record
 
 FORMAT, VERSION = "gpunn-checkpoint", "1"
@@ -119,9 +119,13 @@ class SavedCheckpoint:
 class CheckpointWriter:
     """Write the checkpoints of a run, after restoring the newest one if the run is resumed.
 
+    A checkpoint that cannot be written does not end training: the first one warns, the last good one is kept,
+    and the next one is tried when it is due.
+
     description: what the run is, by name; a run is only resumed if all of it is equal. meta: stored too.
     resume: continue from the newest readable checkpoint, or from the start if the folder has no checkpoint.
-    Raises ValueError if the checkpoints are of another run, or if all of them are damaged.
+    Raises ValueError if the checkpoints are of another run, or if all of them are damaged, and OSError if the
+    folder cannot be written before training.
     """
 
     def __init__(
@@ -133,6 +137,7 @@ class CheckpointWriter:
         *,
         resume: bool,
     ) -> None:
+        check_writable(chosen.folder)
         self.chosen, self.description, self.meta = chosen, dict(description), meta
         self.saved = newest(chosen.folder) if resume else None
         if not resume and chosen.files():
@@ -143,7 +148,7 @@ class CheckpointWriter:
             self._check_same_run(self.saved)
             rng.bit_generator.state = self.saved.state["first_generator"]
         self.first_generator = rng.bit_generator.state
-        self.written = 0
+        self.written, self.warned = 0, False
         self.snapshot: Snapshot | None = None
 
     @property
@@ -189,11 +194,22 @@ class CheckpointWriter:
             return
         state = {**tag_numbers(self.snapshot.values), "what": self.description, "meta": self.meta}
         state["first_generator"] = self.first_generator
-        self.chosen.folder.mkdir(parents=True, exist_ok=True)
         path = self.chosen.folder / f"epoch-{self.snapshot.epoch:06}.safetensors"
-        write_whole(path, pack_state(tensors, state))
+        try:
+            self.chosen.folder.mkdir(parents=True, exist_ok=True)
+            write_whole(path, pack_state(tensors, state))
+        except OSError as error:
+            self._warn_of(path, error)
+            return
         self.written = self.snapshot.epoch
         self._tidy(path)
+
+    def _warn_of(self, path: Path, error: OSError) -> None:
+        """Warn, once in a run, that a checkpoint could not be written."""
+        last = f"the last checkpoint is of epoch {self.written:,}" if self.written else "without a checkpoint"
+        if not self.warned:
+            warnings.warn(f"{path}: {error.strerror}; training goes on, {last}", stacklevel=2)
+        self.warned = True
 
     def _tidy(self, newest: Path) -> None:
         """Remove all but the last few checkpoints, and files that a killed process left half-written.

@@ -64,7 +64,8 @@ class FitOptions:
         verbose: whether to show progress: a bar if stderr is a terminal, otherwise a line every few seconds.
         on_epoch_end: one or several functions, called with the `Record` of each epoch while the network has
             that epoch's weights. Training ends if one of them returns True. `gpunn.callbacks` has some.
-        checkpoint: the folder for checkpoints, which hold the whole state of training.
+        checkpoint: the folder for checkpoints, which hold the whole state of training. If one cannot be
+            written, such as on a full disk, `fit` warns once and trains on.
         checkpoint_every: epochs between checkpoints; the last epoch always writes one.
         keep: how many of the newest checkpoints to keep.
         resume: whether to continue from the newest checkpoint, or from the start if there is no checkpoint.

@@ -133,7 +133,7 @@ def test_a_run_that_cannot_be_written_is_not_resumed(
     def read_only(*_, **__):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(runs.tempfile, "TemporaryFile", read_only)
+    monkeypatch.setattr(writing.tempfile, "TemporaryFile", read_only)
     line = "cannot write to run (Read-only file system): a resumed run is saved in its own folder"
     refused(["train", "--resume", "run"], line)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,42 @@ def test_a_folder_deleted_during_training_is_made_again(
     )
     assert Path("run/history.jsonl").read_text().count("\n") == 4
     assert gpunn_("report", "run")[0] == 0
+
+
+def test_checkpoints_that_cannot_be_written_do_not_end_training(
+    gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def block() -> None:
+        shutil.rmtree("run/checkpoints")
+        Path("run/checkpoints").write_text("in the way")
+
+    after_epoch(monkeypatch, 2, block)
+    arguments = ["--epochs", 4, "--checkpoint-every", 1, "--output", "run"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        code, _, err = gpunn_("train", "digits", *QUICK, *arguments)
+    assert code == 0
+    assert err == (
+        "gpunn: warning: run/checkpoints/epoch-000002.safetensors: File exists; training goes on, the last "
+        "checkpoint is of epoch 1\n"
+    )
+    assert Network.load("run").meta["epochs"] == 4
+
+
+def test_a_model_whose_folder_cannot_be_written_is_saved_elsewhere(
+    gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def block() -> None:
+        shutil.rmtree("run")
+        Path("run").write_text("in the way")
+
+    after_epoch(monkeypatch, 2, block)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code, _, err = gpunn_("train", "digits", *QUICK, "--output", "run")
+    (model,) = tmp_path.glob("gpunn-run-*.safetensors")
+    assert code == 1
+    assert err.endswith(f"gpunn: error: run: File exists; the model is saved in {model} instead\n")
+    assert Network.load(model).meta["epochs"] == 2
 
 
 @pytest.mark.parametrize("logger", ["JsonLines", "TensorBoard"])

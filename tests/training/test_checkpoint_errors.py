@@ -156,14 +156,35 @@ def test_weights_that_overflowed_are_not_saved(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def full(*_: Any) -> None:
+    raise OSError(28, "No space left on device")
+
+
 def test_a_full_disk_leaves_the_existing_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fit(network(), epochs=3, checkpoint=tmp_path)
     files = {path: path.read_bytes() for path in tmp_path.iterdir()}
-
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        fit(network(), checkpoint=tmp_path, resume=True)
+    net, whole = network(), network()
+    with pytest.warns(UserWarning, match="No space left") as warned:
+        history = fit(net, checkpoint=tmp_path, resume=True)
+    path = tmp_path / "epoch-000004.safetensors"
+    line = f"{path}: No space left on device; training goes on, the last checkpoint is of epoch 3"
+    assert [str(w.message) for w in warned] == [line]
+    assert outcome(net, history) == outcome(whole, fit(whole))
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
+
+
+def test_checkpoints_go_on_when_the_disk_has_space_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", full)
+
+    def make_space(record: gpunn.Record) -> None:
+        if record.epoch == 3:
+            monkeypatch.undo()
+
+    with pytest.warns(UserWarning, match="No space left on device; training goes on, without a checkpoint"):
+        fit(network(), checkpoint=tmp_path, on_epoch_end=make_space)
+    assert sorted(path.name[6:12] for path in tmp_path.iterdir()) == ["000005", "000006"]
+    with pytest.raises(OSError, match="Not a directory"):
+        fit(network(), checkpoint=tmp_path / "epoch-000006.safetensors" / "folder")
