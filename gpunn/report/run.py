@@ -3,18 +3,20 @@
 `model.safetensors` holds the network, `history.jsonl` its epochs, and `run.json` the rest: {"format":
 "gpunn-run", "version": 1, "result" (the output of `gpunn train --json`), "findings" (see `findings`; null
 without a test), "notes" (remarks on the data), "command" (reproduces the run), "ended", "machine",
-"versions"}. `gpunn/files/schema/run.json` is its JSON schema.
+"versions", "digest" (a checksum of all this and the epochs, which runs of gpunn 0.1.0 lack)}.
+`gpunn/files/schema/run.json` is its JSON schema.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gpunn.files.model import check_meta
 from gpunn.files.strict_json import dump_json, explain_mismatch, null_if_not_finite, parse_json
+from gpunn.files.tensors import DIGEST, digest
 from gpunn.files.writing import write_whole
 from gpunn.network import Network
 from gpunn.report.findings import ClassificationFindings, Findings, from_json, to_json
@@ -67,6 +69,7 @@ class Run:
         """Write `run.json`. The network and its history are written by others."""
         kept: dict[str, Any] = {name: getattr(self, name) for name in STORED}
         kept |= {"format": FORMAT, "version": VERSION, "findings": to_json(self.findings)}
+        kept[DIGEST] = _digest(kept, self.history)
         write_whole(self.folder / "run.json", dump_json(kept).encode())
 
     @classmethod
@@ -93,6 +96,8 @@ class Run:
             raise ValueError(f"{path} and model.safetensors belong to different runs: train again")
         if len(records) != result["epochs"] or (records and records[-1].loss != result["train_loss"]):
             raise ValueError(f"{path} and history.jsonl belong to different runs: train again")
+        if DIGEST in kept and kept[DIGEST] != _digest(kept, records):
+            raise ValueError(f"{path} or history.jsonl is damaged: their content does not match their digest")
         history = History(result["device_description"], records, result["stopped"])
         return cls(folder, net, history, findings=found, **{name: kept[name] for name in STORED})
 
@@ -109,6 +114,12 @@ def _read(path: Path) -> dict[str, Any]:
     if wrong := explain_mismatch(kept, "run.json", "run"):
         raise ValueError(f"{path} is damaged: {wrong}")
     return kept
+
+
+def _digest(kept: Mapping[str, Any], records: Iterable[Record]) -> str:
+    """Return a checksum of `run.json`, without its digest, and of the epochs."""
+    texts = [{name: value for name, value in kept.items() if name != DIGEST}, *map(asdict, records)]
+    return digest({}, *map(dump_json, texts))
 
 
 def _is_square(matrix: list[list[int]], n: int) -> bool:

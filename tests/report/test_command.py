@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,6 +126,21 @@ def test_a_damaged_result_is_one_line(runs: Path, damaged: Callable[..., str]) -
     wrong += [{"command": None}, {"findings": {"mistakes": 1}}, {"findings": rows}]
     for changes in wrong:
         assert "/run.json" in damaged("run.json", json.dumps(whole | changes).encode())
+
+
+def test_a_changed_digit_is_one_line(
+    runs: Path, damaged: Callable[..., str], gpunn_: RunCommand, tmp_path: Path
+) -> None:
+    whole = kept(runs / "images")
+    line = "run.json or history.jsonl is damaged: their content does not match their digest"
+    other = whole | {"ended": whole["ended"].replace("20", "30", 1)}
+    assert line in damaged("run.json", json.dumps(other).encode())
+    text = (runs / "images" / "history.jsonl").read_text()
+    assert line in damaged("history.jsonl", text.replace('"accuracy": 0.', '"accuracy": 0.0', 1).encode())
+    shutil.copytree(runs / "images", tmp_path / "older")
+    del other["digest"]  # as gpunn 0.1.0 wrote it
+    (tmp_path / "older" / "run.json").write_text(json.dumps(other))
+    assert gpunn_("report", tmp_path / "older", "--no-browser")[0] == 0
 
 
 def test_mixed_runs_are_one_line(runs: Path, damaged: Callable[..., str]) -> None:
