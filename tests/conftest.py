@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 import gpunn
 from gpunn import backends, cli
 from gpunn.backends import Host
-from gpunn.backends.cuda import persistent
+from gpunn.backends.cuda import algorithms, persistent
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.core.backend import Backend
 from gpunn.training import loop
@@ -81,6 +81,12 @@ def no_window(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setattr(webbrowser, "open", opened.append)
     return opened
+
+
+@pytest.fixture(autouse=True)
+def first_algorithms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take cuBLASLt's first algorithms, so that no test writes to the user's cache or times products."""
+    monkeypatch.setenv(algorithms.VARIABLE, algorithms.FIRST)
 
 
 @pytest.fixture

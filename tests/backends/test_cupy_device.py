@@ -9,7 +9,6 @@ import sys
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from fake_cupy import Machine
 import gpunn
 from gpunn import backends
 from gpunn.backends import BackendError
-from gpunn.backends.cuda import cublaslt, cupy_device, diagnosis
+from gpunn.backends.cuda import cublaslt
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.cupy_device import CupyDevice
 
@@ -31,19 +30,6 @@ pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="no C++ compiler f
 
 X = np.random.default_rng(0).standard_normal((5, 40)).astype(np.float32)
 Y = np.arange(40) % 3
-
-
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    machine = Machine()
-    fake_cupy.install(monkeypatch, machine)
-    monkeypatch.setattr(diagnosis, "find_spec", lambda name: object())
-    cached = diagnosis.explain, cupy_device._backend, cupy_device._device
-    for function in cached:
-        function.cache_clear()
-    yield machine
-    for function in cached:
-        function.cache_clear()
 
 
 def network(hidden: str = "relu", dtype: str = "float32") -> gpunn.Network:

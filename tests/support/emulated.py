@@ -13,9 +13,10 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import weakref
 from bisect import bisect_right, insort
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -274,6 +275,21 @@ class EmulatedDevice:
             self.queue.extend([(operation, operation.held()) for operation in graph])
 
         return keeping(replay, kept)
+
+    def timer(self, calls: Iterable[Call]) -> Callable[[], float]:
+        replay = self.capture(calls)
+
+        def seconds() -> float:
+            self._synchronize()
+            start = time.perf_counter()
+            replay()
+            self._synchronize()
+            return time.perf_counter() - start
+
+        return seconds
+
+    def note_algorithms(self) -> Mapping[str, str]:
+        return {}  # NumPy has one algorithm for each product
 
     def _refuse_capture(self, what: str) -> None:
         assert self.recording is None, f"{what} during capture"

@@ -46,7 +46,11 @@ class Machine:
     epilogues: bool = True
     shared_bytes: int = 0
     capability: tuple[int, int] = (9, 0)
-    failing_algorithms: int = 0  # how many of the heuristic's candidates fail
+    offered: int = 3  # candidates of the heuristic
+    failing_algorithms: int = 0  # how many of them fail
+    taken: dict[int, float] = field(default_factory=dict)  # seconds of a product by a candidate, if not 1e-6
+    clock: float = 0.0  # seconds that products have taken
+    ran: list[int] = field(default_factory=list)  # the candidate by which each product was computed
     current: Any = None  # stream
     device: int = 0  # the current one
     recording: list[Any] | None = None
@@ -241,7 +245,9 @@ class Lt:
         if "EPILOGUE" in chosen and (not self.machine.epilogues or chosen["compute"] == 70):
             raise cuBLASLtError("NOT_SUPPORTED")
         results = view(out, RESULT, most)
-        view(count, np.int32, 1)[0] = 0 if PRECISIONS[chosen["compute"]] in self.machine.refused else 3
+        view(count, np.int32, 1)[0] = (
+            0 if PRECISIONS[chosen["compute"]] in self.machine.refused else self.machine.offered
+        )
         results["algo"]["data_"][:, 0] = MAGIC + np.arange(most)
         results["state"][1] = 15  # the library marks an unsuitable candidate
         results["algo"]["data_"][:, 1:4] = [asked[f"MIN_ALIGNMENT_{x}_BYTES"] for x in "ABD"]
@@ -269,6 +275,8 @@ class Lt:
         epilogue, bias = chosen.get("EPILOGUE", Epilogue.DEFAULT), chosen.get("BIAS_POINTER")
 
         def run() -> None:
+            self.machine.clock += self.machine.taken.get(kind, 1e-6)
+            self.machine.ran.append(kind)
             x = read(left.T if chosen["TRANSA"] else left, precision)
             x = by * (x @ read(right.T if chosen["TRANSB"] else right, precision)) + keep * read(old)
             x = x + read(view(bias, out.dtype, len(out), 1)) if bias else x
@@ -368,15 +376,20 @@ def install(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
 
     class Event:
         def __init__(self, disable_timing: bool = False) -> None:
-            assert disable_timing
-            self.device = machine.device
+            self.device, self.timing = machine.device, not disable_timing
 
         def record(self, stream: Stream | None = None) -> None:
             assert machine.recording is None
             assert self.device == (machine.device if stream is None else stream.device)
+            self.clock = machine.clock
 
         def synchronize(self) -> None:
             machine.log.append("wait")
+
+    def get_elapsed_time(begin: Event, end: Event) -> float:
+        assert begin.timing and end.timing
+        machine.log.append("elapsed")
+        return 1000 * (end.clock - begin.clock)
 
     class RawModule:
         def __init__(self, code: str, options: tuple[str, ...], enable_cooperative_groups: bool) -> None:
@@ -415,6 +428,7 @@ def install(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
         Device=partial(Device, machine),
         Stream=Stream,
         Event=Event,
+        get_elapsed_time=get_elapsed_time,
         alloc=alloc,
         alloc_pinned_memory=bytearray,
         memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),

@@ -1,26 +1,26 @@
 """Matrix products by cuBLASLt, through nvmath's bindings; CuPy refuses cuBLAS while a graph is captured.
 
-The algorithm is chosen when a product is bound, once for each problem: the first that the library's
-heuristic suggests. Timing the candidates instead could choose differently from run to run, and with the
-algorithm the order of the sums would change. The algorithm is run once before it is needed, so that nothing
-has to be loaded during capture.
+The algorithm is chosen when a product is bound, once for each problem: the fastest of the library's
+candidates (see `algorithms`). It is run once before it is needed, so that nothing has to be loaded during
+capture.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from gpunn.backends.cuda.algorithms import Algorithms, Timer
 from gpunn.backends.cuda.device import BF16, Buffer, Product, keeping
 from gpunn.functions.calls import Call
 
 WORKSPACE = 32 << 20  # bytes, as NVIDIA recommends for its largest GPUs
-CANDIDATES = 4  # algorithms to ask for, in case one does not run
+CANDIDATES = 8  # algorithms to ask for; an H200's library has no more if asked for 24
 ALIGNMENT = 16  # bytes, for the library's widest loads; larger alignments change nothing
 COMPUTE = {
     "float32": "COMPUTE_32F",
@@ -70,9 +70,21 @@ class Products:
         stream: its address.
         allocate: allocate(nbytes) returns (pointer, memory) of zeros.
         wait: waits until everything launched is done.
+        timer: see `Device.timer`.
+        machine: the names and versions that the choice of an algorithm depends on, besides the library's.
+
+    Attributes:
+        noted: a checksum of the algorithm of each product that was bound, by problem.
     """
 
-    def __init__(self, stream: int, allocate: Callable[[int], tuple[int, Any]], wait: Call) -> None:
+    def __init__(
+        self,
+        stream: int,
+        allocate: Callable[[int], tuple[int, Any]],
+        wait: Call,
+        timer: Timer,
+        machine: Mapping[str, str],
+    ) -> None:
         from nvmath import CudaDataType
         from nvmath.bindings import cublas, cublasLt
 
@@ -82,6 +94,9 @@ class Products:
         self.handle = cublasLt.create()  # for as long as the process runs
         self.workspace, self._memory = allocate(WORKSPACE)
         self.choices: dict[Problem, Choice | None] = {}
+        versions = {**machine, "cuBLASLt": str(cublasLt.get_version())}
+        self.algorithms = Algorithms(versions, self._works, timer)
+        self.noted: dict[str, str] = {}
 
     def bind(self, product: Product, precision: str) -> Call | None:
         """Bind a product; return None if the library has no algorithm for it."""
@@ -99,6 +114,7 @@ class Products:
         if (chosen := self.choices[problem]) is None:
             self.lt.matmul_desc_destroy(description)
             return None
+        self.noted[str(problem)] = self.algorithms.digest(chosen.algorithm.tobytes())
         call = keeping(run(chosen, c.pointer), chosen, *(x.memory for x in product.buffers))
         weakref.finalize(call, self.lt.matmul_desc_destroy, description).atexit = False
         return call
@@ -115,22 +131,26 @@ class Products:
     def _choose(
         self, problem: Problem, description: int, c: Buffer, run: Callable[[Choice, int], Call]
     ) -> Choice | None:
-        """Return the first algorithm that runs; its result is discarded."""
+        """Choose an algorithm. Its trials write to a matrix of their own instead of c."""
         layouts = self._layouts(problem)
         try:
             found = self._heuristic(problem, description, layouts)
         except self.lt.cuBLASLtError:  # there is no algorithm
             return None
         out, memory = self.allocate(c.nbytes)
-        for algorithm in found:
-            chosen = Choice(layouts, algorithm)
-            try:
-                keeping(run(chosen, out), memory)()
-                self.wait()
-            except self.lt.cuBLASLtError:
-                continue
-            return chosen
-        return None
+        choices = [Choice(layouts, algorithm) for algorithm in found]
+        trials = [keeping(run(choice, out), memory) for choice in choices]
+        best = self.algorithms.choose(str(problem), [x.tobytes() for x in found], trials)
+        return None if best is None else choices[best]
+
+    def _works(self, call: Call) -> bool:
+        """Run a product; return False if the library refuses it."""
+        try:
+            call()
+            self.wait()
+        except self.lt.cuBLASLtError:
+            return False
+        return True
 
     def _describe(self, problem: Problem, bias: Buffer | None) -> int:
         lt, name = self.lt, self.lt.MatmulDescAttribute

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial, wraps
 from threading import get_ident
 from typing import Any, TypeVar, cast
@@ -45,9 +45,16 @@ class CupyDevice:
         self.processors = properties["multiProcessorCount"]
         self.shared_bytes = properties["sharedMemPerBlockOptin"] if properties["cooperativeLaunch"] else 0
         self._capturing = False
+        machine = {
+            "GPU": properties["name"].decode(),
+            "processors": str(self.processors),
+            "driver": str(self.runtime.driverGetVersion()),
+        }
         with self.device:
             self.stream = cupy.cuda.Stream(non_blocking=True)
-            self._products = Products(self.stream.ptr, self.allocate, self.stream.synchronize)
+            self._products = Products(
+                self.stream.ptr, self.allocate, self.stream.synchronize, self.timer, machine
+            )
 
     @with_device
     def allocate(self, nbytes: int) -> tuple[int, Any]:
@@ -157,6 +164,27 @@ class CupyDevice:
         finally:
             self._capturing = False
         return keeping(partial(self._run, graph.launch), kept)
+
+    @with_device
+    def timer(self, calls: Iterable[Call]) -> Callable[[], float]:
+        replay, events = self.capture(calls), self.cupy.cuda
+        begin, end = events.Event(), events.Event()
+
+        def seconds() -> float:
+            with self.device:
+                begin.record(self.stream)
+                replay()
+                end.record(self.stream)
+                end.synchronize()
+                milliseconds: float = events.get_elapsed_time(begin, end)
+            return milliseconds / 1000
+
+        return seconds
+
+    @with_device
+    def note_algorithms(self) -> Mapping[str, str]:
+        self._products.noted = {}
+        return self._products.noted
 
     def _refuse_capture(self, what: str) -> None:
         """Raise BackendError during capture: CUDA would accept some calls and repeat them in replays."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -145,6 +145,15 @@ class Device(Protocol):
 
     def capture(self, calls: Iterable[Call]) -> Call:
         """Record the calls' launches and products as one graph, without running them; return its replay."""
+
+    def timer(self, calls: Iterable[Call]) -> Callable[[], float]:
+        """Record the calls as one graph; return a function that runs it and returns its seconds."""
+
+    def note_algorithms(self) -> Mapping[str, str]:
+        """Return a checksum of the algorithm of each product that is bound from now on, by product.
+
+        A product's last bits depend on its algorithm. The mapping fills up until this is called again.
+        """
 
 
 def keeping(call: Call, *alive: Any) -> Call:
