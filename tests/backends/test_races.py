@@ -7,14 +7,12 @@ linked from the start.
 from __future__ import annotations
 
 import re
-import subprocess
-from functools import cache
 from itertools import count
 from pathlib import Path
 
-import emulated
 import numpy as np
 import pytest
+import sanitizing
 from networks import whole_network
 
 import gpunn
@@ -71,7 +69,6 @@ int main(int, char** arguments) {
     std::puts("done");
 }
 """
-SANITIZER = ["-std=c++20", "-O1", "-g", "-fsanitize=thread", "-DTHREADS_FOR_REAL", "-pthread"]
 BLOCKS = 2
 
 
@@ -103,21 +100,9 @@ BARRIERS = [
 ]
 
 
-@cache
-def no_sanitizer() -> str:
-    """Say why ThreadSanitizer cannot be used; empty if it can."""
-    if not emulated.COMPILER:
-        return "no C++ compiler"
-    command = [emulated.COMPILER, *SANITIZER, "-x", "c++", "-", "-o", "/dev/null"]
-    done = subprocess.run(command, input="int main() {}", text=True, capture_output=True, check=False)
-    return "" if done.returncode == 0 else "no ThreadSanitizer for this compiler"
-
-
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """Compile the persistent kernel and the others; the programs' argument is a barrier to remove, or -1."""
-    if reason := no_sanitizer():
-        pytest.skip(reason)
     return {persistent: program(tmp_path_factory.mktemp("races"), persistent) for persistent in (False, True)}
 
 
@@ -125,26 +110,18 @@ def program(folder: Path, persistent: bool) -> Path:
     head, kernels, main = program_parts(persistent)
     numbers = count()
     kernels = BARRIER.sub(lambda barrier: f"if (missing != {next(numbers)}) {barrier[0]}", kernels)
-    source = emulated.compilable("\n".join([emulated.HEADER, head, "static int missing;", kernels, main]), [])
-    return emulated.compiled(source, ".cpp", ".races", SANITIZER, folder)
-
-
-def run(program: Path, missing: int) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([str(program), str(missing)], capture_output=True, text=True, check=False)
-    if "unexpected memory mapping" in done.stderr:
-        pytest.skip("ThreadSanitizer does not run on this kernel")
-    return done
+    return sanitizing.program(folder, head, "static int missing;", kernels, main)
 
 
 @pytest.mark.parametrize("persistent", [False, True])
 def test_the_kernels_have_no_race(programs: dict[bool, Path], persistent: bool) -> None:
-    done = run(programs[persistent], -1)
+    done = sanitizing.run(programs[persistent], -1)
     assert done.stderr == ""
     assert (done.returncode, done.stdout) == (0, "done\n")
 
 
 @pytest.mark.parametrize(("persistent", "barrier"), BARRIERS)
 def test_removing_a_barrier_is_a_race(programs: dict[bool, Path], persistent: bool, barrier: int) -> None:
-    done = run(programs[persistent], barrier)
+    done = sanitizing.run(programs[persistent], barrier)
     assert "WARNING: ThreadSanitizer: data race" in done.stderr, "this barrier is not needed"
     assert done.returncode == 66

@@ -1,8 +1,9 @@
 // A replacement for CUDA on the host: a block's threads, barriers and shuffles.
 //
-// The blocks of a launch run one after another, or together if requested. A CUDA thread is a fiber that yields only at
-// barriers and when it sleeps, which is fast and deterministic. With THREADS_FOR_REAL it is a std::thread, so that
-// ThreadSanitizer sees accesses that no barrier orders.
+// The clusters of a launch run one after another, or all blocks together if requested; a block alone is a cluster of
+// one. A CUDA thread is a fiber that yields only at barriers and when it sleeps, which is fast and deterministic. With
+// THREADS_FOR_REAL it is a std::thread, so that ThreadSanitizer sees accesses that no barrier orders. A block's shared
+// memory is lost when the last of its threads has left.
 
 #include <algorithm>
 #include <cmath>
@@ -16,6 +17,7 @@ using std::cos, std::erfc, std::exp, std::expm1, std::fabs, std::floor, std::log
 #define __global__
 #define __device__
 #define __launch_bounds__(...)
+#define __cluster_dims__(...)
 #define __shared__ static __attribute__((section("shared")))
 
 struct Dim {
@@ -39,54 +41,76 @@ struct Shared {
     bool whole() const {
         return std::all_of(memory.get() + size, memory.get() + size + FENCE, [](char c) { return c == (char)0xa5; });
     }
+    void lose() { memset(memory.get(), 0xff, size); }
 };
 
 #ifdef THREADS_FOR_REAL
 
 #include <barrier>
+#include <optional>
 #include <thread>
 
 static thread_local Dim gridDim, blockIdx, blockDim, threadIdx;
 static thread_local char* dynamic_shared;
 
-// A block's barriers.
-struct Meeting {
+// A running block: its barriers, its shared memory, and the first block and the barrier of its cluster.
+struct Block {
     std::barrier<> all;
     std::vector<std::unique_ptr<std::barrier<>>> warps;
+    Shared shared;
+    Block* const* cluster = nullptr;
+    unsigned rank = 0;
+    std::barrier<>* whole_cluster = nullptr;
 
-    explicit Meeting(unsigned block) : all(block) {
-        for (unsigned t = 0; t < block; t += WARP_SIZE)
-            warps.push_back(std::make_unique<std::barrier<>>(std::min(WARP_SIZE, block - t)));
+    Block(unsigned size, size_t shared) : all(size), shared(shared) {
+        for (unsigned t = 0; t < size; t += WARP_SIZE)
+            warps.push_back(std::make_unique<std::barrier<>>(std::min(WARP_SIZE, size - t)));
     }
 };
 
-static thread_local Meeting* meeting;
+static thread_local Block* own;
+static thread_local std::optional<std::barrier<>::arrival_token> arrived;  // at the cluster's barrier
 
-static void __syncthreads() { meeting->all.arrive_and_wait(); }
-static void __syncwarp() { meeting->warps[threadIdx.x / WARP_SIZE]->arrive_and_wait(); }
+static void __syncthreads() { own->all.arrive_and_wait(); }
+static void __syncwarp() { own->warps[threadIdx.x / WARP_SIZE]->arrive_and_wait(); }
 static void __nanosleep(unsigned) { std::this_thread::yield(); }
+static void __cluster_barrier_arrive() { arrived = own->whole_cluster->arrive(); }
+static void __cluster_barrier_wait() {
+    own->whole_cluster->wait(std::move(*arrived));
+    arrived.reset();
+}
 
 template <class Kernel>
-int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool together = false) {
-    for (unsigned first = 0, count = together ? grid : 1; first < grid; first += count) {
-        std::vector<std::unique_ptr<Meeting>> meetings;
-        std::vector<Shared> memories;
+int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool together = false,
+           unsigned cluster = 1) {
+    for (unsigned first = 0, count = together ? grid : cluster; first < grid; first += count) {
+        std::vector<std::unique_ptr<Block>> blocks;
+        std::vector<std::unique_ptr<std::barrier<>>> barriers;
+        std::vector<Block*> pointers;
         std::vector<std::thread> threads;
         for (unsigned b = 0; b < count; ++b) {
-            meetings.push_back(std::make_unique<Meeting>(block));
-            memories.emplace_back(shared);
+            if (b % cluster == 0) barriers.push_back(std::make_unique<std::barrier<>>(cluster * block));
+            blocks.push_back(std::make_unique<Block>(block, shared));
+            pointers.push_back(blocks.back().get());
+            blocks[b]->rank = b % cluster, blocks[b]->whole_cluster = barriers.back().get();
         }
+        for (unsigned b = 0; b < count; ++b) blocks[b]->cluster = &pointers[b / cluster * cluster];
         for (unsigned b = 0; b < count; ++b)
             for (unsigned t = 0; t < block; ++t)
-                threads.emplace_back([=, own = meetings[b].get(), memory = memories[b].memory.get()] {
+                threads.emplace_back([=, block_of_thread = blocks[b].get()] {
                     gridDim.x = grid, blockIdx.x = first + b, blockDim.x = block, threadIdx.x = t;
-                    meeting = own, dynamic_shared = memory;
+                    own = block_of_thread, dynamic_shared = own->shared.memory.get();
                     kernel();
+                    own->all.arrive_and_wait();
+                    if (t == 0) own->shared.lose();
                 });
         for (auto& thread : threads) thread.join();
     }
     return FINE;
 }
+
+static unsigned __clusterRelativeBlockRank() { return own->rank; }
+static char* shared_of(unsigned rank) { return own->cluster[rank]->shared.memory.get(); }
 
 #else
 
@@ -103,13 +127,16 @@ struct Barrier {
     unsigned members, waiting, generation;
 };
 
-// A running block: its barriers and its shared memory.
+// A running block: its barriers, its shared memory, its threads that have not left, and its cluster's first block,
+// which holds the cluster's barrier.
 struct Block {
-    unsigned index;
+    unsigned index, left;
     Shared shared;
-    Barrier all, warps[MOST_THREADS / WARP_SIZE];
+    Barrier all, warps[MOST_THREADS / WARP_SIZE], whole_cluster;
+    std::unique_ptr<Block>* cluster = nullptr;
 
-    Block(unsigned index, unsigned size, size_t shared) : index(index), shared(shared), all{size, 0, 0} {
+    Block(unsigned index, unsigned size, size_t shared, unsigned cluster)
+        : index(index), left(size), shared(shared), all{size, 0, 0}, whole_cluster{size * cluster, 0, 0} {
         for (unsigned w = 0; w * WARP_SIZE < size; ++w)
             warps[w] = {std::min(WARP_SIZE, size - w * WARP_SIZE), 0, 0};
     }
@@ -124,7 +151,7 @@ struct Fiber {
     Block* block;
     unsigned thread;
     Barrier* at;
-    unsigned generation;
+    unsigned generation, arrived;  // arrived: the generation of the cluster's barrier at the last arrival
     bool entered, done;
 
     bool ready() const { return !done && (!at || at->generation != generation); }
@@ -147,18 +174,25 @@ static void live() {  // a fiber runs one kernel after another
     }
 }
 
-static void wait_at(Barrier& barrier) {
-    if (++barrier.waiting == barrier.members) {
-        barrier.waiting = 0, ++barrier.generation;
-        return;
-    }
-    running->at = &barrier, running->generation = barrier.generation;
+static unsigned arrive_at(Barrier& barrier) {
+    const unsigned generation = barrier.generation;
+    if (++barrier.waiting == barrier.members) barrier.waiting = 0, ++barrier.generation;
+    return generation;
+}
+
+static void wait_for(Barrier& barrier, unsigned generation) {
+    if (barrier.generation != generation) return;
+    running->at = &barrier, running->generation = generation;
     give_way();
 }
+
+static void wait_at(Barrier& barrier) { wait_for(barrier, arrive_at(barrier)); }
 
 static void __syncthreads() { wait_at(running->block->all); }
 static void __syncwarp() { wait_at(running->block->warps[threadIdx.x / WARP_SIZE]); }
 static void __nanosleep(unsigned) { give_way(); }
+static void __cluster_barrier_arrive() { running->arrived = arrive_at((*running->block->cluster)->whole_cluster); }
+static void __cluster_barrier_wait() { wait_for((*running->block->cluster)->whole_cluster, running->arrived); }
 
 static void resume(Fiber& fiber) {
     running = &fiber;
@@ -189,7 +223,10 @@ static Outcome run_together(std::vector<std::unique_ptr<Block>>& blocks) {
         for (unsigned f = 0; f < all; ++f) {
             if (!fibers[f]->ready()) continue;
             resume(*fibers[f]), ++ran;
-            left -= fibers[f]->done;
+            if (!fibers[f]->done) continue;
+            Block& block = *fibers[f]->block;
+            --left;
+            if (--block.left == 0) block.shared.lose();
         }
     }
     for (const auto& block : blocks)
@@ -202,12 +239,15 @@ extern "C" char __start_shared __attribute__((weak)), __stop_shared __attribute_
 extern "C" long shared_bytes() { return &__stop_shared - &__start_shared; }
 
 template <class Kernel>
-int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool together = false) {
+int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool together = false,
+           unsigned cluster = 1) {
     body = kernel, gridDim.x = grid, blockDim.x = block;
-    for (unsigned first = 0, count = together ? grid : 1; first < grid; first += count) {
+    for (unsigned first = 0, count = together ? grid : cluster; first < grid; first += count) {
         if (shared_bytes()) memset(&__start_shared, 0xff, shared_bytes());  // NaNs
         std::vector<std::unique_ptr<Block>> blocks;
-        for (unsigned b = 0; b < count; ++b) blocks.push_back(std::make_unique<Block>(first + b, block, shared));
+        for (unsigned b = 0; b < count; ++b)
+            blocks.push_back(std::make_unique<Block>(first + b, block, shared, cluster));
+        for (unsigned b = 0; b < count; ++b) blocks[b]->cluster = &blocks[b / cluster * cluster];
         if (const Outcome outcome = run_together(blocks)) {
             for (auto& fiber : fibers) fiber->entered = false;  // stuck fibers start anew
             return outcome;
@@ -216,7 +256,17 @@ int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool
     return FINE;
 }
 
+static unsigned __clusterRelativeBlockRank() {
+    return running->block->index - (*running->block->cluster)->index;
+}
+static char* shared_of(unsigned rank) { return running->block->cluster[rank]->shared.memory.get(); }
+
 #endif
+
+// The place in another block's shared memory that has the same offset.
+static void* __cluster_map_shared_rank(const void* here, unsigned rank) {
+    return shared_of(rank) + ((const char*)here - dynamic_shared);
+}
 
 // Another lane's x: every lane of the warp stores its own and loads another.
 template <class X> X __shfl_xor_sync(unsigned, X x, int apart) {

@@ -51,31 +51,59 @@ OUTCOMES = {
 }
 
 DYNAMIC_SHARED = re.compile(r"extern __shared__ ([\w<>]+) (\w+)\[\];")
-KERNEL = re.compile(r'extern "C" __global__ (?:__launch_bounds__\([^)]*\) )?void (\w+)\(([^)]*)\)')
+KERNEL = re.compile(
+    r'extern "C" __global__ (?:__cluster_dims__\((\d+), 1, 1\) )?(?:__launch_bounds__\([^)]*\) )?'
+    r"void (\w+)\(([^)]*)\)"
+)
 RUNNER = """
 extern "C" int run_{name}(unsigned grid, unsigned block, unsigned shared, bool together, {parameters}) {{
-    return launch(grid, block, [=] {{ {name}({arguments}); }}, shared, together);
+    return launch(grid, block, [=] {{ {name}({arguments}); }}, shared, together, {cluster});
 }}
 """
 
 
-def compilable(source: str, kernels: Iterable[tuple[str, str]]) -> str:
+@dataclass(frozen=True)
+class Signature:
+    """A kernel's name, its parameters as they are written, and the number of blocks in its clusters."""
+
+    name: str
+    parameters: str
+    cluster: int
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A compiled kernel: its C function, and the types of its parameters.
+
+    Attributes:
+        together: all blocks of a launch run at the same time.
+    """
+
+    name: str
+    cluster: int
+    run: Any
+    types: list[np.dtype[Any]]
+    together: bool
+
+
+def compilable(source: str, kernels: Iterable[Signature]) -> str:
     """Turn kernels into C++ and add a function for each that runs all its threads."""
     for file, text in (("kernels.cu", KERNELS), ("persistent.cu", PERSISTENT)):
         source = source.replace(text, f'#line 1 "{file}"\n{text}#line 1 "runners"\n')
     made = [DYNAMIC_SHARED.sub(r"#define \2 ((\1*)dynamic_shared)", source)]
-    for name, parameters in kernels:
-        arguments = ", ".join(re.findall(r"(\w+)\s*(?:,|$)", parameters))
-        made.append(RUNNER.format(name=name, parameters=parameters, arguments=arguments))
+    for kernel in kernels:
+        arguments = ", ".join(re.findall(r"(\w+)\s*(?:,|$)", kernel.parameters))
+        made.append(RUNNER.format(**vars(kernel), arguments=arguments))
     return "\n".join(made)
 
 
-def left_in(source: str) -> list[tuple[str, str]]:
-    """List (name, parameters) of the kernels that the preprocessor leaves in."""
+def left_in(source: str) -> list[Signature]:
+    """List the kernels that the preprocessor leaves in."""
     assert COMPILER
     command = [COMPILER, "-E", "-P", "-x", "c++", "-"]
     done = subprocess.run(command, input=source, capture_output=True, text=True, check=True)
-    return KERNEL.findall(" ".join(done.stdout.split()))
+    found = KERNEL.findall(" ".join(done.stdout.split()))
+    return [Signature(name, parameters, int(cluster or 1)) for cluster, name, parameters in found]
 
 
 def compiled(text: str, suffix: str, result: str, flags: list[str], folder: Path = FOLDER) -> Path:
@@ -96,7 +124,7 @@ def compiled(text: str, suffix: str, result: str, flags: list[str], folder: Path
 
 
 @cache
-def built(source: str) -> tuple[ctypes.CDLL, list[tuple[str, str]]]:
+def built(source: str) -> tuple[ctypes.CDLL, list[Signature]]:
     """Return the library of a module's kernels, compiled if necessary, and left_in(source)."""
     kernels = left_in(source)
     flags = [*FLAGS, "-fPIC", *(["--coverage"] if COVERAGE else [])]
@@ -150,8 +178,8 @@ class EmulatedDevice:
     processors = 8
     lent: ClassVar[list[np.ndarray]] = []  # other libraries' arrays in the device's memory
 
-    def __init__(self, nbytes: int = 1 << 40, shared_bytes: int = 0) -> None:
-        self.nbytes, self.shared_bytes = nbytes, shared_bytes
+    def __init__(self, nbytes: int = 1 << 40, shared_bytes: int = 0, cluster: int = 1) -> None:
+        self.nbytes, self.shared_bytes, self.cluster = nbytes, shared_bytes, cluster
         self.allocations: dict[int, Allocation] = {}
         self.starts: list[int] = []  # of the allocations, in order
         self.pinned_memory: list[np.ndarray] = []
@@ -300,15 +328,22 @@ class EmulatedDevice:
         self._refuse_capture("a compilation")
         loaded, kernels = built(source)
         real = np.dtype("float64" if "typedef double T;" in source else "float32")
-        types = {name: _types(parameters, real) for name, parameters in kernels}
-        return lambda name: (name, getattr(loaded, f"run_{name}"), types[name], together)
+        found = {
+            k.name: Kernel(
+                k.name, k.cluster, getattr(loaded, f"run_{k.name}"), _types(k.parameters, real), together
+            )
+            for k in kernels
+        }
+        return found.__getitem__
 
     def launch(
         self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...], shared: int = 0
     ) -> Call:
-        name, run, types, together = kernel
+        name, run, types, together = kernel.name, kernel.run, kernel.types, kernel.together
         assert 1 <= threads <= MOST_THREADS, f"{name}: {threads} threads in a block"
         assert 1 <= blocks <= (self.processors if together else MOST_BLOCKS), f"{name}: {blocks} blocks"
+        assert kernel.cluster <= self.cluster, f"{name}: a cluster of {kernel.cluster} blocks"
+        assert blocks % kernel.cluster == 0, f"{name}: {blocks} blocks in clusters of {kernel.cluster}"
         assert shared <= self.shared_bytes, f"{name}: {shared} bytes of shared memory"
         assert [x.dtype for x in arguments] == types, f"{name}: {[x.dtype for x in arguments]} for {types}"
         how = [ctypes.c_uint(x) for x in (blocks, threads, shared)]

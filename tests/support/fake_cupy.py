@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emulated import BF16, EmulatedDevice, _c_argument, read, written
+from emulated import BF16, EmulatedDevice, Kernel, _c_argument, read, written
 
 MAGIC = 0x600DA160
 
@@ -398,14 +398,11 @@ def install(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
             self.device = machine.device
 
         def get_function(self, name: str) -> Any:
-            return RawKernel(*self.find(name))
+            return RawKernel(self.find(name))
 
     @dataclass
     class RawKernel:
-        name: str
-        run: Any
-        types: list[Any]
-        together: bool
+        of: Kernel
         max_dynamic_shared_size_bytes: int = 48 << 10
 
         def __call__(
@@ -413,10 +410,13 @@ def install(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
         ) -> None:
             assert machine.current is not None, "a launch on the default stream"
             assert shared_mem <= self.max_dynamic_shared_size_bytes <= max(48 << 10, machine.shared_bytes)
-            assert len(arguments) == len(self.types)
+            assert len(arguments) == len(self.of.types)
+            assert self.of.cluster == 1 or machine.capability >= (9, 0), "no clusters on this device"
+            assert self.of.cluster <= 8, "a larger cluster needs permission"
+            assert grid[0] % self.of.cluster == 0, "a part of a cluster"
             how = [ctypes.c_uint(x) for x in (*grid, *block, shared_mem)]
             passed = [ctypes.c_void_p(int(x)) if x.dtype == np.uintp else _c_argument(x) for x in arguments]
-            machine.do(self.name, lambda: self.run(*how, ctypes.c_bool(self.together), *passed))
+            machine.do(self.of.name, lambda: self.of.run(*how, ctypes.c_bool(self.of.together), *passed))
 
     def version() -> tuple[int, int]:
         if not machine.nvrtc:

@@ -16,7 +16,8 @@ from gpunn.core.backend import BackendError
 from gpunn.functions.calls import Call
 
 MIB = 2**20
-FIRST_WITH_BF16 = 8, 0  # compute capability
+FIRST_WITH_BF16, FIRST_WITH_CLUSTERS = (8, 0), (9, 0)  # compute capabilities
+CLUSTER = 8  # blocks: the largest cluster that every device with clusters can run
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -44,6 +45,7 @@ class CupyDevice:
         self.capability = properties["major"], properties["minor"]
         self.processors = properties["multiProcessorCount"]
         self.shared_bytes = properties["sharedMemPerBlockOptin"] if properties["cooperativeLaunch"] else 0
+        self.cluster = CLUSTER if self.capability >= FIRST_WITH_CLUSTERS else 1
         self._capturing = False
         machine = {
             "GPU": properties["name"].decode(),

@@ -85,11 +85,13 @@ class Device(Protocol):
     Attributes:
         processors: the number of multiprocessors.
         shared_bytes: shared memory that a block may have on each of them; 0 without cooperative launches.
+        cluster: the largest number of blocks in a cluster; 1 if the device has no clusters.
     """
 
     description: str
     processors: int
     shared_bytes: int
+    cluster: int
 
     def allocate(self, nbytes: int) -> tuple[int, Any]:
         """Allocate memory: (pointer, what keeps it alive).
@@ -137,7 +139,9 @@ class Device(Protocol):
     ) -> Call:
         """Bind a launch of blocks of threads, each block with that many bytes of dynamic shared memory.
 
-        Buffers are passed as pointers, all other arguments as NumPy scalars.
+        Buffers are passed as pointers, all other arguments as NumPy scalars. If the
+        kernel has `__cluster_dims__(k, 1, 1)`, each k consecutive blocks are a cluster: they run at the same
+        time and may read each other's shared memory. The number of blocks must then be a multiple of k.
         """
 
     def product(self, product: Product, precision: str) -> Call | None:
