@@ -21,6 +21,7 @@ from gpunn.cli.output import say
 from gpunn.cli.runs import HISTORY, LOCK, MODEL, NEW_HISTORY, REPORT, RUN, RUNS
 from gpunn.cli.system import PACKAGES, blas, cores, cpu_name, installed
 from gpunn.files.strict_json import dump_json
+from gpunn.files.tensors import digest
 from gpunn.names import counted
 from gpunn.network import Network
 from gpunn.report.run import Run
@@ -64,7 +65,7 @@ def write_report(
         ended = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"
         kept = {**result, "report": str(path)}
         found = job.findings(net, outputs)
-        run = Run(folder, net, history, kept, found, job.words, command, ended, machine(), versions())
+        run = Run(folder, net, history, kept, found, job.words, command, ended, machine(), versions(history))
         run.save()
         page.write(run, path)
         written = str(path)
@@ -95,10 +96,12 @@ def machine() -> str:
     return f"{cpu_name()}, {cores()} cores{counted}"
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of gpunn, Python and the array libraries."""
+def versions(history: History) -> dict[str, str]:
+    """Return the versions of gpunn, Python and the array libraries, and a checksum of CUDA's algorithms."""
     found = {name: installed(distributions) for name, distributions in PACKAGES.items()}
     known = {name: number for name, number in found.items() if number and name in ("NumPy", "SciPy", "CuPy")}
+    if chosen := history.algorithms:
+        known["cuBLASLt algorithms"] = digest({}, dump_json(sorted(chosen.items())))[:12]
     return {"gpunn": __version__, "Python": platform.python_version(), **known}
 
 

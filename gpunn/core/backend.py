@@ -8,7 +8,7 @@ calls allocates nothing and checks nothing. The types of arrays are the backend'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -138,6 +138,13 @@ class Backend(Protocol):
 
     @property
     def data(self) -> Data: ...
+
+    def note_algorithms(self) -> Mapping[str, str]:
+        """Return a checksum of the algorithm of each matrix product that is bound from now on, by product.
+
+        A product's last bits depend on its algorithm. The mapping fills up until this is called again; it
+        stays empty on a backend whose products have only one.
+        """
 
     def plan(self, equations: Sequence[Equation]) -> Calls:
         """Bind the equations: return the calls that compute them, as often as they are run."""

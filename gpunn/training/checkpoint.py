@@ -30,6 +30,7 @@ from gpunn.files.strict_json import (
 from gpunn.files.tensors import DIGEST, UnreadableTensors, digest, pack, read_tensors
 from gpunn.files.writing import check_writable, write_whole
 from gpunn.training.history import EpochObserver, History, Record
+from gpunn.training.identity import explain_other_algorithms
 
 FORMAT, VERSION = "gpunn-checkpoint", "1"
 PATTERN = "epoch-*.safetensors"
@@ -79,6 +80,8 @@ class TrainingState:
             "generator": self.rng.bit_generator.state,
             "records": [asdict(record) for record in self.history],
         }
+        if self.history.algorithms:
+            values["algorithms"] = dict(self.history.algorithms)
         for name, observer in self.observers.items():
             values[name], array = observer.state()
             if array is not None:
@@ -148,7 +151,7 @@ class CheckpointWriter:
             self._check_same_run(self.saved)
             rng.bit_generator.state = self.saved.state["first_generator"]
         self.first_generator = rng.bit_generator.state
-        self.written, self.warned = 0, False
+        self.written, self.warned, self.compared = 0, False, False
         self.snapshot: Snapshot | None = None
 
     @property
@@ -178,12 +181,21 @@ class CheckpointWriter:
             state.restore(self.saved.tensors, self.saved.state)
             self.written = self.epochs_done
             self._tidy(self.saved.path)
+        self._compare_algorithms()
 
     def epoch_done(self) -> None:
         """Take a snapshot in case of Ctrl-C, and write it if it is due."""
+        self._compare_algorithms()
         self.snapshot = self.state.snapshot()
         if self.snapshot.epoch % self.chosen.every == 0:
             self.flush()
+
+    def _compare_algorithms(self) -> None:
+        """Warn, once, if products that are bound by now differ from those of the resumed run."""
+        there = self.saved.state.get("algorithms", {}) if self.saved else {}
+        if not self.compared and (other := explain_other_algorithms(there, self.state.history.algorithms)):
+            warnings.warn(other, stacklevel=2)
+            self.compared = True
 
     def flush(self) -> None:
         """Write the state of the last complete epoch, unless it is written already or θ is not finite."""

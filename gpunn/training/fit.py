@@ -68,6 +68,7 @@ def prepare(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) ->
     optimizer = optimizers.get(options.optimizer)
     checkpoints = open_checkpoints(net, given, options)
     be = backends.choose(options.device, net.dtype, options.precision)
+    algorithms = be.note_algorithms()
     learner = bind_learner(net.bind(be, given.y if given else None), optimizer, net.rng, options)
     if given is None:
         source: ExampleSource = BlockStream(learner, X, block_check(net, options))
@@ -83,6 +84,7 @@ def prepare(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) ->
         stop=options.stop,
         checkpoints=checkpoints,
         optimizer_state=options.optimizer_state,
+        algorithms=algorithms,
     )
 
 

@@ -75,6 +75,8 @@ class History:
         records: a record for each epoch.
         stopped: why training ended: "" after the last epoch, "early", "callback" (one returned True) or
             "interrupted" (Ctrl-C).
+        algorithms: on CUDA, a checksum of the algorithm of each matrix product, by product. With another
+            algorithm, the last bits of the result differ.
 
     >>> net = gpunn.Network([2, 3, 1], seed=0)
     >>> history = net.fit(np.eye(2), [0, 1], epochs=3, device="cpu")
@@ -85,6 +87,7 @@ class History:
     device: str
     records: list[Record] = field(default_factory=list)
     stopped: str = ""
+    algorithms: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Describe the outcome in a line."""

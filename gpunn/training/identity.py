@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from gpunn.core import optimizers
 from gpunn.core.inputs import CheckedExamples, ClassWeight, dense, is_sparse
+from gpunn.names import counted
 from gpunn.training import schedules
 from gpunn.training.fit_options import FitOptions, Validation
 from gpunn.training.history import EpochObserver
@@ -41,6 +43,21 @@ def describe_run(net: Trainable, given: CheckedExamples | None, options: FitOpti
         "early stopping": describe(options.stop),
         "precision": options.precision or str(net.dtype),
     }
+
+
+def explain_other_algorithms(there: Mapping[str, str], here: Mapping[str, str]) -> str | None:
+    """Say that matrix products use other algorithms than in the run so far; None if they use the same.
+
+    A product that only one of the two knows does not count.
+    """
+    shared = there.keys() & here.keys()
+    if not (others := sum(there[product] != here[product] for product in shared)):
+        return None
+    return (
+        f"{others:,} of {counted(len(shared), 'matrix product')} use another algorithm than the run so far "
+        "(another GPU, driver, library or choice), so the result will differ in the last bits from that of "
+        "an unbroken run"
+    )
 
 
 def _describe_data(given: CheckedExamples | None, class_weight: ClassWeight | None) -> dict[str, str]:

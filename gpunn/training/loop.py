@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -66,6 +67,7 @@ class Training:
     """A training run: the model that learns, its examples, and what happens between epochs.
 
     optimizer_state: a dictionary to continue from, unless it is empty, and to update at the end.
+    algorithms: see `History`.
     """
 
     learner: Learner
@@ -76,10 +78,11 @@ class Training:
     stop: EarlyStopping | None = None
     checkpoints: CheckpointWriter | None = None
     optimizer_state: OptimizerState | None = None
+    algorithms: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.be, self.theta = self.learner.model.be, self.learner.model.theta.flat
-        self.history = History(self.be.description)
+        self.history = History(self.be.description, algorithms=self.algorithms)
         self.stopping = StoppingState(self.stop, self.be, self.theta) if self.stop else None
 
     def run(self, progress: Progress | None = None, on_epoch_end: Callback | None = None) -> History:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import emulated
 import numpy as np
@@ -15,13 +16,16 @@ import pytest
 from fake_cupy import Machine
 from filelock import FileLock
 
-from gpunn.backends.cuda import algorithms
+import gpunn
+from gpunn.backends.cuda import algorithms, cupy_device
 from gpunn.backends.cuda.algorithms import Algorithms
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.cupy_device import CupyDevice
 from gpunn.backends.cuda.device import Product
+from gpunn.cli import reports
 from gpunn.files.writing import write_whole
 from gpunn.functions.calls import Call, Calls
+from gpunn.training.identity import explain_other_algorithms
 
 MACHINE = {"GPU": "Fake", "driver": "13000", "cuBLASLt": "130800"}
 NAMES = [b"\x00", b"\x01", b"\x02"]
@@ -242,3 +246,45 @@ class TestOnTheDevice:
         a, c = be.memory.upload(np.eye(4)), be.memory.upload(np.ones((4, 4)))
         be.kernels.product(Product(be.memory.one, a, a, be.memory.one, c))
         assert (be.memory.download(c) == 1).all()
+
+
+@needs_compiler
+class TestOfARun:
+    X, Y = np.eye(4, dtype=np.float32), [0, 1, 2, 0]
+
+    def fit(self, epochs: int, seed: int = 0, **options: Any) -> gpunn.History:
+        net = gpunn.Network([4, 3], seed=seed)
+        return net.fit(self.X, self.Y, epochs=epochs, batch_size=4, device="cuda", **options)
+
+    def test_a_history_has_the_algorithms_of_its_run(self, machine: Machine, folder: Path) -> None:
+        gpunn.Network([4, 5], seed=0).fit(self.X, self.Y, epochs=1, device="cuda")
+        one, other = self.fit(1), self.fit(1, seed=1)
+        assert one.algorithms == other.algorithms
+        assert {name.split("(")[0] for name in one.algorithms} == {"Problem"}
+        assert not any("(5, 4)" in name for name in one.algorithms)
+        kept = reports.versions(one)["cuBLASLt algorithms"]
+        assert len(kept) == 12
+        assert kept == reports.versions(other)["cuBLASLt algorithms"]
+
+    def test_a_run_on_the_cpu_has_none(self) -> None:
+        history = gpunn.Network([4, 3], seed=0).fit(self.X, self.Y, epochs=1, device="cpu")
+        assert history.algorithms == {}
+        assert "cuBLASLt algorithms" not in reports.versions(history)
+
+    def test_a_resumed_run_says_that_algorithms_differ(
+        self, machine: Machine, folder: Path, tmp_path: Path
+    ) -> None:
+        run = {"checkpoint": tmp_path / "run", "resume": True}
+        self.fit(1, **run)
+        self.fit(2, **run)
+        machine.driver = 13010
+        cupy_device._device.cache_clear()
+        cupy_device._backend.cache_clear()
+        with pytest.warns(UserWarning, match="matrix products? use another algorithm than the run so far"):
+            self.fit(3, **run)
+        self.fit(4, **run)  # it has said so
+
+    def test_a_product_that_only_one_of_them_knows_does_not_count(self) -> None:
+        assert explain_other_algorithms({"p": "1", "q": "2"}, {"p": "1", "r": "3"}) is None
+        said = explain_other_algorithms({"p": "1", "q": "2"}, {"p": "1", "q": "3"})
+        assert said is not None and said.startswith("1 of 2 matrix products use")

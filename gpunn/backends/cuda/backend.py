@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gpunn.backends.cuda import equations, passes, persistent, vectors
@@ -46,6 +46,9 @@ class Cuda:
         self.kernels = Kernels(self.memory)
         self._replays = 0
         self._marks: deque[Call] = deque()
+
+    def note_algorithms(self) -> Mapping[str, str]:
+        return self.device.note_algorithms()
 
     def plan(self, equations: Sequence[Equation]) -> Calls:
         """Fuse the equations, lower them and capture them."""

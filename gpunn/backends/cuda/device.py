@@ -154,10 +154,7 @@ class Device(Protocol):
         """Record the calls as one graph; return a function that runs it and returns its seconds."""
 
     def note_algorithms(self) -> Mapping[str, str]:
-        """Return a checksum of the algorithm of each product that is bound from now on, by product.
-
-        A product's last bits depend on its algorithm. The mapping fills up until this is called again.
-        """
+        """See `gpunn.core.backend.Backend`."""
 
 
 def keeping(call: Call, *alive: Any) -> Call:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gpunn.backends.host import equations, images, norm, passes, vectors
@@ -39,6 +39,9 @@ class Host:
         self.memory = HostMemory(dtype)
         self.data = HostData(self.memory.dtype)
         self.context = Context(self.memory.dtype)
+
+    def note_algorithms(self) -> Mapping[str, str]:
+        return {}
 
     def plan(self, equations: Sequence[Equation]) -> Calls:
         """Lower one equation at a time."""
