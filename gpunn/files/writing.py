@@ -17,12 +17,19 @@ import secrets
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # on Windows, where an open file cannot be removed
+    fcntl = None  # type: ignore[assignment]
+
 MAX_NAME = 50  # characters of a file's name that its temporary file repeats
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+STALE = 60.0  # seconds without a change, after which a temporary file without a lock is a killed process's
 DESCRIPTORS = re.compile(r"/dev/(?:fd/(\d+)|stdout|(stderr))|/proc/self/fd/(\d+)")
 
 
@@ -54,6 +61,7 @@ def _replace(path: Path, content: bytes, old: os.stat_result | None) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)  # Ctrl-C may come after os.replace
         raise
+    _remove_stale(path)
 
 
 def _write_beside(path: Path, content: bytes, old: os.stat_result | None, kind: str = "tmp") -> Path:
@@ -67,6 +75,7 @@ def _write_beside(path: Path, content: bytes, old: os.stat_result | None, kind: 
     handle = os.open(beside, flags, 0o600 if old else 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
+            _lock(file.fileno())
             file.write(content)
             file.flush()
             if old:
@@ -76,6 +85,28 @@ def _write_beside(path: Path, content: bytes, old: os.stat_result | None, kind: 
         beside.unlink(missing_ok=True)
         raise
     return beside
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove what killed processes left of earlier writes of `path`: temporary files, old and not locked."""
+    named = re.compile(rf"\.{re.escape(path.name[:MAX_NAME])}\.[0-9a-f]{{8}}\.tmp")
+    with suppress(OSError):
+        for left in [left for left in os.scandir(path.parent) if named.fullmatch(left.name)]:
+            if left.is_file(follow_symlinks=False) and time.time() - left.stat().st_mtime > STALE:
+                with suppress(OSError), open(left.path, "rb") as file:
+                    _lock(file.fileno())
+                    os.unlink(left.path)
+
+
+def _lock(handle: int) -> None:
+    """Lock an open file until it is closed. Raises BlockingIOError if another process holds the lock."""
+    if fcntl:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # the file system has no locks
+            pass
 
 
 def _copy_permissions(handle: int, path: Path, old: os.stat_result) -> None:

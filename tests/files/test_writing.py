@@ -224,3 +224,21 @@ def test_only_temporary_files_are_removed(path: Path) -> None:
     remove_temporary_files(path.parent)
     assert not left.exists() and backup.exists() and (path.parent / ".hidden.tmp").exists()
     remove_temporary_files(path.parent / "missing")
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_the_next_write_removes_what_a_killed_one_left(path: Path, locked: bool) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    stale, young, other, mine = (
+        path.with_name(name)
+        for name in (".file.00000000.tmp", ".file.11111111.tmp", ".files.00000000.tmp", ".file.mine.tmp")
+    )
+    for left in (stale, young, other, mine):
+        left.write_bytes(b"half")
+        os.utime(left, (0, 0) if left != young else None)
+    with stale.open("rb") as file:
+        if locked:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        write_whole(path, b"new")
+    kept = {path.name, young.name, other.name, mine.name} | ({stale.name} if locked else set())
+    assert set(os.listdir(path.parent)) == kept
