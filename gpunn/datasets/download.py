@@ -7,9 +7,13 @@ import io
 import logging
 import re
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +22,9 @@ import platformdirs
 from gpunn.datasets.dataset import DataUnavailable
 
 TIMEOUT = 10  # seconds without an answer
+PART, STALLED = 1 << 14, 60.0  # bytes, and the seconds in which as many must arrive
+SLOWEST, GRACE = 10_000, 60.0  # bytes a second over a whole file, after these seconds
+POLL = 0.25  # seconds
 
 MIRRORS = {
     "mnist": (
@@ -81,17 +88,59 @@ def download(name: str, stems: Sequence[str], folder: Path) -> None:
 
 
 class Bounded(io.FileIO):
-    """A file that refuses to grow beyond a size: a mirror that never ends would fill the disk."""
+    """A file that refuses to grow beyond a size: a mirror that never ends would fill the disk.
+
+    Attributes:
+        written: its size.
+    """
 
     def __init__(self, path: str, most: int) -> None:
         super().__init__(path, "w")
-        self.most = most
+        self.most, self.written = most, 0
 
     def write(self, data: Any) -> int:
         """Write bytes. Raises ValueError, without writing them, if the file would be too large."""
-        if self.tell() + len(data) > self.most:
+        self.written += len(data)
+        if self.written > self.most:
             raise ValueError(f"more than the {self.most:,} bytes expected")
         return super().write(data)
+
+
+def _watch(fetch: Callable[[], None], file: Bounded) -> None:
+    """Run a download in a thread of its own, which is abandoned if it stalls.
+
+    Raises what it raises, and TimeoutError if no PART arrives within STALLED seconds, or if the file takes
+    GRACE seconds longer than at SLOWEST bytes a second. The time-out of a socket is not enough: each byte begins it anew.
+    """
+    ended: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            fetch()
+            ended.put(None)
+        except BaseException as error:
+            ended.put(error)
+
+    Thread(target=run, daemon=True).start()
+    begun = moved = time.monotonic()
+    seen, longest = 0, GRACE + file.most / SLOWEST
+    while True:
+        try:
+            error = ended.get(timeout=POLL)
+            break
+        except Empty:
+            now = time.monotonic()
+        if file.written > seen:
+            seen, moved = file.written, now
+        if now - moved > STALLED:
+            raise TimeoutError(f"stalled after {seen:,} bytes, for {STALLED:g} s")
+        if now - begun > longest:
+            raise TimeoutError(f"too slow, with {seen:,} of {file.most:,} bytes in {longest:.0f} s")
+    try:
+        if error:
+            raise error
+    finally:
+        del error  # its traceback refers to this frame, and to the connection
 
 
 def _retrieve(url: str, sha256: str, most: int, folder: Path) -> None:
@@ -99,11 +148,11 @@ def _retrieve(url: str, sha256: str, most: int, folder: Path) -> None:
     import pooch
 
     terminal = sys.stderr is not None and sys.stderr.isatty()
-    http = pooch.HTTPDownloader(progressbar=terminal, chunk_size=1 << 16, timeout=TIMEOUT)
+    http = pooch.HTTPDownloader(progressbar=terminal, chunk_size=PART, timeout=TIMEOUT)
 
     def download_bounded(url: str, path: str, registry: Any) -> None:
         with Bounded(path, most) as file:
-            http(url, file, registry)
+            _watch(partial(http, url, file, registry), file)
 
     with _quiet(pooch.get_logger()):
         pooch.retrieve(url, f"sha256:{sha256}", url.rsplit("/", 1)[1], folder, downloader=download_bounded)

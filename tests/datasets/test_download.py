@@ -136,6 +136,31 @@ def test_a_mirror_that_never_ends_fills_no_disk(
     assert sum(sent) < 50_000_000  # what the operating system buffers
 
 
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [({"STALLED": 0.1}, "stalled after "), ({"GRACE": 0.0, "SLOWEST": 1e12}, "too slow, with ")],
+)
+def test_a_mirror_that_drips_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Serve, good: Path, limits: Any, words: str
+) -> None:
+    over = threading.Event()
+
+    def drip(self: Any) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while not over.wait(0.05):
+                self.wfile.write(b"\0")
+
+    monkeypatch.setattr(Quiet, "do_GET", drip)
+    for name, value in limits.items():
+        monkeypatch.setattr(download, name, value)
+    monkeypatch.setitem(download.MIRRORS, "mnist", (serve(good),))
+    refused(DataUnavailable, load, words)
+    over.set()
+    assert cached(tmp_path) == []
+
+
 def test_a_terminal_shows_progress(monkeypatch: pytest.MonkeyPatch, serve: Serve, good: Path) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
