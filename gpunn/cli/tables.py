@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.cli.output import warn
 from gpunn.functions.augmentation import Augmentation
 from gpunn.inspection.metrics import UNITS, figure
 from gpunn.names import counted, listed
@@ -78,6 +79,9 @@ class TableJob:
             return
         for k, found in enumerate(cross_validate(self.task, settings, verbose=sys.stderr.isatty()), start=1):
             self.folds.append(found)
+            if "failed" in found:
+                warn(f"fold {k} failed: {found['failed']}")
+                continue
             yield f"fold {k}: {in_words(found)} (baseline {in_words(found['baseline'])})"
 
     def meta(self) -> dict[str, Any]:
@@ -154,8 +158,13 @@ def in_words(found: dict[str, Any]) -> str:
 def in_words_of_folds(cv: dict[str, Any]) -> str:
     """Write the results of cross-validation: mean ± standard deviation of each measure."""
     measured = ", ".join(
-        f"{UNITS[name]} {figure(name, mean)} ± {figure(name, cv['std'][name])}"
+        f"{UNITS[name]} {figure(name, mean)}"
+        + (f" ± {figure(name, cv['std'][name])}" if cv["std"][name] is not None else "")
         for name, mean in cv["mean"].items()
         if name in UNITS
     )
-    return f"{len(cv['folds'])} folds: {measured} (baseline {in_words(cv['baseline'])})"
+    folds, failed = len(cv["folds"]), sum("failed" in fold for fold in cv["folds"])
+    if failed == folds:
+        return f"all {folds} folds failed"
+    but = f", {failed} of which failed" if failed else ""
+    return f"{folds} folds{but}: {measured} (baseline {in_words(cv['baseline'])})"

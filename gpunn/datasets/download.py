@@ -110,7 +110,8 @@ def _watch(fetch: Callable[[], None], file: Bounded) -> None:
     """Run a download in a thread of its own, which is abandoned if it stalls.
 
     Raises what it raises, and TimeoutError if no PART arrives within STALLED seconds, or if the file takes
-    GRACE seconds longer than at SLOWEST bytes a second. The time-out of a socket is not enough: each byte begins it anew.
+    GRACE seconds longer than at SLOWEST bytes a second. A socket's time-out is not enough: each byte begins
+    it anew.
     """
     ended: SimpleQueue[BaseException | None] = SimpleQueue()
 

@@ -39,12 +39,7 @@ def read_to_train(
     try:
         table = _read(source, kinds, target, dtype, spelt, missing)
     except NotANumberError as error:  # the first lines had plain numbers only
-        numbers = [name for name, kind in kinds.items() if kind == NUMBER]
-        later = judge(source, numbers, missing)
-        if error.column not in later:
-            raise
-        changed = {name for name in later if name == error.column or not is_plain(later[name][1])}
-        spelt |= {name: later[name] for name in changed}
+        spelt |= judge_again(error, source, [name for name, kind in kinds.items() if kind == NUMBER], missing)
         table = _read(source, kinds, target, dtype, spelt, missing)
     assert table.target
     columns = [column for column in (*table.columns, table.target) if column.name not in category]
@@ -67,14 +62,15 @@ def _read(
     return replace(table, spellings=spellings)
 
 
-def judge(source: Source, names: Iterable[str], missing: Collection[str] = ()) -> dict[str, Spelt]:
+def judge(
+    source: Source, names: Iterable[str], missing: Collection[str] = (), *, typed: bool = True
+) -> dict[str, Spelt]:
     """Return the spelling, and an example of it, of each column of strings that holds only numbers.
 
     Reads these columns until each has a string that is not a number. If a comma or a point may either mark
     decimals or group thousands in the whole column, as in "1,200", the decimal mark of the file decides.
-    Strings of digits in a source with types, such as a DataFrame, stay strings.
-
-    missing: further words that stand for a missing value.
+    missing: further words that stand for a missing value. typed: in a source with types, such as a DataFrame,
+    strings of digits are strings.
     """
     found = {name: Evidence() for name in names}
     if not found:
@@ -91,8 +87,21 @@ def judge(source: Source, names: Iterable[str], missing: Collection[str] = ()) -
     return {
         name: (evidence.spelling(source.point or "."), evidence.example or evidence.first)
         for name, evidence in found.items()
-        if evidence.possible and (evidence.example or (evidence.first and source.point))
+        if evidence.possible and (evidence.example or (evidence.first and (source.point or not typed)))
     }
+
+
+def judge_again(
+    error: NotANumberError, source: Source, names: Iterable[str], missing: Collection[str] = ()
+) -> dict[str, Spelt]:
+    """Return the spellings of columns that were expected to hold plain numbers, and hold other ones.
+
+    Raises the error if its column does not hold numbers of one spelling.
+    """
+    found = judge(source, names, missing, typed=False)
+    if error.column not in found:
+        raise error
+    return {name: how for name, how in found.items() if name == error.column or not is_plain(how[1])}
 
 
 def describe_spelt(spelt: Mapping[str, Spelt]) -> str:

@@ -26,13 +26,18 @@ def measure_constant(target: Target, y: np.ndarray, constant: float) -> Measures
 
 
 def summarise_folds(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the folds, the mean and standard deviation of each measure, and the mean of the baseline."""
-    names = [name for name in ("loss", *UNITS) if found[0].get(name) is not None]
-    values = {name: [fold[name] for fold in found] for name in names}
+    """Return the folds, the mean and standard deviation of each measure, and the mean of the baseline.
+
+    Failed folds do not count. The standard deviation of a single fold is None, and without a fold there is no
+    measure at all.
+    """
+    good = [fold for fold in found if "failed" not in fold]
+    names = [name for name in ("loss", *UNITS) if good and good[0].get(name) is not None]
+    values = {name: [fold[name] for fold in good] for name in names}
     measures = [name for name in names if name in UNITS]
     return {
         "folds": list(found),
         "mean": {name: float(np.mean(v)) for name, v in values.items()},
-        "std": {name: float(np.std(v, ddof=1)) for name, v in values.items()},
-        "baseline": {name: float(np.mean([fold["baseline"][name] for fold in found])) for name in measures},
+        "std": {name: float(np.std(v, ddof=1)) if len(good) > 1 else None for name, v in values.items()},
+        "baseline": {name: float(np.mean([fold["baseline"][name] for fold in good])) for name in measures},
     }

@@ -106,7 +106,7 @@ class TableModel:
 
     @property
     def folds(self) -> list[dict[str, Any]]:
-        """The measures and the baseline of each fold of cross-validation."""
+        """The measures, or why it `failed`, and the baseline of each fold of cross-validation."""
         return list(self.network.meta.get("folds", []))
 
     @property
@@ -115,7 +115,14 @@ class TableModel:
         return summarise_folds(self.folds) if self.folds else None
 
     def predict(
-        self, data: Any, *, delimiter: str | None = None, header: bool | None = None, device: str = "cpu"
+        self,
+        data: Any,
+        *,
+        delimiter: str | None = None,
+        header: bool | None = None,
+        encoding: str | None = None,
+        sheet: str | None = None,
+        device: str = "cpu",
     ) -> np.ndarray:
         """Predict the target (m,) of each row of a table: labels, or numbers in the target's units.
 
@@ -124,18 +131,27 @@ class TableModel:
 
         Args:
             data: a table, as `gpunn.tables.train` takes it.
-            delimiter, header: as in `gpunn.tables.train`. By default, the header is as in training.
+            delimiter, header, encoding, sheet: as in `gpunn.tables.train`. By default, all but the delimiter
+                are as in training.
             device: "cpu", "cuda", "cuda:1" or "auto".
 
         Raises:
             ValueError: a column is missing, or holds strings where there were numbers in training.
         """
-        outputs, unknown = self.outputs(self.read(data, Format(delimiter, header)), device)
+        table = self.read(data, Format(delimiter, header, encoding=encoding, sheet=sheet))
+        outputs, unknown = self.outputs(table, device)
         _warn_of(unknown)
         return self.target.labels_of(self.target.decode(self.network, outputs))
 
     def predict_proba(
-        self, data: Any, *, delimiter: str | None = None, header: bool | None = None, device: str = "cpu"
+        self,
+        data: Any,
+        *,
+        delimiter: str | None = None,
+        header: bool | None = None,
+        encoding: str | None = None,
+        sheet: str | None = None,
+        device: str = "cpu",
     ) -> np.ndarray:
         """Predict the probability (m, n_classes) of each class for each row of a table.
 
@@ -144,7 +160,8 @@ class TableModel:
         Raises:
             ValueError: as `predict` does; or the outputs are not probabilities, as in regression.
         """
-        outputs, unknown = self.outputs(self.read(data, Format(delimiter, header)), device)
+        table = self.read(data, Format(delimiter, header, encoding=encoding, sheet=sheet))
+        outputs, unknown = self.outputs(table, device)
         _warn_of(unknown)
         p = self.target.probabilities(self.network, outputs)
         if p is None:
@@ -157,6 +174,8 @@ class TableModel:
         *,
         delimiter: str | None = None,
         header: bool | None = None,
+        encoding: str | None = None,
+        sheet: str | None = None,
         device: str = "cpu",
     ) -> dict[str, Any]:
         """Measure the model on a table with the target, or on the rows held out from training.
@@ -173,7 +192,7 @@ class TableModel:
         """
         constant, examples = self.constant, self.held_out
         if data is not None or examples is None:
-            test = self.open_test(data, Format(delimiter, header))
+            test = self.open_test(data, Format(delimiter, header, encoding=encoding, sheet=sheet))
             examples, constant = test.examples, test.constant if constant is None else constant
             if test.changed:
                 warnings.warn(describe_changed(test), stacklevel=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -14,12 +14,12 @@ from gpunn.functions.activations import Activation
 from gpunn.functions.costs import Cost
 from gpunn.names import listed
 from gpunn.network import Network
-from gpunn.tables.interpreting import leave_out_missing_targets
+from gpunn.tables.interpreting import describe_spelt, judge_again, leave_out_missing_targets
 from gpunn.tables.measures import evaluate, measure_constant
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import check_columns, read
-from gpunn.tables.spelling import Spelling
-from gpunn.tables.table import TEXT, NotANumberError, Source, Table
+from gpunn.tables.spelling import PERCENT, Spelling
+from gpunn.tables.table import NUMBER, TEXT, NotANumberError, Source, Table
 from gpunn.tables.target import Measures, Target, check_target
 
 EXTREME = 1e15  # a standardised number that is larger may overflow in the layers of a network
@@ -161,9 +161,15 @@ def read_for(
     try:
         table = read(source, wanted, name, dtype, means, strings, missing)
     except NotANumberError as error:
-        if error.column in strings or error.column not in spellings:
+        if error.column in strings:
             raise
-        table = read(source, wanted, name, dtype, means, spellings, missing)
+        plain = [name for name, kind in wanted.items() if kind == NUMBER and name not in spellings]
+        spelt = judge_again(error, source, plain, missing) if error.column not in spellings else {}
+        if any(how.unit == PERCENT for how, _ in spelt.values()):  # 12.3% may have been 12.3 or 0.123
+            raise
+        how = {**spellings, **{name: spelling for name, (spelling, _) in spelt.items()}}
+        table = read(source, wanted, name, dtype, means, how, missing)
+        table = replace(table, notes=(*table.notes, *([describe_spelt(spelt)] if spelt else [])))
     if target:
         check_target(table)
         table = leave_out_missing_targets(table)

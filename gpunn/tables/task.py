@@ -18,6 +18,7 @@ from gpunn.tables.reading import IN_MEMORY, absolute, is_path, open_table
 from gpunn.tables.splitting import fold_rows, split_and_prepare
 from gpunn.tables.table import Table
 from gpunn.training.history import History
+from gpunn.training.loop import Diverged
 from gpunn.training.settings import Settings
 from gpunn.training.splitting import sample_each_class
 
@@ -85,6 +86,8 @@ class TableTask:
             raise ValueError(f"{self.table.name} has too few rows to hold some out for --patience; omit it")
         if settings.patience:
             return validated
+        if test and test.extreme and not np.isfinite(test.X).all():
+            return None  # the test, after training, names the value
         return (test.X, self.prepared.target.for_network(test.y)) if test else None
 
     def build_network(self, settings: Settings) -> Network:
@@ -159,22 +162,40 @@ def preparation(options: TableOptions, settings: Settings) -> Preparation:
 def cross_validate(task: TableTask, settings: Settings, *, verbose: bool = False) -> Iterator[dict[str, Any]]:
     """Train on all folds but one and test on that one, for each fold; yield the measures and the baseline.
 
-    Yields nothing unless the table's options ask for folds.
+    If the training of a fold diverges or its test overflows, it has the reason under "failed" instead of
+    measures. Yields nothing unless the table's options ask for folds.
     """
     if not task.options.cv:
         return
-    rows, y, target = task.table.rows, task.prepared.train.y, task.prepared.target
-    how = preparation(task.options, settings)
+    y, target = task.prepared.train.y, task.prepared.target
     for train_rows, test_rows in fold_rows(task.options.cv, y, target, settings.seed):
-        order = np.concatenate([train_rows, test_rows])
-        part = replace(task.table, rows=rows[order], y=y[order])
-        prepared = prepare(part, target, len(train_rows), how, reuse=True)
-        fold = replace(task, prepared=prepared)
-        net = fold.build_network(settings)
-        if fold.fit(net, settings, verbose=verbose).interrupted:
-            raise KeyboardInterrupt
-        assert prepared.test
-        places = test_rows if task.table.kept is None else task.table.kept[test_rows]
-        extreme = find_extreme(prepared.preprocessing, task.table, prepared.test.X, places)
-        _, measures = prepared.evaluate(net, replace(prepared.test, extreme=extreme))
-        yield {**measures, "baseline": prepared.baseline(prepared.test.y)}
+        fold = _prepare_fold(task, settings, train_rows, test_rows)
+        net, test = fold.build_network(settings), fold.prepared.test
+        assert test
+        baseline = fold.prepared.baseline(test.y)
+        try:
+            if fold.fit(net, settings, verbose=verbose).interrupted:
+                raise KeyboardInterrupt
+        except Diverged as error:
+            yield {"failed": str(error), "baseline": baseline}
+            continue
+        try:
+            _, measures = fold.prepared.evaluate(net, test)
+        except ValueError as error:  # the outputs overflow
+            yield {"failed": str(error), "baseline": baseline}
+        else:
+            yield {**measures, "baseline": baseline}
+
+
+def _prepare_fold(
+    task: TableTask, settings: Settings, train_rows: np.ndarray, test_rows: np.ndarray
+) -> TableTask:
+    """Prepare some rows of a table to train on, and others to test on."""
+    rows, y, target = task.table.rows, task.prepared.train.y, task.prepared.target
+    order = np.concatenate([train_rows, test_rows])
+    part = replace(task.table, rows=rows[order], y=y[order])
+    prepared = prepare(part, target, len(train_rows), preparation(task.options, settings), reuse=True)
+    assert prepared.test
+    places = test_rows if task.table.kept is None else task.table.kept[test_rows]
+    extreme = find_extreme(prepared.preprocessing, task.table, prepared.test.X, places)
+    return replace(task, prepared=replace(prepared, test=replace(prepared.test, extreme=extreme)))

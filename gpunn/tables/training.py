@@ -42,9 +42,9 @@ def train(
         test: a table to test on, of any of these kinds.
         verbose: show a progress bar.
         **options: the options of `gpunn train`, with underscores: `held_out`, `cv`, `task`, `category`,
-            `ignore`, `missing`, `impute`, `delimiter` and `header` for the table; `hidden`, `epochs`,
-            `optimizer`, `learning_rate`, `patience`, `seed`, `device` and the others for the network and its
-            training.
+            `ignore`, `missing`, `impute`, `delimiter`, `header`, `encoding` and `sheet` for the table;
+            `hidden`, `epochs`, `optimizer`, `learning_rate`, `patience`, `seed`, `device` and the others for
+            the network and its training.
             Error messages name them as on the command line.
 
     Raises:
@@ -71,6 +71,9 @@ def train(
     net = task.build_network(settings)
     settings = settings.with_choices(net.cost.name, optimizer)
     folds = list(cross_validate(task, settings, verbose=verbose))
+    for k, fold in enumerate(folds, start=1):
+        if "failed" in fold:
+            warnings.warn(f"fold {k} failed: {fold['failed']}", stacklevel=2)
     history = task.fit(net, settings, verbose=verbose)
     try:
         figures, _ = task.test(net, folds)

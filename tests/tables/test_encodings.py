@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tabular import QUICK, write
 
+from gpunn.tables.model import load_model
 from gpunn.tables.reading import read
 from gpunn.tables.sources import text
 from gpunn.tables.sources.csv import CsvFile
@@ -77,6 +79,10 @@ def test_an_encoding_can_be_named(gpunn_, trained, refused):
     assert gpunn_("evaluate", "run")[0] == 0
     write("u.csv", f"номер,слово,зверь\n{rows}")
     assert gpunn_("predict", "run", "u.csv", "--encoding", "utf-8") == predicted
+    model = load_model("run")
+    found = [model.predict("t.csv"), model.predict("u.csv", encoding="utf-8")]
+    assert np.array_equal(*found)
+    assert model.evaluate("t.csv") == model.evaluate("u.csv", encoding="utf-8")
     refused(["train", "t.csv", "--target", "зверь", "--encoding", "utf-8"], "t.csv, line 1", "is not utf-8")
     for unknown in ("utf-9", "rot13", "hex"):
         refused(["train", "t.csv", "--target", "y", "--encoding", unknown], f"unknown encoding '{unknown}'")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tabular import QUICK, write
 
 import gpunn
 from gpunn.tables.options import TableOptions
-from gpunn.tables.task import open_task
+from gpunn.tables.task import TableTask, open_task
+from gpunn.training.loop import Diverged
 from gpunn.training.settings import Settings
 
 pytest.importorskip("pyarrow")
@@ -60,5 +64,32 @@ def test_held_out_rows_and_folds_name_the_row(target):
         assert test.extreme == ("t.csv, line 9, column 'b'" if 7 in np.asarray(test.rows) else "")
         seeds += bool(test.extreme)
     assert seeds
-    with pytest.raises(ValueError, match=r"t\.csv, line 9, column 'b'"):
-        gpunn.tables.train("t.csv", target, cv=3, epochs=1, device="cpu")
+    with pytest.warns(UserWarning, match=r"fold \d failed: t\.csv, line 9, column 'b'"):
+        model = gpunn.tables.train("t.csv", target, cv=3, epochs=1, device="cpu")
+    good = [fold for fold in model.folds if "failed" not in fold]
+    measure = "accuracy" if target == "kind" else "rmse"
+    assert (len(model.folds), len(good)) == (3, 2)
+    assert model.cv["mean"][measure] == pytest.approx(sum(fold[measure] for fold in good) / 2)
+
+
+def test_a_fold_that_fails_does_not_end_the_run(target, gpunn_):
+    rows = [f"{'xyz'[i % 3]},{'3e38' if i == 7 else i % 7 / 10},{i * 1.5},{'np'[i % 2]}\n" for i in range(60)]
+    write("t.csv", "a,b,size,kind\n" + "".join(rows))
+    code, out, err = gpunn_("train", "t.csv", "--target", target, *QUICK, "--cv", 3, "--output", "run")
+    assert code == 0
+    assert re.fullmatch(r"gpunn: warning: fold \d failed: t\.csv, line 9, column 'b': .*\n", err)
+    assert "3 folds, 1 of which failed: " in out
+    assert gpunn_("report", "run", "--no-browser")[0] == 0
+    assert Path("run/report.html").read_text(encoding="utf-8").count("failed: t.csv, line 9") == 1
+
+
+def test_all_folds_may_fail(gpunn_, monkeypatch):
+    def diverge(*_, **__):
+        raise Diverged("the cost became nan in epoch 1")
+
+    write("t.csv", "a,y\n" + "".join(f"{i % 7},{'np'[i % 2]}\n" for i in range(60)))
+    monkeypatch.setattr(TableTask, "fit", diverge)  # of folds; the command line trains on its own
+    code, out, err = gpunn_("train", "t.csv", "--target", "y", *QUICK, "--cv", 3, "--output", "run")
+    assert (code, err.count("failed: the cost became nan in epoch 1\n")) == (0, 3)
+    assert "all 3 folds failed; trained on all rows: " in out
+    assert gpunn_("report", "run", "--no-browser")[0] == 0

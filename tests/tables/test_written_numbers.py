@@ -206,3 +206,22 @@ def test_thousands_beside_words_are_told_by_line(refused, gpunn_):
     write("u.csv", "x,z,y\n" + rows.replace(",n\n", ",0,n\n").replace(",p\n", ",1,p\n"))
     out = gpunn_("train", "u.csv", "--target", "y", *QUICK)[1]
     assert "column 'x' is read as strings: line 3 has 'word1' among numbers" in out
+
+
+def test_a_model_of_plain_numbers_reads_written_ones(trained, gpunn_, refused):
+    write("t.csv", prices(lambda v: f"{v:.2f}"))
+    trained("t.csv", "--target", "y", *QUICK, "--output", "run")
+    expected = gpunn_("predict", "run", "t.csv")[1]
+    for how in ("${:,.2f}", "{:,.2f}"):
+        write("w.csv", prices(how.format))
+        code, out, err = gpunn_("predict", "run", "w.csv")
+        assert (code, out, err.count("\n")) == (0, expected, 1)
+        assert err.startswith("gpunn: read as numbers: price ('")
+        assert gpunn_("evaluate", "run", "w.csv", "--json")[0] == 0
+    for text in ("12%", "five"):
+        write("w.csv", prices(lambda v, text=text: text))
+        refused(["predict", "run", "w.csv"], f"w.csv, line 2, column 'price': '{text}' is not a number")
+    model = gpunn.tables.load_model("run")
+    p = model.predict_proba({"city": ["c0"], "price": [1200.0]})
+    for text in ("1200", "$1,200"):
+        assert np.array_equal(p, model.predict_proba({"city": ["c0"], "price": [text]}))

@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from gpunn.names import one_line
-from gpunn.tables.table import MOST_COLUMNS, NUMBER, TEXT, digest_of_files
+from gpunn.tables.table import MOST_COLUMNS, NUMBER, TEXT, NotANumberError, digest_of_files
 
 BATCH = 1 << 16  # rows
 EXPANSION, ALWAYS = 200, 1 << 30  # a .npz file unpacks to up to 200 times its size; to 1 GiB in any case
@@ -67,7 +67,9 @@ class Arrays:
 
     def _cast(self, key: str, column: np.ndarray | Coded, rows: slice, kind: str) -> Any:
         if kind == NUMBER and kind_of(column) == TEXT:
-            raise ValueError(f"{self.name}: '{key}' holds strings, but the model was trained on numbers")
+            raise NotANumberError(
+                f"{self.name}: '{key}' holds strings, but the model was trained on numbers", key
+            )
         if isinstance(column, Coded):
             return column.codes[rows], column.texts
         if kind == NUMBER:

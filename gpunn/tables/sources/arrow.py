@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gpunn.names import one_line
-from gpunn.tables.table import MOST_COLUMNS, NUMBER, TEXT, check_unique
+from gpunn.tables.table import MOST_COLUMNS, NUMBER, TEXT, NotANumberError, check_unique
 
 BATCH = 1 << 16  # rows
 Values: TypeAlias = "np.ndarray | tuple[np.ndarray, list[str | None]]"
@@ -95,9 +95,10 @@ class ArrowSource:
                 return decode(column.cast(pyarrow.string()).cast(text_type()), self.missing)
             return decode(column.cast(pyarrow.float64(), safe=False))
         except pyarrow.ArrowException as error:
-            raise ValueError(
+            raise NotANumberError(
                 f"{self.name}, column '{name}' of type {column.type}: {one_line(error)}; expected numbers or "
-                "strings"
+                "strings",
+                name,
             ) from None
 
     def place(self, row: int) -> str:
