@@ -28,6 +28,12 @@ from .inspection import statistics as statistics
 from .inspection.gradient_check import check_gradients as check_gradients
 from .inspection.statistics import layer_statistics as layer_statistics
 from .network import Network as Network
+from .sweeps.ensemble import Ensemble as Ensemble
+from .sweeps.halving import Halving as Halving
+from .sweeps.progress import NetworkEnd as NetworkEnd
+from .sweeps.result import SweepResult as SweepResult
+from .sweeps.sweep import sweep as sweep
+from .sweeps.table import SweepTable as SweepTable
 from .training import callbacks as callbacks
 from .training import schedules as schedules
 from .training.fit_options import FitOptions as FitOptions

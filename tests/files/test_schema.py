@@ -37,7 +37,7 @@ def check(head: dict[str, Any]) -> None:
         jsonschema.Draft202012Validator(within).validate(content)
 
 
-@pytest.mark.parametrize("name", ["model", "run", "history", "checkpoint"])
+@pytest.mark.parametrize("name", ["model", "run", "history", "checkpoint", "sweep"])
 def test_the_schemas_are_valid(name: str) -> None:
     schema = json.loads(files("gpunn").joinpath(f"files/schema/{name}.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)

@@ -1,0 +1,149 @@
+"""The members of a sweep: each is one network, made from its settings, its seed and its fold."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import warnings
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gpunn import backends
+from gpunn.core import optimizers
+from gpunn.core.inputs import check_examples
+from gpunn.functions.costs import Cost
+from gpunn.network import Network
+from gpunn.sweeps.data import Data
+from gpunn.sweeps.settings import Base, Settings, in_text, in_words
+from gpunn.training import fit, schedules
+from gpunn.training.fit_options import FitOptions
+from gpunn.training.reach import warn_out_of_reach
+
+STEP = 50e-6  # seconds that a small network's step takes on a CPU
+FLOPS = 1e10  # floating-point operations a second of one core
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of a sweep.
+
+    Attributes:
+        index: its row in the table, from 0.
+        candidate: the number of its combination of settings.
+        settings: the settings that vary, by name.
+        seed: the network's random seed.
+        fold: the fold that it is validated on, from 0; None without folds.
+    """
+
+    index: int
+    candidate: int
+    settings: Settings
+    seed: int
+    fold: int | None
+
+    @property
+    def key(self) -> str:
+        """Its settings, seed and fold as JSON, equal in every process."""
+        settings = {name: in_text(value) for name, value in sorted(self.settings.items())}
+        return json.dumps([settings, self.seed, self.fold])
+
+
+def all_members(candidates: Sequence[Settings], seeds: Sequence[int], folds: int) -> list[Member]:
+    """Return a member for each candidate, fold and seed, in this order."""
+    places: Sequence[int | None] = range(folds) if folds else [None]
+    combined = [(c, fold, seed) for c in range(len(candidates)) for fold in places for seed in seeds]
+    return [Member(i, c, candidates[c], seed, fold) for i, (c, fold, seed) in enumerate(combined)]
+
+
+def as_seeds(seeds: int | Iterable[int]) -> list[int]:
+    """Return the random seeds; a number n means 0…n − 1. Raises ValueError unless they are distinct."""
+    chosen = list(range(seeds)) if isinstance(seeds, int | np.integer) else list(seeds)
+    if not chosen or not all(isinstance(s, int | np.integer) and s >= 0 for s in chosen):
+        raise ValueError(f"seeds must be a count, or whole numbers of at least 0, not {seeds!r}")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError("seeds must be distinct")
+    return [int(seed) for seed in chosen]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to make the network of a member, and the options that it is trained with."""
+
+    n_in: int
+    base: Base
+    cost: str | Cost | None
+    dtype: str
+
+    def of(self, member: Member) -> Base:
+        """Return the layers and the options of a member."""
+        return self.base.with_settings(member.settings)
+
+    def network(self, member: Member) -> Network:
+        """Return the untrained network of a member."""
+        made = self.of(member)
+        return Network(
+            self.n_in, made.layers, self.cost, member.seed, self.dtype, input_dropout=made.input_dropout
+        )
+
+    def options(self, member: Member, data: Data) -> FitOptions:
+        """Return the options of a member, with its data. A schedule that follows records is its own."""
+        options = self.of(member).options
+        return replace(options, schedule=deepcopy(options.schedule), **data.of(member.fold)[2])
+
+    def alike(self, members: Iterable[Member], data: Data) -> list[list[Member]]:
+        """Return groups of members that can be trained together: those of one shape."""
+        groups: dict[tuple[Any, ...], list[Member]] = {}
+        for member in members:
+            groups.setdefault(self._shape(member, data), []).append(member)
+        return list(groups.values())
+
+    def _shape(self, member: Member, data: Data) -> tuple[Any, ...]:
+        """Return all that shapes a step: layers, kind of optimizer, mini-batches, number of examples."""
+        made = self.of(member)
+        options, optimizer = made.options, optimizers.get(made.options.optimizer)
+        layers = tuple((layer.n, layer.f, layer.batch_norm) for layer in made.layers)
+        kind = type(optimizer), getattr(optimizer, "lands", None), options.precision
+        return layers, kind, options.batch_size, options.epochs, data.examples(member.fold)
+
+    def seconds(self, member: Member, data: Data) -> float:
+        """Estimate the seconds that a member takes on one core of a CPU: to order work, not to promise."""
+        made, m = self.of(member), data.examples(member.fold)
+        sizes = [self.n_in, *(layer.n for layer in made.layers)]
+        weights = sum(a * b for a, b in itertools.pairwise(sizes))
+        epochs, batch_size = made.options.epochs, made.options.batch_size
+        return float(epochs * (m / batch_size * STEP + 6 * weights * m / FLOPS))
+
+
+def check(recipe: Recipe, members: Sequence[Member], data: Data) -> None:
+    """Raise ValueError, before anything trains, if a candidate's settings do not suit network or examples."""
+    first = {member.candidate: member for member in reversed(members)}
+    with warnings.catch_warnings():
+        for place, member in enumerate(sorted(first.values(), key=lambda member: member.index)):
+            try:
+                _check_candidate(recipe, member, data)
+            except (ValueError, TypeError) as error:
+                text = str(error)
+                where = f" ({in_words(member.settings)})" if member.settings else ""
+                raise type(error)(text if text.startswith("grid: ") else f"{text}{where}") from None
+            if place == 0:
+                warnings.simplefilter("ignore")  # say once what all of them have in common
+
+
+def _check_candidate(recipe: Recipe, member: Member, data: Data) -> None:
+    """Check a candidate as `fit` will, on all the examples."""
+    net, X, y = recipe.network(member), data.X, data.y
+    options = replace(recipe.options(member, data), sample_weight=data.sample_weight)
+    optimizers.get(options.optimizer)
+    schedules.get(options.schedule)
+    options.check(recipe.n_in, blocks=False)
+    given = fit.check(net, options, X, y, data.sample_weight)
+    warn_out_of_reach(net.layers[-1].f, given.y, stacklevel=5)
+    options.check_metric(classes=given.y.labels is not None)
+    backends.choose(options.device, net.dtype, options.precision)
+    if isinstance(data.validation, tuple):
+        X, y = data.validation
+        check_examples(X, y, net.sizes, net.cost)

@@ -1,0 +1,144 @@
+"""Where the networks are trained: in this process, in worker processes, or by an executor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from loky import get_reusable_executor
+from sweeping import X, Y, alone, equal, sweep
+from threadpoolctl import threadpool_info
+
+import gpunn
+from gpunn.sweeps import engine
+from gpunn.sweeps.engine import Job, Workers
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use two worker processes for any work, and one task a network."""
+    monkeypatch.setattr(engine, "SHORT", 0)
+    monkeypatch.setattr(engine, "TASK", 0)
+    monkeypatch.setattr(engine, "cpu_count", lambda: 2)
+
+
+def run(
+    work: Callable[..., Iterator[Any]], items: Sequence[Any], executor: Executor | None = None
+) -> list[Any]:
+    """Do a job on the data 5; return the results in the order of the items."""
+    found: dict[Any, Any] = {}
+    job = Job(work, lambda item: 1.0, found.__setitem__, lambda item, reason: f"lost: {reason}")
+    with Workers(5, executor) as workers:
+        workers.run(job, items)
+    return [found[item] for item in items]
+
+
+def add(data: int, items: Sequence[int]) -> Iterator[tuple[int, int]]:
+    yield from ((data + item, os.getpid()) for item in items)
+
+
+def count_threads(data: int, items: Sequence[int]) -> Iterator[set[int]]:
+    yield from ({pool["num_threads"] for pool in threadpool_info()} for _ in items)
+
+
+def die(data: int, items: Sequence[int], folder: Path, times: int) -> Iterator[int]:
+    """Let the process die on the item 3, for the first few times."""
+    for item in items:
+        deaths = len(list(folder.iterdir()))
+        if item == 3 and deaths < times:
+            (folder / str(deaths)).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield item
+
+
+def test_processes_do_the_work_and_stay_warm(processes: None) -> None:
+    first, second = run(add, range(6)), run(add, range(6))
+    assert [result for result, _ in first] == [5, 6, 7, 8, 9, 10]
+    assert os.getpid() not in {pid for _, pid in first}
+    assert {pid for _, pid in second} & {pid for _, pid in first}
+
+
+def test_every_worker_has_one_blas_thread(processes: None) -> None:
+    assert run(count_threads, range(4)) == [{1}] * 4
+
+
+def test_little_work_stays_in_this_process() -> None:
+    sequential: list[int] = []
+    job = Job(add, lambda item: 0.01, lambda item, result: sequential.append(result[1]), lambda *_: None)
+    with Workers(5) as workers:
+        workers.run(job, range(4))
+    assert sequential == [os.getpid()] * 4
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_worker_that_dies_costs_its_item_only(processes: None, tmp_path: Path, times: int) -> None:
+    results = run(partial(die, folder=tmp_path, times=times), range(8))
+    expected: list[Any] = list(range(8))
+    if times == 2:
+        assert results[3].startswith("lost: ")
+        expected[3] = results[3]
+    assert results == expected
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ThreadPoolExecutor(2),
+        lambda: ProcessPoolExecutor(2, mp_context=get_context("spawn")),
+        lambda: get_reusable_executor(2),
+    ],
+    ids=["threads", "spawn", "loky"],
+)
+def test_any_executor_gives_the_same_networks(make: Callable[[], Executor]) -> None:
+    def own(progress: float) -> float:  # which the standard pickle refuses
+        return 1 - progress / 2
+
+    with make() as executor:
+        result = sweep(executor=executor, folds=2, seeds=2, schedule=own)
+    assert result.table.column("status") == ["done"] * 8
+    here = sweep(folds=2, seeds=2, schedule=own)
+    assert all(equal(result.network(i), here.network(i)) for i in range(8))
+
+
+def test_dask_is_an_executor() -> None:
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        result = sweep(executor=client.get_executor())
+    assert equal(result.network(1), alone(optimizer=gpunn.SGD(0.5)))
+
+
+def test_processes_train_the_same_networks(processes: None) -> None:
+    result = sweep(seeds=3, validation=(X, Y), score=np.mean)
+    here = [alone(seed=seed, optimizer=gpunn.SGD(rate)) for rate in (0.1, 0.5) for seed in range(3)]
+    assert all(equal(result.network(i), net) for i, net in enumerate(here))
+
+
+def test_ctrl_c_keeps_what_is_finished(processes: None) -> None:
+    def press(end: gpunn.NetworkEnd) -> None:
+        if end.done == 2:
+            main = threading.main_thread().ident
+            threading.Timer(0.05, signal.pthread_kill, [main, signal.SIGINT]).start()
+
+    result = sweep(grid={"epochs": [1, 1_000_000, 2]}, on_network_end=press)
+    assert result.interrupted
+    assert result.table.column("status") == ["done", "interrupted", "done"]
+    assert sweep(seeds=2).table.column("status") == ["done"] * 4  # by new workers
+
+
+def test_ctrl_c_in_this_process(interrupt: Callable[[int], None]) -> None:
+    interrupt(2)
+    result = sweep(grid={"epochs": [1, 3]})
+    assert result.interrupted
+    assert result.table.column("status") == ["done", "interrupted"]
