@@ -17,6 +17,7 @@ from gpunn import backends
 from gpunn.backends import explain_cuda
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.device import Product
+from gpunn.backends.cuda.source import layer_source
 from gpunn.core.backprop import backpropagate, feedforward
 from gpunn.core.optimizers import SGD
 from gpunn.core.plan import BoundModel
@@ -44,9 +45,11 @@ def ceilings(be: Cuda) -> Ceilings:
     n, nbytes, rng = LARGE, COPIED, np.random.default_rng(0)
     memory = be.memory
     a, b = (memory.operand(n, n) for _ in range(2))
+    order, module = memory.put(np.arange(n), np.int64), layer_source(a.dtype)
     for operand in (a, b):
         numbers = memory.upload(rng.random((n, n), np.float32).T - np.float32(0.5))
-        be.kernels.each("round_to_operand", numbers.size, numbers, operand)[0]()
+        places = operand.ld, numbers, order, order, 1.0, operand
+        be.kernels.columns("gather_values", n, n, *places, module=module)[0]()
     product = be.kernels.product(Product(memory.one, a, b, memory.zero, memory.operand(n, n)))
     source, target = (memory.new((nbytes,), np.uint8) for _ in range(2))
     return Ceilings(

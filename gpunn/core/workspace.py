@@ -96,7 +96,7 @@ class Chunk:
             a.append(memory.hidden(n, m, over=memory.operand(n, m) if f.keeps_z else z[-1], dropout=rate))
         delta = [None, *(memory.operand(n, m) if self.learns else None for n in self.sizes[1:])]
         dropped = zip(self.sizes[:-1], self.dropout, strict=True)
-        mask = [memory.matrix(n, m) if rate else None for n, rate in dropped]
+        mask = [memory.operand(n, m) if rate else None for n, rate in dropped]
         normed = zip(self.sizes[1:], self.layout.normed, strict=True)
         norm = [None, *(memory.norm(n, m, self.training) if yes else None for n, yes in normed)]
         return a, z, delta, mask, norm

@@ -329,14 +329,15 @@ float32, float64, bf16 = (int(getattr(CudaDataType, name)) for name in cublaslt.
 bias = Buffer(4096, (30, 1), np.dtype("float32"), None)
 for precision in cublaslt.COMPUTE:
     types = {"float64": [float64] * 3, "bf16": (float32, bf16, bf16)}.get(precision, [float32] * 3)
-    shapes, trans = ((30, 784), (784, 10), (30, 10)), (False, False)
-    problem = cublaslt.Problem(shapes, trans, precision, tuple(types), (16, 4, 8), True, True)
+    shapes, ld, trans = ((30, 784), (784, 10), (30, 10)), (32, 784, 40), (False, False)
+    problem = cublaslt.Problem(shapes, ld, trans, precision, tuple(types), (16, 4, 8), True, True)
     description, layouts = products._describe(problem, bias), products._layouts(problem)
-    for layout, kind in zip(layouts, (types[1], types[1], types[2])):
-        name = lt.MatrixLayoutAttribute.TYPE
-        kept, size = np.zeros(1, lt.get_matrix_layout_attribute_dtype(name)), np.zeros(1, np.uint64)
-        lt.matrix_layout_get_attribute(layout, name, kept.ctypes.data, kept.nbytes, size.ctypes.data)
-        assert kept[0] == kind, (layout, kept)
+    for layout, kind, rows in zip(layouts, (types[1], types[1], types[2]), ld):
+        for name, value in (("TYPE", kind), ("LD", rows)):
+            name = lt.MatrixLayoutAttribute[name]
+            kept, size = np.zeros(1, lt.get_matrix_layout_attribute_dtype(name)), np.zeros(1, np.uint64)
+            lt.matrix_layout_get_attribute(layout, name, kept.ctypes.data, kept.nbytes, size.ctypes.data)
+            assert kept[0] == value, (layout, kept)
     for name, value in (("POINTER_MODE", 1), ("TRANSA", 0), ("EPILOGUE", 6), ("BIAS_POINTER", 4096)):
         attribute = lt.MatmulDescAttribute[name]
         kept, size = np.zeros(1, lt.get_matmul_desc_attribute_dtype(attribute)), np.zeros(1, np.uint64)

@@ -32,19 +32,19 @@ int main(int, char** arguments) {
     T *one = of<T>(1, 1), *sums = of<T>(64, 0);
     Index *labels = of<Index>(m, 3), *position = of<Index>(1, 0);
     unsigned char* hits = of<unsigned char>(m, 0);
-    launch(rows, strips, [=] { bias_gradient(n, m, x, one, one, b); });
-    launch(rows, strips, [=] { normalise(n, m, 1, 1e-5, 0.1, b, c, d, e, z, x, g); });
-    launch(rows, strips, [=] { normalise(n, m, 0, 1e-5, 0.1, b, c, d, e, z, x, g); });
-    launch(rows, strips, [=] { norm_error(n, m, 1, one, one, x, b, z, c, d); });
+    launch(rows, strips, [=] { bias_gradient(n, m, n, x, one, one, b); });
+    launch(rows, strips, [=] { normalise(n, m, n, 1, 1e-5, 0.1, b, c, d, e, z, x, g); });
+    launch(rows, strips, [=] { normalise(n, m, n, 0, 1e-5, 0.1, b, c, d, e, z, x, g); });
+    launch(rows, strips, [=] { norm_error(n, m, n, 1, one, one, x, b, z, c, d); });
     launch(rows, strips, [=] { bound_rows(n, m, 1, x); });
     launch(2, 64, [=] { sum_squares(n * m, x, sums); });
     launch(3, 64, [=] { clip(n * m, 1, sums, x); });
-    launch(columns, 64, [=] { forward_softmax(m, n, b, z, a); });
-    launch(columns, 64, [=] { forward_softmax(m, n, b, a, a); });
-    launch(columns, 64, [=] { times_softmax_jacobian(m, n, a, z); });
+    launch(columns, 64, [=] { forward_softmax(m, n, n, b, z, a); });
+    launch(columns, 64, [=] { forward_softmax(m, n, n, b, a, a); });
+    launch(columns, 64, [=] { times_softmax_jacobian(m, n, n, n, a, z); });
     launch(columns, 64, [=] { measure_hinge(m, n, a, y, position, losses, labels, 0.5, hits); });
-    launch(columns, 64, [=] { hinge_gradient(m, n, a, y, z); });
-    launch(columns, 64, [=] { forward_softmax_error(m, n, b, y, z, a, x); });
+    launch(columns, 64, [=] { hinge_gradient(m, n, n, a, y, z); });
+    launch(columns, 64, [=] { forward_softmax_error(m, n, n, b, y, z, a, x); });
     std::puts("done");
 }
 """
@@ -53,7 +53,7 @@ PERSISTENT_MAIN = """
 template <class X> static X* of(size_t n, X value) { return (new std::vector<X>(n, value))->data(); }
 int main(int, char** arguments) {
     missing = std::atoi(arguments[1]);
-    const Index count = 12, batch = 5, depth = 3;
+    const Index count = 12, batch = 5, depth = 3, ld = 6;
     static const Index shape[] = {SHAPE};
     static const int layout[] = {LAYOUT};
     double *numbers = of<double>(100, 0.1), *counter = of<double>(3, 0), *etas = of<double>(3, 0.1);
@@ -64,7 +64,7 @@ int main(int, char** arguments) {
     Word* words = of<Word>(1000, 0);
     launch(2, 32, [=] {
         train(count, batch, depth, shape, layout, numbers, theta, first, second,
-              1, etas, step, counter, x, y, 0, one, z, a, words);
+              1, etas, step, counter, x, ld, y, 0, one, z, a, words);
     }, SHARED, true);
     std::puts("done");
 }

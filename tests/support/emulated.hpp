@@ -26,7 +26,18 @@ struct Dim {
 
 constexpr unsigned WARP_SIZE = 32, MOST_THREADS = 1024;
 constexpr size_t FENCE = 256;
-enum Outcome { FINE, STUCK, BEYOND_SHARED };
+enum Outcome { FINE, STUCK, BEYOND_SHARED, MISALIGNED };
+
+// What wide loads and stores out of alignment use instead; a GPU ends the program.
+static thread_local bool misaligned;
+alignas(64) static char nowhere[64];
+static void* checked(const void* pointer, size_t bytes) {
+    if ((size_t)pointer % bytes == 0) return (void*)pointer;
+    misaligned = true;
+    return nowhere;
+}
+#define __builtin_assume_aligned checked
+
 
 // A block's dynamic shared memory, filled with NaNs and followed by a fence.
 struct Shared {
@@ -248,7 +259,10 @@ int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool
         for (unsigned b = 0; b < count; ++b)
             blocks.push_back(std::make_unique<Block>(first + b, block, shared, cluster));
         for (unsigned b = 0; b < count; ++b) blocks[b]->cluster = &blocks[b / cluster * cluster];
-        if (const Outcome outcome = run_together(blocks)) {
+        misaligned = false;
+        Outcome outcome = run_together(blocks);
+        if (!outcome && misaligned) outcome = MISALIGNED;
+        if (outcome) {
             for (auto& fiber : fibers) fiber->entered = false;  // stuck fibers start anew
             return outcome;
         }

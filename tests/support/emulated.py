@@ -48,6 +48,7 @@ MOST_THREADS, MOST_BLOCKS, MOST_SHARED = 1024, 2**31 - 1, 48 << 10
 OUTCOMES = {
     1: "a thread has left, and others wait for it at a barrier",
     2: "a write past the block's shared memory",
+    3: "a wide load or store out of alignment",
 }
 
 DYNAMIC_SHARED = re.compile(r"extern __shared__ ([\w<>]+) (\w+)\[\];")
@@ -374,7 +375,7 @@ class EmulatedDevice:
         return self._bound(on_the_device, product.buffers)
 
     def _bound(self, run: Callable[[], None], buffers: list[Buffer]) -> Call:
-        names = [self._memory(x.pointer, x.size * x.dtype.itemsize) for x in buffers]
+        names = [self._memory(x.pointer, x.nbytes) for x in buffers]
         operation = Operation(run, tuple(names))
         return keeping(lambda: self._do(operation), *(x.memory for x in buffers))
 
@@ -399,8 +400,8 @@ def written(x: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
 def _view(buffer: Buffer) -> np.ndarray:
     """View the buffer's elements without keeping them alive."""
     kind = {"float64": ctypes.c_double, "uint16": ctypes.c_uint16}.get(buffer.dtype.name, ctypes.c_float)
-    flat = np.ctypeslib.as_array(ctypes.cast(buffer.pointer, ctypes.POINTER(kind)), (buffer.size,))
-    return flat.reshape(buffer.shape, order="F")
+    flat = np.ctypeslib.as_array(ctypes.cast(buffer.pointer, ctypes.POINTER(kind)), (buffer.length,))
+    return flat.reshape((buffer.ld, *buffer.shape[1:]), order="F")[: buffer.shape[0]]
 
 
 def _c_argument(x: Any) -> Any:

@@ -106,11 +106,12 @@ RESULT = np.dtype(
 )
 
 
-def view(pointer: int, dtype: Any, *shape: int) -> np.ndarray:
-    """View column-major memory at a pointer."""
-    count = int(np.prod(shape))
-    raw = (ctypes.c_char * (count * np.dtype(dtype).itemsize)).from_address(pointer)
-    return np.frombuffer(raw, dtype, count).reshape(shape, order="F")
+def view(pointer: int, dtype: Any, *shape: int, ld: int = 0) -> np.ndarray:
+    """View column-major memory at a pointer, from column to column ld elements."""
+    n, m, *_ = *shape, 1
+    itemsize = np.dtype(dtype).itemsize
+    raw = (ctypes.c_char * (((ld or n) * (m - 1) + n) * itemsize)).from_address(pointer)
+    return np.ndarray(shape, dtype, raw, strides=(itemsize, (ld or n) * itemsize)[: len(shape)])
 
 
 @dataclass
@@ -210,8 +211,8 @@ class Lt:
         self.things[desc][MatmulDescAttribute(attr).name] = int(view(buf, DESC_TYPES[attr], 1)[0])
 
     def matrix_layout_create(self, type: int, rows: int, cols: int, ld: int) -> int:
-        assert rows == ld > 0 < cols
-        return self._new((TYPES[type], rows, cols))
+        assert ld >= rows > 0 < cols
+        return self._new(((TYPES[type], rows, cols), ld))
 
     def matmul_preference_create(self) -> int:
         return self._new({})
@@ -267,7 +268,8 @@ class Lt:
         for pointer, alignment in zip((a, b, d), alignments, strict=True):
             assert pointer % alignment == 0
         left, right, old, out = (
-            view(pointer, *self.things[x]) for pointer, x in ((a, adesc), (b, bdesc), (c, cdesc), (d, ddesc))
+            view(pointer, *self.things[x][0], ld=self.things[x][1])
+            for pointer, x in ((a, adesc), (b, bdesc), (c, cdesc), (d, ddesc))
         )
         assert left.dtype == right.dtype in (out.dtype, BF16)
         precision, scale = PRECISIONS[chosen["compute"]], "f8" if chosen["compute"] == 70 else "f4"

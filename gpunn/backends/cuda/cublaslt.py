@@ -38,6 +38,7 @@ class Problem:
 
     Attributes:
         shapes: of a, b and c as stored.
+        ld: their leading dimensions.
         trans: whether a and b are transposed.
         precision: see `COMPUTE`.
         types: of alpha; of a and b; of c and the bias.
@@ -47,6 +48,7 @@ class Problem:
     """
 
     shapes: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+    ld: tuple[int, int, int]
     trans: tuple[bool, bool]
     precision: str
     types: tuple[int, int, int]
@@ -106,7 +108,8 @@ class Products:
         alignment = aligned(a), aligned(b), min(aligned(c), aligned(bias or c))
         shapes, trans = (a.shape, b.shape, c.shape), (product.trans_a, product.trans_b)
         types = self.types[product.alpha.dtype], self.types[a.dtype], self.types[c.dtype]
-        problem = Problem(shapes, trans, precision, types, alignment, bias is not None, product.relu)
+        ld, epilogue = (a.ld, b.ld, c.ld), (bias is not None, product.relu)
+        problem = Problem(shapes, ld, trans, precision, types, alignment, *epilogue)
         description = self._describe(problem, bias)
         run = partial(self._run, description, product)
         if problem not in self.choices:
@@ -170,10 +173,10 @@ class Products:
         return description
 
     def _layouts(self, problem: Problem) -> tuple[int, int, int]:
-        """Create the layouts of a, b and c: column-major and contiguous."""
+        """Create the layouts of a, b and c, all column-major."""
         _, read, written = problem.types
-        kinds = zip((read, read, written), problem.shapes, strict=True)
-        la, lb, lc = (self.lt.matrix_layout_create(kind, n, m, n) for kind, (n, m) in kinds)
+        kinds = zip((read, read, written), problem.shapes, problem.ld, strict=True)
+        la, lb, lc = (self.lt.matrix_layout_create(kind, n, m, ld) for kind, (n, m), ld in kinds)
         return la, lb, lc
 
     def _heuristic(

@@ -13,7 +13,7 @@ import numpy as np
 from gpunn.functions.calls import Call
 
 BF16 = np.dtype("uint16")  # the bits of a bfloat16, a type that NumPy does not have
-WIDEST = 32  # bytes of the widest load of any kernel
+WIDEST = 32  # bytes of the widest load of any kernel; columns that products read start on as many
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Buffer:
     Attributes:
         memory: keeps the memory that `pointer` points into alive.
         scale: the factor of the products that read the array.
+        pitch: elements from a column to the next; 0 if the columns are contiguous.
+        ones: beneath each column there is room for one more element, 1/scale.
     """
 
     pointer: int
@@ -30,26 +32,49 @@ class Buffer:
     dtype: np.dtype[Any]
     memory: Any
     scale: float = 1.0
+    pitch: int = 0
+    ones: bool = False
 
     @property
     def size(self) -> int:
         return math.prod(self.shape)
 
     @property
+    def ld(self) -> int:
+        """The leading dimension: elements from a column to the next."""
+        return self.pitch or self.shape[0]
+
+    @property
+    def length(self) -> int:
+        """The number of elements from the first to the end of the last column's padding."""
+        return self.ld * math.prod(self.shape[1:])
+
+    @property
     def nbytes(self) -> int:
-        return self.size * self.dtype.itemsize
+        return self.length * self.dtype.itemsize
 
     def part(self, offset: int, shape: tuple[int, ...], dtype: Any = None) -> Buffer:
-        """Return a view of that shape that starts at an element, reinterpreted if a dtype is given."""
+        """Return a contiguous view that starts at an element, reinterpreted if a dtype is given."""
         start = self.pointer + offset * self.dtype.itemsize
-        return replace(self, pointer=start, shape=shape, dtype=np.dtype(dtype or self.dtype))
+        return replace(self, pointer=start, shape=shape, dtype=np.dtype(dtype or self.dtype), pitch=0)
+
+    def columns(self, start: int, stop: int) -> Buffer:
+        """Return a view of some columns."""
+        pointer = self.pointer + start * self.ld * self.dtype.itemsize
+        return replace(self, pointer=pointer, shape=(self.shape[0], stop - start))
+
+    @property
+    def bordered(self) -> Buffer:
+        """The array with the row of ones beneath."""
+        return replace(self, shape=(self.shape[0] + 1, self.shape[1]), pitch=self.ld)
 
 
 @dataclass(frozen=True)
 class Product:
     """c ← alpha op(a) op(b) + beta c, where op transposes if `trans_a` or `trans_b` says so.
 
-    If beta is 0, the values in c do not matter, but they must be finite: a library may multiply them by 0.
+    Each matrix has its own leading dimension, and the padding of its columns is neither read nor written. If
+    beta is 0, the values in c do not matter, but they must be finite: a library may multiply them by 0.
 
     Attributes:
         alpha, beta: one number each, of the type in which the product is summed.

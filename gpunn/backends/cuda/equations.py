@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.backends.cuda.device import Buffer, Product
-from gpunn.backends.cuda.fusing import ForwardError, WeightGradient, WithBiasGradient
+from gpunn.backends.cuda.fusing import ForwardError
 from gpunn.backends.cuda.kernels import Kernels
 from gpunn.backends.cuda.source import activation_source, cost_source, layer_source
 from gpunn.core.backend import NORM_EPSILON, NORM_MOMENTUM
@@ -39,7 +39,7 @@ IN_THE_PRODUCT = (IDENTITY, RELU)  # activations that a product with bias can ap
 def drop(k: Kernels, e: Drop) -> Calls:
     """mask ← 0 or 1 at random; a ← a ⊙ mask."""
     drawn = randoms.threshold(e.rate), e.layer, e.p.key, e.p.step
-    return k.each("drop", e.a.size, *drawn, e.mask, e.a)
+    return k.elements("drop", *e.a.shape, e.a.ld, *drawn, e.mask, e.a)
 
 
 def forward(k: Kernels, e: Forward) -> Calls:
@@ -63,11 +63,9 @@ def _forward(
             return [call]
     (n, m), b, module = z.shape, theta.b[layer], layer_source(z.dtype)
     if f is SOFTMAX:
-        return [k.product(product), *k.columns("forward_softmax", m, n, b, z, out, module=module)]
-    return [
-        k.product(product),
-        *k.each("forward", z.size, n, b, z, out, module=module + activation_source(f)),
-    ]
+        return [k.product(product), *k.columns("forward_softmax", m, n, z.ld, b, z, out, module=module)]
+    module += activation_source(f)
+    return [k.product(product), *k.packs("forward", n, m, z.ld, b, z, out, module=module)]
 
 
 def _affine_product(k: Kernels, theta: Parameters, layer: int, a: Buffer, z: Buffer) -> Product:
@@ -82,107 +80,78 @@ def normalise(k: Kernels, e: Normalise) -> Calls:
     assert own
     columns = (own[name] for name in NORM_COLUMNS)
     settings = int(e.norm.by_batch), NORM_EPSILON, NORM_MOMENTUM
-    return k.rows("normalise", *e.z.shape, *settings, *columns, e.z, e.norm.z, e.norm.gain)
+    return k.rows("normalise", *e.z.shape, e.z.ld, *settings, *columns, e.z, e.norm.z, e.norm.gain)
 
 
 def activate(k: Kernels, e: Activate) -> Calls:
     """out = f(z)."""
     if e.f is SOFTMAX:
         (n, m), no_bias = e.z.shape, k.memory.put(np.zeros(e.z.shape[0]))
-        return k.columns("forward_softmax", m, n, no_bias, e.z, e.out, module=layer_source(e.z.dtype))
-    return k.each("activate", e.out.size, e.z, e.out, module=activation_source(e.f))
+        module = layer_source(e.z.dtype)
+        return k.columns("forward_softmax", m, n, e.z.ld, no_bias, e.z, e.out, module=module)
+    return k.packs("activate", *e.out.shape, e.out.ld, e.z, e.out, module=activation_source(e.f))
 
 
-# back-propagation; a kernel that makes δ row by row can do BP3, too, if it is given the gradient
+# back-propagation
 
 
-def bias_landing(k: Kernels, gradient: Gradient | None) -> tuple[Any, ...]:
-    """The last arguments of these kernels: whether BP3 lands, by which α and β, and where."""
-    if gradient is None:
-        return 0, k.memory.zero, k.memory.zero, k.memory.zero
-    cell = k.memory.cell
-    return 1, cell(gradient.alpha), cell(gradient.beta), gradient.into.b[gradient.layer]
-
-
-def output_error(k: Kernels, e: OutputError, bias: Gradient | None = None) -> Calls:
+def output_error(k: Kernels, e: OutputError) -> Calls:
     """BP1: out = ∇C ⊙ f′(z)."""
     (n, m), f, cost, a, y, out = e.out.shape, e.f, e.cost, e.a, e.y, e.out
     if f is SOFTMAX and cost.pairs(f):
-        return k.each("difference", out.size, a, y, out)
+        return k.elements("difference", n, m, out.ld, a, y, out)
     if cost.cuda_columns:
-        gradient = k.columns(cost.cuda_columns[1], m, n, a, y, out)
-        return [*gradient, *_times_derivative(k, f, e.z, a, None, out, bias)]
-    landing, module = bias_landing(k, bias), cost_source(cost, f)
-    calls = k.rows("output_error", n, m, a, y, e.z, out, *landing, module=module)
+        gradient = k.columns(cost.cuda_columns[1], m, n, out.ld, a, y, out)
+        return [*gradient, *_times_derivative(k, f, e.z, a, None, out)]
+    calls = k.elements("output_error", n, m, out.ld, a, y, e.z, out, module=cost_source(cost, f))
     return calls + _times_derivative(k, f, e.z, a, None, out) if f is SOFTMAX else calls
 
 
-def forward_error(k: Kernels, e: ForwardError, bias: Gradient | None = None) -> Calls:
+def forward_error(k: Kernels, e: ForwardError) -> Calls:
     """z = w a + b, out = f(z), δ = ∇C ⊙ f′(z)."""
     theta, layer, z, a, error = e.forward.theta, e.forward.layer, e.forward.z, e.forward.out, e.error
-    (n, m), b, product = z.shape, theta.b[layer], _affine_product(k, theta, layer, e.forward.a, z)
+    (n, m), product = z.shape, _affine_product(k, theta, layer, e.forward.a, z)
+    places = error.out.ld, theta.b[layer], error.y, z, a, error.out
     if error.f is SOFTMAX:
-        return [k.product(product), *k.columns("forward_softmax_error", m, n, b, error.y, z, a, error.out)]
-    places, module = (b, error.y, z, a, error.out), cost_source(error.cost, error.f)
-    return [
-        k.product(product),
-        *k.rows("forward_output_error", n, m, *places, *bias_landing(k, bias), module=module),
-    ]
+        return [k.product(product), *k.columns("forward_softmax_error", m, n, *places)]
+    module = cost_source(error.cost, error.f)
+    return [k.product(product), *k.elements("forward_output_error", n, m, *places, module=module)]
 
 
 def apply_weights(k: Kernels, e: ApplyWeights) -> Calls:
     """δ[:, j] ← weights[j] · δ[:, j]."""
-    return k.each("apply_weights", e.delta.size, e.delta.shape[0], e.weights, e.delta)
+    return k.elements("apply_weights", *e.delta.shape, e.delta.ld, e.weights, e.delta)
 
 
-def hidden_error(k: Kernels, e: HiddenError, bias: Gradient | None = None) -> Calls:
+def hidden_error(k: Kernels, e: HiddenError) -> Calls:
     """BP2: out = (wᵀ δ) ⊙ f′(z), and ⊙ mask/(1 − rate)."""
     w = k.memory.low_precision(e.theta).w[e.layer]
     product = Product(k.memory.fixed(e.a.scale), w, e.delta, k.memory.zero, e.out, trans_a=True)
-    return [k.product(product), *_times_derivative(k, e.f, e.z, e.a, e.mask, e.out, bias)]
+    return [k.product(product), *_times_derivative(k, e.f, e.z, e.a, e.mask, e.out)]
 
 
 def _times_derivative(
-    k: Kernels,
-    f: Activation,
-    z: Buffer,
-    a: Buffer,
-    mask: Buffer | None,
-    delta: Buffer,
-    bias: Gradient | None = None,
+    k: Kernels, f: Activation, z: Buffer, a: Buffer, mask: Buffer | None, delta: Buffer
 ) -> Calls:
     """δ ← δ ⊙ f′(z), and ⊙ mask if there is one."""
     (n, m), module = delta.shape, layer_source(a.dtype)
     if f is SOFTMAX:
-        masking = [] if mask is None else k.each("times", delta.size, mask, delta)
-        return [*k.columns("times_softmax_jacobian", m, n, a, delta, module=module), *masking]
-    landing, module = bias_landing(k, bias), module + activation_source(f)
-    if mask is None:
-        return k.rows("times_derivative", n, m, a, z, delta, *landing, module=module)
-    return k.rows("times_derivative_and_mask", n, m, a, z, mask, delta, *landing, module=module)
-
-
-def with_bias_gradient(k: Kernels, e: WithBiasGradient) -> Calls:
-    """BP1 or BP2, and BP3."""
-    if isinstance(e.maker, HiddenError):
-        return hidden_error(k, e.maker, e.gradient)
-    if isinstance(e.maker, ForwardError):
-        return forward_error(k, e.maker, e.gradient)
-    return output_error(k, e.maker, e.gradient)
-
-
-def weight_gradient(k: Kernels, e: WeightGradient) -> Calls:
-    """BP4: w ← α δ aᵀ + β w."""
-    g = e.gradient
-    alpha, beta, w = k.memory.cell(g.alpha.times(g.a.scale)), k.memory.cell(g.beta), g.into.w[g.layer]
-    return [k.product(Product(alpha, g.delta, g.a, beta, w, trans_b=True))]
+        calls = k.columns("times_softmax_jacobian", m, n, a.ld, delta.ld, a, delta, module=module)
+        return calls if mask is None else [*calls, *k.each("times", delta.length, mask, delta)]
+    places = a.ld, delta.ld, a, z, *((0, delta) if mask is None else (1, mask)), delta
+    return k.packs("times_derivative", n, m, *places, module=module + activation_source(f))
 
 
 def gradient(k: Kernels, e: Gradient) -> Calls:
-    """BP3, BP4: [w b] ← α δ [a; 1]ᵀ + β [w b]."""
-    alpha, beta, b = k.memory.cell(e.alpha), k.memory.cell(e.beta), e.into.b[e.layer]
-    bias = k.rows("bias_gradient", *e.delta.shape, e.delta, alpha, beta, b)
-    return [*bias, *weight_gradient(k, WeightGradient(e))]
+    """BP3, BP4: [w b] ← α δ [a; 1]ᵀ + β [w b], one product if there are ones beneath a."""
+    alpha, beta, into, l = e.alpha, k.memory.cell(e.beta), e.into, e.layer
+    weighted = k.memory.cell(alpha.times(e.a.scale))
+    if e.a.ones:
+        for fill in k.each("fill_border", e.a.shape[1], e.a.shape[0], e.a.ld, 1 / e.a.scale, e.a):
+            fill()  # once for all replays: no kernel writes there
+        return [k.product(Product(weighted, e.delta, e.a.bordered, beta, into.wb[l], trans_b=True))]
+    bias = k.rows("bias_gradient", *e.delta.shape, e.delta.ld, e.delta, k.memory.cell(alpha), beta, into.b[l])
+    return [*bias, k.product(Product(weighted, e.delta, e.a, beta, into.w[l], trans_b=True))]
 
 
 def norm_error(k: Kernels, e: NormError) -> Calls:
@@ -191,7 +160,7 @@ def norm_error(k: Kernels, e: NormError) -> Calls:
     assert own
     factors = int(e.norm.by_batch), k.memory.cell(e.alpha), k.memory.cell(e.beta)
     places = e.norm.z, e.norm.gain, e.delta, own["gamma"], own["beta"]
-    return k.rows("norm_error", *e.delta.shape, *factors, *places)
+    return k.rows("norm_error", *e.delta.shape, e.delta.ld, *factors, *places)
 
 
 LOWER: dict[type[Equation], Callable[[Kernels, Any], Calls]] = {
@@ -204,8 +173,6 @@ LOWER: dict[type[Equation], Callable[[Kernels, Any], Calls]] = {
     ForwardError: forward_error,
     ApplyWeights: apply_weights,
     HiddenError: hidden_error,
-    WithBiasGradient: with_bias_gradient,
-    WeightGradient: weight_gradient,
     Gradient: gradient,
     NormError: norm_error,
 }

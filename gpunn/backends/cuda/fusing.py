@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpunn.core.equations import Equation, Forward, Gradient, HiddenError, OutputError
-from gpunn.core.parameters import Parameters, Part
-from gpunn.core.vector_equations import Add, Scale
+from gpunn.core.equations import Equation, Forward, OutputError
 from gpunn.functions.activations import SOFTMAX
 
 
@@ -24,29 +22,12 @@ class ForwardError(Equation):
     error: OutputError
 
 
-@dataclass(eq=False, slots=True)
-class WithBiasGradient(Equation):
-    """BP3 in the kernel that makes δ: b[l] ← α Σ δ[l] + β b[l]"""
-
-    maker: ForwardError | OutputError | HiddenError
-    gradient: Gradient
-
-
-@dataclass(eq=False, slots=True)
-class WeightGradient(Equation):
-    """BP4: w[l] ← α δ[l] a[l-1]ᵀ + β w[l]"""
-
-    gradient: Gradient
-
-
 def fuse(equations: Sequence[Equation]) -> list[Equation]:
     """Return equations that do the same in fewer launches."""
     done: list[Equation] = []
     for equation in equations:
         if isinstance(equation, OutputError):
             fuse_error_with_forward(done, equation)
-        elif isinstance(equation, Gradient):
-            fuse_bias_with_delta(done, equation)
         else:
             done.append(equation)
     return done
@@ -67,40 +48,3 @@ def fuse_error_with_forward(done: list[Equation], error: OutputError) -> None:
         done[-1] = ForwardError(forward, error)
     else:
         done.append(error)
-
-
-def fuse_bias_with_delta(done: list[Equation], gradient: Gradient) -> None:
-    """Fuse BP3 into the kernel that makes δ, if nothing in between touches δ or the bias."""
-    for at in reversed(range(len(done))):
-        maker = done[at]
-        if isinstance(maker, ForwardError | OutputError | HiddenError) and makes(maker, gradient):
-            done[at] = WithBiasGradient(maker, gradient)
-            done.append(WeightGradient(gradient))
-            return
-        if not leaves_alone(maker, gradient):
-            break
-    done.append(gradient)
-
-
-def makes(maker: ForwardError | OutputError | HiddenError, gradient: Gradient) -> bool:
-    """Whether this makes δ of the gradient, and row by row, as summing over the examples needs it."""
-    error = maker.error if isinstance(maker, ForwardError) else maker
-    return error.out is gradient.delta and error.f.cuda is not None
-
-
-def leaves_alone(equation: Equation, gradient: Gradient) -> bool:
-    """Whether the equation has nothing to do with the bias in which BP3 lands, and does not change δ."""
-    if isinstance(equation, HiddenError):
-        return equation.out is not gradient.delta
-    if isinstance(equation, Scale):
-        return not holds_bias(equation.x, gradient.into, gradient.layer)
-    if isinstance(equation, Add):
-        return not any(holds_bias(x, gradient.into, gradient.layer) for x in (equation.x, equation.into))
-    if isinstance(equation, Gradient):
-        return equation.layer != gradient.layer
-    return isinstance(equation, WeightGradient)
-
-
-def holds_bias(part: Part, parameters: Parameters, layer: int) -> bool:
-    """Whether b[layer] of these parameters lies in the part."""
-    return part.of is parameters and part.kind in ("wb", "all") and part.layer in (0, layer)

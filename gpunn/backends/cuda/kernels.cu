@@ -4,10 +4,12 @@
 // are shared with Python and, for the elementwise modules, the C spellings of one activation and perhaps one cost
 // (F(z), F_PRIME(a, z), LOSS(a, y, z), OUTPUT_ERROR(a, y, z)) or of one optimizer's rule (RULE, PACE_0, PACE_1).
 //
-// Everything is computed in T. The operands of products (x, delta and the hidden layers' a) are stored as Operand,
-// which is T or Bf16. A layer's a and z, and gathered examples, are stored as A, which is Operand or, in the last
-// layer, T. Matrices are column-major without padding: m columns, one an example, of n rows. A kernel has one
-// thread for each element, one warp for each column, or one block for ROWS rows.
+// Everything is computed in T. The operands of products (x, delta, the masks and the hidden layers' a) are stored as
+// Operand, which is T or Bf16. A layer's a and z, and gathered examples, are stored as A, which is Operand or, in the
+// last layer, T. Matrices are column-major: m columns, one an example, of n rows. Operands have padded columns, from
+// each of which to the next it is ld elements; kernels may read the padding but leave it as it is, because below the
+// last row of an a there may be a 1 for its product with delta. All other matrices are contiguous. A kernel has one
+// thread for each element, or for each PACK of them; one warp for each column; or one block for ROWS rows.
 //
 // No atomics: the order of a sum depends on its length alone, so two runs are bitwise identical.
 
@@ -36,6 +38,19 @@ struct Bf16 {
     const Index i = (Index)blockIdx.x * blockDim.x + threadIdx.x;         \
     if (i >= count) return;
 
+// element (i, j) of n rows and m columns
+#define FOR_ELEMENT(i, j, n, m)                                           \
+    const Index thread = (Index)blockIdx.x * blockDim.x + threadIdx.x;    \
+    const Index j = quotient(thread, n), i = thread - j * n;              \
+    if (j >= m) return;
+
+// rows i ... i + PACK - 1 of column j, as far as there are n
+#define FOR_PACK(i, j, n, m)                                                              \
+    const Index thread = (Index)blockIdx.x * blockDim.x + threadIdx.x;                    \
+    const Index packs = (n + PACK - 1) / PACK;                                            \
+    const Index j = quotient(thread, packs), i = (thread - j * packs) * PACK;             \
+    if (j >= m) return;
+
 #define FOR_COLUMN(j, lane, m)                                                      \
     const Index j = ((Index)blockIdx.x * blockDim.x + threadIdx.x) / LANES;         \
     const int lane = threadIdx.x % LANES;                                           \
@@ -50,9 +65,50 @@ static __device__ Index rest(Index i, Index n) {
     return i - quotient(i, n) * n;
 }
 
-// four consecutive elements, read or written at once
+// consecutive elements, read or written at once: four, or PACK_BYTES of Operands
 template <class X> struct alignas(4 * sizeof(X)) Four {
     X of[4];
+};
+constexpr int PACK = PACK_BYTES / sizeof(Operand);
+template <class X> struct alignas(PACK_BYTES) Pack {
+    X of[PACK];
+};
+
+template <class Several, class X> static __device__ Several& at_once(X* from) {
+    return *(Several*)__builtin_assume_aligned(from, alignof(Several));
+}
+
+template <class Several, class X> static __device__ const Several& at_once(const X* from) {
+    return *(const Several*)__builtin_assume_aligned(from, alignof(Several));
+}
+
+// Rows i, i + 1, ... of a matrix' column j: read and written at once, unless they are the column's last ones or the
+// columns are not aligned.
+struct Rows {
+    Index i, j;
+    int count;
+
+    __device__ Rows(Index i, Index j, Index n) : i(i), j(j), count(n - i < PACK ? int(n - i) : PACK) {}
+
+    __device__ bool whole(Index ld) const { return count == PACK && ld % PACK == 0; }
+
+    template <class X> __device__ Pack<X> read(const X* from, Index ld) const {
+        from += i + j * ld;
+        if (whole(ld)) return at_once<Pack<X>>(from);
+        Pack<X> found;
+        for (int k = 0; k < PACK; ++k) found.of[k] = from[k < count ? k : 0];
+        return found;
+    }
+
+    template <class X> __device__ void write(X* to, Index ld, const Pack<X>& pack) const {
+        to += i + j * ld;
+        if (whole(ld)) {
+            at_once<Pack<X>>(to) = pack;
+            return;
+        }
+        for (int k = 0; k < PACK; ++k)
+            if (k < count) to[k] = pack.of[k];
+    }
 };
 
 // The thread's share of a matrix of n rows: row i, columns first, first + strips, ... Threads beyond row n have
@@ -66,27 +122,20 @@ struct Share {
         first = threadIdx.x / ROWS, strips = blockDim.x / ROWS;
     }
 
-    // write(at, read(at)) for each element of the share
+    // write(j, read(j)) for each column of the share
     template <class Read, class Write> __device__ void each(Read read, Write write) const {
         for (Index j = first; i < n && j < m; j += AT_ONCE * strips) {
             decltype(read(j)) held[AT_ONCE];
-            for (int k = 0; k < AT_ONCE; ++k) held[k] = read(i + (j + k * strips < m ? j + k * strips : j) * n);
+            for (int k = 0; k < AT_ONCE; ++k) held[k] = read(j + k * strips < m ? j + k * strips : j);
             for (int k = 0; k < AT_ONCE; ++k)
-                if (j + k * strips < m) write(i + (j + k * strips) * n, held[k]);
+                if (j + k * strips < m) write(j + k * strips, held[k]);
         }
     }
 
-    // sum of read(at)
+    // sum of read(j)
     template <class Read> __device__ T sum(Read read) const {
         T total = 0;
         each(read, [&](Index, T x) { total += x; });
-        return total;
-    }
-
-    // out[at] = read(at); returns their sum
-    template <class Read> __device__ T fill(Operand* out, Read read) const {
-        T total = 0;
-        each(read, [&](Index at, T x) { total += out[at] = x; });
         return total;
     }
 };
@@ -121,12 +170,6 @@ static __device__ T block_sum(T x, unsigned width) {
     return sum;
 }
 
-// BP3: b[i] = alpha (sum of the shares of row i) + beta b[i]
-static __device__ void land(const Share& my, T share, const T* alpha, const T* beta, T* b) {
-    const T sum = block_sum(share, ROWS);
-    if (my.i < my.n && my.first == 0) b[my.i] = *alpha * sum + (*beta == 0 ? T(0) : *beta * b[my.i]);
-}
-
 // hits[j]: the largest output of the column (the first, if several are equal) is its label; with a single output,
 // being above the threshold means label 1
 static __device__ void mark_hit(Index j, int lane, Index n, const T* out, const Index* labels, T threshold,
@@ -155,35 +198,23 @@ static __device__ T inside(T a) {
 }
 
 // BP1: delta = dC/da f'(z)
-extern "C" __global__ void output_error(Index n, Index m, const T* as, const T* ys, const T* zs,
-                                        Operand* delta, Index lands, const T* alpha, const T* beta, T* b) {
-    const Share my(n, m);
-    const T sum = my.fill(delta, [&](Index at) -> T {
-        const T a = as[at], y = ys[at], z = zs[at];
-        (void)z;
-        return OUTPUT_ERROR(a, y, z);
-    });
-    if (lands) land(my, sum, alpha, beta, b);
+extern "C" __global__ void output_error(Index n, Index m, Index ld, const T* as, const T* ys, const T* zs,
+                                        Operand* delta) {
+    FOR_ELEMENT(i, j, n, m)
+    const T a = as[i + j * n], y = ys[i + j * n], z = zs[i + j * n];
+    (void)z;
+    delta[i + j * ld] = OUTPUT_ERROR(a, y, z);
 }
 
 #if defined(F)
 // z += bias, a = f(z), delta = dC/da f'(z); z holds the product w a
-extern "C" __global__ void forward_output_error(Index n, Index m, const T* bias, const T* ys, T* zs, T* as,
-                                             Operand* delta, Index lands, const T* alpha, const T* beta, T* b) {
-    const Share my(n, m);
-    const T shift = my.i < n ? bias[my.i] : T(0);
-    struct Read {
-        T z, y;
-    };
-    T sum = 0;
-    my.each([&](Index at) { return Read{zs[at] + shift, ys[at]}; },
-            [&](Index at, Read read) {
-                const T z = read.z, y = read.y, a = F(z);
-                zs[at] = z;
-                as[at] = a;
-                sum += delta[at] = OUTPUT_ERROR(a, y, z);
-            });
-    if (lands) land(my, sum, alpha, beta, b);
+extern "C" __global__ void forward_output_error(Index n, Index m, Index ld, const T* bias, const T* ys, T* zs, T* as,
+                                                Operand* delta) {
+    FOR_ELEMENT(i, j, n, m)
+    const T y = ys[i + j * n], z = zs[i + j * n] + bias[i], a = F(z);
+    zs[i + j * n] = z;
+    as[i + j * n] = a;
+    delta[i + j * ld] = OUTPUT_ERROR(a, y, z);
 }
 #endif
 
@@ -206,43 +237,45 @@ extern "C" __global__ void measure(Index m, Index n, const T* as, const T* ys, c
 #elif defined(F)  // ---------------------------------------------------------------- one activation
 
 // z += b, a = f(z); z holds the product w a, and a may share its memory
-extern "C" __global__ void forward(Index count, Index n, const T* b, A* zs, A* as) {
-    FOR_EACH(i, count)
-    const T z = zs[i] + b[rest(i, n)];
-    zs[i] = z;
-    as[i] = F(z);
+extern "C" __global__ void forward(Index n, Index m, Index ld, const T* b, A* zs, A* as) {
+    FOR_PACK(i, j, n, m)
+    const Rows rows(i, j, n);
+    Pack<A> both = rows.read(zs, ld), out;
+    for (int k = 0; k < PACK; ++k) {
+        const T z = both.of[k] + b[k < rows.count ? i + k : i];
+        both.of[k] = z;
+        out.of[k] = F(z);
+    }
+    if (zs != as) rows.write(zs, ld, both);
+    rows.write(as, ld, out);
 }
 
 // a = f(z)
-extern "C" __global__ void activate(Index count, const Operand* zs, Operand* as) {
-    FOR_EACH(i, count)
-    const T z = zs[i];
-    as[i] = F(z);
+extern "C" __global__ void activate(Index n, Index m, Index ld, const Operand* zs, Operand* as) {
+    FOR_PACK(i, j, n, m)
+    const Rows rows(i, j, n);
+    Pack<Operand> both = rows.read(zs, ld);
+    for (int k = 0; k < PACK; ++k) {
+        const T z = both.of[k];
+        both.of[k] = F(z);
+    }
+    rows.write(as, ld, both);
 }
 
-// BP2, second half: delta = delta f'(z)
-extern "C" __global__ void times_derivative(Index n, Index m, const A* as, const A* zs, Operand* delta,
-                                            Index lands, const T* alpha, const T* beta, T* b) {
-    const Share my(n, m);
-    const T sum = my.fill(delta, [&](Index at) -> T {
-        const T a = as[at], z = zs[at];
+// BP2, second half: delta = delta f'(z), and times the mask if there is one
+extern "C" __global__ void times_derivative(Index n, Index m, Index ld_a, Index ld, const A* as, const A* zs,
+                                            Index masked, const Operand* mask, Operand* delta) {
+    FOR_PACK(i, j, n, m)
+    const Rows rows(i, j, n);
+    const Pack<A> outputs = rows.read(as, ld_a), inputs = rows.read(zs, ld_a);
+    Pack<Operand> error = rows.read((const Operand*)delta, ld), kept;
+    if (masked) kept = rows.read(mask, ld);
+    for (int k = 0; k < PACK; ++k) {
+        const T a = outputs.of[k], z = inputs.of[k], d = error.of[k];
         (void)a, (void)z;
-        return delta[at] * (F_PRIME(a, z));
-    });
-    if (lands) land(my, sum, alpha, beta, b);
-}
-
-// delta = delta f'(z) mask
-extern "C" __global__ void times_derivative_and_mask(Index n, Index m, const A* as, const A* zs, const T* mask,
-                                                     Operand* delta, Index lands, const T* alpha,
-                                                     const T* beta, T* b) {
-    const Share my(n, m);
-    const T sum = my.fill(delta, [&](Index at) -> T {
-        const T a = as[at], z = zs[at];
-        (void)a, (void)z;
-        return delta[at] * (F_PRIME(a, z)) * mask[at];
-    });
-    if (lands) land(my, sum, alpha, beta, b);
+        error.of[k] = d * (F_PRIME(a, z)) * (masked ? T(kept.of[k]) : T(1));
+    }
+    rows.write(delta, ld, error);
 }
 
 #elif defined(RULE)  // ---------------------------------------------------------------- an optimizer's rule
@@ -294,31 +327,31 @@ extern "C" __global__ void step(Index count, T* theta, T* gradient, T* first, T*
 
 // x[:, j] = scale X[:, order[position + j]], four elements at a time if n allows
 template <class From>
-static __device__ void gather(Index m, Index n, const From* X, const Index* order, const Index* position, T scale,
-                              A* x) {
+static __device__ void gather(Index m, Index n, Index ld, const From* X, const Index* order, const Index* position,
+                              T scale, A* x) {
     FOR_COLUMN(j, lane, m)
     const From* from = X + order[*position + j] * n;
-    A* to = x + j * n;
-    if (n % 4) {
+    A* to = x + j * ld;
+    if (n % 4 || ld % 4) {
         for (Index i = lane; i < n; i += LANES) to[i] = from[i] * scale;
         return;
     }
-    for (Index i = lane; i < n / 4; i += LANES) {
-        const Four<From> four = ((const Four<From>*)from)[i];
+    for (Index i = 4 * lane; i < n; i += 4 * LANES) {
+        const Four<From> four = at_once<Four<From>>(from + i);
         Four<A> scaled;
         for (int k = 0; k < 4; ++k) scaled.of[k] = four.of[k] * scale;
-        ((Four<A>*)to)[i] = scaled;
+        at_once<Four<A>>(to + i) = scaled;
     }
 }
 
-extern "C" __global__ void gather_bytes(Index m, Index n, const unsigned char* X, const Index* order,
+extern "C" __global__ void gather_bytes(Index m, Index n, Index ld, const unsigned char* X, const Index* order,
                                         const Index* position, T scale, A* x) {
-    gather(m, n, X, order, position, scale, x);
+    gather(m, n, ld, X, order, position, scale, x);
 }
 
-extern "C" __global__ void gather_values(Index m, Index n, const T* X, const Index* order,
+extern "C" __global__ void gather_values(Index m, Index n, Index ld, const T* X, const Index* order,
                                          const Index* position, T scale, A* x) {
-    gather(m, n, X, order, position, scale, x);
+    gather(m, n, ld, X, order, position, scale, x);
 }
 
 // labels[j] = all[order[position + j]]; y[i, j] = on if i is the label of column j, else off; a single output is
@@ -333,14 +366,16 @@ extern "C" __global__ void gather_labels(Index m, Index n, const Index* all, con
 
 // zhat = (z - mean) / sqrt(variance + epsilon), gain = gamma / sqrt(variance + epsilon), z = gamma zhat + beta, for
 // each row; by_batch: with the row's own mean and variance, towards which the running ones move, else with those
-extern "C" __global__ void normalise(Index n, Index m, Index by_batch, T epsilon, T momentum, const T* gamma,
-                                     const T* beta, T* mean, T* variance, Operand* z, T* zhat, T* gain) {
+extern "C" __global__ void normalise(Index n, Index m, Index ld, Index by_batch, T epsilon, T momentum,
+                                     const T* gamma, const T* beta, T* mean, T* variance, Operand* z, T* zhat,
+                                     T* gain) {
     const Share my(n, m);
     const Index i = my.i;
+    const auto read = [&](Index j) -> T { return z[i + j * ld]; };
     T mu = 0, var = 0;
     if (by_batch) {
-        mu = block_sum(my.sum([&](Index at) -> T { return z[at]; }), ROWS) / m;
-        var = block_sum(my.sum([&](Index at) { return (z[at] - mu) * (z[at] - mu); }), ROWS) / m;
+        mu = block_sum(my.sum(read), ROWS) / m;
+        var = block_sum(my.sum([&](Index j) { return (read(j) - mu) * (read(j) - mu); }), ROWS) / m;
     } else if (i < n) {
         mu = mean[i], var = variance[i];
     }
@@ -353,23 +388,23 @@ extern "C" __global__ void normalise(Index n, Index m, Index by_batch, T epsilon
             variance[i] = (1 - momentum) * variance[i] + momentum * var * m / (m > 1 ? m - 1 : 1);
         }
     }
-    my.each([&](Index at) { return (z[at] - mu) / root; },
-            [&](Index at, T hat) {
-                zhat[at] = hat;
-                z[at] = gamma[i] * hat + beta[i];
+    my.each([&](Index j) { return (read(j) - mu) / root; },
+            [&](Index j, T hat) {
+                zhat[i + j * n] = hat;
+                z[i + j * ld] = gamma[i] * hat + beta[i];
             });
 }
 
 // delta = gain (delta - mean delta - zhat mean(delta zhat)) if by_batch, else gain delta, for each row
 // gamma = by sum(delta zhat) + keep gamma, beta = by sum(delta) + keep beta
-extern "C" __global__ void norm_error(Index n, Index m, Index by_batch, const T* by, const T* keep,
+extern "C" __global__ void norm_error(Index n, Index m, Index ld, Index by_batch, const T* by, const T* keep,
                                       const T* zhat, const T* gain, Operand* delta, T* gamma, T* beta) {
     const Share my(n, m);
     const Index i = my.i;
     struct Read {
         T d, hat;
     };
-    const auto read = [&](Index at) { return Read{delta[at], zhat[at]}; };
+    const auto read = [&](Index j) { return Read{delta[i + j * ld], zhat[i + j * n]}; };
     T sum = 0, slope = 0;
     my.each(read, [&](Index, Read x) { sum += x.d, slope += x.d * x.hat; });
     sum = block_sum(sum, ROWS), slope = block_sum(slope, ROWS);
@@ -378,9 +413,9 @@ extern "C" __global__ void norm_error(Index n, Index m, Index by_batch, const T*
         gamma[i] = *by * slope + *keep * gamma[i];
         beta[i] = *by * sum + *keep * beta[i];
     }
-    my.each(read, [&](Index at, Read x) {
+    my.each(read, [&](Index j, Read x) {
         const T means = by_batch ? (sum + x.hat * slope) / m : T(0);
-        delta[at] = gain[i] * (x.d - means);
+        delta[i + j * ld] = gain[i] * (x.d - means);
     });
 }
 
@@ -399,32 +434,35 @@ template <class X> static __device__ void softmax(int lane, Index n, const T* b,
 }
 
 // z[:, j] += b, a[:, j] = softmax(z[:, j]); z holds the product w a
-extern "C" __global__ void forward_softmax(Index m, Index n, const T* b, A* z, A* a) {
+extern "C" __global__ void forward_softmax(Index m, Index n, Index ld, const T* b, A* z, A* a) {
     FOR_COLUMN(j, lane, m)
-    softmax(lane, n, b, z + j * n, a + j * n);
+    softmax(lane, n, b, z + j * ld, a + j * ld);
 }
 
 // the same, and delta = a - y
-extern "C" __global__ void forward_softmax_error(Index m, Index n, const T* b, const T* y, T* z, T* a,
-                                              Operand* delta) {
+extern "C" __global__ void forward_softmax_error(Index m, Index n, Index ld, const T* b, const T* y, T* z, T* a,
+                                                 Operand* delta) {
     FOR_COLUMN(j, lane, m)
     softmax(lane, n, b, z + j * n, a + j * n);
-    for (Index i = j * n + lane; i < (j + 1) * n; i += LANES) delta[i] = a[i] - y[i];
+    for (Index i = lane; i < n; i += LANES) delta[i + j * ld] = a[i + j * n] - y[i + j * n];
 }
 
 // delta[:, j] = a (delta - sum delta a): the product with the softmax's Jacobian
-extern "C" __global__ void times_softmax_jacobian(Index m, Index n, const A* a, Operand* delta) {
+extern "C" __global__ void times_softmax_jacobian(Index m, Index n, Index ld_a, Index ld, const A* as,
+                                                  Operand* deltas) {
     FOR_COLUMN(j, lane, m)
+    const A* a = as + j * ld_a;
+    Operand* delta = deltas + j * ld;
     T sum = 0;
-    for (Index i = j * n + lane; i < (j + 1) * n; i += LANES) sum += delta[i] * a[i];
+    for (Index i = lane; i < n; i += LANES) sum += delta[i] * a[i];
     sum = warp_sum(sum);
-    for (Index i = j * n + lane; i < (j + 1) * n; i += LANES) delta[i] = a[i] * (delta[i] - sum);
+    for (Index i = lane; i < n; i += LANES) delta[i] = a[i] * (delta[i] - sum);
 }
 
 // delta = a - y
-extern "C" __global__ void difference(Index count, const T* a, const T* y, Operand* delta) {
-    FOR_EACH(i, count)
-    delta[i] = a[i] - y[i];
+extern "C" __global__ void difference(Index n, Index m, Index ld, const T* a, const T* y, Operand* delta) {
+    FOR_ELEMENT(i, j, n, m)
+    delta[i + j * ld] = a[i + j * n] - y[i + j * n];
 }
 
 // the hash lowbias32: see randoms.py
@@ -437,14 +475,14 @@ static __device__ unsigned mix(unsigned x) {
 }
 
 // mask = 0 if the element's 16 random bits are below `least`, else 1; a *= mask
-extern "C" __global__ void drop(Index count, Index least, Index layer, const Index* key, const Index* step,
-                                T* mask, Operand* a) {
-    FOR_EACH(i, count)
+extern "C" __global__ void drop(Index n, Index m, Index ld, Index least, Index layer, const Index* key,
+                                const Index* step, Operand* mask, Operand* a) {
+    FOR_ELEMENT(i, j, n, m)
     const unsigned stream = mix((unsigned)*key ^ mix((unsigned)(*step * RANDOM_LAYERS + layer)));
-    const unsigned bits = mix(mix((unsigned)(i / 2)) ^ stream);
-    const T kept = (i % 2 ? bits >> 16 : bits & 0xffff) >= (unsigned)least;
-    mask[i] = kept;
-    a[i] = a[i] * kept;
+    const unsigned bits = mix(mix((unsigned)(thread / 2)) ^ stream);
+    const T kept = (thread % 2 ? bits >> 16 : bits & 0xffff) >= (unsigned)least;
+    mask[i + j * ld] = kept;
+    a[i + j * ld] = a[i + j * ld] * kept;
 }
 
 // random number k of step q's stream in one layer, between -1 and 1: see randoms.py
@@ -497,7 +535,7 @@ static __device__ T pixel(const Operand* image, Index height, Index width, Index
 
 // x = the images, rotated by up to `angle`, scaled, shifted, and bent by alpha times the fields; see
 // Augmentation.affine
-extern "C" __global__ void distort(Index count, Index height, Index width, const Index* key,
+extern "C" __global__ void distort(Index count, Index height, Index width, Index ld, const Index* key,
                                    const Index* position, T angle, T scale, T shift, T alpha, const T* down,
                                    const T* aside, const Operand* images, Operand* x) {
     FOR_EACH(i, count)
@@ -510,17 +548,17 @@ extern "C" __global__ void distort(Index count, Index height, Index width, const
     T column = middle_column + (cosine * dx - sine * dy) / (1 + scale * uniform(key, q, AFFINE_LAYER, 2));
     if (alpha > 0) y += alpha * down[i], column += alpha * aside[i];
     const T floor_y = floor(y), floor_x = floor(column), share_y = y - floor_y, share_x = column - floor_x;
-    const Operand* image = images + j * n;
+    const Operand* image = images + j * ld;
     const Index r = Index(floor_y), c = Index(floor_x);
     const T above = pixel(image, height, width, r, c) * (1 - share_x) +
                     pixel(image, height, width, r, c + 1) * share_x;
     const T below = pixel(image, height, width, r + 1, c) * (1 - share_x) +
                     pixel(image, height, width, r + 1, c + 1) * share_x;
-    x[i] = above * (1 - share_y) + below * share_y;
+    x[i - j * n + j * ld] = above * (1 - share_y) + below * share_y;
 }
 
 // x *= by, elementwise
-extern "C" __global__ void times(Index count, const T* by, Operand* x) {
+extern "C" __global__ void times(Index count, const Operand* by, Operand* x) {
     FOR_EACH(i, count)
     x[i] = x[i] * by[i];
 }
@@ -552,20 +590,21 @@ extern "C" __global__ void measure_hinge(Index m, Index n, const T* a, const T* 
 }
 
 // delta[:, j] = 1 for each positive margin of column j, and minus their number for the class itself
-extern "C" __global__ void hinge_gradient(Index m, Index n, const T* a, const T* y, Operand* delta) {
+extern "C" __global__ void hinge_gradient(Index m, Index n, Index ld, const T* as, const T* ys, Operand* deltas) {
     FOR_COLUMN(j, lane, m)
-    T count = 0, right = right_output(n, lane, a + j * n, y + j * n);
-    for (Index i = j * n + lane; i < (j + 1) * n; i += LANES)
-        count += delta[i] = T(margin(n, a[i], y[i], right) > 0);
+    const T *a = as + j * n, *y = ys + j * n;
+    Operand* delta = deltas + j * ld;
+    T count = 0, right = right_output(n, lane, a, y);
+    for (Index i = lane; i < n; i += LANES) count += delta[i] = T(margin(n, a[i], y[i], right) > 0);
     count = warp_sum(count);
-    for (Index i = j * n + lane; i < (j + 1) * n; i += LANES)
+    for (Index i = lane; i < n; i += LANES)
         delta[i] = n == 1 ? -(2 * y[i] - 1) * count : delta[i] - y[i] * count;
 }
 
 // delta[:, j] *= weights[j]
-extern "C" __global__ void apply_weights(Index count, Index n, const T* weights, Operand* delta) {
-    FOR_EACH(i, count)
-    delta[i] = delta[i] * weights[quotient(i, n)];
+extern "C" __global__ void apply_weights(Index n, Index m, Index ld, const T* weights, Operand* delta) {
+    FOR_ELEMENT(i, j, n, m)
+    delta[i + j * ld] = delta[i + j * ld] * weights[j];
 }
 
 // losses[position + j] *= weights[j]
@@ -575,10 +614,17 @@ extern "C" __global__ void weigh_losses(Index m, const T* weights, T* losses, co
 }
 
 // b = alpha sum_j delta[:, j] + beta b
-extern "C" __global__ void bias_gradient(Index n, Index m, const Operand* delta, const T* alpha, const T* beta,
-                                         T* b) {
+extern "C" __global__ void bias_gradient(Index n, Index m, Index ld, const Operand* delta, const T* alpha,
+                                         const T* beta, T* b) {
     const Share my(n, m);
-    land(my, my.sum([&](Index at) -> T { return delta[at]; }), alpha, beta, b);
+    const T sum = block_sum(my.sum([&](Index j) -> T { return delta[my.i + j * ld]; }), ROWS);
+    if (my.i < n && my.first == 0) b[my.i] = *alpha * sum + (*beta == 0 ? T(0) : *beta * b[my.i]);
+}
+
+// the row beneath a's last one = value
+extern "C" __global__ void fill_border(Index m, Index n, Index ld, T value, Operand* a) {
+    FOR_EACH(j, m)
+    a[n + j * ld] = value;
 }
 
 // into[:, position + j] = a[:, j]
@@ -599,10 +645,22 @@ extern "C" __global__ void set_rates(Index count, const double* p, const double*
     values[i] = T(p[i] + q[i] * etas[*step]);
 }
 
-// theta, rounded to what products read
-extern "C" __global__ void round_to_operand(Index count, const T* theta, Operand* narrowed) {
-    FOR_EACH(i, count)
-    narrowed[i] = theta[i];
+// theta, rounded to what products read, with padded columns
+// table: for each layer the start in theta, the start here, n, ld and the number of columns
+extern "C" __global__ void narrow(Index count, Index layers, const Index* table, const T* theta, Operand* narrowed) {
+    FOR_EACH(pack, count)
+    const Index at = pack * PACK;
+    while (--layers && at < table[5 * layers + 1]) {}
+    const Index *own = table + 5 * layers, n = own[2], ld = own[3], inside = at - own[1];
+    const Index j = quotient(inside, ld), i = inside - j * ld;
+    if (j >= own[4] || i >= n) return;
+    const T* from = theta + own[0] + j * n + i;
+    Pack<T> wide;
+    if (i + PACK <= n && n % (PACK_BYTES / sizeof(T)) == 0) wide = at_once<Pack<T>>(from);
+    else for (int k = 0; k < PACK; ++k) wide.of[k] = i + k < n ? from[k] : T(0);
+    Pack<Operand> out;
+    for (int k = 0; k < PACK; ++k) out.of[k] = wide.of[k];
+    at_once<Pack<Operand>>(narrowed + at) = out;
 }
 
 // y += alpha x
@@ -643,9 +701,10 @@ extern "C" __global__ void clip(Index count, T limit, const T* sums, T* x) {
 // scale each row of w (n, k) down to a length of at most limit
 extern "C" __global__ void bound_rows(Index n, Index k, T limit, T* w) {
     const Share my(n, k);
-    const T norm = sqrt(block_sum(my.sum([&](Index at) { return w[at] * w[at]; }), ROWS));
+    const auto read = [&](Index j) { return w[my.i + j * n]; };
+    const T norm = sqrt(block_sum(my.sum([&](Index j) { return read(j) * read(j); }), ROWS));
     const T factor = norm > limit ? limit / norm : T(1);
-    my.each([&](Index at) { return w[at]; }, [&](Index at, T x) { w[at] = factor * x; });
+    my.each(read, [&](Index j, T x) { w[my.i + j * n] = factor * x; });
 }
 
 #endif

@@ -10,7 +10,16 @@ import numpy as np
 
 from gpunn.backends.cuda.device import Product
 from gpunn.backends.cuda.memory import CudaMemory
-from gpunn.backends.cuda.source import KERNELS, LANES, MOST_STRIPS, PERSISTENT, ROWS, THREADS, preamble
+from gpunn.backends.cuda.source import (
+    KERNELS,
+    LANES,
+    MOST_STRIPS,
+    PACK_BYTES,
+    PERSISTENT,
+    ROWS,
+    THREADS,
+    preamble,
+)
 from gpunn.core.backend import BackendError
 from gpunn.functions.calls import Call, Calls
 
@@ -18,12 +27,16 @@ from gpunn.functions.calls import Call, Calls
 class Kernels:
     """Binds kernels and products to buffers of one memory.
 
-    `each`, `columns` and `rows` are for kernels that take the number of their elements, columns or rows
-    first. Python's integers become the kernels' Index, its floats their T.
+    `each`, `elements`, `packs`, `columns` and `rows` are for kernels that take the number of their elements,
+    columns or rows first. Python's integers become the kernels' Index, its floats their T.
+
+    Attributes:
+        pack: operands that a thread reads or writes at once.
     """
 
     def __init__(self, memory: CudaMemory) -> None:
         self.memory, self.device = memory, memory.device
+        self.pack = PACK_BYTES // memory.operand_dtype.itemsize
         self.compiled = cache(self._compile)
 
     def _compile(self, module: str, persistent: bool = False) -> Callable[[str], Any]:
@@ -35,6 +48,15 @@ class Kernels:
     def each(self, kernel: str, count: int, *arguments: Any, module: str = "") -> Calls:
         """Launch one thread for each element."""
         return self.launch(kernel, -(-count // THREADS), THREADS, count, *arguments, module=module)
+
+    def elements(self, kernel: str, n: int, m: int, *arguments: Any, module: str = "") -> Calls:
+        """Launch one thread for each element of a matrix."""
+        return self.launch(kernel, -(-n * m // THREADS), THREADS, n, m, *arguments, module=module)
+
+    def packs(self, kernel: str, n: int, m: int, *arguments: Any, module: str = "") -> Calls:
+        """Launch one thread for each pack of a matrix' elements."""
+        threads = -(-n // self.pack) * m
+        return self.launch(kernel, -(-threads // THREADS), THREADS, n, m, *arguments, module=module)
 
     def columns(self, kernel: str, m: int, n: int, *arguments: Any, module: str = "") -> Calls:
         """Launch one warp for each column of n elements."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from gpunn.backends.cuda.device import BF16, Buffer, Device
+from gpunn.backends.cuda.device import BF16, WIDEST, Buffer, Device
 from gpunn.core.examples import Examples
 from gpunn.core.parameters import Layout, Parameters
 from gpunn.core.scalars import CAPACITY, Scalar, StepScalars
@@ -35,6 +36,22 @@ class Norm:
         return self.z.shape
 
 
+@dataclass(frozen=True)
+class Narrowed:
+    """θ as products read it: rounded to bfloat16, in columns that start on whole WIDEST bytes.
+
+    Attributes:
+        w, b: by layer, from 1 on.
+        flat: all of it.
+        table: for each layer, its start in θ and in `flat`, n_l, the leading dimension and n_{l-1} + 1.
+    """
+
+    w: list[Any]
+    b: list[Any]
+    flat: Buffer
+    table: Buffer
+
+
 class CudaMemory:
     """Arrays on a device.
 
@@ -48,15 +65,16 @@ class CudaMemory:
         self.device, self.precision = device, precision
         self.dtype = np.dtype("float64" if precision == "float64" else "float32")
         self.operand_dtype = BF16 if precision == "bf16" else self.dtype
-        self._low_precision: WeakKeyDictionary[Parameters, Parameters] = WeakKeyDictionary()
+        self._narrowed: WeakKeyDictionary[Parameters, Narrowed] = WeakKeyDictionary()
         self.fixed = cache(lambda value: self.put(np.full(1, value)))
         self.one, self.zero = self.fixed(1.0), self.fixed(0.0)
 
-    def new(self, shape: tuple[int, ...], dtype: Any = None) -> Buffer:
-        """Allocate an array."""
+    def new(self, shape: tuple[int, ...], dtype: Any = None, pitch: int = 0) -> Buffer:
+        """Allocate an array, with that many elements from a column to the next if it has a pitch."""
         dtype = self.dtype if dtype is None else np.dtype(dtype)
-        pointer, memory = self.device.allocate(max(1, math.prod(shape)) * dtype.itemsize)
-        return Buffer(pointer, shape, dtype, memory)
+        length = pitch * shape[1] if pitch else math.prod(shape)
+        pointer, memory = self.device.allocate(max(1, length) * dtype.itemsize)
+        return Buffer(pointer, shape, dtype, memory, pitch=pitch)
 
     def put(self, array: np.ndarray, dtype: Any = None) -> Buffer:
         """Copy NumPy's array to the device."""
@@ -69,9 +87,9 @@ class CudaMemory:
         return self.put(array)
 
     def download(self, array: Buffer) -> np.ndarray:
-        host = np.empty(array.shape, array.dtype, order="F")
+        host = np.empty((array.ld, *array.shape[1:]), array.dtype, order="F")
         self.device.read(array.pointer, host)
-        return host
+        return np.asfortranarray(host[: array.shape[0]])
 
     def copy(self, array: Buffer, *, into: Buffer | None = None) -> Buffer:
         into = self.new(array.shape, array.dtype) if into is None else into
@@ -87,7 +105,12 @@ class CudaMemory:
         return self.new((n, m))
 
     def operand(self, n: int, m: int) -> Buffer:
-        return self.new((n, m), self.operand_dtype)
+        return self.new((n, m), self.operand_dtype, self._pitch(n + 1))  # room for a row of ones
+
+    def _pitch(self, n: int) -> int:
+        """Round the length of an operand's column up to whole WIDEST bytes."""
+        step = WIDEST // self.operand_dtype.itemsize
+        return -(-n // step) * step
 
     def numbers(self, n: int) -> Buffer:
         return self.put(np.zeros(n), np.float64)
@@ -113,14 +136,27 @@ class CudaMemory:
     def borrow(self, theta: Parameters) -> Parameters:
         return self._parameters(theta.layout, self.put(theta.flat))
 
-    def low_precision(self, theta: Parameters) -> Parameters:
-        """Return θ as products read it: θ itself, or its bfloat16 copy in the same places."""
+    def low_precision(self, theta: Parameters) -> Parameters | Narrowed:
+        """Return θ as products read it: θ itself, or its bfloat16 copy."""
         if self.operand_dtype == self.dtype:
             return theta
-        if theta not in self._low_precision:
-            flat = self.new(theta.flat.shape, self.operand_dtype)
-            self._low_precision[theta] = self._parameters(theta.layout, flat)
-        return self._low_precision[theta]
+        if theta not in self._narrowed:
+            self._narrowed[theta] = self._new_narrowed(theta.layout)
+        return self._narrowed[theta]
+
+    def _new_narrowed(self, layout: Layout) -> Narrowed:
+        table, start = [], 0
+        starts, _ = layout.blocks(self.dtype.itemsize)
+        for at, (n_in, n) in zip(starts, pairwise(layout.sizes), strict=True):
+            table.append((at, start, n, self._pitch(n), n_in + 1))
+            start += self._pitch(n) * (n_in + 1)
+        flat = self.new((start,), self.operand_dtype)
+        w: list[Any] = [None]
+        b: list[Any] = [None]
+        for _, start, n, pitch, columns in table:
+            w.append(replace(flat.part(start, (n, columns - 1)), pitch=pitch))
+            b.append(flat.part(start + pitch * (columns - 1), (n, 1)))
+        return Narrowed(w, b, flat, self.put(np.array(table).T, np.int64))
 
     def _parameters(self, layout: Layout, flat: Buffer, name: str = "θ") -> Parameters:
         return Parameters(layout, flat, self.dtype.itemsize, Buffer.part, name)
@@ -128,10 +164,14 @@ class CudaMemory:
     # the buffers of a chunk
 
     def inputs(self, examples: Examples, m: int, dropout: float) -> Buffer:
-        return replace(self.operand(examples.X.shape[0], m), scale=1 / (1 - dropout))
+        return self._input_of_a_layer(self.operand(examples.X.shape[0], m), dropout)
 
     def hidden(self, n: int, m: int, over: Buffer, dropout: float) -> Buffer:
-        return replace(over, scale=1 / (1 - dropout))
+        return self._input_of_a_layer(over, dropout)
+
+    def _input_of_a_layer(self, a: Buffer, dropout: float) -> Buffer:
+        """Scale what dropout keeps; the ones then hold 1/scale, which low precision would round."""
+        return replace(a, scale=1 / (1 - dropout), ones=dropout == 0 or self.precision.startswith("float"))
 
     def outputs(self, n: int, m: int, over: Buffer) -> Buffer:
         return over
@@ -143,5 +183,5 @@ class CudaMemory:
         return Norm(self.matrix(n, m), self.matrix(n, 1), by_batch)
 
     def columns(self, buffer: Buffer, start: int, stop: int) -> Buffer:
-        n = buffer.shape[0]
-        return buffer.part(start * n, (n, stop - start))
+        found: Buffer = buffer.columns(start, stop)
+        return found

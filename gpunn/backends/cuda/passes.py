@@ -44,9 +44,10 @@ def _gather(k: Kernels, source: Buffer | OnHost, p: Any, out: Buffer) -> Calls:
     (n, m), module = out.shape, layer_source(out.dtype)
     kernel, scale = ("gather_bytes", UINT8_SCALE) if source.dtype == "uint8" else ("gather_values", 1.0)
     if isinstance(source, Buffer):
-        return k.columns(kernel, m, n, source, p.order, p.position, scale, out, module=module)
+        return k.columns(kernel, m, n, out.ld, source, p.order, p.position, scale, out, module=module)
     feed, in_order = Feed(k.memory, source, p, m), k.memory.put(np.arange(m), np.int64)
-    return [feed, *k.columns(kernel, m, n, feed.block, in_order, in_order, scale, out, module=module)]
+    where = feed.block, in_order, in_order
+    return [feed, *k.columns(kernel, m, n, out.ld, *where, scale, out, module=module)]
 
 
 def distort(k: Kernels, e: Distort) -> Calls:
@@ -54,7 +55,7 @@ def distort(k: Kernels, e: Distort) -> Calls:
     shown, x, drawn = e.augmentation, e.x, (e.p.key, e.p.position)
     (height, width), (n, m), memory = shown.shape, x.shape, k.memory
     images, down, aside = memory.operand(n, m), memory.zero, memory.zero
-    calls = k.each("copy", x.size, x, images)
+    calls = k.each("copy", x.length, x, images)
     if shown.elastic:
         along_row, along_column = (memory.put(shown.smoothing(side)) for side in (width, height))
         fields = memory.matrix(n, m), memory.matrix(n, m)
@@ -63,7 +64,7 @@ def distort(k: Kernels, e: Distort) -> Calls:
         calls += k.each("along_columns", x.size, height, width, along_column, *fields, down, aside)
     most = [float(v) for v in (np.radians(shown.rotate), shown.scale, shown.shift)]
     bent = float(shown.elastic), down, aside
-    return [*calls, *k.each("distort", x.size, height, width, *drawn, *most, *bent, images, x)]
+    return [*calls, *k.each("distort", x.size, height, width, x.ld, *drawn, *most, *bent, images, x)]
 
 
 def measure(k: Kernels, e: Measure) -> Calls:

@@ -191,12 +191,12 @@ template <class F> static __device__ void each_parameter(const Layer& layer, Ind
 // shape = {n_0, ..., n_L, the start of layer 1 in theta, ..., of layer L}; layout: a Layout, then L Layers
 // numbers = {eta, the rule's constants, p and q of each scalar, the same for the last, shorter mini-batch}
 // scheduled: take the learning rates from etas, starting at *step, instead of eta; counter: counts the rule's steps
-// xs (n_0, count), ys, zs and as (n_L, count), weights (1, count) if weighted
+// xs (n_0, count), with columns ld_x apart; ys, zs and as (n_L, count), weights (1, count) if weighted
 // words: the number of steps so far, then the mailboxes of two steps
 extern "C" __global__ __launch_bounds__(NETWORK_THREADS, 1) void train(
     Index count, Index batch, Index depth, const Index* shape, const int* layout, const double* numbers, T* theta,
     T* first, T* second, Index scheduled, const double* etas, Index* step, double* counter, const Operand* xs,
-    const T* ys, Index weighted, const T* weights, T* zs, T* as, Word* words) {
+    Index ld_x, const T* ys, Index weighted, const T* weights, T* zs, T* as, Word* words) {
     const Layout& places = *(const Layout*)layout;
     const int L = depth, m = batch, blocks = gridDim.x, me = blockIdx.x;
     const int columns = places.columns, row = places.row, share = places.share, start = me * share;
@@ -242,7 +242,7 @@ extern "C" __global__ __launch_bounds__(NETWORK_THREADS, 1) void train(
         const Crew crew(own);
         for (int j = crew.group; j < m; j += crew.groups)
             for (int k = crew.lane; k < own; k += crew.width)
-                x[k * row + j] = j < here ? T(xs[(Index)(from + j) * n_0 + start + k]) : T(0);
+                x[k * row + j] = j < here ? T(xs[(Index)(from + j) * ld_x + start + k]) : T(0);
         for (int j = threadIdx.x; j < row; j += blockDim.x) {
             x[own * row + j] = 1;
             y[n_out * row + j] = j >= here ? T(0) : weighted ? weights[from + j] : T(1);

@@ -188,14 +188,15 @@ def follows(buffer: Buffer | None, first: Buffer | None, columns: int) -> bool:
     """Whether the buffer lies so many columns behind the first."""
     if buffer is None or first is None:
         return buffer is first
-    return buffer.pointer == first.pointer + columns * first.shape[0] * first.dtype.itemsize
+    return buffer.pointer == first.columns(columns, columns).pointer
 
 
 def launch(k: Kernels, e: WholeNetwork) -> Calls:
     """Bind one launch of the persistent kernel."""
     step, memory, itemsize = e.steps[0], k.memory, k.memory.dtype.itemsize
     theta, motion, rates = step.forward[0].theta, step.motion, step.rates
-    x, y, weights, z, a = (b and b.part(0, (b.shape[0], e.m)) for b in examples_of(step))
+    x, y, weights, z, a = (b and b.columns(0, e.m) for b in examples_of(step))
+    assert x
     offsets = memory.put(np.array([*e.shape.sizes, *theta.layout.blocks(itemsize)[0]]), np.int64)
     layout, length = e.shape.layout(e.blocks, itemsize)
     words = memory.put(np.zeros(1 + 2 * e.blocks * e.shape.sizes[1] * e.shape.m * itemsize // 4), np.uint64)
@@ -206,7 +207,7 @@ def launch(k: Kernels, e: WholeNetwork) -> Calls:
     arguments = k.arguments(
         e.m, e.shape.m, len(e.shape.sizes) - 1, offsets, memory.put(layout, np.int32), numbers,
         theta.flat, first, second, *scheduled, numbers if counted is None else counted,
-        x, y, int(weights is not None), memory.zero if weights is None else weights, z, a, words,
+        x, x.ld, y, int(weights is not None), memory.zero if weights is None else weights, z, a, words,
     )  # fmt: skip
     kernel = k.compiled(source_of(e), persistent=True)("train")
     return [k.device.launch(kernel, e.blocks, THREADS, arguments, length * itemsize)]

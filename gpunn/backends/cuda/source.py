@@ -21,6 +21,7 @@ KERNELS, PERSISTENT = (
 LANES = 32  # threads in a warp
 THREADS = 256  # in a block, unless the kernel needs another number
 ROWS = 8  # of a matrix, for a block: 32 bytes of a column, the least that is read at once
+PACK_BYTES = 16  # of operands that a thread of an elementwise kernel reads or writes at once
 MOST_STRIPS = 64  # of columns, for which a block of ROWS rows has threads
 CONSTANTS = 3  # that a rule may have: n0, n1, n2
 
@@ -35,6 +36,7 @@ def preamble(dtype: np.dtype[Any], operand: np.dtype[Any] | None = None) -> str:
         EPSNEG=f"{limits.epsneg}{suffix}",
         LANES=LANES,
         ROWS=ROWS,
+        PACK_BYTES=PACK_BYTES,
         MOST_THREADS=max(THREADS, ROWS * MOST_STRIPS),
         RANDOM_LAYERS=randoms.LAYERS,
         RANDOM_LANE=randoms.LANE,

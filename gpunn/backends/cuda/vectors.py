@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.backends.cuda.kernels import Kernels
+from gpunn.backends.cuda.memory import Narrowed
 from gpunn.backends.cuda.source import THREADS, constants_of, rule_source
 from gpunn.core.equations import Equation
 from gpunn.core.scalars import CAPACITY
@@ -33,7 +34,10 @@ def set_rates(k: Kernels, e: SetRates) -> Calls:
 def refresh_low_precision(k: Kernels, e: RefreshLowPrecision) -> Calls:
     """Round θ to the copy that products read, if there is one."""
     copy = k.memory.low_precision(e.theta)
-    return [] if copy is e.theta else k.each("round_to_operand", e.theta.flat.size, e.theta.flat, copy.flat)
+    if not isinstance(copy, Narrowed):
+        return []
+    packs = copy.flat.size // k.pack
+    return k.each("narrow", packs, copy.table.shape[1], copy.table, e.theta.flat, copy.flat)
 
 
 def scale(k: Kernels, e: Scale) -> Calls:

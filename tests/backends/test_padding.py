@@ -1,0 +1,108 @@
+"""Columns that products read are padded: no sum sees the padding, and nobody outside the backend does."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import emulated
+import numpy as np
+import pytest
+from emulated import BF16, EmulatedDevice
+
+import gpunn
+from gpunn import backends
+from gpunn.backends import Host
+from gpunn.backends.cuda.backend import Cuda
+from gpunn.backends.cuda.device import WIDEST, Buffer
+from gpunn.backends.cuda.memory import Narrowed
+from gpunn.backends.cuda.source import activation_source
+from gpunn.core.parameters import Layout
+from gpunn.core.vector_equations import RefreshLowPrecision
+
+pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="no C++ compiler for the emulated device")
+
+SIZES = [(5, 7, 3), (17, 33, 31, 1), (8, 16, 16, 2), (15, 31, 2), (1, 1, 1)]
+
+
+def aligned(x: Buffer) -> bool:
+    return x.pointer % WIDEST == 0 and x.ld * x.dtype.itemsize % WIDEST == 0
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64", "tf32", "bf16"])
+@pytest.mark.parametrize("n", [1, 7, 8, 15, 16, 500, 2500])
+def test_columns_start_on_whole_loads(precision: str, n: int) -> None:
+    memory = Cuda(EmulatedDevice(), precision).memory
+    x = memory.operand(n, 3)
+    assert aligned(x)
+    assert x.ld > n
+    assert aligned(memory.columns(x, 1, 3))
+
+
+def test_theta_in_16_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each w and b of the copy is aligned, and is what θ itself is, rounded."""
+    be, layout = Cuda(EmulatedDevice(), "bf16"), Layout((11, 10, 24, 5, 3), (False, True, False, False))
+    theta = be.memory.new_parameters(layout)
+    values = np.random.default_rng(0).standard_normal(theta.flat.shape).astype(np.float32)
+    be.memory.restore(values, into=theta.flat)
+    for call in be.plan([RefreshLowPrecision(theta)]):
+        call()
+    copy = be.memory.low_precision(theta)
+    assert isinstance(copy, Narrowed)
+    for l, (n_in, n) in enumerate(pairwise(layout.sizes), 1):
+        assert aligned(copy.w[l])
+        assert copy.b[l].pointer % WIDEST == 0
+        for mine, own, shape in ((copy.w, theta.w, (n, n_in)), (copy.b, theta.b, (n, 1))):
+            expected = emulated.written(be.memory.download(own[l]), BF16)
+            np.testing.assert_array_equal(be.memory.download(mine[l]), expected)
+            assert mine[l].shape == shape
+    np.testing.assert_array_equal(be.memory.download(theta.flat), values)
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("hidden", ["relu", "gelu", "sigmoid"])
+@pytest.mark.parametrize(("dtype", "most"), [("float32", 1e-4), ("float64", 1e-12)])
+def test_odd_sizes_and_batches(
+    sizes: tuple[int, ...], hidden: str, dtype: str, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The emulated device's new memory is NaNs, so padding in a sum would show."""
+    device, found = EmulatedDevice(), []
+    X = np.random.default_rng(0).standard_normal((sizes[0], 23))
+    y = np.random.default_rng(1).standard_normal((sizes[-1], 23))
+    for be in (Host(dtype), Cuda(device, dtype)):
+        monkeypatch.setattr(backends, "choose", lambda *_, be=be: be)
+        layers = [*(gpunn.Dense(n, hidden) for n in sizes[1:-1]), gpunn.Dense(sizes[-1], "identity")]
+        net = gpunn.Network(sizes[0], layers, "quadratic", seed=0, dtype=dtype)
+        net.fit(X, y, epochs=2, batch_size=9, optimizer=gpunn.SGD(0.1, l2=0.01))
+        found.append(net.theta.copy())
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=most)
+    device.check()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("rate", [0.0, 0.2])
+def test_a_row_of_ones_brings_the_bias_gradient(
+    precision: str, rate: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BP3 comes with BP4, unless low precision would round the ones of what dropout keeps."""
+    device = EmulatedDevice()
+    monkeypatch.setattr(backends, "choose", lambda *_: Cuda(device, precision))
+    net = gpunn.Network(5, [gpunn.Dense(7, dropout=rate), gpunn.Dense(3, "softmax")], seed=0)
+    X = np.random.default_rng(0).standard_normal((5, 8)).astype(np.float32)
+    net.fit(X, np.arange(8) % 3, epochs=1, batch_size=8)
+    rounded = precision == "bf16" and rate > 0
+    assert device.launches.get("bias_gradient", 0) == (1 if rounded else 0)
+    assert device.launches["fill_border"] == (1 if rounded else 2)
+
+
+def test_a_wide_load_out_of_alignment() -> None:
+    """A GPU would end the program."""
+    be: Any = Cuda(EmulatedDevice())
+    x = be.memory.operand(7, 3)
+    shifted = be.memory.operand(7, 4).part(1, (7, 3))
+    for call in be.kernels.packs(
+        "activate", 7, 3, x.ld, shifted, x, module=activation_source(gpunn.ACTIVATIONS["tanh"])
+    ):
+        call()
+    with pytest.raises(AssertionError, match="activate: a wide load or store out of alignment"):
+        be.device.check()
