@@ -26,6 +26,7 @@ struct Dim {
 
 constexpr unsigned WARP_SIZE = 32, MOST_THREADS = 1024;
 constexpr size_t FENCE = 256;
+typedef unsigned long long Slot;  // for what a lane shows others
 enum Outcome { FINE, STUCK, BEYOND_SHARED, MISALIGNED };
 
 // What wide loads and stores out of alignment use instead; a GPU ends the program.
@@ -64,11 +65,12 @@ struct Shared {
 static thread_local Dim gridDim, blockIdx, blockDim, threadIdx;
 static thread_local char* dynamic_shared;
 
-// A running block: its barriers, its shared memory, and the first block and the barrier of its cluster.
+// A running block: its barriers, its shared memory, and the blocks and the barrier of its cluster.
 struct Block {
     std::barrier<> all;
     std::vector<std::unique_ptr<std::barrier<>>> warps;
     Shared shared;
+    Slot slots[MOST_THREADS];
     Block* const* cluster = nullptr;
     unsigned rank = 0;
     std::barrier<>* whole_cluster = nullptr;
@@ -122,6 +124,7 @@ int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool
 
 static unsigned __clusterRelativeBlockRank() { return own->rank; }
 static char* shared_of(unsigned rank) { return own->cluster[rank]->shared.memory.get(); }
+static Slot* slots_of_block() { return own->slots; }
 
 #else
 
@@ -143,6 +146,7 @@ struct Barrier {
 struct Block {
     unsigned index, left;
     Shared shared;
+    Slot slots[MOST_THREADS];
     Barrier all, warps[MOST_THREADS / WARP_SIZE], whole_cluster;
     std::unique_ptr<Block>* cluster = nullptr;
 
@@ -274,6 +278,7 @@ static unsigned __clusterRelativeBlockRank() {
     return running->block->index - (*running->block->cluster)->index;
 }
 static char* shared_of(unsigned rank) { return running->block->cluster[rank]->shared.memory.get(); }
+static Slot* slots_of_block() { return running->block->slots; }
 
 #endif
 
@@ -284,10 +289,12 @@ static void* __cluster_map_shared_rank(const void* here, unsigned rank) {
 
 // Another lane's x: every lane of the warp stores its own and loads another.
 template <class X> X __shfl_xor_sync(unsigned, X x, int apart) {
-    static X slots[MOST_THREADS];
-    slots[threadIdx.x] = x;
+    static_assert(sizeof(X) <= sizeof(Slot));
+    Slot* const slots = slots_of_block();
+    memcpy(slots + threadIdx.x, &x, sizeof x);
     __syncwarp();
-    const X other = slots[threadIdx.x ^ apart];
+    X other;
+    memcpy(&other, slots + (threadIdx.x ^ apart), sizeof other);
     __syncwarp();
     return other;
 }
@@ -298,5 +305,6 @@ static int __clz(int x) { return x ? __builtin_clz(x) : 32; }
 static void __trap() { std::abort(); }
 
 // Words that other blocks wait for: sequentially consistent, so a reader also sees all earlier writes.
+static void __threadfence() {}
 template <class X> static void __stwt(X* to, X x) { __atomic_store_n(to, x, __ATOMIC_SEQ_CST); }
 template <class X> static X __ldcv(const X* from) { return __atomic_load_n(from, __ATOMIC_SEQ_CST); }
