@@ -44,7 +44,9 @@ def load(
 
     - "mnist": 60,000 + 10,000 images of 28×28 (LeCun, Cortes, Burges).
     - "fashion-mnist": 60,000 + 10,000 images of 28×28 (Xiao, Rasul, Vollgraf 2017).
-    - "digits": 1,437 + 360 images of 8×8 (UCI; Alpaydin and Kaynak 1998), which come with scikit-learn.
+    - "digits": 1,437 + 360 images of 8×8 (UCI, CC BY 4.0; Alpaydin and Kaynak 1998), which come with gpunn:
+      scikit-learn's `load_digits`, scaled to 0…255 and split by
+      `train_test_split(test_size=0.2, random_state=0, stratify=y)`.
     - any other name: a folder with the four files of MNIST, plain or gzipped; a folder with a subfolder of
       pictures for each class, or with such folders `train` and `test`; or a .npz file with x_train, y_train,
       x_test and y_test. Write "./mnist" for a folder that has the name of a data set.
@@ -138,18 +140,11 @@ def folders(name: str) -> list[Path]:
 
 
 def _load_digits() -> Dataset:
-    from sklearn.datasets import load_digits  # takes a second to import
-    from sklearn.model_selection import train_test_split
-
-    digits = load_digits()
-    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # 0…16 → 0…255
-    train_images, test_images, train_labels, test_labels = train_test_split(
-        images, digits.target, test_size=0.2, random_state=0, stratify=digits.target
-    )
-    return Dataset(
-        name="digits",
-        train=Split.from_images(train_images, train_labels),
-        test=Split.from_images(test_images, test_labels),
-        image_shape=(8, 8),
-        classes=DIGITS,
-    )
+    with np.load(Path(__file__).with_name("digits.npz")) as arrays:
+        return Dataset(
+            name="digits",
+            train=Split.from_images(arrays["x_train"], arrays["y_train"]),
+            test=Split.from_images(arrays["x_test"], arrays["y_test"]),
+            image_shape=(8, 8),
+            classes=DIGITS,
+        )

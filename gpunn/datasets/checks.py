@@ -43,25 +43,21 @@ def is_mnist(dataset: Dataset) -> bool:
 
 def _altered_mnist(dataset: Dataset) -> list[str]:
     """Return the names of the files whose content is not MNIST's."""
-    contents = [
-        content
+    found = [
+        checksum
         for split in (dataset.train, dataset.test)
-        for content in _as_files(split, dataset.image_shape)
+        for checksum in _checksums(split, dataset.image_shape)
     ]
-    return [
-        name
-        for name, (header, data), sha256 in zip(FILES, contents, MNIST_SHA256, strict=True)
-        if hashlib.sha256(header + data).hexdigest() != sha256
-    ]
+    return [name for name, own, published in zip(FILES, found, MNIST_SHA256, strict=True) if own != published]
 
 
-def _as_files(split: Split, shape: tuple[int, int]) -> list[tuple[bytes, bytes]]:
-    """Return header and data of the IDX files that hold images and labels."""
+def _checksums(split: Split, shape: tuple[int, int]) -> list[str]:
+    """Return the checksums of the IDX files that hold images and labels."""
     m = len(split.y)
-    return [
-        (struct.pack(">IIII", 0x803, m, *shape), split.X.tobytes("F")),
-        (struct.pack(">II", 0x801, m), split.y.astype(np.uint8).tobytes()),
-    ]
+    images = hashlib.sha256(struct.pack(">IIII", 0x803, m, *shape))
+    images.update(np.ascontiguousarray(split.X.T).data)
+    labels = hashlib.sha256(struct.pack(">II", 0x801, m) + split.y.astype(np.uint8).tobytes())
+    return [images.hexdigest(), labels.hexdigest()]
 
 
 def _altered_fashion(dataset: Dataset, files: Mapping[str, Path]) -> list[str]:
@@ -82,7 +78,8 @@ def check_variety(dataset: Dataset) -> None:
         m = len(split.y)
         if m < 2:
             continue
-        if np.array_equal(split.X[:, : m - 1], split.X[:, 1:]):
+        alike = np.array_equal(split.X[:, 0], split.X[:, 1])  # settles it for nearly every data set
+        if alike and np.array_equal(split.X[:, : m - 1], split.X[:, 1:]):
             _warn(f"{dataset.name}: all {m:,} {kind} images are alike, so nothing can be learnt from them")
         if np.ptp(split.y) == 0:
             label = dataset.classes[split.y[0]]

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from idx_files import PIXELS, refused, write_folder
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
 from gpunn.datasets import Dataset, DataUnavailable, catalog, load
 from gpunn.datasets.folder import FILES
@@ -88,3 +90,15 @@ def test_mnist_has_the_published_content(mnist: Dataset) -> None:
         ]
     }
     assert sha256 == {"ba891046e6505d7a", "65a50cbbf4e906d7", "0fa7898d509279e4", "ff7bcfd416de3373"}
+
+
+def test_the_digits_are_scikit_learns() -> None:
+    """The file that ships with gpunn saves importing scikit-learn, which takes most of a second."""
+    kept = load_digits()
+    images = np.rint(kept.images * (255 / 16)).astype(np.uint8).reshape(-1, 64)
+    split = train_test_split(images, kept.target, test_size=0.2, random_state=0, stratify=kept.target)
+    digits = load("digits")
+    ours = digits.train.X.T, digits.test.X.T, digits.train.y, digits.test.y
+    for theirs, array in zip(split, ours, strict=True):
+        np.testing.assert_array_equal(array, theirs)
+        assert array.dtype == theirs.dtype and array.flags.c_contiguous
