@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# Beside busy processes, the spinning threads of BLAS take up to ten times as long as one thread. The variable
+# is read when NumPy is imported, and processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import shutil
 import webbrowser
 from collections.abc import Callable, Iterator
