@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from gpunn import backends
-from gpunn.cli import starting
+from gpunn.cli import ahead, starting
 from gpunn.cli.images import AUGMENTATION, DOWNLOADABLE, open_images
 from gpunn.cli.job import Job, build_network, check_settings, fit
 from gpunn.cli.output import Failed, remark, say
 from gpunn.cli.reports import WINDOW, draw_curve, show_window, warn_on_error, write_report
 from gpunn.cli.runs import MODEL, RUNS, check_output, keep, run_folder
-from gpunn.cli.tables import open_job
 from gpunn.cli.usage import refuse
 from gpunn.datasets.archives import is_archive
 from gpunn.files.strict_json import dump_json
@@ -77,7 +76,10 @@ def train(asked: Request) -> int:
     rights = {"resumed": asked.resumed is not None, "overwrite": asked.overwrite}
     check_output(asked.output or RUNS, **rights)
     start = starting.load(asked.start) if asked.start else None
-    job = open_data(replace(asked, **starting.data_of(start, asked.data, asked.table)) if start else asked)
+    if start:
+        asked = replace(asked, **starting.data_of(start, asked.data, asked.table))
+    ready = ahead.prepare(asked.data, asked.settings.device)
+    job = open_data(asked)
     settings = (asked.settings.with_network(start) if start else asked.settings).with_defaults(job.usual)
     optimizer = settings.build_optimizer()
     net = build_network(settings, len(job.X), job.n_out)
@@ -85,6 +87,7 @@ def train(asked: Request) -> int:
         starting.copy_weights(start, net, str(asked.start), job.name)
     check_settings(settings, job, net)
     settings = settings.with_choices(net.cost.name, optimizer)
+    ready()
     be = backends.choose(settings.device, net.dtype, settings.precision)
     asked.echo(*job.words, describe(settings, job, net, be.description))
     with run_folder(asked.output, job.folder, **rights) as folder:
@@ -193,6 +196,8 @@ def open_data(asked: Request) -> Job:
             [name for name in (*AUGMENTATION, "image_size") if getattr(asked.settings, name)], "images", data
         )
         refuse(["data_dir"] if asked.data_dir else [], DOWNLOADABLE, data)
+        from gpunn.cli.tables import open_job  # imports preprocessing
+
         return open_job(Path(data), asked.settings, asked.table, asked.resumed)
     refuse(asked.table.chosen(), f"tables ({', '.join(SUFFIXES)})", data or "mnist")
     return open_images(data, asked.data_dir, asked.settings)

@@ -12,15 +12,13 @@ from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
-from scipy.linalg import blas
+import scipy  # loads scipy.linalg when a step is bound: help and settings do without
 
 from gpunn.functions.calls import Array, Calls, constant
 
 ALONE = 1 << 13  # elements of an axpy that OpenBLAS leaves to one core: up to 10,000
 BLOCK = 3 * ALONE  # five blocks of float32 take half of a cache of 1 MB
 GROWTH = 1024.0  # factor by which the numbers of an average may grow
-
-AXPY = {np.dtype("float32"): blas.saxpy, np.dtype("float64"): blas.daxpy}
 
 
 def blocks(*vectors: Array) -> Iterator[tuple[Array, ...]]:
@@ -33,7 +31,8 @@ def blocks(*vectors: Array) -> Iterator[tuple[Array, ...]]:
 
 def add(alpha: Array, x: Array, into: Array) -> Calls:
     """into ← into + alpha x, for a block, on one core."""
-    axpy, pieces = AXPY[x.dtype], (slice(start, start + ALONE) for start in range(0, len(x), ALONE))
+    axpy = scipy.linalg.blas.saxpy if x.dtype == np.float32 else scipy.linalg.blas.daxpy
+    pieces = (slice(start, start + ALONE) for start in range(0, len(x), ALONE))
     return [partial(axpy, x[i], into[i], len(x[i]), alpha) for i in pieces]
 
 

@@ -84,26 +84,33 @@ def page_style() -> Iterator[None]:
     Style, log level and warning filters belong to the whole process, so only one thread draws at a time. Two
     threads at once would restore each other's changes.
     """
-    with DRAWING:
-        log = logging.getLogger("matplotlib")
-        level = log.level
-        log.setLevel(logging.ERROR)
-        try:
-            with _silent_style():
-                yield
-        finally:
-            log.setLevel(level)
-
-
-@contextmanager
-def _silent_style() -> Iterator[None]:
-    """Use the page's style, and ignore warnings of missing glyphs."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _alone(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # missing glyphs
         from matplotlib import style
 
         with style.context(["default", STYLE]):
             yield
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let no other thread draw, and log nothing about fonts."""
+    log = logging.getLogger("matplotlib")
+    with DRAWING:
+        level = log.level
+        log.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            log.setLevel(level)
+
+
+def preload() -> None:
+    """Import what `svg` needs, which takes as long as several drawings; any thread may do it."""
+    with _alone():
+        import matplotlib.backends.backend_svg
+        import matplotlib.figure
+        import matplotlib.style  # noqa: F401
 
 
 def svg(draw: Callable[[Figure], None], label: str, height: int = HEIGHT) -> str:

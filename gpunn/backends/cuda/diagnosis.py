@@ -9,8 +9,6 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from gpunn.backends.cuda.backend import Cuda
-from gpunn.backends.cuda.cupy_device import backend
 from gpunn.backends.cuda.device import Product
 from gpunn.core.backend import BackendError
 from gpunn.names import one_line
@@ -38,7 +36,7 @@ def _obstacles(index: int) -> Iterator[str]:
     yield _no_driver()
     yield _no_device(index)
     yield _no_library()
-    _try(backend(index, "float32"))
+    _try(index)
 
 
 def _no_cupy() -> str:
@@ -106,8 +104,11 @@ def _no_library() -> str:
     return ""
 
 
-def _try(be: Cuda) -> None:
-    """Run a product and a kernel as a graph, and check their result."""
+def _try(index: int) -> None:
+    """Run a product and a kernel as a graph on the device, and check their result."""
+    from gpunn.backends.cuda.cupy_device import backend  # not needed on a machine without CuPy
+
+    be = backend(index, "float32")
     memory, k = be.memory, be.kernels
     a, c = memory.upload(np.eye(8)), memory.upload(np.zeros((8, 8)))
     product = k.product(Product(memory.one, a, a, memory.zero, c))
@@ -122,5 +123,7 @@ def devices() -> list[str]:
     if explain():
         return []
     from cupy.cuda import runtime
+
+    from gpunn.backends.cuda.cupy_device import backend
 
     return [backend(k, "float32").description for k in range(runtime.getDeviceCount()) if not explain(k)]
