@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from gpunn.core.backend import UINT8_SCALE
 from gpunn.files.writing import write_whole
 from gpunn.functions.activations import Activation
 from gpunn.network import Network, predicts_labels
+from gpunn.sweeps.ensemble import Ensemble
 from gpunn.tables.preprocessing import Category, Number, Preprocessing
 from gpunn.tables.table import is_far
 from gpunn.tables.target import Quantity, from_json
@@ -43,15 +44,20 @@ class Graph:
     """A graph being built: operators in execution order, and the constants that they read.
 
     taken: the names of a table's columns, which are the names of the inputs.
+    prefix: what the names of one of several networks begin with.
     """
 
     taken: Collection[str] = ()
+    prefix: str = ""
     nodes: list[Any] = field(default_factory=list)
     constants: list[Any] = field(default_factory=list)
 
     def name(self, name: str) -> str:
-        """Append _ to a name until no input has it."""
-        return self.name(f"{name}_") if name in self.taken else name
+        """Put the prefix before a name, and append _ until no input has it."""
+        name = f"{self.prefix}{name}"
+        while name in self.taken:
+            name += "_"
+        return name
 
     def add(self, operator: str, *inputs: str, out: str, **attributes: Any) -> str:
         """Add an operator with one output, and return the output's name."""
@@ -66,8 +72,8 @@ class Graph:
         return name
 
 
-def to_onnx(net: Network, path: str | os.PathLike[str]) -> Any:
-    """Write the network as an ONNX file, and return the model written (`onnx.ModelProto`).
+def to_onnx(net: Network | Ensemble, path: str | os.PathLike[str]) -> Any:
+    """Write the network or ensemble as an ONNX file, and return the model written (`onnx.ModelProto`).
 
     Inputs: X (N, n_0), uint8 pixels or float32. For tables, one input per column; missing values are NaN or
     "", and Boolean values are "True" or "False".
@@ -93,15 +99,17 @@ def to_onnx(net: Network, path: str | os.PathLike[str]) -> Any:
     return model
 
 
-def build(net: Network) -> Any:
+def build(net: Network | Ensemble) -> Any:
     """Build the `onnx.ModelProto` that `to_onnx` writes. Raises ValueError as `to_onnx` does."""
     from gpunn.version import __version__
 
-    _check(net)
+    networks = net.networks if isinstance(net, Ensemble) else (net,)
+    net = networks[0]  # which says what all have in common
+    _check(networks)
     table = net.meta.get("table")
     graph = Graph([column["name"] for column in table["columns"]] if table else ())
     inputs, a0 = _columns(graph, Preprocessing.from_json(table)) if table else _features(graph, net)
-    outputs, kind = _layers(graph, net.folded(), a0), TensorProto.FLOAT
+    outputs, kind = _mean_outputs(graph, networks, a0), TensorProto.FLOAT
     if table and isinstance(target := from_json(table["target"]), Quantity):
         outputs, kind = _in_units(graph, outputs, target)
     declared = [helper.make_tensor_value_info(outputs, kind, ["N", net.sizes[-1]])]
@@ -121,12 +129,13 @@ def build(net: Network) -> Any:
     return model
 
 
-def _check(net: Network) -> None:
-    for layer in net.layers:
+def _check(networks: Sequence[Network]) -> None:
+    for layer in (layer for net in networks for layer in net.layers):
         if layer.f.onnx is None:
             raise ValueError(f"'{layer.f.name}' is your own: only gpunn's activations have an ONNX spelling")
-    if 4 * net.parameters > MOST_BYTES:
-        raise ValueError(f"{net.name} has {net.parameters:,} parameters, too many for an ONNX file of 2 GiB")
+    name, parameters = networks[0].name, sum(net.parameters for net in networks)
+    if 4 * parameters > MOST_BYTES:
+        raise ValueError(f"{name} has {parameters:,} parameters, too many for an ONNX file of 2 GiB")
 
 
 def _features(graph: Graph, net: Network) -> tuple[list[Any], str]:
@@ -187,9 +196,25 @@ def _in_units(graph: Graph, outputs: str, target: Quantity) -> tuple[str, Any]:
     return graph.add("Cast", shifted, out="prediction", to=_kind(target)), _kind(target)
 
 
+def _mean_outputs(graph: Graph, networks: Sequence[Network], a0: str) -> str:
+    """The outputs of one network, or the mean of several networks' outputs."""
+    if len(networks) == 1:
+        return _layers(graph, networks[0].folded(), a0)
+    outputs = []
+    for i, net in enumerate(networks):
+        graph.prefix = f"network{i}_"
+        outputs.append(_layers(graph, net.folded(), a0))
+    graph.prefix = ""
+    return graph.add("Mean", *outputs, out=_outputs_name(networks[0]))
+
+
+def _outputs_name(net: Network) -> str:
+    return "probabilities" if net.layers[-1].f.gives_probabilities else "outputs"
+
+
 def _layers(graph: Graph, net: Network, a: str) -> str:
     """a[L] from a[0]; examples are rows here, so z = a wᵀ + bᵀ."""
-    name = "probabilities" if net.layers[-1].f.gives_probabilities else "outputs"
+    name = _outputs_name(net)
     for l, (layer, w, b) in enumerate(zip(net.layers, net.weights, net.biases, strict=True), start=1):
         w_, b_ = graph.constant(f"w{l}", w), graph.constant(f"b{l}", b.ravel())
         z = graph.add("Gemm", a, w_, b_, out=f"z{l}", transB=1)

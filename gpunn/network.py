@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -319,6 +319,13 @@ class Network:
         >>> np.array_equal(gpunn.Network.load("model.safetensors").theta, net.theta)
         True
         """
+        model.write(Path(path), *self.description())
+
+    def description(self) -> model.Description:
+        """Return what a file keeps: the network and its meta, for JSON, and the arrays by name.
+
+        Raises ValueError as `save` does.
+        """
         custom = [layer.f.name for layer in self.layers if layer.f not in activations.ACTIVATIONS.values()]
         custom += [] if costs.has_name(self.cost) else [self.cost.name]
         if custom:
@@ -338,7 +345,7 @@ class Network:
         meta = self.meta
         if predicts_labels(self) and not predicts_labels(self, learnt=False):
             meta = {**meta, "classes": list(range(self.sizes[-1]))}  # or a file would forget what was learnt
-        model.write(Path(path), network, meta, self._tensors())
+        return network, meta, self._tensors()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
@@ -351,13 +358,20 @@ class Network:
         """
         network, meta, tensors = model.read(Path(path))
         with model.blame_file(Path(path)):
-            layers = [Dense(**layer) for layer in network["layers"]]
-            dtype, dropped = tensors["w1"].dtype, network.get("input_dropout", 0.0)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                net = cls(network["n_in"], layers, network["cost"], 0, dtype, meta, dropped)
-            for name, view in net._tensors().items():
-                view[:] = tensors[name]
+            return cls.from_description(network, meta, tensors)
+
+    @classmethod
+    def from_description(
+        cls, network: dict[str, Any], meta: dict[str, Any], tensors: Mapping[str, np.ndarray]
+    ) -> Network:
+        """Build a network from its `description`."""
+        layers = [Dense(**layer) for layer in network["layers"]]
+        dtype, dropped = tensors["w1"].dtype, network.get("input_dropout", 0.0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            net = cls(network["n_in"], layers, network["cost"], 0, dtype, meta, dropped)
+        for name, view in net._tensors().items():
+            view[:] = tensors[name]
         return net
 
     @classmethod

@@ -12,10 +12,10 @@ keeps with the network. `gpunn/files/schema/model.json` is the JSON schema of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -23,8 +23,16 @@ from gpunn.files.strict_json import InvalidJSON, dump_json, explain_mismatch, pa
 from gpunn.files.tensors import DIGEST, UnreadableTensors, digest, pack, read_tensors
 from gpunn.files.writing import write_whole
 
+Description: TypeAlias = (
+    "tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]"  # network, meta, arrays
+)
+
 FORMAT, VERSION = "gpunn", "1"
 COVERED = ("network", "meta")  # the metadata that the digest covers
+KINDS = {
+    FORMAT: "a single network: read it with gpunn.Network.load",
+    "gpunn-ensemble": "an ensemble: read it with gpunn.Ensemble.load",
+}
 NORMS = ("gamma", "beta", "mean", "variance")
 
 
@@ -36,14 +44,20 @@ def write(
     write_whole(path, pack(tensors, metadata, COVERED))
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]:
+def read(path: Path) -> Description:
     """Read (network, meta, tensors). Raises ValueError, with the path, unless it is a valid gpunn model."""
     path = file_of(path)
-    metadata, tensors = _read_tensors(path)
+    metadata, tensors = read_file(path, FORMAT, COVERED)
     try:
         network, meta = parse_json(metadata["network"]), parse_json(metadata.get("meta", "{}"))
     except (KeyError, InvalidJSON) as error:
         raise ValueError(f"{path} is not a readable model: {error}") from None
+    check(path, network, meta, tensors)
+    return network, meta, tensors
+
+
+def check(path: Path, network: Any, meta: Any, tensors: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError, with the path, unless these are a network, its meta and its arrays."""
     if mismatch := explain_mismatch(network, "model.json", "network"):
         raise ValueError(f"{path} does not describe a network: {mismatch}")
     shapes, types = {name: a.shape for name, a in tensors.items()}, {a.dtype.name for a in tensors.values()}
@@ -53,11 +67,15 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarr
         )
     if not isinstance(meta, dict):
         raise ValueError(f"{path} is not a readable model: its meta is not a JSON object")
-    return network, meta, tensors
 
 
-def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """Read the metadata and the tensors. Raises ValueError unless it is a whole model of this version."""
+def read_file(
+    path: Path, wanted: str, covered: Sequence[str]
+) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Read the metadata and the tensors. Raises ValueError unless it is a whole file of this format.
+
+    covered: the metadata that the digest covers.
+    """
     try:
         metadata, tensors = read_tensors(path)
     except FileNotFoundError:
@@ -66,12 +84,13 @@ def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     except UnreadableTensors as error:
         raise ValueError(f"{path} is not a readable model: {error}") from None
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path} is a safetensors file, but not a gpunn model")
+    if (found := metadata.get("format")) != wanted:
+        held = f"holds {KINDS[found]}" if found in KINDS else "is a safetensors file, but not a gpunn model"
+        raise ValueError(f"{path} {held}")
     if metadata.get("version") != VERSION:
         version = metadata.get("version")
         raise ValueError(f"{path} has version {version}, but this gpunn reads version {VERSION}")
-    if DIGEST in metadata and metadata[DIGEST] != digest(tensors, *(metadata.get(n, "") for n in COVERED)):
+    if DIGEST in metadata and metadata[DIGEST] != digest(tensors, *(metadata.get(n, "") for n in covered)):
         raise ValueError(f"{path} is damaged: its content does not match its digest")
     return metadata, tensors
 

@@ -13,6 +13,8 @@ import platform
 import shutil
 import signal
 import tempfile
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -26,6 +28,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import joblib
 from loky import cpu_count, get_reusable_executor, wrap_non_picklable_objects
+from loky.backend import resource_tracker
 from threadpoolctl import threadpool_limits
 
 from gpunn.names import one_line
@@ -87,6 +90,8 @@ class Workers(Generic[D]):
         self.limits.restore_original_limits()
         if self.shared:
             shutil.rmtree(self.shared, ignore_errors=True)
+            if self.executor is None:
+                resource_tracker.unregister(str(self.shared), "folder")
 
     def run(self, job: Job[D, T, R], items: Sequence[T]) -> None:
         """Do a job on all the items. Ctrl-C ends it, after the results that are known have been taken."""
@@ -146,6 +151,8 @@ class Workers(Generic[D]):
             if self.folder:
                 self.folder.mkdir(parents=True, exist_ok=True)
             self.shared = Path(tempfile.mkdtemp(prefix="gpunn-sweep-", dir=self.folder)).absolute()
+            if self.executor is None:  # removes the file even if this process is killed
+                resource_tracker.register(str(self.shared), "folder")
             joblib.dump(self.data, self.shared / "data")
         return Source(self.shared / "data", here())
 
@@ -179,13 +186,20 @@ def batched(items: Sequence[T], seconds: Callable[[T], float]) -> list[list[T]]:
 def local_executor() -> Any:
     """Return the executor of this machine: a process a core, kept warm, and replaced if it is broken."""
     return get_reusable_executor(
-        cpu_count(), timeout=IDLE, env=ONE_THREAD, initializer=ignore_ctrl_c, reuse=True
+        cpu_count(), timeout=IDLE, env=ONE_THREAD, initializer=begin_worker, reuse=True
     )
 
 
-def ignore_ctrl_c() -> None:
-    """Leave Ctrl-C, which reaches all processes of a terminal, to the process that waits for the results."""
+def begin_worker() -> None:
+    """Leave Ctrl-C, which reaches all processes of a terminal, to the parent, and end if that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 # in a worker

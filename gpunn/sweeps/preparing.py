@@ -24,7 +24,7 @@ from gpunn.sweeps.members import Member, Recipe
 from gpunn.sweeps.scoring import Metric
 from gpunn.sweeps.settings import Base, Grid, Settings
 from gpunn.training.fit_options import FitOptions
-from gpunn.training.identity import describe, fingerprint
+from gpunn.training.identity import describe, describe_validation, fingerprint
 
 OF_ONE_NETWORK = ("on_epoch_end", "optimizer_state", "checkpoint_every", "keep")
 
@@ -76,12 +76,9 @@ class Prepared:
             f.name: describe(getattr(options, f.name)) for f in fields(options) if f.name in settings.OF_FIT
         }
         folds = [part for fold in data.folds for part in fold]
-        validation = (
-            data.validation if isinstance(data.validation, tuple) else [np.asarray(data.validation or 0)]
-        )
         return {
             "data set": fingerprint(data.X, data.y, data.sample_weight),
-            "validation": fingerprint(*validation),
+            "validation": describe_validation(data.validation),
             "folds": fingerprint(*folds),
             "layers": ", ".join(f"{layer!r} {layer.initializer}" for layer in recipe.base.layers),
             "input dropout": str(recipe.base.input_dropout),

@@ -34,7 +34,7 @@ def describe_run(net: Trainable, given: CheckedExamples | None, options: FitOpti
         "batch normalisation": str(net.layout.normed),
         **_describe_data(given, options.class_weight),
         "label smoothing": str(options.label_smoothing),
-        "validation": _describe_validation(options.validation),
+        "validation": describe_validation(options.validation),
         "batch size": str(options.batch_size),
         "optimizer": describe(optimizers.get(options.optimizer)),
         "augmentation": describe(options.augmentation),
@@ -68,7 +68,7 @@ def _describe_data(given: CheckedExamples | None, class_weight: ClassWeight | No
     return {"data set": fingerprint(X, labels, targets), "weights": fingerprint(weights)}
 
 
-def _describe_validation(validation: Validation) -> str:
+def describe_validation(validation: Validation) -> str:
     if validation is None or isinstance(validation, float | int):
         return describe(validation)
     return fingerprint(*(validation if isinstance(validation, tuple) else [validation]))
