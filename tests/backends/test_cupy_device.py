@@ -296,6 +296,29 @@ class TestTheDevice:
         thread.join()
         assert others[0] is not be
 
+    def test_the_fastest_way_is_kept(
+        self, machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("GPUNN_ALGORITHMS", str(tmp_path))
+
+        def taking(seconds: float) -> Any:
+            def ticks() -> None:
+                machine.clock += seconds
+
+            return lambda: machine.do("way", ticks)
+
+        ways = {"one": [taking(3)], "two": [taking(1), taking(1)], "three": [taking(2), taking(1)]}
+        device = CupyDevice()
+        noted = device.note_algorithms()
+        assert device.fastest("a task", lambda: ways) == "two"
+        assert list(noted) == ["a task"]
+        assert device.fastest("a task", lambda: pytest.fail("asked again")) == "two"
+        machine.log.clear()
+        assert CupyDevice().fastest("a task", lambda: ways) == "two"
+        assert machine.log.count("way") == 2  # from the file, and tried
+        monkeypatch.setenv("GPUNN_ALGORITHMS", "first")
+        assert CupyDevice().fastest("a task", lambda: ways) == "one"
+
     def test_many_fits_leak_nothing(self, machine: Machine) -> None:
         network().fit(X, Y, epochs=1, device="cuda")
         memory, descriptions = dict(machine.live), machine.descriptions
@@ -321,24 +344,28 @@ DESCRIBE = """
 from nvmath.bindings import cublas, cublasLt as lt
 from nvmath import CudaDataType
 from gpunn.backends.cuda import cublaslt
-from gpunn.backends.cuda.device import Buffer
+from gpunn.backends.cuda.device import Buffer, Product
 import numpy as np
 products = cublaslt.Products.__new__(cublaslt.Products)
 products.lt, products.compute = lt, cublas.ComputeType
 float32, float64, bf16 = (int(getattr(CudaDataType, name)) for name in cublaslt.TYPES.values())
 bias = Buffer(4096, (30, 1), np.dtype("float32"), None)
+bits = Buffer(8192, (4, 10), np.dtype("uint8"), None, pitch=16)
+product = Product(*[bias] * 5, bias=bias, relu=True, bits=bits)
 for precision in cublaslt.COMPUTE:
     types = {"float64": [float64] * 3, "bf16": (float32, bf16, bf16)}.get(precision, [float32] * 3)
     shapes, ld, trans = ((30, 784), (784, 10), (30, 10)), (32, 784, 40), (False, False)
-    problem = cublaslt.Problem(shapes, ld, trans, precision, tuple(types), (16, 4, 8), True, True)
-    description, layouts = products._describe(problem, bias), products._layouts(problem)
+    problem = cublaslt.Problem(shapes, ld, trans, precision, tuple(types), (16, 4, 8), True, True, 128)
+    description, layouts = products._describe(problem, product), products._layouts(problem)
     for layout, kind, rows in zip(layouts, (types[1], types[1], types[2]), ld):
         for name, value in (("TYPE", kind), ("LD", rows)):
             name = lt.MatrixLayoutAttribute[name]
             kept, size = np.zeros(1, lt.get_matrix_layout_attribute_dtype(name)), np.zeros(1, np.uint64)
             lt.matrix_layout_get_attribute(layout, name, kept.ctypes.data, kept.nbytes, size.ctypes.data)
             assert kept[0] == value, (layout, kept)
-    for name, value in (("POINTER_MODE", 1), ("TRANSA", 0), ("EPILOGUE", 6), ("BIAS_POINTER", 4096)):
+    chosen = {"POINTER_MODE": 1, "TRANSA": 0, "EPILOGUE": 134, "BIAS_POINTER": 4096}
+    chosen |= {"EPILOGUE_AUX_POINTER": 8192, "EPILOGUE_AUX_LD": 128}
+    for name, value in chosen.items():
         attribute = lt.MatmulDescAttribute[name]
         kept, size = np.zeros(1, lt.get_matmul_desc_attribute_dtype(attribute)), np.zeros(1, np.uint64)
         arguments = kept.ctypes.data, kept.nbytes, size.ctypes.data

@@ -27,7 +27,7 @@ from platformdirs import user_cache_path
 
 from gpunn.backends.cuda.device import BF16, Buffer, Product, keeping
 from gpunn.backends.cuda.source import KERNELS, PERSISTENT
-from gpunn.functions.calls import Call
+from gpunn.functions.calls import Call, Calls
 
 COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
 UNWANTED = ["-Wno-unused-function", "-Wno-clobbered", "-Wno-unknown-warning-option"]
@@ -305,6 +305,10 @@ class EmulatedDevice:
 
         return keeping(replay, kept)
 
+    def fastest(self, task: str, ways: Callable[[], Mapping[str, Calls]]) -> str:
+        self._refuse_capture("a trial")
+        return next(iter(ways()))
+
     def timer(self, calls: Iterable[Call]) -> Callable[[], float]:
         replay = self.capture(calls)
 
@@ -358,19 +362,20 @@ class EmulatedDevice:
         return self._bound(on_the_device, [x for x in arguments if isinstance(x, Buffer)])
 
     def product(self, product: Product, precision: str) -> Call | None:
-        if product.bias and product.c.dtype == np.float64:  # kernels have to add the bias there
+        if (product.bias or product.bits) and product.c.dtype == np.float64:  # left to kernels
             return None
         operand = BF16 if precision == "bf16" else product.c.dtype
         assert product.a.dtype == product.b.dtype == operand, "operands of other types than the precision's"
-        by, left, right, keep, out, *bias = (_view(x) for x in product.buffers)
+        by, left, right, keep, out = (_view(x) for x in product.buffers[:5])
+        bias = _view(product.bias) if product.bias else np.zeros(1, out.dtype)
+        bits = product.bits and _bits(product.bits, len(out))
         left, right = left.T if product.trans_a else left, right.T if product.trans_b else right
         assert left.shape[1] == right.shape[0]
         assert out.shape == (left.shape[0], right.shape[1])
 
         def on_the_device() -> None:
             x = by * (read(left, precision) @ read(right, precision)) + (keep * out if keep else 0)
-            x += read(bias[0]).reshape(-1, 1) if bias else 0
-            out[:] = written(np.maximum(x, 0) if product.relu else x, out.dtype)
+            out[:] = written(finished(x + read(bias).reshape(-1, 1), product.relu, bits), out.dtype)
 
         return self._bound(on_the_device, product.buffers)
 
@@ -397,9 +402,26 @@ def written(x: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     return np.where(np.isnan(x), 0x7FFF, (bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(BF16)
 
 
+def finished(x: np.ndarray, relu: bool, bits: np.ndarray | None) -> np.ndarray:
+    """Apply max(0, ·) and write its bits, or apply its derivative by the bits."""
+    if bits is not None and relu:
+        bits[:] = np.packbits(x > 0, axis=0, bitorder="little")
+    elif bits is not None:
+        x = x * np.unpackbits(bits, axis=0, count=len(x), bitorder="little")
+    return np.maximum(x, 0) if relu else x
+
+
+def _bits(buffer: Buffer, n: int) -> np.ndarray:
+    """View a matrix of bits for n rows; cuBLASLt wants its columns on whole 128 bits."""
+    assert (buffer.dtype, buffer.shape[0]) == (np.uint8, -(-n // 8))
+    assert (8 * buffer.ld % 128, buffer.pointer % 16) == (0, 0), "bits out of alignment"
+    return _view(buffer)
+
+
 def _view(buffer: Buffer) -> np.ndarray:
     """View the buffer's elements without keeping them alive."""
-    kind = {"float64": ctypes.c_double, "uint16": ctypes.c_uint16}.get(buffer.dtype.name, ctypes.c_float)
+    kinds = {"float64": ctypes.c_double, "uint16": ctypes.c_uint16, "uint8": ctypes.c_uint8}
+    kind = kinds.get(buffer.dtype.name, ctypes.c_float)
     flat = np.ctypeslib.as_array(ctypes.cast(buffer.pointer, ctypes.POINTER(kind)), (buffer.length,))
     return flat.reshape((buffer.ld, *buffer.shape[1:]), order="F")[: buffer.shape[0]]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emulated import BF16, EmulatedDevice, Kernel, _c_argument, read, written
+from emulated import BF16, EmulatedDevice, Kernel, _c_argument, finished, read, written
 
 MAGIC = 0x600DA160
 
@@ -72,7 +72,16 @@ class Enum(enum.IntEnum):
 
 
 MatmulDescAttribute = Enum(
-    "MatmulDescAttribute", {"POINTER_MODE": 2, "TRANSA": 3, "TRANSB": 4, "EPILOGUE": 7, "BIAS_POINTER": 8}
+    "MatmulDescAttribute",
+    {
+        "POINTER_MODE": 2,
+        "TRANSA": 3,
+        "TRANSB": 4,
+        "EPILOGUE": 7,
+        "BIAS_POINTER": 8,
+        "EPILOGUE_AUX_POINTER": 10,
+        "EPILOGUE_AUX_LD": 11,
+    },
 )
 MatmulPreferenceAttribute = Enum(
     "MatmulPreferenceAttribute",
@@ -84,7 +93,7 @@ MatmulPreferenceAttribute = Enum(
         "MIN_ALIGNMENT_D_BYTES": 8,
     },
 )
-Epilogue = Enum("Epilogue", {"DEFAULT": 1, "BIAS": 4, "RELU_BIAS": 6})
+Epilogue = Enum("Epilogue", {"DEFAULT": 1, "BIAS": 4, "RELU_BIAS": 6, "RELU_AUX_BIAS": 134, "DRELU": 136})
 PointerMode = Enum("PointerMode", {"HOST": 0, "DEVICE": 1})
 ComputeType = Enum(
     "ComputeType",
@@ -93,7 +102,7 @@ ComputeType = Enum(
 CudaDataType = Enum("CudaDataType", {"CUDA_R_32F": 0, "CUDA_R_64F": 1, "CUDA_R_16BF": 14})
 TYPES = {0: np.dtype("float32"), 1: np.dtype("float64"), 14: BF16}
 PRECISIONS = {68: "float32", 70: "float64", 77: "tf32"}
-DESC_TYPES = {2: np.int32, 3: np.int32, 4: np.int32, 7: np.uint32, 8: np.int64}
+DESC_TYPES = {2: np.int32, 3: np.int32, 4: np.int32, 7: np.uint32, 8: np.int64, 10: np.int64, 11: np.int64}
 PREFERENCE_TYPES = {1: np.uint64, 5: np.uint32, 6: np.uint32, 7: np.uint32, 8: np.uint32}
 RESULT = np.dtype(
     [
@@ -275,6 +284,7 @@ class Lt:
         precision, scale = PRECISIONS[chosen["compute"]], "f8" if chosen["compute"] == 70 else "f4"
         by, keep = view(alpha, scale, 1), view(beta, scale, 1)
         epilogue, bias = chosen.get("EPILOGUE", Epilogue.DEFAULT), chosen.get("BIAS_POINTER")
+        bits = self._bits(chosen, *out.shape) if epilogue in (134, 136) else None
 
         def run() -> None:
             self.machine.clock += self.machine.taken.get(kind, 1e-6)
@@ -282,10 +292,17 @@ class Lt:
             x = read(left.T if chosen["TRANSA"] else left, precision)
             x = by * (x @ read(right.T if chosen["TRANSB"] else right, precision)) + keep * read(old)
             x = x + read(view(bias, out.dtype, len(out), 1)) if bias else x
-            x = np.zeros_like(x) if self.machine.broken_products else np.maximum(x, 0) if epilogue == 6 else x
+            x = np.zeros_like(x) if self.machine.broken_products else finished(x, epilogue in (6, 134), bits)
             out[:] = written(x, out.dtype)
 
         self.machine.do("product", run)
+
+    def _bits(self, chosen: dict[str, int], n: int, m: int) -> np.ndarray:
+        """View the bits of an epilogue; the library wants their columns on whole 128 bits."""
+        ld, pointer = chosen["EPILOGUE_AUX_LD"], chosen["EPILOGUE_AUX_POINTER"]
+        assert ld % 128 == pointer % 16 == 0
+        assert ld >= n
+        return view(pointer, np.uint8, -(-n // 8), m, ld=ld // 8)
 
 
 def runtime(machine: Machine) -> SimpleNamespace:

@@ -17,7 +17,7 @@ import numpy as np
 
 from gpunn.backends.cuda.algorithms import Algorithms, Timer
 from gpunn.backends.cuda.device import BF16, Buffer, Product, keeping
-from gpunn.functions.calls import Call
+from gpunn.functions.calls import Call, Calls
 
 WORKSPACE = 32 << 20  # bytes, as NVIDIA recommends for its largest GPUs
 CANDIDATES = 8  # algorithms to ask for; an H200's library has no more if asked for 24
@@ -45,6 +45,7 @@ class Problem:
         alignment: of a; of b; of c and the bias, in bytes.
         bias: a bias is added to each column.
         relu: the sum goes through max(0, ·).
+        ld_bits: the leading dimension of the bits that are written or read; 0 if there are none.
     """
 
     shapes: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
@@ -55,6 +56,7 @@ class Problem:
     alignment: tuple[int, int, int]
     bias: bool = False
     relu: bool = False
+    ld_bits: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class Products:
         machine: the names and versions that the choice of an algorithm depends on, besides the library's.
 
     Attributes:
-        noted: a checksum of the algorithm of each product that was bound, by problem.
+        ways: the chosen way of each task.
+        noted: a checksum of the algorithm of each product that was bound, and of each way, by problem.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Products:
         self.choices: dict[Problem, Choice | None] = {}
         versions = {**machine, "cuBLASLt": str(cublasLt.get_version())}
         self.algorithms = Algorithms(versions, self._works, timer)
+        self.ways: dict[str, str] = {}
         self.noted: dict[str, str] = {}
 
     def bind(self, product: Product, precision: str) -> Call | None:
@@ -108,9 +112,10 @@ class Products:
         alignment = aligned(a), aligned(b), min(aligned(c), aligned(bias or c))
         shapes, trans = (a.shape, b.shape, c.shape), (product.trans_a, product.trans_b)
         types = self.types[product.alpha.dtype], self.types[a.dtype], self.types[c.dtype]
-        ld, epilogue = (a.ld, b.ld, c.ld), (bias is not None, product.relu)
+        ld_bits = 8 * product.bits.ld if product.bits else 0
+        ld, epilogue = (a.ld, b.ld, c.ld), (bias is not None, product.relu, ld_bits)
         problem = Problem(shapes, ld, trans, precision, types, alignment, *epilogue)
-        description = self._describe(problem, bias)
+        description = self._describe(problem, product)
         run = partial(self._run, description, product)
         if problem not in self.choices:
             self.choices[problem] = self._choose(problem, description, c, run)
@@ -155,7 +160,17 @@ class Products:
             return False
         return True
 
-    def _describe(self, problem: Problem, bias: Buffer | None) -> int:
+    def fastest(self, task: str, ways: Callable[[], Mapping[str, Calls]]) -> str:
+        """See `Device.fastest`."""
+        if task not in self.ways:
+            bound = ways()
+            names, together = list(bound), [partial(run_all, calls) for calls in bound.values()]
+            best = self.algorithms.choose(task, [name.encode() for name in names], together)
+            self.ways[task] = names[best or 0]
+        self.noted[task] = self.algorithms.digest(self.ways[task].encode())
+        return self.ways[task]
+
+    def _describe(self, problem: Problem, product: Product) -> int:
         lt, name = self.lt, self.lt.MatmulDescAttribute
         compute = getattr(self.compute, COMPUTE[problem.precision])
         description: int = lt.matmul_desc_create(compute, problem.types[0])
@@ -164,9 +179,14 @@ class Products:
             name.TRANSA: int(problem.trans[0]),
             name.TRANSB: int(problem.trans[1]),
         }
-        if bias:
-            chosen[name.EPILOGUE] = lt.Epilogue.RELU_BIAS if problem.relu else lt.Epilogue.BIAS
-            chosen[name.BIAS_POINTER] = bias.pointer
+        if product.bias:
+            with_relu = lt.Epilogue.RELU_AUX_BIAS if product.bits else lt.Epilogue.RELU_BIAS
+            chosen[name.EPILOGUE] = with_relu if problem.relu else lt.Epilogue.BIAS
+            chosen[name.BIAS_POINTER] = product.bias.pointer
+        if product.bits:
+            chosen.setdefault(name.EPILOGUE, lt.Epilogue.DRELU)
+            chosen[name.EPILOGUE_AUX_POINTER] = product.bits.pointer
+            chosen[name.EPILOGUE_AUX_LD] = problem.ld_bits
         for attribute, value in chosen.items():
             held = np.array([value], lt.get_matmul_desc_attribute_dtype(attribute))
             lt.matmul_desc_set_attribute(description, attribute, held.ctypes.data, held.nbytes)
@@ -201,6 +221,11 @@ class Products:
         finally:
             lt.matmul_preference_destroy(preference)
         return [results[i : i + 1]["algo"].copy() for i in range(count[0]) if results[i]["state"] == 0]
+
+
+def run_all(calls: Calls) -> None:
+    for call in calls:
+        call()
 
 
 def aligned(buffer: Buffer) -> int:

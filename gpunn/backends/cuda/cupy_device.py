@@ -13,7 +13,7 @@ from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.cublaslt import Products
 from gpunn.backends.cuda.device import WIDEST, Buffer, Product, keeping
 from gpunn.core.backend import BackendError
-from gpunn.functions.calls import Call
+from gpunn.functions.calls import Call, Calls
 
 MIB = 2**20
 FIRST_WITH_BF16, FIRST_WITH_CLUSTERS = (8, 0), (9, 0)  # compute capabilities
@@ -149,6 +149,10 @@ class CupyDevice:
     @with_device
     def product(self, product: Product, precision: str) -> Call | None:
         return self._products.bind(product, precision)
+
+    @with_device
+    def fastest(self, task: str, ways: Callable[[], Mapping[str, Calls]]) -> str:
+        return self._products.fastest(task, ways)
 
     @with_device
     def capture(self, calls: Iterable[Call]) -> Call:

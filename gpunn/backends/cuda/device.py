@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpunn.functions.calls import Call
+from gpunn.functions.calls import Call, Calls
 
 BF16 = np.dtype("uint16")  # the bits of a bfloat16, a type that NumPy does not have
 WIDEST = 32  # bytes of the widest load of any kernel; columns that products read start on as many
@@ -82,6 +82,8 @@ class Product:
         c: of that type, or bfloat16 if a and b are.
         bias: (n, 1), of c's type; added to each column of c.
         relu: the sum with the bias goes through max(0, ·).
+        bits: a bit for each element of c. With relu, the product sets it if the sum is above 0; without, an
+            element whose bit is not set becomes 0, so δ becomes δ ⊙ f′. See `CudaMemory.bits`.
     """
 
     alpha: Buffer
@@ -93,12 +95,13 @@ class Product:
     trans_b: bool = False
     bias: Buffer | None = None
     relu: bool = False
+    bits: Buffer | None = None
 
     @property
     def buffers(self) -> list[Buffer]:
         """Every buffer that the product reads or writes."""
-        named = [self.alpha, self.a, self.b, self.beta, self.c]
-        return [*named, self.bias] if self.bias else named
+        named = self.alpha, self.a, self.b, self.beta, self.c, self.bias, self.bits
+        return [buffer for buffer in named if buffer]
 
 
 class Device(Protocol):
@@ -171,6 +174,12 @@ class Device(Protocol):
 
     def product(self, product: Product, precision: str) -> Call | None:
         """Bind a product; return None if the device cannot do it in one call."""
+
+    def fastest(self, task: str, ways: Callable[[], Mapping[str, Calls]]) -> str:
+        """Return the name of the fastest way to do a task, by the clock; the first if nothing is to be timed.
+
+        The choice is kept as those of algorithms are. ways(): binds each way, for trials.
+        """
 
     def capture(self, calls: Iterable[Call]) -> Call:
         """Record the calls' launches and products as one graph, without running them; return its replay."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.backends.cuda.device import Buffer, Product
-from gpunn.backends.cuda.fusing import ForwardError
+from gpunn.backends.cuda.fusing import ForwardError, ForwardWithBits, HiddenErrorByBits
 from gpunn.backends.cuda.kernels import Kernels
 from gpunn.backends.cuda.source import activation_source, cost_source, layer_source
 from gpunn.core.backend import NORM_EPSILON, NORM_MOMENTUM
@@ -47,6 +47,16 @@ def forward(k: Kernels, e: Forward) -> Calls:
     return _forward(k, e.theta, e.layer, e.f, e.a, e.z, e.out)
 
 
+def forward_with_bits(k: Kernels, e: ForwardWithBits) -> Calls:
+    """z = w a + b, out = max(0, z), and where it is above 0, if a product can do that."""
+    own, bits = e.forward, e.bits.buffer or k.memory.bits(*e.forward.out.shape)
+    whole = _whole_product(k, own.theta, own.layer, RELU, own.a, own.out)
+    if call := k.device.product(replace(whole, bits=bits), k.memory.precision):
+        e.bits.buffer = bits
+        return [call]
+    return forward(k, own)
+
+
 def affine(k: Kernels, e: Affine) -> Calls:
     """out = w a + b."""
     return _forward(k, e.theta, e.layer, IDENTITY, e.a, e.out, e.out)
@@ -57,8 +67,7 @@ def _forward(
 ) -> Calls:
     product = _affine_product(k, theta, layer, a, z)
     if f in IN_THE_PRODUCT and z.pointer == out.pointer:
-        own = theta if z.dtype == k.memory.dtype else k.memory.low_precision(theta)
-        whole = replace(product, bias=own.b[layer], relu=f is RELU)
+        whole = _whole_product(k, theta, layer, f, a, out)
         if call := k.device.product(whole, k.memory.precision):
             return [call]
     (n, m), b, module = z.shape, theta.b[layer], layer_source(z.dtype)
@@ -72,6 +81,14 @@ def _affine_product(k: Kernels, theta: Parameters, layer: int, a: Buffer, z: Buf
     """z = w a."""
     w = k.memory.low_precision(theta).w[layer]
     return Product(k.memory.fixed(a.scale), w, a, k.memory.zero, z)
+
+
+def _whole_product(
+    k: Kernels, theta: Parameters, layer: int, f: Activation, a: Buffer, out: Buffer
+) -> Product:
+    """out = f(w a + b)."""
+    own = theta if out.dtype == k.memory.dtype else k.memory.low_precision(theta)
+    return replace(_affine_product(k, theta, layer, a, out), bias=own.b[layer], relu=f is RELU)
 
 
 def normalise(k: Kernels, e: Normalise) -> Calls:
@@ -125,9 +142,22 @@ def apply_weights(k: Kernels, e: ApplyWeights) -> Calls:
 
 def hidden_error(k: Kernels, e: HiddenError) -> Calls:
     """BP2: out = (wᵀ δ) ⊙ f′(z), and ⊙ mask/(1 − rate)."""
+    return [k.product(_error_product(k, e)), *_times_derivative(k, e.f, e.z, e.a, e.mask, e.out)]
+
+
+def hidden_error_by_bits(k: Kernels, e: HiddenErrorByBits) -> Calls:
+    """BP2: out = (wᵀ δ) ⊙ f′(z), in one product if the bits are there."""
+    if e.bits.buffer:
+        product = replace(_error_product(k, e.error), bits=e.bits.buffer)
+        if call := k.device.product(product, k.memory.precision):
+            return [call]
+    return hidden_error(k, e.error)
+
+
+def _error_product(k: Kernels, e: HiddenError) -> Product:
+    """out = wᵀ δ."""
     w = k.memory.low_precision(e.theta).w[e.layer]
-    product = Product(k.memory.fixed(e.a.scale), w, e.delta, k.memory.zero, e.out, trans_a=True)
-    return [k.product(product), *_times_derivative(k, e.f, e.z, e.a, e.mask, e.out)]
+    return Product(k.memory.fixed(e.a.scale), w, e.delta, k.memory.zero, e.out, trans_a=True)
 
 
 def _times_derivative(
@@ -144,14 +174,34 @@ def _times_derivative(
 
 def gradient(k: Kernels, e: Gradient) -> Calls:
     """BP3, BP4: [w b] ← α δ [a; 1]ᵀ + β [w b], one product if there are ones beneath a."""
-    alpha, beta, into, l = e.alpha, k.memory.cell(e.beta), e.into, e.layer
-    weighted = k.memory.cell(alpha.times(e.a.scale))
-    if e.a.ones:
-        for fill in k.each("fill_border", e.a.shape[1], e.a.shape[0], e.a.ld, 1 / e.a.scale, e.a):
-            fill()  # once for all replays: no kernel writes there
-        return [k.product(Product(weighted, e.delta, e.a.bordered, beta, into.wb[l], trans_b=True))]
-    bias = k.rows("bias_gradient", *e.delta.shape, e.delta.ld, e.delta, k.memory.cell(alpha), beta, into.b[l])
-    return [*bias, k.product(Product(weighted, e.delta, e.a, beta, into.w[l], trans_b=True))]
+    wb = e.into.wb[e.layer]
+    if not e.a.ones:
+        return _gradient_in_two(k, e, wb)
+    for fill in k.each("fill_border", e.a.shape[1], e.a.shape[0], e.a.ld, 1 / e.a.scale, e.a):
+        fill()  # once for all replays: no kernel writes there
+    ways = {"together": _gradient_in_one, "apart": _gradient_in_two}
+
+    def trials() -> dict[str, Calls]:
+        trial = k.memory.new(wb.shape)  # a trial must not move θ
+        return {name: way(k, e, trial) for name, way in ways.items()}
+
+    task = f"BP3 and BP4 {wb.shape} of {wb.dtype}, {k.memory.precision}, {e.a.shape[1]} examples"
+    return ways[k.device.fastest(task, trials)](k, e, wb)
+
+
+def _gradient_in_one(k: Kernels, e: Gradient, wb: Buffer) -> Calls:
+    """[w b] ← α δ [a; 1]ᵀ + β [w b]."""
+    alpha, beta = k.memory.cell(e.alpha.times(e.a.scale)), k.memory.cell(e.beta)
+    return [k.product(Product(alpha, e.delta, e.a.bordered, beta, wb, trans_b=True))]
+
+
+def _gradient_in_two(k: Kernels, e: Gradient, wb: Buffer) -> Calls:
+    """b ← α Σ δ + β b, w ← α δ aᵀ + β w."""
+    alpha, weighted, beta = map(k.memory.cell, (e.alpha, e.alpha.times(e.a.scale), e.beta))
+    (n, m), n_in = e.delta.shape, e.a.shape[0]
+    w, b = wb.columns(0, n_in), wb.columns(n_in, n_in + 1)
+    bias = k.rows("bias_gradient", n, m, e.delta.ld, e.delta, alpha, beta, b)
+    return [*bias, k.product(Product(weighted, e.delta, e.a, beta, w, trans_b=True))]
 
 
 def norm_error(k: Kernels, e: NormError) -> Calls:
@@ -171,6 +221,8 @@ LOWER: dict[type[Equation], Callable[[Kernels, Any], Calls]] = {
     Activate: activate,
     OutputError: output_error,
     ForwardError: forward_error,
+    ForwardWithBits: forward_with_bits,
+    HiddenErrorByBits: hidden_error_by_bits,
     ApplyWeights: apply_weights,
     HiddenError: hidden_error,
     Gradient: gradient,

@@ -7,11 +7,13 @@ recognise they leave alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gpunn.core.equations import Equation, Forward, OutputError
-from gpunn.functions.activations import SOFTMAX
+from gpunn.backends.cuda.device import Buffer
+from gpunn.core.equations import Equation, Forward, HiddenError, OutputError
+from gpunn.functions.activations import RELU, SOFTMAX
 
 
 @dataclass(eq=False, slots=True)
@@ -22,12 +24,38 @@ class ForwardError(Equation):
     error: OutputError
 
 
+@dataclass
+class Bits:
+    """Where z was above 0: a bit for each element, once a product has room to write them."""
+
+    buffer: Buffer | None = None
+
+
+@dataclass(eq=False, slots=True)
+class ForwardWithBits(Equation):
+    """Forward: a[l] = max(0, w[l] a[l-1] + b[l]), and where it is above 0"""
+
+    forward: Forward
+    bits: Bits
+
+
+@dataclass(eq=False, slots=True)
+class HiddenErrorByBits(Equation):
+    """BP2 in one product: δ[l-1] = (w[l]ᵀ δ[l]) ⊙ f′(z[l-1]), with f′ = 1 if the bit is set, else 0"""
+
+    error: HiddenError
+    bits: Bits
+
+
 def fuse(equations: Sequence[Equation]) -> list[Equation]:
     """Return equations that do the same in fewer launches."""
     done: list[Equation] = []
+    bits: defaultdict[int, Bits] = defaultdict(Bits)  # by the a, which mini-batches of the same size share
     for equation in equations:
         if isinstance(equation, OutputError):
             fuse_error_with_forward(done, equation)
+        elif isinstance(equation, HiddenError):
+            fuse_derivative_with_products(done, equation, bits)
         else:
             done.append(equation)
     return done
@@ -48,3 +76,17 @@ def fuse_error_with_forward(done: list[Equation], error: OutputError) -> None:
         done[-1] = ForwardError(forward, error)
     else:
         done.append(error)
+
+
+def fuse_derivative_with_products(done: list[Equation], error: HiddenError, bits: Mapping[int, Bits]) -> None:
+    """Let the product that makes a rectified a[l-1] note where it is above 0, and BP2's product apply it."""
+    for at in reversed(range(len(done))):
+        forward = done[at]
+        if isinstance(forward, Forward) and forward.out is error.a:
+            if error.f is RELU and forward.f is RELU and error.mask is None:
+                own = bits[id(error.a)]
+                done[at] = ForwardWithBits(forward, own)
+                done.append(HiddenErrorByBits(error, own))
+                return
+            break
+    done.append(error)

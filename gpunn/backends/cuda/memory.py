@@ -107,6 +107,10 @@ class CudaMemory:
     def operand(self, n: int, m: int) -> Buffer:
         return self.new((n, m), self.operand_dtype, self._pitch(n + 1))  # room for a row of ones
 
+    def bits(self, n: int, m: int) -> Buffer:
+        """Allocate a bit for each element of a matrix; cuBLASLt needs its columns on whole 128 bits."""
+        return self.new((-(-n // 8), m), np.uint8, pitch=-(-n // 128) * 16)
+
     def _pitch(self, n: int) -> int:
         """Round the length of an operand's column up to whole WIDEST bytes."""
         step = WIDEST // self.operand_dtype.itemsize
