@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from random import Random
 
+from benchmarks.attack.containers import change_inside
+
 NUMBERS = [
     b"0", b"-1", b"1e999", b"-1e308", b"NaN", b"Infinity", b"null", b"1e-320", b"3.5", b"2147483648",
     b"18446744073709551616", b"9" * 400, b"0x10", b"true", b'"5"', b"[]", b"{}", b"",
@@ -98,8 +100,20 @@ WAYS: Sequence[Callable[[bytes, Random, bytes], bytes]] = (
 )  # fmt: skip
 
 
+INSIDE = 0.4  # share of the damages of a container that are inside of it
+
+
 def damage(content: bytes, rng: Random, other: bytes) -> bytes:
-    """Damage a file in one way or two; `other` is a file of another kind."""
+    """Damage a file in one way or two, or the content of a container; `other` is a file of another kind."""
+    if rng.random() < INSIDE:
+        inside = change_inside(content, rng, lambda part: damage_bytes(part, rng, other))
+        if inside is not None:
+            return inside
+    return damage_bytes(content, rng, other)
+
+
+def damage_bytes(content: bytes, rng: Random, other: bytes) -> bytes:
+    """Damage bytes in one way or two."""
     for _ in range(rng.choice([1, 1, 1, 2])):
         content = rng.choice(WAYS)(content or b"\n", rng, other)
     return content

@@ -2,178 +2,120 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from benchmarks.attack import sandbox
+from benchmarks.attack.bombs import BOMBS, bomb
 from benchmarks.attack.damage import damage
-from benchmarks.attack.material import TRAIN_TABLE, Material, digest
-from benchmarks.attack.rules import judge, leftovers
+from benchmarks.attack.doors import DOORS, Command, Door
+from benchmarks.attack.material import CPU_ONLY, QUICK, TRAIN_TABLE, Material
+from benchmarks.attack.rules import Step, changed, contents, judge, leftovers
+from benchmarks.attack.sandbox import Outcome
+from gpunn.files.tensors import DIGEST
 from gpunn.network import Network
 
-Command = Sequence[object]
-NO_CUDA = ["--device", "cpu"]
-QUICK = ["--epochs", "1", "--hidden", "4", *NO_CUDA, "--json"]
-Found = Iterator[tuple[sandbox.Outcome, list[str]]]
+FRESH = 0.01  # share of the trials in a new interpreter
+HOSTILE = 0.1  # share of the files with a hostile name
+NAMES = ("\x1b[31m", "\n", "\u202e", "\udcff", " ", "=1+1", "ä💥", "%s{0}", "\\x41", "'\"`$(true)", "x" * 200)
 
 
-@dataclass(frozen=True)
-class Door:
-    """A kind of input.
-
-    Attributes:
-        sources: good files, of which a trial damages one.
-        name: the name of the damaged file in the folder of the trial.
-        commands: commands that read it, given the folder of the good files.
-        copied: a folder of the material that the damaged file lies in.
-        checked: whether damage must be noticed, unless the output is that of the good file.
-    """
-
-    sources: Sequence[str]
-    name: str
-    commands: Callable[[Material], Sequence[Command]]
-    copied: str | None = None
-    checked: bool = False
-
-
-def _reports(good: Material) -> Sequence[Command]:
-    quiet = ["--no-browser", "--output", "page.html"]
-    return [["report", "images", *quiet], ["report", "images", good.path("table"), *quiet]]
-
-
-DOORS: dict[str, Door] = {
-    "model": Door(
-        ["images/model.safetensors"],
-        "m.safetensors",
-        lambda good: [
-            ["predict", "m.safetensors", good.path("digits.npy")],
-            ["evaluate", "m.safetensors", "digits", *NO_CUDA],
-            ["export", "m.safetensors", "m.onnx"],
-        ],
-        checked=True,
-    ),
-    "table model": Door(
-        ["table/model.safetensors"],
-        "m.safetensors",
-        lambda good: [
-            ["predict", "m.safetensors", good.path("new.csv")],
-            ["evaluate", "m.safetensors", good.path("fruit.csv"), *NO_CUDA],
-        ],
-        checked=True,
-    ),
-    "checkpoint": Door(
-        ["images/checkpoints/epoch-000003.safetensors"],
-        "images/checkpoints/epoch-000003.safetensors",
-        lambda good: [["train", "--resume", "images", "--json"]],
-        "images",
-    ),
-    "run.json": Door(["images/run.json"], "images/run.json", _reports, "images"),
-    "history.jsonl": Door(["images/history.jsonl"], "images/history.jsonl", _reports, "images"),
-    "CSV": Door(
-        ["fruit.csv", "new.csv"],
-        "bad.csv",
-        lambda good: [
-            ["predict", good.path("table"), "bad.csv"],
-            ["evaluate", good.path("table"), "bad.csv", *NO_CUDA],
-            ["train", "bad.csv", *TRAIN_TABLE, "--output", "out"],
-        ],
-    ),
-    "Parquet": Door(
-        ["fruit.parquet", "new.parquet"],
-        "bad.parquet",
-        lambda good: [
-            ["predict", good.path("table"), "bad.parquet"],
-            ["train", "bad.parquet", *TRAIN_TABLE, "--output", "out"],
-        ],
-    ),
-    "npz": Door(
-        ["fruit.npz", "small.npz"],
-        "bad.npz",
-        lambda good: [
-            ["train", "bad.npz", *TRAIN_TABLE, "--output", "out"],
-            ["predict", good.path("table"), "bad.npz"],
-        ],
-    ),
-    "npy": Door(
-        ["digits.npy"],
-        "bad.npy",
-        lambda good: [
-            ["predict", good.path("images"), "bad.npy"],
-            ["train", "bad.npy", *TRAIN_TABLE, "--target", "0", "--output", "out"],
-        ],
-    ),
-    "IDX": Door(
-        ["idx/train-images-idx3-ubyte", "idx/train-labels-idx1-ubyte"],
-        "idx/train-images-idx3-ubyte",
-        lambda good: [
-            ["train", "idx", "--epochs", "1", "--hidden", "4", *NO_CUDA, "--json", "--output", "out"]
-        ],
-        "idx",
-    ),
-    "IDX, gzip": Door(
-        ["idx.gz"],
-        "idx/train-images-idx3-ubyte.gz",
-        lambda good: [
-            ["train", "idx", "--epochs", "1", "--hidden", "4", *NO_CUDA, "--json", "--output", "out"]
-        ],
-        "idx",
-    ),
-    "PNG": Door(["L.png", "RGBA.png"], "bad.png", lambda good: [["predict", good.path("images"), "bad.png"]]),
-}
-
-
-def attempt(
-    kind: str, good: Material, folder: Path, rng: Random
-) -> Iterator[tuple[sandbox.Outcome, list[str]]]:
-    """Damage a file, run a command that reads it, and yield its outcome with the rules that it broke."""
-    door = DOORS[kind]
+def attempt(door_name: str, good: Material, folder: Path, rng: Random) -> Iterator[Step]:
+    """Damage a file, run a command that reads it, and yield the process."""
+    door = DOORS[door_name]
     source = good.path(rng.choice([name for name in door.sources if good.path(name).exists()]))
     other = rng.choice([path for path in sorted(good.folder.iterdir()) if path.is_file()]).read_bytes()
     whole = source.read_bytes()
+    path, damaged = _place(door, source, good, folder, rng), damage(whole, rng, other)
+    path.write_bytes(damaged)
+    before = contents(folder)
+    command = rng.choice(door.commands(good, str(path.relative_to(folder))))
+    outcome = _run(command, folder, rng, path if door.piped else None)
+    named = [_shown(path.name), *door.named]
+    if door.checked and _seal(whole) != _seal(damaged):  # a valid model, which may not fit its data
+        named += [word.name for word in command if isinstance(word, Path)]
+    broken = [*judge(outcome, named), *leftovers(folder)]
+    if "--resume" in command:
+        expected = door_name == "checkpoint" and _seal(damaged) == _seal(whole)
+        broken += _judge_resumed(outcome, good, folder, expected)
+    elif changed(before):
+        broken.append("an input was changed")
+    if door.checked and outcome.code == 0 and _means_something_else(whole, damaged, path):
+        broken.append("damage was not noticed")
+    yield Step(outcome, broken, met=damaged != whole)
+
+
+def explode(good: Material, folder: Path, rng: Random) -> Iterator[Step]:
+    """Read a small file that unpacks to gigabytes."""
+    name = rng.choice(list(BOMBS))
+    path = folder / name
+    path.write_bytes(bomb(name))
+    if name.endswith(".safetensors"):
+        commands: Sequence[Command] = [["predict", name, good.path("columns.npy")]]
+    elif name.endswith(".png"):
+        commands = [["predict", good.path("images"), name]]
+    else:
+        commands = [["train", name, *options, "--output", "out"] for options in (TRAIN_TABLE, QUICK)]
+        commands = [*commands, ["predict", good.path("table"), name]]
+        commands = [*commands, ["evaluate", good.path("table"), name, *CPU_ONLY]]
+    before = contents(folder)
+    outcome = _run(rng.choice(commands), folder, rng)
+    broken = [*judge(outcome, [name]), *leftovers(folder)]
+    yield Step(outcome, [*broken, *(["an input was changed"] if changed(before) else [])])
+
+
+def _run(command: Command, folder: Path, rng: Random, stdin: Path | None = None) -> Outcome:
+    return sandbox.run(command, folder, stdin=stdin, fresh=rng.random() < FRESH)
+
+
+def _place(door: Door, source: Path, good: Material, folder: Path, rng: Random) -> Path:
+    """Return the path of the damaged file, after copying the folder that it belongs to."""
     if door.copied:
         shutil.copytree(good.path(door.copied), folder / door.copied)
-    if kind == "IDX, gzip":
-        (folder / "idx" / "train-images-idx3-ubyte").unlink()
-    path, damaged = folder / door.name, damage(whole, rng, other)
-    path.write_bytes(damaged)
-    before = digest(folder)
-    outcome = sandbox.run(rng.choice(door.commands(good)), folder)
-    broken = [*judge(outcome, [path.name, *(["idx"] if door.copied == "idx" else [])]), *leftovers(folder)]
-    if kind == "checkpoint":
-        broken += _judge_resumed(outcome, good, folder)
-    else:
-        _remove_outputs(folder)
-        broken += ["an input was changed"] if digest(folder) != before else []
-    if door.checked and outcome.code == 0 and _means_something_else(whole, damaged, path, folder):
-        broken.append("damage was not noticed")
-    yield outcome, broken
+    if door.copied and not door.name:
+        return folder / source.relative_to(good.folder)
+    if door.name:
+        (folder / door.name).with_suffix("").unlink(missing_ok=True)  # a .gz file replaces the plain file
+        return folder / door.name
+    hostile = rng.choice(NAMES) if rng.random() < HOSTILE else ""
+    return folder / f"bad{hostile}{''.join(source.suffixes)}"
 
 
-def _remove_outputs(folder: Path) -> None:
-    shutil.rmtree(folder / "out", ignore_errors=True)
-    shutil.rmtree(folder / "gpunn-runs", ignore_errors=True)
-    for name in ("page.html", "m.onnx"):
-        (folder / name).unlink(missing_ok=True)
+def _shown(name: str) -> str:
+    """Return what a message must contain of a file's name: its first letters if the name is hostile."""
+    return "bad" if name.startswith("bad") else os.fsencode(name).decode(errors="replace")
 
 
-def _judge_resumed(outcome: sandbox.Outcome, good: Material, folder: Path) -> Iterator[str]:
-    """Yield a rule if the resumed run does not reach the weights of the run that was never damaged."""
+def _judge_resumed(outcome: Outcome, good: Material, folder: Path, expected: bool) -> Iterator[str]:
+    """Yield a rule if the resumed run does not reach the weights of the run that was never damaged.
+
+    expected: whether it must be resumed, because an older checkpoint is whole.
+    """
+    if not expected:
+        return
     if outcome.code == 0 and Network.load(folder / "images").theta.tobytes() != good.theta():
         yield "the resumed run differs"
-    elif outcome.code != 0:
+    elif outcome.code != 0 and expected:
         yield "not resumed from the older checkpoint"
 
 
-def _means_something_else(whole: bytes, damaged: bytes, path: Path, folder: Path) -> bool:
-    """Whether a damaged model that was accepted differs from the good one."""
+def _means_something_else(whole: bytes, damaged: bytes, path: Path) -> bool:
+    """Whether a damaged model that was accepted, and was not sealed again, differs from the good one."""
     found = []
     for content in (whole, damaged):
         path.write_bytes(content)
         net = Network.load(path)
         described: Any = repr(net), net.theta.tobytes(), net.meta
         found.append(described)
-    return bool(found[0] != found[1])
+    return bool(found[0] != found[1]) and _seal(whole) == _seal(damaged)
+
+
+def _seal(content: bytes) -> bytes:
+    """Return the digest in a safetensors file."""
+    found = re.search(rb'"%s": ?"([^"]*)' % DIGEST.encode(), content)
+    return found[1] if found else b""

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.attack.material import digest
 from benchmarks.attack.sandbox import CPU, MEMORY, Outcome
 from gpunn.files.writing import TEMPORARY
 
 CODES = (0, 1, 2, 130)
 OUR_LINES = ("gpunn: error:", "gpunn: warning:", "gpunn: ")
+LONGEST = 1000  # characters of an error
+
+
+@dataclass(frozen=True)
+class Step:
+    """A process of a trial, the rules that it broke, and whether it met what it was to meet."""
+
+    outcome: Outcome
+    broken: Sequence[str] = field(default_factory=list)
+    met: bool = True
 
 
 def judge(outcome: Outcome, names: Sequence[str] = (), *, signals: Sequence[int] = ()) -> Iterator[str]:
@@ -36,8 +47,8 @@ def judge(outcome: Outcome, names: Sequence[str] = (), *, signals: Sequence[int]
         yield f"{len(errors) or 'no'} error lines"
     elif outcome.code == 2 and names and not any(name in errors[0] for name in names):
         yield "the file is not named"
-    if errors and len(errors[0]) > 1000:
-        yield "an error of more than 1,000 characters"
+    if errors and len(errors[0]) > LONGEST:
+        yield f"an error of more than {LONGEST:,} characters"
 
 
 def _judge_limits(outcome: Outcome, signals: Sequence[int]) -> Iterator[str]:
@@ -57,7 +68,15 @@ def leftovers(folder: Path) -> Iterator[str]:
         yield "a temporary file is left"
 
 
-def changed(folder: Path, before: str) -> Iterator[str]:
-    """Yield a rule if a folder's files are not those of a digest."""
-    if digest(folder) != before:
-        yield "an input was changed"
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Return a checksum of each file in a folder and below it."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path: hashlib.blake2b(path.read_bytes(), digest_size=16).digest() for path in files}
+
+
+def changed(before: Mapping[Path, bytes]) -> bool:
+    """Whether one of these files is gone or has another content."""
+    return any(
+        not path.is_file() or hashlib.blake2b(path.read_bytes(), digest_size=16).digest() != old
+        for path, old in before.items()
+    )

@@ -1,4 +1,4 @@
-"""Run a command line in a forked process with limits, and collect all that it does."""
+"""Run a command line in a process with limits, forked or new, and collect all that it does."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, cast
 
+from benchmarks.attack.progress import Watch
+
+ROOT = Path(__file__).parents[2]
 CPU = 10  # seconds of CPU time; wall-clock time says little on a loaded machine
-WALL = 120  # seconds until a process that waits for something counts as hanging
 MEMORY = 2 << 30  # bytes
 ADDRESS_SPACE = 16 << 30  # bytes; a larger allocation fails at once
 ESCAPED = 70  # exit code if an exception escapes the command line
+KEPT = 1 << 20  # bytes of each stream
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Outcome:
         cpu: seconds of CPU time.
         memory: the largest resident memory in bytes.
         hung: whether it had to be killed.
+        fresh: whether it was a new interpreter, not a fork.
     """
 
     arguments: tuple[str, ...]
@@ -43,6 +45,7 @@ class Outcome:
     cpu: float
     memory: int
     hung: bool = False
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,25 +56,22 @@ class Process:
     arguments: tuple[str, ...]
     out: int
     err: int
+    fresh: bool
 
-    def wait(self, *, number: int = 0, after: float | None = None) -> Outcome:
-        """Wait for the end, and send a signal after some seconds if the process still runs."""
-        texts, start, hung = {self.out: bytearray(), self.err: bytearray()}, time.monotonic(), False
+    def wait(self) -> Outcome:
+        """Read all output and wait for the end; a process that hangs is killed."""
+        texts, watch, hung = {self.out: bytearray(), self.err: bytearray()}, Watch(self.pid), False
         with selectors.DefaultSelector() as selector:
             for pipe in texts:
                 selector.register(pipe, selectors.EVENT_READ)
             while selector.get_map():
-                passed = time.monotonic() - start
-                due = WALL if after is None else after
-                for key, _ in selector.select(max(0.0, due - passed)):
+                ready = selector.select(1.0)
+                for key, _ in ready:
                     if chunk := os.read(key.fd, 1 << 16):
-                        texts[key.fd] += chunk[: max(0, (1 << 20) - len(texts[key.fd]))]
+                        texts[key.fd] += chunk[: max(0, KEPT - len(texts[key.fd]))]
                     else:
                         selector.unregister(key.fd)
-                if after is not None and time.monotonic() - start >= after:
-                    os.kill(self.pid, number)
-                    after = None
-                elif time.monotonic() - start > WALL:
+                if not ready and not hung and watch.hangs():
                     os.kill(self.pid, signal.SIGKILL)
                     hung = True
         _, status, used = os.wait4(self.pid, 0)
@@ -80,21 +80,40 @@ class Process:
         os.close(self.err)
         ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         code = None if ended_by else os.WEXITSTATUS(status)
-        memory = used.ru_maxrss * 1024
-        return Outcome(self.arguments, code, ended_by, out, err, used.ru_utime + used.ru_stime, memory, hung)
+        cpu, memory = used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
+        return Outcome(self.arguments, code, ended_by, out, err, cpu, memory, hung, self.fresh)
+
+    def wait_until_stopped(self) -> bool:
+        """Wait until the process stops itself, and return True; False if it ended or hangs."""
+        watch = Watch(self.pid)
+        flags = os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG
+        while not (found := os.waitid(os.P_PID, self.pid, flags)):
+            if watch.hangs():
+                return False
+            time.sleep(0.002)
+        return found.si_code == os.CLD_STOPPED
+
+    def go_on(self) -> None:
+        """Let a stopped process continue."""
+        os.kill(self.pid, signal.SIGCONT)
 
 
 def start(
     arguments: Sequence[object],
     folder: Path,
     prepare: Callable[[], object] | None = None,
+    *,
     file_size: int | None = None,
+    stdin: Path | None = None,
+    fresh: bool = False,
 ) -> Process:
-    """Fork a process that runs `gpunn` with these arguments in a folder.
+    """Start a process that runs `gpunn` with these arguments in a folder.
 
     Args:
         prepare: called in the process before the command.
         file_size: the largest file that it may write, as on a full disk.
+        stdin: its standard input; nothing if None.
+        fresh: start a new interpreter with `python -m gpunn` instead of forking this process.
     """
     words = tuple(map(str, arguments))
     (out, out_end), (err, err_end) = os.pipe(), os.pipe()
@@ -103,46 +122,36 @@ def start(
     if pid := os.fork():
         os.close(out_end)
         os.close(err_end)
-        return Process(pid, words, out, err)
+        return Process(pid, words, out, err, fresh)
     code = ESCAPED
     try:
-        _limit(folder, out_end, err_end, file_size)
+        _connect(folder, stdin or Path(os.devnull), out_end, err_end)
+        _limit(file_size)
+        if fresh:
+            search = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+            command = [sys.executable, "-m", "gpunn", *words]
+            os.execve(sys.executable, command, {**os.environ, "PYTHONPATH": search})
         if prepare:
             prepare()
-        code = _run(words)
+        code = run_here(words)
         sys.stdout.flush()
+    except KeyboardInterrupt:  # after the command
+        code = 130
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(code)
 
 
-def run(arguments: Sequence[object], folder: Path) -> Outcome:
+def run(
+    arguments: Sequence[object], folder: Path, *, stdin: Path | None = None, fresh: bool = False
+) -> Outcome:
     """Run a command line and wait for its end."""
-    return start(arguments, folder).wait()
+    return start(arguments, folder, stdin=stdin, fresh=fresh).wait()
 
 
-def _limit(folder: Path, out: int, err: int, file_size: int | None) -> None:
-    """Enter the folder, connect the pipes and set the limits."""
-    os.chdir(folder)
-    null = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((null, 0), (out, 1), (err, 2)):
-        os.dup2(source, target)
-    os.closerange(3, 256)
-    sys.stdin = io.TextIOWrapper(io.FileIO(0, closefd=False), encoding="utf-8")
-    sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), encoding="utf-8")
-    sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), encoding="utf-8", line_buffering=True)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as Python does: the write fails with EFBIG
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU + 5))
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-    if file_size is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
-
-
-def _run(arguments: Sequence[str]) -> int:
-    """Run the command line as `python -m gpunn` does."""
+def run_here(arguments: Sequence[str]) -> int:
+    """Run the command line as `python -m gpunn` does, in this process."""
     try:
         from gpunn.cli import main
 
@@ -151,40 +160,23 @@ def _run(arguments: Sequence[str]) -> int:
         return 130
 
 
-def warm_up() -> None:
-    """Import what the commands import, so that every process forks with it."""
-    import matplotlib.figure
-    import PIL.Image  # noqa: F401
-
-    from gpunn.cli import commands, deploy, models, table_models, training
-    from gpunn.datasets import images
-    from gpunn.report import compare, page, window
-
-    assert commands and deploy and models and table_models and training and images
-    assert compare and page and window and matplotlib
-    for optional in ("onnx", "pyarrow.parquet", "jsonschema", "gpunn.export"):
-        try:
-            __import__(optional)
-        except ImportError:
-            continue
+def _connect(folder: Path, stdin: Path, out: int, err: int) -> None:
+    """Enter the folder, and connect the standard streams."""
+    os.chdir(folder)
+    for source, target in ((os.open(stdin, os.O_RDONLY), 0), (out, 1), (err, 2)):
+        os.dup2(source, target)
+    os.closerange(3, 256)
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), encoding="utf-8")
+    sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), encoding="utf-8")
+    error = io.FileIO(2, "w", closefd=False)
+    sys.stderr = io.TextIOWrapper(error, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
-@cache
-def has_option(command: str, option: str) -> bool:
-    """Whether a command has an option."""
-    import typer
-
-    from gpunn.cli.commands import app, complete_train
-
-    if command == "train":
-        alone = typer.Typer()
-        alone.command()(complete_train())
-        found: Any = typer.main.get_command(alone)
-    else:
-        found = cast(Any, typer.main.get_command(app)).commands[command]
-    return any(option in parameter.opts for parameter in found.params)
-
-
-def pause(seconds: float) -> None:
-    """Wait between the starts of two processes."""
-    time.sleep(seconds)
+def _limit(file_size: int | None) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as Python does: the write fails with EFBIG
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU + 5))
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    if file_size is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
