@@ -12,7 +12,7 @@ import numpy as np
 
 from gpunn.cli import images, table_models
 from gpunn.cli.images import DOWNLOADABLE
-from gpunn.cli.output import complain, say
+from gpunn.cli.output import complain, naming, say
 from gpunn.cli.pictures import expand_folders
 from gpunn.cli.pictures import show as show_picture
 from gpunn.cli.table_models import predict_table
@@ -38,9 +38,15 @@ class SavedModel:
 
     @classmethod
     def load(cls, path: Path) -> SavedModel:
-        """Load a model. Raises ValueError if the file is damaged or its network does not fit its table."""
+        """Load a model.
+
+        Raises ValueError if the file is damaged, its weights are not finite, or its network does not fit its
+        table.
+        """
         net = Network.load(path)
         check_meta(path, net.meta)
+        if not np.isfinite(net.theta).all():
+            raise ValueError(f"{path} cannot be used: its weights are not finite numbers")
         if table := net.meta.get("table"):
             n_in, n_out = Preprocessing.from_json(table).features, len(table["target"].get("classes", "1"))
             if (n_in, n_out) != (net.sizes[0], net.sizes[-1]):
@@ -132,7 +138,8 @@ def score_images(model: SavedModel, dataset: Dataset, device: str) -> dict[str, 
     path, n_in = model.path, model.net.sizes[0]
     if len(X) != n_in:
         raise ValueError(f"{path} takes {n_in:,} inputs, but images of {dataset.name} have {len(X):,} pixels")
-    outputs, loss, accuracy = model.net.examine(X, y, device=device)
+    with naming(path, dataset.name):
+        outputs, loss, accuracy = model.net.examine(X, y, device=device)
     predicted = classify(outputs, model.net.cost.threshold)
     return {
         "model": str(path),
@@ -207,7 +214,8 @@ def predict_file(model: SavedModel, file: Path, device: str, show: bool) -> list
     seen = (
         show_picture(file, X, model.image_shape, model.channels) if show and file.suffix != ".npy" else None
     )
-    outputs = model.net.forward(X, device=device)
+    with naming(model.path, file):
+        outputs = model.net.forward(X, device=device)
     labels = classify(outputs, model.net.cost.threshold)
     p = probabilities(model.net, outputs)
     return [

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 # Control characters except tab and newline, and those that reorder text: a name may hold any of them, and a
 # terminal would obey.
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+LONGEST = 800  # characters of an error: a message may quote a name from a damaged file
 
 
 class Failed(Exception):
@@ -41,5 +46,19 @@ def warn(message: Any) -> None:
 
 
 def complain(message: Any) -> None:
-    """Print an error in one line on stderr."""
-    remark(f"error: {' '.join(str(message).split())}")
+    """Print an error in one line on stderr; the middle of a very long one is left out."""
+    line = printable(" ".join(str(message).split()))
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}"
+    remark(f"error: {line}")
+
+
+@contextmanager
+def naming(model: object, data: object) -> Iterator[None]:
+    """Add the model and its data to the message of a ValueError that names neither."""
+    try:
+        yield
+    except ValueError as error:
+        if str(model) in str(error) or str(data) in str(error):
+            raise
+        raise ValueError(f"{model} on {data}: {error}") from None

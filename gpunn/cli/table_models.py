@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.cli.output import remark, say, write
+from gpunn.cli.output import naming, remark, say, write
 from gpunn.cli.tables import in_words
 from gpunn.files.strict_json import dump_json
 from gpunn.files.writing import write_whole
@@ -41,7 +41,9 @@ def evaluate(model: TableModel, data: str | None, format: Format, device: str, a
     remark_on(model, test.table, examples.unknown)
     if test.changed:
         remark(describe_changed(test))
-    measures, classifies = model.measure(examples, device), model.target.task == CLASSIFICATION
+    with naming(model.name, test.name):
+        measures = model.measure(examples, device)
+    classifies = model.target.task == CLASSIFICATION
     if not classifies:
         del measures["loss"]  # of the standardised target
     result = {"model": model.name, "dataset": test.name, "examples": len(examples.y), **measures}
@@ -62,7 +64,8 @@ def predict_table(
     if len(files) != 1:
         raise ValueError(f"predict takes one table at a time, not {len(files)}")
     table = model.read(files[0], format)
-    outputs, unknown = model.outputs(table, device)
+    with naming(model.name, table.name):
+        outputs, unknown = model.outputs(table, device)
     remark_on(model, table, unknown)
     columns = predictions(model, outputs)
     if as_json:

@@ -28,6 +28,20 @@ def test_a_model_without_metadata_predicts_arrays(
     assert gpunn_("evaluate", "bare.safetensors", "digits")[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("weight", "words"), [(1e38, "outputs are not finite"), (np.nan, "its weights are not finite numbers")]
+)
+def test_a_model_that_overflows_is_named(
+    refused: Callable[..., None], model: Path, weight: float, words: str
+) -> None:
+    net = Network.load(model)
+    net.theta[:] = weight
+    net.save("m.safetensors")
+    np.save("x.npy", DIGITS.test.X[:, :1])
+    for arguments in (["predict", "m.safetensors", "x.npy"], ["evaluate", "m.safetensors", "digits"]):
+        refused([*arguments], "m.safetensors", words)
+
+
 def test_evaluate_agrees_with_training(gpunn_: RunCommand, model: Path) -> None:
     result = json.loads(gpunn_("evaluate", model, "--json")[1])
     matrix = np.array(result["confusion_matrix"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from reporting import RunCommand
 
-from gpunn.cli.output import printable
+from gpunn.cli.output import complain, printable
 
 CLI = Path(__file__).parents[2] / "gpunn" / "cli"
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
@@ -30,6 +30,13 @@ NASTY = "\x1b[2J\x1b]0;gotcha\x07"
 )
 def test_control_characters_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_the_middle_of_a_very_long_error_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    complain("first " + "\x1b[31m" * 200_000 + " last")
+    line = capsys.readouterr().err
+    assert line.startswith("gpunn: error: first \\x1b[31m") and line.endswith("[31m last\n")
+    assert len(line) < 1000 and " … " in line
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")

@@ -98,6 +98,10 @@ def test_damaged_files_and_other_spreadsheets_are_named(refused, monkeypatch):
         archive.writestr("xl/sharedStrings.xml", bytes(3 << 20))
     monkeypatch.setattr(excel, "STRINGS", 1 << 20)
     refused(["train", "t.xlsx", "--target", "kind"], "t.xlsx", "unpacks to 3,145,728 bytes")
+    with zipfile.ZipFile("t.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/worksheets/sheet1.xml", bytes(3 << 20))
+    monkeypatch.setattr(excel, "ALWAYS", 1 << 20)
+    refused(["train", "t.xlsx", "--target", "kind"], "t.xlsx", "unpacks to 3,145,728 bytes")
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     refused(["train", "t.xlsx", "--target", "kind"], "t.xlsx", 'pip install "gpunn[excel]"')
 

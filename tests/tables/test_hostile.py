@@ -138,8 +138,8 @@ ROWS = b"a,y\n1,2\n3,4\n"
     [
         ([(ROWS, 1), (b"x" * MIB, 200)], "line 4: the line is longer than 64 MiB"),
         ([(b"," * MIB, 200)], "line 1: the line is longer than 64 MiB"),
-        ([(ROWS, 1), (b"\n" * MIB, 200)], "64 MiB of rows without any value"),
-        ([(ROWS, 1), (b",\n" * (MIB // 2), 200)], "64 MiB of rows without any value"),
+        ([(ROWS, 1), (b"\n" * MIB, 200)], "16 MiB of rows without any value"),
+        ([(ROWS, 1), (b",\n" * (MIB // 2), 200)], "16 MiB of rows without any value"),
         ([(ROWS + b'5,"6\n', 1), (b"7,8\n" * (MIB // 4), 200)], "line 4: the quote that opens here is never"),
         ([(b"x," * MIB + b"y\n1,2\n", 1)], "has 1,048,577 columns; at most 1,000,000"),
     ],

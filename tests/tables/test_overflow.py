@@ -52,6 +52,15 @@ def test_prediction_and_evaluation_name_the_row(target, trained, refused):
         refused([command, "run", "far.csv"], PLACE)
 
 
+def test_a_model_whose_outputs_overflow_is_named_with_its_table(target, trained, refused):
+    trained("t.csv", "--target", target, *QUICK, "--output", "run")
+    net = gpunn.Network.load("run")
+    net.theta[:] = 1e38
+    net.save("run/model.safetensors")
+    for command in "predict", "evaluate":
+        refused([command, "run", "t.csv"], "run on t.csv: ", "not finite")
+
+
 def test_held_out_rows_and_folds_name_the_row(target):
     rows = [f"{'xyz'[i % 3]},{'3e38' if i == 7 else i % 7 / 10},{i * 1.5},{'np'[i % 2]}\n" for i in range(60)]
     write("t.csv", "a,b,size,kind\n" + "".join(rows))

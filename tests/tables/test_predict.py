@@ -132,7 +132,8 @@ def test_other_npy_targets_make_another_table(gpunn_, trained):
     trained("X.npy", "--target", "y.npy", "--output", "run", *QUICK)
     assert gpunn_("evaluate", "run")[2] == ""
     np.save("y.npy", X[:, 1] > 0)
-    assert "X.npy has changed since training" in gpunn_("evaluate", "run")[2]
+    assert "X.npy with " in gpunn_("evaluate", "run")[2]
+    assert "y.npy has changed since training" in gpunn_("evaluate", "run")[2]
 
 
 def test_a_confusion_matrix_names_the_classes(gpunn_, trained, monkeypatch):

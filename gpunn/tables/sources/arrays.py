@@ -178,7 +178,8 @@ def read_npy(path: Path, target: Path | None) -> Arrays:
                 f"{target} has shape {arrays['y'].shape}, but {path} has {len(arrays['X']):,} rows, one for "
                 f"each example{hint}"
             )
-    return Arrays(str(path), arrays, *filter(None, (path, target)))
+    name = f"{path} with {target}" if target else str(path)
+    return Arrays(name, arrays, *filter(None, (path, target)))
 
 
 def _load(path: Path) -> np.ndarray:

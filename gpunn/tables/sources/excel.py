@@ -21,6 +21,7 @@ from gpunn.tables.sources.files import ByteFile, Shared
 
 ROWS, COLUMNS = 1 << 20, 1 << 14  # Excel's own limits
 STRINGS, CELLS = 256 << 20, 2 << 30  # bytes: of everything but the cells, which is in memory; of a sheet
+EXPANSION, ALWAYS = 100, 64 << 20  # a file unpacks to up to 100 times its size; to 64 MiB in any case
 
 
 class ExcelFile(CsvFile):
@@ -105,9 +106,10 @@ def _check_size(path: Path) -> None:
     """Raise ValueError if a small file unpacks to very much."""
     with zipfile.ZipFile(path) as archive:
         sizes = {info.filename: info.file_size for info in archive.infolist()}
+    total = sum(sizes.values())
     strings = sum(size for name, size in sizes.items() if not name.startswith("xl/worksheets/"))
-    if strings > STRINGS or sum(sizes.values()) > CELLS:
-        raise ValueError(f"it unpacks to {sum(sizes.values()):,} bytes; save the sheet as a CSV file")
+    if strings > STRINGS or total > min(CELLS, max(ALWAYS, EXPANSION * path.stat().st_size)):
+        raise ValueError(f"it unpacks to {total:,} bytes; save the sheet as a CSV file")
 
 
 def _write(rows: Iterable[Sequence[Any]], file: IO[bytes]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from gpunn.tables.sources.dialect import COMMENT, Dialect
 from gpunn.tables.sources.records import Splitter
-from gpunn.tables.sources.text import LONGEST, line_ends
+from gpunn.tables.sources.text import LONGEST_GAP, line_ends
 
 EMPTY, COMMENTS = "empty row", "comment line"
 
@@ -19,7 +19,7 @@ class Cleaner:
 
     A line that begins with # is a comment unless it has a value for each column.
 
-    Raises ValueError for more than LONGEST bytes of lines without any value.
+    Raises ValueError for more than LONGEST_GAP bytes of lines without any value.
 
     Args:
         name: what messages call the file.
@@ -47,8 +47,8 @@ class Cleaner:
         for block in blocks:
             if not block.strip(blanks + b"\r\n") and not self.odd:
                 length += len(block)
-                if length > LONGEST:
-                    raise ValueError(f"{self.name}: found {LONGEST >> 20} MiB of rows without any value")
+                if length > LONGEST_GAP:
+                    raise ValueError(f"{self.name}: found {LONGEST_GAP >> 20} MiB of rows without any value")
                 if block.strip(b"\r\n"):
                     self.found[EMPTY] += sum(delimiter in line for line in block.splitlines())
                 yield block.translate(None, blanks)

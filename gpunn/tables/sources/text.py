@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager
 from typing import IO
 
 BLOCK = 1 << 20  # bytes
-LONGEST = 64 << 20  # bytes in a line, and in a run of rows without values
+LONGEST = 64 << 20  # bytes in a line
+LONGEST_GAP = 16 << 20  # bytes in a run of rows without values, which take time
 UTF_8, WINDOWS = "utf-8", "cp1252"
 MARKS = (
     (codecs.BOM_UTF8, UTF_8, "is UTF-8 with a byte order mark"),
@@ -47,10 +48,13 @@ class TextFile:
         """Yield the text in UTF-8, in blocks of whole lines.
 
         Raises ValueError, with the line, for bytes that are not text in the file's encoding, for a NUL byte,
-        and for a line of more than LONGEST bytes.
+        for a line of more than LONGEST bytes, and for more than LONGEST_GAP bytes of empty lines.
         """
-        parts, size, done = list[bytes](), 0, 0
+        parts, size, done, gap = list[bytes](), 0, 0, 0
         for block in self._text():
+            gap = 0 if block.strip(b"\r\n") else gap + len(block)
+            if gap > LONGEST_GAP:
+                raise ValueError(f"{self.name}: found {LONGEST_GAP >> 20} MiB of rows without any value")
             if cut := _whole_lines(block):
                 yield b"".join([*parts, block[:cut]])
                 parts, size, done = [], 0, done + size + cut
