@@ -1,4 +1,4 @@
-"""The floor on a GPU: the least time of a training step, from two ceilings measured in the same run."""
+"""The floor on a GPU: the least time of a training step, from three ceilings measured in the same run."""
 
 from __future__ import annotations
 
@@ -13,30 +13,28 @@ import numpy as np
 from benchmarks.contestants.base import Skipped, Weights
 from benchmarks.contestants.floor import products
 from benchmarks.nets import Net, Problem
+from benchmarks.probes.launches import seconds_a_kernel
+from benchmarks.steps import training_step
 from gpunn import backends
 from gpunn.backends import explain_cuda
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.device import Product
 from gpunn.backends.cuda.source import layer_source
-from gpunn.core.backprop import backpropagate, feedforward
-from gpunn.core.optimizers import SGD
-from gpunn.core.plan import BoundModel
-from gpunn.core.vector_equations import RefreshLowPrecision
-from gpunn.core.workspace import Chunk
 
 LARGE = 8192  # rows and columns of the matrices that measure the arithmetic ceiling
 COPIED = 1 << 30  # bytes in the copy that measures the memory ceiling
 TIMES = 10  # calls per timing
 WARM = 0.3  # seconds to bring up the GPU's clocks
-SECONDS_A_KERNEL = 1.3e-6  # estimate for an empty kernel within a graph
+FLOAT32 = 4  # bytes
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """FLOP/s of a large product, and bytes/s (read plus written) of a large copy."""
+    """FLOP/s of a large product, bytes/s (read plus written) of a large copy, and an empty kernel's time."""
 
     flop_per_second: float
     bytes_per_second: float
+    seconds_a_kernel: float
 
 
 @cache
@@ -55,6 +53,7 @@ def ceilings(be: Cuda) -> Ceilings:
     return Ceilings(
         2 * n**3 / seconds(be, product),
         2 * nbytes / seconds(be, lambda: be.device.copy(target.pointer, source.pointer, nbytes)),
+        seconds_a_kernel(be),
     )
 
 
@@ -75,30 +74,27 @@ def seconds(be: Cuda, call: Callable[[], object]) -> float:
     return min(time_calls() for _ in range(5))
 
 
-def kernels(be: Cuda, net: Net) -> int:
-    """Count the kernels that gpunn launches per step in a graph.
+def bytes_moved(net: Net, operand: int) -> dict[str, int]:
+    """Count the bytes that a step has to move, with operands of so many bytes.
 
-    Launches shared by a chunk of steps are not counted. Small networks use the persistent kernel instead.
+    Products read their operands and write their results. The update reads and writes θ in float32, Nesterov's
+    velocity too, and writes the copy of θ that products read if that is another type. BP4's result is not
+    counted beside it, since it lands in θ or in the velocity.
     """
-    network, m = net.build(), net.batch_size
-    model: BoundModel = network.bind(be)
-    examples = be.data.examples(np.zeros((net.sizes[0], m), np.uint8), np.zeros(m, int), None)
-    update = SGD(net.learning_rate).bind(be, model.theta)
-    chunk = Chunk(
-        be.memory, examples, network.layout, model.f[1:], model.cost, [m], model.dropout, True, True
-    )
-    batch = next(chunk.mini_batches())
-    forth = feedforward(model.theta, model.f, batch, be.data.new_pass(m))
-    back = backpropagate(model.theta, model.f, model.cost, update, batch)
-    return len(be.lower([RefreshLowPrecision(model.theta), *forth, *back]))
+    step, parameters = products(net.sizes, net.batch_size), net.build().parameters
+    moved = sum(p.rows * p.inner + p.inner * p.columns for p in step)
+    moved += sum(p.rows * p.columns for p in step if p.kind != "BP4")
+    arrays = 4 if net.momentum else 2
+    copied = 0 if operand == FLOAT32 else operand
+    return {"products": moved * operand, "update": parameters * (arrays * FLOAT32 + copied)}
 
 
 class GpuFloor:
     """The least time of a step: the maximum of three bounds.
 
-    The bounds are the products' FLOP at the arithmetic ceiling, their operands' bytes at the memory ceiling,
-    and an empty kernel's time for each kernel in a step's graph. A persistent kernel can beat the third
-    bound. Nothing is trained; `seconds` returns the least time.
+    The bounds are the products' FLOP at the arithmetic ceiling, the bytes of the products and the update at
+    the memory ceiling, and an empty kernel's time for each kernel that gpunn has in a step's graph. A kernel
+    that does many steps can beat the third bound. Nothing is trained; `seconds` returns the least time.
     """
 
     def __init__(self, problem: Problem, precision: str = "float32") -> None:
@@ -108,13 +104,12 @@ class GpuFloor:
         self.batch_size = net.batch_size
         be: Any = backends.choose("cuda", "float32", precision)
         found, step = ceilings(be), products(net.sizes, net.batch_size)
-        flop, launched = sum(product.flops for product in step), kernels(be, net)
-        moved = sum(p.rows * p.inner + p.inner * p.columns + p.rows * p.columns for p in step)
-        moved *= be.memory.operand_dtype.itemsize
+        flop, launched = sum(product.flops for product in step), len(be.lower(training_step(be, net)))
+        moved = bytes_moved(net, be.memory.operand_dtype.itemsize)
         bounds = {
             "arithmetic": flop / found.flop_per_second,
-            "memory": moved / found.bytes_per_second,
-            "kernels": launched * SECONDS_A_KERNEL,
+            "memory": sum(moved.values()) / found.bytes_per_second,
+            "kernels": launched * found.seconds_a_kernel,
         }
         self.step = max(bounds.values())
         self.facts = {**vars(found), "flop": flop, "bytes": moved, "kernels": launched, "seconds": bounds}

@@ -15,6 +15,7 @@ from benchmarks.contestants import gpu_floor
 from benchmarks.contestants.base import Skipped, library
 from benchmarks.contestants.floor import Floor, products
 from benchmarks.nets import DEEP, MIDDLE, NETS, SMALL, Data, Net, Problem, load
+from benchmarks.steps import training_step
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.datasets import DataUnavailable
 
@@ -88,8 +89,8 @@ def test_kernels_of_a_step(gpu: Cuda) -> None:
     With sigmoids these are f; f, BP1 and BP3; f′ and BP3. ReLU is part of a product, which leaves softmax and
     BP1; BP3; f′ and BP3.
     """
-    assert gpu_floor.kernels(gpu, SMALL) == 5 + 3
-    assert gpu_floor.kernels(gpu, replace(MIDDLE, batch_size=8)) == 5 + 3
+    assert len(gpu.lower(training_step(gpu, SMALL))) == 5 + 3
+    assert len(gpu.lower(training_step(gpu, replace(MIDDLE, batch_size=8)))) == 5 + 3
 
 
 def test_the_gpu_floor_is_the_largest_of_three_bounds(gpu: Cuda) -> None:
@@ -97,9 +98,20 @@ def test_the_gpu_floor_is_the_largest_of_three_bounds(gpu: Cuda) -> None:
     facts = floor.facts
     assert facts["flop"] == sum(product.flops for product in products(MIDDLE.sizes, 10))
     assert facts["flop_per_second"] > 0 < facts["bytes_per_second"]
-    assert facts["seconds"]["kernels"] == facts["kernels"] * 1.3e-6
+    assert facts["seconds"]["kernels"] == facts["kernels"] * facts["seconds_a_kernel"] > 0
+    assert facts["seconds"]["memory"] == sum(facts["bytes"].values()) / facts["bytes_per_second"]
     assert floor.seconds(300, 2) == pytest.approx(60 * max(facts["seconds"].values()))
     assert json.dumps(facts)
+
+
+def test_the_bytes_of_a_step() -> None:
+    """Products read two operands and write a result; the update reads and writes each of its arrays."""
+    a, w, b = 7 * 5, 3 * 5, 3
+    net = Net((5, 3), 7)
+    products = w + a + 3 * 7 + 3 * 7 + a  # z = w a, and δ aᵀ, whose result is θ's
+    assert gpu_floor.bytes_moved(net, 4) == {"products": 4 * products, "update": (w + b) * 8}
+    assert gpu_floor.bytes_moved(net, 2) == {"products": 2 * products, "update": (w + b) * 10}
+    assert gpu_floor.bytes_moved(replace(net, momentum=0.9), 4)["update"] == (w + b) * 16
 
 
 def test_gpunn_learns_the_same_on_a_gpu(gpu: Cuda) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import enum
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from types import ModuleType, SimpleNamespace
@@ -16,6 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 from emulated import BF16, EmulatedDevice, Kernel, _c_argument, finished, read, written
+
+from gpunn.backends.cuda import cupy_device, diagnosis
 
 MAGIC = 0x600DA160
 
@@ -468,3 +472,17 @@ def install(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
         module = ModuleType(name)
         module.__dict__.update(content, __path__=[])
         monkeypatch.setitem(__import__("sys").modules, name, module)
+
+
+@contextmanager
+def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """Install the fakes, and let gpunn find them anew."""
+    machine = Machine()
+    install(monkeypatch, machine)
+    monkeypatch.setattr(diagnosis, "find_spec", lambda name: object())
+    cached = diagnosis.explain, cupy_device._backend, cupy_device._device
+    for function in cached:
+        function.cache_clear()
+    yield machine
+    for function in cached:
+        function.cache_clear()
