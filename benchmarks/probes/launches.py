@@ -82,9 +82,13 @@ def launch(
     together: bool = False,
 ) -> Call:
     """Compile launches.cu for clusters of this size, and bind a launch of one of its kernels."""
-    head = f"{preamble(be.memory.dtype)}#define CLUSTER {cluster}\n#define NUMBERS {numbers}\n"
-    found = be.device.compile(head + SOURCE, together=together)(kernel)
+    found = be.device.compile(source(be.memory.dtype, cluster, numbers), together=together)(kernel)
     return be.device.launch(found, blocks, threads, be.kernels.arguments(*arguments), shared)
+
+
+def source(dtype: np.dtype[Any], cluster: int, numbers: int) -> str:
+    """Return launches.cu with its definitions."""
+    return f"{preamble(dtype)}#define CLUSTER {cluster}\n#define NUMBERS {numbers}\n{SOURCE}"
 
 
 def fastest(be: Cuda, calls: Calls) -> float:

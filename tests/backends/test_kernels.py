@@ -17,6 +17,7 @@ import pytest
 from networks import whole_network
 
 import gpunn
+from benchmarks.probes import launches
 from gpunn.backends.cuda import source
 from gpunn.backends.cuda.device import BF16
 from gpunn.backends.cuda.persistent import TILES, source_of
@@ -134,3 +135,12 @@ def test_nvrtc_compiles_for_every_architecture(nvrtc: Any, architecture: int, dt
         f"sm_{architecture} {dtype}: {len(registers)} source, at most {max(registers)} registers and "
         f"{max(shared)} bytes of shared memory, nothing spilled"
     )
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_nvrtc_compiles_the_probes(nvrtc: Any, architecture: int) -> None:
+    cluster = launches.CLUSTERS[-1] if architecture >= 90 else 1
+    program = nvrtc.createProgram(launches.source(np.dtype("float32"), cluster, 32), "launches", [], [])
+    options = ["--std=c++17", f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v"]
+    nvrtc.compileProgram(program, options)
+    check(nvrtc.getProgramLog(program))
