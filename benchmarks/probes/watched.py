@@ -78,5 +78,7 @@ class Watched:
 def spelled(product: Product) -> str:
     """Spell a product, as in "relu(a b + bias)"."""
     a, b = ("aᵀ" if product.trans_a else "a"), ("bᵀ" if product.trans_b else "b")
+    if product.bits and not product.bias:
+        return f"{a} {b} ⊙ relu′"
     text = f"{a} {b}" + (" + bias" if product.bias else "")
     return f"relu({text})" if product.relu else text

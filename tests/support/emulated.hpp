@@ -304,7 +304,6 @@ static unsigned __float_as_uint(float x) { return __builtin_bit_cast(unsigned, x
 static int __clz(int x) { return x ? __builtin_clz(x) : 32; }
 static void __trap() { std::abort(); }
 
-static void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 template <class X> static X atomicAdd(X* to, X x) { return __atomic_fetch_add(to, x, __ATOMIC_SEQ_CST); }
 
 // Words that other blocks wait for: sequentially consistent, so a reader also sees all earlier writes.

@@ -163,7 +163,9 @@ class Products:
     def fastest(self, task: str, ways: Callable[[], Mapping[str, Calls]]) -> str:
         """See `Device.fastest`."""
         if task not in self.ways:
+            noted, self.noted = self.noted, {}  # trials are no part of a run
             bound = ways()
+            self.noted = noted
             names, together = list(bound), [partial(run_all, calls) for calls in bound.values()]
             best = self.algorithms.choose(task, [name.encode() for name in names], together)
             self.ways[task] = names[best or 0]
