@@ -57,7 +57,7 @@ def both(bf16: Cuda, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], 
 def rounded(be: Cuda, x: np.ndarray) -> np.ndarray:
     """Round x by the kernel and return the bits."""
     ld = -(-x.size // 8) * 8
-    out, table = be.memory.new((ld,), BF16), be.memory.put(np.array([0, 0, x.size, ld, 1]), np.int64)
+    out, table = be.memory.new((ld,), BF16), be.memory.put(np.array([0, 0, x.size, ld, 0, 0]), np.int64)
     for call in be.kernels.each("narrow", ld // 8, 1, table, be.memory.upload(x), out):
         call()
     return be.memory.download(out)[: x.size]

@@ -40,7 +40,7 @@ def test_columns_start_on_whole_loads(precision: str, n: int) -> None:
 
 
 def test_theta_in_16_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each w and b of the copy is aligned, and is what θ itself is, rounded."""
+    """Each w and b of the copy is θ's, rounded, with zeros around and a 1 beneath b."""
     be, layout = Cuda(EmulatedDevice(), "bf16"), Layout((11, 10, 24, 5, 3), (False, True, False, False))
     theta = be.memory.new_parameters(layout)
     values = np.random.default_rng(0).standard_normal(theta.flat.shape).astype(np.float32)
@@ -52,10 +52,12 @@ def test_theta_in_16_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     for l, (n_in, n) in enumerate(pairwise(layout.sizes), 1):
         assert aligned(copy.w[l])
         assert copy.b[l].pointer % WIDEST == 0
-        for mine, own, shape in ((copy.w, theta.w, (n, n_in)), (copy.b, theta.b, (n, 1))):
-            expected = emulated.written(be.memory.download(own[l]), BF16)
-            np.testing.assert_array_equal(be.memory.download(mine[l]), expected)
-            assert mine[l].shape == shape
+        rows, columns = -(-n // 8) * 8, -(-n_in // 8) * 8
+        w, b = np.zeros((rows, columns)), np.zeros((rows, 1))
+        w[:n, :n_in], b[:n] = be.memory.download(theta.w[l]), be.memory.download(theta.b[l])
+        b[n : n + 1] = 1
+        for mine, expected in ((copy.w[l], w), (copy.b[l], b)):
+            np.testing.assert_array_equal(be.memory.download(mine), emulated.written(expected, BF16))
     np.testing.assert_array_equal(be.memory.download(theta.flat), values)
 
 

@@ -192,12 +192,12 @@ class EmulatedDevice:
 
     # memory
 
-    def allocate(self, nbytes: int) -> tuple[int, Any]:
+    def allocate(self, nbytes: int, zeros: bool = False) -> tuple[int, Any]:
         self._refuse_capture("an allocation")
         block = np.full(nbytes + 3 * GUARD, GUARD_BYTE, np.uint8)
         start = 2 * GUARD - block.ctypes.data % GUARD  # aligned as cudaMalloc does
         memory = block[start : start + nbytes]
-        memory[:] = POISON_BYTE
+        memory[:] = 0 if zeros else POISON_BYTE
         pointer = block.ctypes.data + start
         fences = block[start - GUARD : start], block[start + nbytes :]
         self.allocations[pointer] = Allocation(weakref.ref(memory), nbytes, fences)

@@ -59,7 +59,7 @@ class CupyDevice:
             )
 
     @with_device
-    def allocate(self, nbytes: int) -> tuple[int, Any]:
+    def allocate(self, nbytes: int, zeros: bool = True) -> tuple[int, Any]:
         """Allocate zeros: cuBLASLt may read c even if beta is 0, and 0 · NaN is NaN."""
         self._refuse_capture("allocate")
         try:

@@ -63,10 +63,9 @@ class Buffer:
         pointer = self.pointer + start * self.ld * self.dtype.itemsize
         return replace(self, pointer=pointer, shape=(self.shape[0], stop - start))
 
-    @property
-    def bordered(self) -> Buffer:
-        """The array with the row of ones beneath."""
-        return replace(self, shape=(self.shape[0] + 1, self.shape[1]), pitch=self.ld)
+    def rows(self, count: int) -> Buffer:
+        """Return a view with so many rows, which may include padding."""
+        return replace(self, shape=(count, self.shape[1]), pitch=self.ld)
 
 
 @dataclass(frozen=True)
@@ -121,11 +120,11 @@ class Device(Protocol):
     shared_bytes: int
     cluster: int
 
-    def allocate(self, nbytes: int) -> tuple[int, Any]:
+    def allocate(self, nbytes: int, zeros: bool = False) -> tuple[int, Any]:
         """Allocate memory: (pointer, what keeps it alive).
 
-        Kernels must not read the contents before they are written. A device whose products read c even if
-        beta is 0 returns zeros.
+        Unless zeros are asked for, kernels must not read the contents before they are written. A device whose
+        products read c even if beta is 0 always returns zeros.
         """
 
     def free_bytes(self) -> int:

@@ -80,7 +80,7 @@ def _forward(
 def _affine_product(k: Kernels, theta: Parameters, layer: int, a: Buffer, z: Buffer) -> Product:
     """z = w a."""
     w = k.memory.low_precision(theta).w[layer]
-    return Product(k.memory.fixed(a.scale), w, a, k.memory.zero, z)
+    return Product(k.memory.fixed(a.scale), w.rows(z.shape[0]), a.rows(w.shape[1]), k.memory.zero, z)
 
 
 def _whole_product(
@@ -88,7 +88,9 @@ def _whole_product(
 ) -> Product:
     """out = f(w a + b)."""
     own = theta if out.dtype == k.memory.dtype else k.memory.low_precision(theta)
-    return replace(_affine_product(k, theta, layer, a, out), bias=own.b[layer], relu=f is RELU)
+    rows = own.w[layer].shape[0]  # with the padding of the copy in low precision
+    product = _affine_product(k, theta, layer, a, out.rows(rows))
+    return replace(product, bias=own.b[layer], relu=f is RELU)
 
 
 def normalise(k: Kernels, e: Normalise) -> Calls:
@@ -157,7 +159,8 @@ def hidden_error_by_bits(k: Kernels, e: HiddenErrorByBits) -> Calls:
 def _error_product(k: Kernels, e: HiddenError) -> Product:
     """out = wᵀ δ."""
     w = k.memory.low_precision(e.theta).w[e.layer]
-    return Product(k.memory.fixed(e.a.scale), w, e.delta, k.memory.zero, e.out, trans_a=True)
+    delta, out = e.delta.rows(w.shape[0]), e.out.rows(w.shape[1])
+    return Product(k.memory.fixed(e.a.scale), w, delta, k.memory.zero, out, trans_a=True)
 
 
 def _times_derivative(
@@ -192,7 +195,7 @@ def gradient(k: Kernels, e: Gradient) -> Calls:
 def _gradient_in_one(k: Kernels, e: Gradient, wb: Buffer) -> Calls:
     """[w b] ← α δ [a; 1]ᵀ + β [w b]."""
     alpha, beta = k.memory.cell(e.alpha.times(e.a.scale)), k.memory.cell(e.beta)
-    return [k.product(Product(alpha, e.delta, e.a.bordered, beta, wb, trans_b=True))]
+    return [k.product(Product(alpha, e.delta, e.a.rows(e.a.shape[0] + 1), beta, wb, trans_b=True))]
 
 
 def _gradient_in_two(k: Kernels, e: Gradient, wb: Buffer) -> Calls:

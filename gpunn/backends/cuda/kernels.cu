@@ -645,19 +645,20 @@ extern "C" __global__ void set_rates(Index count, const double* p, const double*
     values[i] = T(p[i] + q[i] * etas[*step]);
 }
 
-// theta, rounded to what products read, with padded columns
-// table: for each layer the start in theta, the start here, n, ld and the number of columns
+// theta, rounded to what products read, with padding of zeros, and of a 1 beneath b
+// table: for each layer the start in theta, the start here, n, ld, the inputs, and at which column b is here
 extern "C" __global__ void narrow(Index count, Index layers, const Index* table, const T* theta, Operand* narrowed) {
     FOR_EACH(pack, count)
     const Index at = pack * PACK;
-    while (--layers && at < table[5 * layers + 1]) {}
-    const Index *own = table + 5 * layers, n = own[2], ld = own[3], inside = at - own[1];
-    const Index j = quotient(inside, ld), i = inside - j * ld;
-    if (j >= own[4] || i >= n) return;
-    const T* from = theta + own[0] + j * n + i;
+    while (--layers && at < table[6 * layers + 1]) {}
+    const Index* const own = table + 6 * layers;
+    const Index n = own[2], ld = own[3], inputs = own[4], j = quotient(at - own[1], ld), i = at - own[1] - j * ld;
+    const bool is_b = j == own[5];
+    if ((j >= inputs && !is_b) || i >= n) return;
+    const T* from = theta + own[0] + (is_b ? inputs : j) * n + i;
     Pack<T> wide;
     if (i + PACK <= n && n % (PACK_BYTES / sizeof(T)) == 0) wide = at_once<Pack<T>>(from);
-    else for (int k = 0; k < PACK; ++k) wide.of[k] = i + k < n ? from[k] : T(0);
+    else for (int k = 0; k < PACK; ++k) wide.of[k] = i + k < n ? from[k] : T(is_b && i + k == n);
     Pack<Operand> out;
     for (int k = 0; k < PACK; ++k) out.of[k] = wide.of[k];
     at_once<Pack<Operand>>(narrowed + at) = out;

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from gpunn.backends.cuda.device import BF16, WIDEST, Buffer, Device
+from gpunn.backends.cuda.source import PACK_BYTES
 from gpunn.core.examples import Examples
 from gpunn.core.parameters import Layout, Parameters
 from gpunn.core.scalars import CAPACITY, Scalar, StepScalars
@@ -40,10 +41,15 @@ class Norm:
 class Narrowed:
     """θ as products read it: rounded to bfloat16, in columns that start on whole WIDEST bytes.
 
+    A library's fastest algorithms need matrices of whole PACK_BYTES in each direction. So w[l] is padded by
+    zeros, which the padding of a and δ meets in the products, and b[l] by a 1 and zeros, which put the ones
+    beneath a[l].
+
     Attributes:
-        w, b: by layer, from 1 on.
+        w, b: by layer, from 1 on, with their padding.
         flat: all of it.
-        table: for each layer, its start in θ and in `flat`, n_l, the leading dimension and n_{l-1} + 1.
+        table: for each layer, its start in θ and in `flat`, n_l, the leading dimension, n_{l-1}, and the same
+            rounded up.
     """
 
     w: list[Any]
@@ -69,11 +75,11 @@ class CudaMemory:
         self.fixed = cache(lambda value: self.put(np.full(1, value)))
         self.one, self.zero = self.fixed(1.0), self.fixed(0.0)
 
-    def new(self, shape: tuple[int, ...], dtype: Any = None, pitch: int = 0) -> Buffer:
+    def new(self, shape: tuple[int, ...], dtype: Any = None, pitch: int = 0, zeros: bool = False) -> Buffer:
         """Allocate an array, with that many elements from a column to the next if it has a pitch."""
         dtype = self.dtype if dtype is None else np.dtype(dtype)
         length = pitch * shape[1] if pitch else math.prod(shape)
-        pointer, memory = self.device.allocate(max(1, length) * dtype.itemsize)
+        pointer, memory = self.device.allocate(max(1, length) * dtype.itemsize, zeros)
         return Buffer(pointer, shape, dtype, memory, pitch=pitch)
 
     def put(self, array: np.ndarray, dtype: Any = None) -> Buffer:
@@ -105,15 +111,16 @@ class CudaMemory:
         return self.new((n, m))
 
     def operand(self, n: int, m: int) -> Buffer:
-        return self.new((n, m), self.operand_dtype, self._pitch(n + 1))  # room for a row of ones
+        pitch = self._up_to(WIDEST, n + 1)  # room for a row of ones
+        return self.new((n, m), self.operand_dtype, pitch, zeros=self.operand_dtype == BF16)
 
     def bits(self, n: int, m: int) -> Buffer:
         """Allocate a bit for each element of a matrix; cuBLASLt needs its columns on whole 128 bits."""
         return self.new((-(-n // 8), m), np.uint8, pitch=-(-n // 128) * 16)
 
-    def _pitch(self, n: int) -> int:
-        """Round the length of an operand's column up to whole WIDEST bytes."""
-        step = WIDEST // self.operand_dtype.itemsize
+    def _up_to(self, nbytes: int, n: int) -> int:
+        """Round a number of operands up to a multiple of so many bytes."""
+        step = nbytes // self.operand_dtype.itemsize
         return -(-n // step) * step
 
     def numbers(self, n: int) -> Buffer:
@@ -152,14 +159,16 @@ class CudaMemory:
         table, start = [], 0
         starts, _ = layout.blocks(self.dtype.itemsize)
         for at, (n_in, n) in zip(starts, pairwise(layout.sizes), strict=True):
-            table.append((at, start, n, self._pitch(n), n_in + 1))
-            start += self._pitch(n) * (n_in + 1)
-        flat = self.new((start,), self.operand_dtype)
+            pitch, columns = self._up_to(WIDEST, n), self._up_to(PACK_BYTES, n_in)
+            table.append((at, start, n, pitch, n_in, columns))
+            start += pitch * (columns + 1)
+        flat = self.new((start,), self.operand_dtype, zeros=True)
         w: list[Any] = [None]
         b: list[Any] = [None]
-        for _, start, n, pitch, columns in table:
-            w.append(replace(flat.part(start, (n, columns - 1)), pitch=pitch))
-            b.append(flat.part(start + pitch * (columns - 1), (n, 1)))
+        for _, start, n, pitch, _, columns in table:
+            rows = self._up_to(PACK_BYTES, n)
+            w.append(replace(flat.part(start, (rows, columns)), pitch=pitch))
+            b.append(flat.part(start + pitch * columns, (rows, 1)))
         return Narrowed(w, b, flat, self.put(np.array(table).T, np.int64))
 
     def _parameters(self, layout: Layout, flat: Buffer, name: str = "θ") -> Parameters:
