@@ -74,10 +74,10 @@ def gather(
         return Data(X, y, options.validation, weights)
     if options.validation is not None:
         raise ValueError("folds are the validation: pass folds or validation, not both")
-    return Data(X, y, None, weights, _divide(folds, labels, X.shape[1], random_state))
+    return Data(X, y, None, weights, divide(folds, labels, X.shape[1], random_state))
 
 
-def _divide(folds: Any, labels: np.ndarray | None, m: int, random_state: int) -> list[Fold]:
+def divide(folds: Any, labels: np.ndarray | None, m: int, random_state: int) -> list[Fold]:
     """Return the given splits of m examples, or draw some, stratified if there are labels."""
     from sklearn.model_selection import KFold, StratifiedKFold
 

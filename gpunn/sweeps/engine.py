@@ -38,7 +38,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 Work: TypeAlias = Callable[[D, Sequence[T]], Iterator[R]]
 
-SHORT = 1.0  # seconds of work that do not pay for worker processes
+SHORT = 2.0  # seconds of work that do not pay for starting worker processes
 TASK = 0.2  # seconds of work that a task should have at least
 IDLE = 300  # seconds after which idle workers end
 AHEAD = 2  # tasks a worker that have been submitted, so that none waits for this process
@@ -79,6 +79,7 @@ class Workers(Generic[D]):
     def __init__(self, data: D, executor: Executor | None = None, folder: Path | None = None) -> None:
         self.data, self.executor, self.folder = data, executor, folder
         self.shared: Path | None = None
+        self.processes = 0  # as many as the first job can use; later jobs use the same
 
     def __enter__(self) -> Workers[D]:
         self.limits = threadpool_limits(1)
@@ -100,6 +101,7 @@ class Workers(Generic[D]):
                 for result in job.work(self.data, [item]):
                     job.take(item, result)
             return
+        self.processes = self.processes or min(cpu_count(), len(items))
         items = sorted(items, key=job.seconds, reverse=True)  # the longest first, so that all end together
         for batch, reason in self._attempt(job, batched(items, job.seconds)):
             for item in batch:  # alone, so that no other item is to blame if its process dies again
@@ -114,7 +116,7 @@ class Workers(Generic[D]):
     def _attempt(self, job: Job[D, T, R], batches: Sequence[list[T]]) -> list[tuple[list[T], str]]:
         """Do the work in batches; return those that were lost with their process, and the reasons."""
         waiting, lost = deque(batches), []
-        most = len(waiting) if self.executor else AHEAD * cpu_count()
+        most = len(waiting) if self.executor else AHEAD * self.processes
         running: dict[Future[list[R]], list[T]] = {}
         try:
             while waiting or running:
@@ -139,7 +141,7 @@ class Workers(Generic[D]):
         """Submit a task. An executor that is broken makes a future with its error."""
         task = wrap_non_picklable_objects(partial(perform, work, self._share(), batch), keep_wrapper=False)
         try:
-            future: Future[list[R]] = (self.executor or local_executor()).submit(task)
+            future: Future[list[R]] = (self.executor or local_executor(self.processes)).submit(task)
         except RuntimeError as error:  # concurrent.futures.BrokenExecutor is one
             future = Future()
             future.set_exception(error)
@@ -164,7 +166,7 @@ class Workers(Generic[D]):
                     with suppress(Exception, KeyboardInterrupt):
                         job.take(item, result)
         if running and self.executor is None:
-            local_executor().shutdown(wait=True, kill_workers=True)
+            local_executor(self.processes).shutdown(wait=True, kill_workers=True)
 
 
 def batched(items: Sequence[T], seconds: Callable[[T], float]) -> list[list[T]]:
@@ -183,10 +185,10 @@ def batched(items: Sequence[T], seconds: Callable[[T], float]) -> list[list[T]]:
 # the local executor
 
 
-def local_executor() -> Any:
-    """Return the executor of this machine: a process a core, kept warm, and replaced if it is broken."""
+def local_executor(processes: int) -> Any:
+    """Return the executor of this machine, whose processes are kept warm and replaced if they are broken."""
     return get_reusable_executor(
-        cpu_count(), timeout=IDLE, env=ONE_THREAD, initializer=begin_worker, reuse=True
+        processes, timeout=IDLE, env=ONE_THREAD, initializer=begin_worker, reuse=True
     )
 
 

@@ -21,7 +21,7 @@ class Halving:
     Args:
         factor: of the settings in each round, one of `factor` stays; at least 2.
         first: the epochs of the first round; each round trains `factor` times as many in all. None divides
-            `epochs` so that the last round has fewer than `factor` settings.
+            `epochs` so that the last round has at most `factor` settings.
 
     Raises:
         ValueError: if a number is out of range.

@@ -109,7 +109,7 @@ def prepare(X: Any, y: Any, asked: Asked, options: FitOptions, *, here: bool) ->
         asked.metric, scored=options.score is not None, validated=validated, classes=labels is not None
     )
     halving = _check_halving(asked.halving, candidates)
-    members_.check(recipe, members, data)
+    members_.check(recipe, members, data, here=here)
     on_device = here and backends.choose(options.device, net.dtype).name != "cpu"
     if here and not on_device:
         recipe = replace(recipe, base=replace(recipe.base, options=replace(plain, device="cpu")))
@@ -155,7 +155,9 @@ def _check_halving(halving: int | Halving | None, candidates: Sequence[Settings]
 
 def check_keys(members: Sequence[Member]) -> None:
     """Raise ValueError if a folder could not tell two members apart."""
-    if len({member.key for member in members}) < len(members):
-        raise ValueError(
-            "a checkpoint folder cannot tell the functions of a grid apart: use names, such as 'cosine'"
-        )
+    first: dict[str, Settings] = {}
+    for member in members:
+        if first.setdefault(member.key, member.settings) != member.settings:
+            raise ValueError(
+                "a checkpoint folder cannot tell the functions of a grid apart: use names, such as 'cosine'"
+            )

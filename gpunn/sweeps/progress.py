@@ -27,7 +27,7 @@ class NetworkEnd:
         score: its score by the sweep's metric; NaN if it was not trained.
         done: how many networks are finished, with this one.
         total: how many networks the sweep has.
-        examples: how many examples it learnt from, in all its epochs.
+        examples: how many examples it learnt from, in all its epochs; 0 if an earlier sweep has trained it.
         seconds: wall-clock time that it took.
     """
 
@@ -64,11 +64,11 @@ class SweepProgress:
             total=total, unit=" networks", dynamic_ncols=True, miniters=1, disable=not (show and on_terminal)
         )
 
-    def __call__(self, member: Member, outcome: Outcome) -> object:
+    def __call__(self, member: Member, outcome: Outcome, *, on_file: bool) -> object:
         """Report a network that is finished; return what the user's function returns."""
         prepared = self.prepared
         self.done += 1
-        examples = prepared.data.examples(member.fold) * len(outcome.history)
+        examples = 0 if on_file else prepared.data.examples(member.fold) * len(outcome.history)
         self.examples += examples
         score = prepared.metric.of(outcome, prepared.recipe.of(member).options.stop)
         end = NetworkEnd(

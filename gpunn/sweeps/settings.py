@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import product
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -42,23 +43,27 @@ def expand(grid: Grid | None, n: int | None, random_state: int) -> list[Settings
 
     Raises ValueError if a name is unknown, a value is not a list, or a distribution comes without n.
     """
-    from sklearn.model_selection import ParameterGrid, ParameterSampler
-
     grids = [grid or {}] if isinstance(grid, Mapping | None) else list(grid)
     for part in grids:
         _check_grid(part, drawn=n is not None)
     if n is None:
-        found = list(ParameterGrid(grids))
+        found = [dict(zip(part, values, strict=True)) for part in grids for values in product(*part.values())]
     else:
-        if not isinstance(n, int | np.integer) or n < 1:
-            raise ValueError(f"n must be a whole number of at least 1, not {n!r}")
-        distinct = _count(grids)
-        most = n if distinct is None else min(n, distinct)
-        found = list(ParameterSampler(grids, int(most), random_state=random_state))
-    names = [name for part in grids for name in part]
-    order = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    plain = [{name: _plain(name, c[name]) for name in sorted(c, key=order.__getitem__)} for c in found]
-    return [c for place, c in enumerate(plain) if c not in plain[:place]] if n is None else plain
+        found = _draw(grids, n, random_state)
+    return [{name: _plain(name, value) for name, value in settings.items()} for settings in found]
+
+
+def _draw(grids: list[Mapping[str, Any]], n: int, random_state: int) -> list[Settings]:
+    """Draw n combinations at random; of fewer than n, each once."""
+    from sklearn.model_selection import ParameterSampler  # takes most of a second to import
+
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise ValueError(f"n must be a whole number of at least 1, not {n!r}")
+    distinct = _count(grids)
+    most = n if distinct is None else min(n, distinct)
+    names = list(dict.fromkeys(name for grid in grids for name in grid))
+    drawn = ParameterSampler(grids, int(most), random_state=random_state)
+    return [{name: settings[name] for name in names if name in settings} for settings in drawn]
 
 
 def _check_grid(grid: Any, *, drawn: bool) -> None:

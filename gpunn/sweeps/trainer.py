@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol
 
 from gpunn.sweeps.data import Data
 from gpunn.sweeps.engine import Job, Workers
@@ -22,7 +22,11 @@ from gpunn.sweeps.store import Store
 from gpunn.sweeps.training import Pause, train_members
 from gpunn.training.history import History
 
-Report: TypeAlias = Callable[[Member, Outcome], object]
+
+class Report(Protocol):
+    """A function called with each network that is finished, and whether it was on file before the sweep."""
+
+    def __call__(self, member: Member, outcome: Outcome, *, on_file: bool) -> object: ...
 
 
 @dataclass
@@ -78,7 +82,7 @@ class Trainer:
         found = self.store.find(member, self._epochs(member, pause)) if self.store else None
         if found:
             self.outcomes[member.index] = found
-            self._tell(member)
+            self._tell(member, on_file=True)
         return found is not None
 
     def _take(self, member: Member, outcome: Outcome, pause: Pause | None) -> None:
@@ -95,10 +99,10 @@ class Trainer:
             self.store.keep(member, self._epochs(member, pause), outcome)
         self._tell(member)
 
-    def _tell(self, member: Member) -> None:
+    def _tell(self, member: Member, *, on_file: bool = False) -> None:
         """Report a network, unless it will be trained further."""
         outcome = self.outcomes[member.index]
-        if outcome.status != "paused" and self.report(member, outcome) is True:
+        if outcome.status != "paused" and self.report(member, outcome, on_file=on_file) is True:
             raise KeyboardInterrupt
 
     def _epochs(self, member: Member, pause: Pause | None) -> int:

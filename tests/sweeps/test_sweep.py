@@ -9,6 +9,7 @@ from sweeping import LAYERS, X, Y, alone, equal, sweep
 
 import gpunn
 from gpunn import Dense
+from gpunn.sweeps.data import divide
 
 
 def test_a_row_for_each_combination_fold_and_seed() -> None:
@@ -46,7 +47,7 @@ def test_a_fold_is_trained_on_its_examples_alone() -> None:
 
 def test_folds_are_stratified_and_cover_the_examples() -> None:
     result = sweep(folds=3)
-    held = [part for _, part in gpunn.sweeps.preparing.data_._divide(3, Y, 60, 0)]
+    held = [part for _, part in divide(3, Y, 60, 0)]
     assert sorted(np.concatenate(held)) == list(range(60))
     assert all(np.ptp([np.sum(Y[part] == k) for part in held]) <= 1 for k in range(3))
     assert result.best.metric == "validation_accuracy"

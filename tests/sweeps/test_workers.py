@@ -72,11 +72,11 @@ def test_every_worker_has_one_blas_thread(processes: None) -> None:
 
 
 def test_little_work_stays_in_this_process() -> None:
-    sequential: list[int] = []
-    job = Job(add, lambda item: 0.01, lambda item, result: sequential.append(result[1]), lambda *_: None)
+    pids: list[int] = []
+    job = Job(add, lambda item: 0.01, lambda item, result: pids.append(result[1]), lambda *_: None)
     with Workers(5) as workers:
         workers.run(job, range(4))
-    assert sequential == [os.getpid()] * 4
+    assert pids == [os.getpid()] * 4
 
 
 @pytest.mark.parametrize("times", [1, 2])
