@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contestants import GPU_FLOOR, OURS, Skipped, floor_of
+from benchmarks.contestants import GPU_FLOOR, OURS, OURS_ON_CUDA, Skipped, floor_of
 from benchmarks.machine import cpu
 from benchmarks.nets import Net
 from benchmarks.worker import Worker, Workers
@@ -81,17 +81,20 @@ def compare(
 
 
 def _prepare(turns: Sequence[Turn], net: Net, target: float, tick: Tick) -> None:
-    """Prepare the contestants in parallel, after the GPU floors, which measure their ceilings alone."""
+    """Prepare the contestants in parallel, after those that time something of their own on the GPU.
+
+    The floors measure their ceilings, and gpunn the algorithms of its products.
+    """
 
     def prepare(turn: Turn) -> None:
         _try(turn, lambda: turn.prepare(net, target))
         tick(turn.name)
 
-    floors = [turn for turn in turns if turn.name.startswith(GPU_FLOOR)]
-    for turn in floors:
+    alone = [turn for turn in turns if turn.name.startswith((GPU_FLOOR, OURS_ON_CUDA))]
+    for turn in alone:
         prepare(turn)
     with ThreadPoolExecutor(cpu()["cores"]) as pool:  # compiling is slow
-        list(pool.map(prepare, [turn for turn in turns if turn not in floors]))
+        list(pool.map(prepare, [turn for turn in turns if turn not in alone]))
     for turn in turns:
         _try(turn, partial(turn.calibrate, target))  # again, now that no other contestant runs
 

@@ -22,6 +22,7 @@ __all__ = [
     "GPU_FLOOR",
     "LOOP",
     "OURS",
+    "OURS_ON_CUDA",
     "SWEEP",
     "Contestant",
     "Skipped",
@@ -30,7 +31,8 @@ __all__ = [
     "participants",
 ]
 
-FLOOR, GPU_FLOOR, OURS, LOOP = "GEMM floor", "CUDA floor", "gpunn CPU", "textbook loop"
+FLOOR, GPU_FLOOR, LOOP = "GEMM floor", "CUDA floor", "textbook loop"
+OURS, OURS_ON_CUDA = "gpunn CPU", "gpunn CUDA"
 
 CONTESTANTS: dict[str, Callable[[Problem], Contestant]] = {
     FLOOR: Floor,
@@ -45,7 +47,7 @@ CONTESTANTS: dict[str, Callable[[Problem], Contestant]] = {
 }
 ON_CUDA: dict[str, Callable[..., Contestant]] = {
     GPU_FLOOR: GpuFloor,
-    "gpunn CUDA": partial(Gpunn, device="cuda"),
+    OURS_ON_CUDA: partial(Gpunn, device="cuda"),
     "JAX CUDA": partial(Jax, device="cuda"),
     "PyTorch CUDA": partial(PyTorch, device="cuda"),
     "torch.compile CUDA": partial(PyTorch, device="cuda", compiled=True),

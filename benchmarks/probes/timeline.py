@@ -31,10 +31,10 @@ def rows_of(make: MakeBackend, net: Net) -> Iterator[Row]:
     each = timed(be.device.timer, calls)
     for call, seconds in zip(calls, each, strict=True):
         bound = watched.describe(call)
-        rate = bound.flop / seconds / 1e12 if bound.flop else None
-        yield row(net, bound.what, bound.size, seconds, rate)
-    yield row(net, "sum of these", f"{len(calls)} calls", sum(each), None)
-    yield row(net, "the step in a graph", f"{len(calls)} calls", seconds_a_step(be, calls), None)
+        rates = (amount / seconds / 1e12 if amount else None for amount in (bound.flop, bound.nbytes))
+        yield row(net, bound.what, bound.size, seconds, *rates)
+    yield row(net, "sum of these", f"{len(calls)} calls", sum(each))
+    yield row(net, "the step in a graph", f"{len(calls)} calls", seconds_a_step(be, calls))
 
 
 def watch(be: Cuda) -> tuple[Cuda, Watched]:
@@ -49,9 +49,12 @@ def seconds_a_step(be: Cuda, calls: Calls) -> float:
     return min(timer() for _ in range(ROUNDS)) / CALLS
 
 
-def row(net: Net, what: str, size: str, seconds: float, rate: float | None) -> Row:
+def row(
+    net: Net, what: str, size: str, seconds: float, flops: float | None = None, speed: float | None = None
+) -> Row:
     """Return a row of the table."""
-    return {"network": label(net), "what": what, "size": size, "µs": 1e6 * seconds, "TFLOP/s": rate}
+    rates = {"TFLOP/s": flops, "TB/s": speed}
+    return {"network": label(net), "what": what, "size": size, "µs": 1e6 * seconds, **rates}
 
 
 PROBE = Probe(
@@ -63,6 +66,8 @@ PROBE = Probe(
         "size": "blocks × threads of a kernel; n × inner × m of a product a (n, inner) · b (inner, m)",
         "µs": f"microseconds a call: the fastest of {ROUNDS} graphs of {CALLS} calls of this kind alone",
         "TFLOP/s": "arithmetic of a product by its time",
+        "TB/s": "bytes of the arrays that a kernel is given by its time; each array counts once, even if it "
+        "is read and written",
     },
     measure,
 )

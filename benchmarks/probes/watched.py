@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gpunn.backends.cuda.device import Device, Product
+from gpunn.backends.cuda.device import Buffer, Device, Product
 from gpunn.functions.calls import Call
 
 
@@ -18,12 +18,14 @@ class Bound:
         what: the kernel, or the product and what it does besides.
         size: blocks × threads, or n_out × n_inner × m.
         flop: of a product.
+        nbytes: of the arrays that a kernel is given, each counted once.
         problem: a product's name among the algorithms; empty if it has none.
     """
 
     what: str
     size: str
     flop: int = 0
+    nbytes: int = 0
     problem: str = ""
 
 
@@ -57,7 +59,8 @@ class Watched:
         """Bind a launch."""
         name, own = kernel
         call = self.device.launch(own, blocks, threads, arguments, shared)
-        return self._keep(call, Bound(name, f"{blocks} × {threads}"))
+        arrays = {x.pointer: x.nbytes for x in arguments if isinstance(x, Buffer)}
+        return self._keep(call, Bound(name, f"{blocks} × {threads}", nbytes=sum(arrays.values())))
 
     def product(self, product: Product, precision: str) -> Call | None:
         """Bind a product."""
@@ -67,8 +70,8 @@ class Watched:
             return None
         n, m = product.c.shape
         inner = product.a.shape[0 if product.trans_a else 1]
-        bound = Bound(spelled(product), f"{n} × {inner} × {m}", 2 * n * inner * m, next(iter(noted), ""))
-        return self._keep(call, bound)
+        size, problem = f"{n} × {inner} × {m}", next(iter(noted), "")
+        return self._keep(call, Bound(spelled(product), size, 2 * n * inner * m, problem=problem))
 
     def _keep(self, call: Call, bound: Bound) -> Call:
         self.bound[id(call)] = call, bound

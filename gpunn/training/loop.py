@@ -171,6 +171,7 @@ class Training:
 
     def _end(self) -> None:
         """Write the last checkpoint, load the best θ, and hand back the optimizer's state."""
+        self.history.algorithms = dict(self.algorithms)  # evaluations to come do not count
         if self.checkpoints:
             self.checkpoints.flush()
         if self.stopping:

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from fake_cupy import Machine
 from filelock import FileLock
+from helpers import need_cuda
 
 import gpunn
+from gpunn import backends
 from gpunn.backends.cuda import algorithms, cupy_device
 from gpunn.backends.cuda.algorithms import Algorithms
 from gpunn.backends.cuda.backend import Cuda
@@ -288,3 +290,30 @@ class TestOfARun:
         assert explain_other_algorithms({"p": "1", "q": "2"}, {"p": "1", "r": "3"}) is None
         said = explain_other_algorithms({"p": "1", "q": "2"}, {"p": "1", "q": "3"})
         assert said is not None and said.startswith("1 of 2 matrix products use")
+
+
+def check_what_is_kept(folder: Path, precision: str) -> None:
+    """A second device is offered the kept algorithms again, times nothing, and computes the same."""
+    net, X, y = gpunn.Network([784, 12, 10], seed=0), np.eye(784, 64, dtype=np.float32), np.arange(64) % 10
+    found, losses = [], []
+    for _ in range(2):
+        be = Cuda(CupyDevice(), precision)
+        noted = be.device.note_algorithms()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(backends, "choose", lambda *_, be=be: be)
+            losses.append(net.evaluate(X, y, device="cuda")[0])
+        found.append((dict(noted), kept(folder).read_text("utf-8")))
+    assert found[0] == found[1]
+    assert losses[0] == losses[1] == pytest.approx(net.evaluate(X, y)[0], rel=0.01)
+
+
+@needs_compiler
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+def test_what_is_kept(machine: Machine, folder: Path, precision: str) -> None:
+    check_what_is_kept(folder, precision)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+def test_what_is_kept_on_cuda(folder: Path, precision: str) -> None:
+    need_cuda()
+    check_what_is_kept(folder, precision)

@@ -53,7 +53,7 @@ class Machine:
     offered: int = 3  # candidates of the heuristic
     failing_algorithms: int = 0  # how many of them fail
     taken: dict[int, float] = field(default_factory=dict)  # seconds of a product by a candidate, if not 1e-6
-    clock: float = 0.0  # seconds that products have taken
+    clock: float = 0.0  # seconds that products and kernels have taken, 1e-6 for each kernel
     ran: list[int] = field(default_factory=list)  # the candidate by which each product was computed
     current: Any = None  # stream
     device: int = 0  # the current one
@@ -439,7 +439,12 @@ def install(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
             assert grid[0] % self.of.cluster == 0, "a part of a cluster"
             how = [ctypes.c_uint(x) for x in (*grid, *block, shared_mem)]
             passed = [ctypes.c_void_p(int(x)) if x.dtype == np.uintp else _c_argument(x) for x in arguments]
-            machine.do(self.of.name, lambda: self.of.run(*how, ctypes.c_bool(self.of.together), *passed))
+
+            def run() -> None:
+                machine.clock += 1e-6
+                self.of.run(*how, ctypes.c_bool(self.of.together), *passed)
+
+            machine.do(self.of.name, run)
 
     def version() -> tuple[int, int]:
         if not machine.nvrtc:

@@ -48,7 +48,8 @@ class Algorithms:
     def __init__(self, machine: Mapping[str, str], works: Callable[[Call], bool], timer: Timer) -> None:
         self.machine, self.works, self.timer = dict(machine), works, timer
         folder = os.environ.get(VARIABLE) or str(user_cache_path("gpunn") / "algorithms")
-        self.file = None if folder == FIRST else ChoiceFile(Path(folder), self.machine)
+        path = Path(folder).expanduser().absolute()
+        self.file = None if folder == FIRST else ChoiceFile(path, self.machine)
 
     def choose(self, product: str, algorithms: Sequence[bytes], calls: Sequence[Call]) -> int | None:
         """Return the index of the algorithm to use for a product; None if no algorithm works.
