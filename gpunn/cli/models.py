@@ -13,7 +13,7 @@ import numpy as np
 from gpunn.cli import images, table_models
 from gpunn.cli.images import DOWNLOADABLE
 from gpunn.cli.output import complain, naming, say
-from gpunn.cli.pictures import expand_folders
+from gpunn.cli.pictures import expand_folders, read_digits
 from gpunn.cli.pictures import show as show_picture
 from gpunn.cli.table_models import predict_table
 from gpunn.cli.usage import refuse
@@ -90,7 +90,7 @@ class SavedModel:
             return None
         return Form(self.image_shape, self.channels, tuple(self.classes))
 
-    def read(self, file: Path) -> np.ndarray:
+    def read(self, file: Path, device: str) -> np.ndarray:
         """Read the examples in a file as X (n_in, m): for a picture, one for each digit on it."""
         from gpunn.datasets.columns import read_columns
         from gpunn.datasets.images import read_image, read_picture
@@ -103,7 +103,9 @@ class SavedModel:
             )
         if self.channels:
             return read_picture(file, self.image_shape, self.channels)
-        return read_image(file, self.image_shape, self.net.meta.get("digit", True))
+        if self.net.meta.get("digit", True):
+            return read_digits(self.net, file, self.image_shape, device)
+        return read_image(file, self.image_shape, digit=False)
 
 
 # evaluate
@@ -210,7 +212,7 @@ def check_output(output: Path, model: Path, files: Sequence[Path], overwrite: bo
 
 def predict_file(model: SavedModel, file: Path, device: str, show: bool) -> list[dict[str, Any]]:
     """Return a record for each example in a file; without probabilities if the outputs are not in [0, 1]."""
-    X = model.read(file)
+    X = model.read(file, device)
     seen = (
         show_picture(file, X, model.image_shape, model.channels) if show and file.suffix != ".npy" else None
     )

@@ -9,10 +9,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from gpunn.cli.output import remark
 from gpunn.datasets.decoding import SEEN, is_picture
+from gpunn.datasets.images import read_marks
+from gpunn.inspection.metrics import probabilities
+from gpunn.network import Network
 
 MARK = ("Software", "gpunn predict --show")
 SHOWN_SIDE = 224  # pixels
+SURE = 0.9  # probability
 
 
 def expand_folders(files: Iterable[Path]) -> Iterator[Path]:
@@ -23,6 +28,32 @@ def expand_folders(files: Iterable[Path]) -> Iterator[Path]:
     for file in files:
         inside = sorted(path for path in file.iterdir() if is_picture(path)) if file.is_dir() else []
         yield from inside or [file]
+
+
+def read_digits(net: Network, file: Path, shape: tuple[int, int], device: str) -> np.ndarray:
+    """Read the digits on a picture as X (n_in, m), and say so if one is as wide as several.
+
+    A wide mark is cut into several digits if the network is sure of each of them, and less sure of the whole.
+    """
+    marks, found = read_marks(file, shape), []
+    for mark in marks:
+        parts = [mark.whole] if mark.parts is None else [mark.whole, mark.parts]
+        sure = [_least_sure(net, X, device) for X in parts]
+        found.append(parts[-1] if sure[-1] > max(SURE, sure[0]) else mark.whole)
+    for mark, X in zip(marks, found, strict=True):
+        if mark.wide:
+            n = X.shape[1]
+            read = (
+                f"{n} digits that touch" if n > 1 else "one digit; if it is several, leave gaps between them"
+            )
+            remark(f"{file}: a mark as wide as several digits was read as {read}")
+    return np.concatenate(found, axis=1)
+
+
+def _least_sure(net: Network, X: np.ndarray, device: str) -> float:
+    """Return the probability of the least certain of the examples X (n_in, m); 0 without probabilities."""
+    p = probabilities(net, net.forward(X, device=device))
+    return 0.0 if p is None else float(p.max(axis=0).min())
 
 
 def show(file: Path, X: np.ndarray, shape: tuple[int, int] | None, channels: int | None) -> Path:

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from PIL import Image
 from gpunn.datasets.decoding import read_grey, read_resized
 from gpunn.datasets.ink import MIN_CONTRAST, find_digits
 from gpunn.datasets.paper import border_of
+from gpunn.datasets.touching import cut, is_wide
 
 RESAMPLE = Image.Resampling.BICUBIC
 
@@ -33,19 +34,58 @@ def read_image(
 
     Raises ValueError, in one line that names the file, if it cannot be read or is blank.
     """
+    if digit:
+        return np.concatenate([mark.whole for mark in read_marks(path, image_shape, cut_wide=False)], axis=1)
+    pixels, light = _read_page(path)
+    return _resize(255 - pixels if light else pixels, image_shape).reshape(-1, 1)
+
+
+class Mark(NamedTuple):
+    """A mark on a picture, which is a digit, or several that touch each other.
+
+    Attributes:
+        whole: (n_features, 1) the mark as one digit.
+        parts: (n_features, k) the digits that a mark as wide as several may be cut into; None if it cannot.
+        wide: whether it is as wide as several digits.
+    """
+
+    whole: NDArray[np.uint8]
+    parts: NDArray[np.uint8] | None = None
+    wide: bool = False
+
+
+def read_marks(
+    path: str | os.PathLike[str], image_shape: tuple[int, int], *, cut_wide: bool = True
+) -> list[Mark]:
+    """Read the marks on a picture, in reading order, as `read_image` reads digits.
+
+    cut_wide: whether to cut marks as wide as several digits.
+
+    Raises ValueError, in one line that names the file, if it cannot be read or is blank.
+    """
+    pixels, light = _read_page(path)
+    if pixels.shape == tuple(image_shape) and not light:
+        return [Mark(pixels.reshape(-1, 1))]
+    marks = []
+    for ink in find_digits(pixels):
+        parts = cut(ink) if cut_wide else [ink]
+        whole, *placed = (_place_digit(each, image_shape).reshape(-1, 1) for each in (ink, *parts))
+        marks.append(Mark(whole, np.concatenate(placed, axis=1) if len(parts) > 1 else None, is_wide(ink)))
+    if not marks:
+        raise ValueError(f"{path}: blank image, nothing on it stands out from the paper and its noise")
+    return marks
+
+
+def _read_page(path: str | os.PathLike[str]) -> tuple[NDArray[np.uint8], bool]:
+    """Return grey values (height, width), and whether their background is light.
+
+    Raises ValueError, in one line that names the file, if it cannot be read or is blank.
+    """
     pixels = read_grey(path)
     low, high = int(np.min(pixels)), int(np.max(pixels))
-    light = float(np.median(border_of(pixels))) > (low + high) / 2
     if high - low < MIN_CONTRAST:
         raise ValueError(f"{path}: blank image, all grey values are from {low} to {high}")
-    if pixels.shape == tuple(image_shape) and not light:
-        return pixels.reshape(-1, 1)
-    if not digit:
-        return _resize(255 - pixels if light else pixels, image_shape).reshape(-1, 1)
-    digits = find_digits(pixels)
-    if not digits:
-        raise ValueError(f"{path}: blank image, nothing on it stands out from the paper and its noise")
-    return np.stack([_place_digit(ink, image_shape).ravel() for ink in digits], axis=1)
+    return pixels, float(np.median(border_of(pixels))) > (low + high) / 2
 
 
 def read_picture(

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from reporting import RunCommand
 
 from gpunn import datasets
+from gpunn.cli import pictures
 
 DIGITS = datasets.load("digits")
 
@@ -76,3 +78,18 @@ def test_arrays_are_not_shown(gpunn_: RunCommand, model: Path) -> None:
     np.save("x.npy", DIGITS.test.X[:, :2])
     assert all("seen" not in p for p in predictions(gpunn_, model, "x.npy", "--show"))
     assert [path.name for path in Path.cwd().glob("*.png")] == []
+
+
+@pytest.mark.parametrize(("sure", "n", "words"), [(0.0, 2, "2 digits that touch"), (1.0, 1, "one digit; if")])
+def test_digits_that_touch_are_cut_if_the_network_is_sure(
+    gpunn_: RunCommand, model: Path, monkeypatch: pytest.MonkeyPatch, sure: float, n: int, words: str
+) -> None:
+    sheet = np.asarray(page(0, 0))
+    ink = np.flatnonzero((sheet < 200).any(axis=0))
+    gap = np.flatnonzero(np.diff(ink) > 1)[0]
+    Image.fromarray(np.delete(sheet, range(ink[gap] - 2, ink[gap + 1] + 2), axis=1)).save("touch.png")
+    monkeypatch.setattr(pictures, "SURE", sure)
+    code, out, err = gpunn_("predict", model, "touch.png")
+    assert (code, out.count("\n")) == (0, n)
+    assert err.startswith(f"gpunn: touch.png: a mark as wide as several digits was read as {words}")
+    assert err.count("\n") == 1
