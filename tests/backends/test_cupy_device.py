@@ -319,6 +319,20 @@ class TestTheDevice:
         monkeypatch.setenv("GPUNN_ALGORITHMS", "first")
         assert CupyDevice().fastest("a task", lambda: ways) == "one"
 
+    @pytest.mark.parametrize("precision", ["float32", "bf16"])
+    def test_trials_leave_theta_alone(
+        self, machine: Machine, precision: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """Whatever is timed when a step is bound writes to memory of its own."""
+        thetas = []
+        for folder in ("first", str(tmp_path)):
+            monkeypatch.setenv("GPUNN_ALGORITHMS", folder)
+            monkeypatch.setattr(backends, "choose", lambda *_: Cuda(CupyDevice(), precision))
+            net = network()
+            net.fit(X, Y, epochs=2, batch_size=7, optimizer=gpunn.Momentum(0.1))
+            thetas.append(net.theta.copy())
+        np.testing.assert_allclose(*thetas, rtol=0, atol=1e-6)
+
     def test_many_fits_leak_nothing(self, machine: Machine) -> None:
         network().fit(X, Y, epochs=1, device="cuda")
         memory, descriptions = dict(machine.live), machine.descriptions

@@ -32,7 +32,7 @@ int main(int, char** arguments) {
     T *one = of<T>(1, 1), *sums = of<T>(64, 0);
     Index *labels = of<Index>(m, 3), *position = of<Index>(1, 0);
     unsigned char* hits = of<unsigned char>(m, 0);
-    launch(rows, strips, [=] { bias_gradient(n, m, n, x, one, one, b); });
+    launch(1, strips, [=] { bias_gradient(n, m, n, x, one, one, b); });
     launch(rows, strips, [=] { normalise(n, m, n, 1, 1e-5, 0.1, b, c, d, e, z, x, g); });
     launch(rows, strips, [=] { normalise(n, m, n, 0, 1e-5, 0.1, b, c, d, e, z, x, g); });
     launch(rows, strips, [=] { norm_error(n, m, n, 1, one, one, x, b, z, c, d); });

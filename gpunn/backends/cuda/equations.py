@@ -8,10 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.backends.cuda.device import Buffer, Product
+from gpunn.backends.cuda.device import BF16, Buffer, Product
 from gpunn.backends.cuda.fusing import ForwardError, ForwardWithBits, HiddenErrorByBits
 from gpunn.backends.cuda.kernels import Kernels
-from gpunn.backends.cuda.source import activation_source, cost_source, layer_source
+from gpunn.backends.cuda.source import (
+    BIAS_PACKS,
+    PACK_BYTES,
+    THREADS,
+    activation_source,
+    cost_source,
+    layer_source,
+)
 from gpunn.core.backend import NORM_EPSILON, NORM_MOMENTUM
 from gpunn.core.equations import (
     Activate,
@@ -183,6 +190,8 @@ def gradient(k: Kernels, e: Gradient) -> Calls:
     for fill in k.each("fill_border", e.a.shape[1], e.a.shape[0], e.a.ld, 1 / e.a.scale, e.a):
         fill()  # once for all replays: no kernel writes there
     ways = {"together": _gradient_in_one, "apart": _gradient_in_two}
+    if e.a.dtype == BF16:
+        ways["padded"] = _gradient_by_padding
 
     def trials() -> dict[str, Calls]:
         trial = k.memory.new(wb.shape)  # a trial must not move θ
@@ -203,8 +212,20 @@ def _gradient_in_two(k: Kernels, e: Gradient, wb: Buffer) -> Calls:
     alpha, weighted, beta = map(k.memory.cell, (e.alpha, e.alpha.times(e.a.scale), e.beta))
     (n, m), n_in = e.delta.shape, e.a.shape[0]
     w, b = wb.columns(0, n_in), wb.columns(n_in, n_in + 1)
-    bias = k.rows("bias_gradient", n, m, e.delta.ld, e.delta, alpha, beta, b)
+    blocks = -(-n // (BIAS_PACKS * k.pack))
+    bias = k.launch("bias_gradient", blocks, THREADS, n, m, e.delta.ld, e.delta, alpha, beta, b)
     return [*bias, k.product(Product(weighted, e.delta, e.a, beta, w, trans_b=True))]
+
+
+def _gradient_by_padding(k: Kernels, e: Gradient, wb: Buffer) -> Calls:
+    """[w b] ← α δ [a; 1]ᵀ + β [w b], by a product with padding that a kernel adds to [w b] without."""
+    alpha, beta = k.memory.cell(e.alpha.times(e.a.scale)), k.memory.cell(e.beta)
+    rows, columns = (k.memory.up_to(PACK_BYTES, x) for x in wb.shape)
+    out = k.memory.scratch(rows, columns)
+    product = Product(alpha, e.delta.rows(rows), e.a.rows(columns), k.memory.zero, out, trans_b=True)
+    (n, m), threads = wb.shape, -(-wb.shape[0] // 4) * wb.shape[1]
+    landing = k.launch("land", -(-threads // THREADS), THREADS, n, m, out.ld, beta, out, wb)
+    return [k.product(product), *landing]
 
 
 def norm_error(k: Kernels, e: NormError) -> Calls:

@@ -613,12 +613,45 @@ extern "C" __global__ void weigh_losses(Index m, const T* weights, T* losses, co
     losses[*position + j] *= weights[j];
 }
 
-// b = alpha sum_j delta[:, j] + beta b
+// b = alpha sum_j delta[:, j] + beta b; a block sums BIAS_PACKS packs of rows, a thread some columns of a pack
 extern "C" __global__ void bias_gradient(Index n, Index m, Index ld, const Operand* delta, const T* alpha,
                                          const T* beta, T* b) {
-    const Share my(n, m);
-    const T sum = block_sum(my.sum([&](Index j) -> T { return delta[my.i + j * ld]; }), ROWS);
-    if (my.i < n && my.first == 0) b[my.i] = *alpha * sum + (*beta == 0 ? T(0) : *beta * b[my.i]);
+    __shared__ T sums[THREADS / LANES][BIAS_PACKS * PACK];
+    const int pack = threadIdx.x % BIAS_PACKS, warp = threadIdx.x / LANES, strips = blockDim.x / BIAS_PACKS;
+    const Index top = (Index)blockIdx.x * BIAS_PACKS * PACK, i = top + pack * PACK;
+    T total[PACK] = {};
+    for (Index j = threadIdx.x / BIAS_PACKS; j < m && i < n; j += strips) {
+        const Pack<Operand> found = Rows(i, j, n).read(delta, ld);
+        for (int k = 0; k < PACK; ++k) total[k] += found.of[k];
+    }
+    for (int k = 0; k < PACK; ++k) {
+        for (int apart = LANES / 2; apart >= BIAS_PACKS; apart /= 2)
+            total[k] += __shfl_xor_sync(0xffffffff, total[k], apart);
+        if (threadIdx.x % LANES < BIAS_PACKS) sums[warp][pack * PACK + k] = total[k];
+    }
+    __syncthreads();
+    const Index row = top + threadIdx.x;
+    if (threadIdx.x >= BIAS_PACKS * PACK || row >= n) return;
+    T sum = 0;
+    for (int w = 0; w < (int)blockDim.x / LANES; ++w) sum += sums[w][threadIdx.x];
+    b[row] = *alpha * sum + (*beta == 0 ? T(0) : *beta * b[row]);
+}
+
+// wb = beta wb + product, four rows at a time if n allows
+extern "C" __global__ void land(Index n, Index columns, Index ld, const T* beta, const T* product, T* wb) {
+    const Index fours = (n + 3) / 4, thread = (Index)blockIdx.x * blockDim.x + threadIdx.x;
+    const Index j = quotient(thread, fours), i = 4 * (thread - j * fours);
+    if (j >= columns) return;
+    T* const to = wb + i + j * n;
+    const Four<T> found = at_once<Four<T>>(product + i + j * ld);
+    const T keep = *beta;
+    if (n % 4 == 0) {
+        Four<T> old = at_once<Four<T>>(to);
+        for (int k = 0; k < 4; ++k) old.of[k] = found.of[k] + keep * old.of[k];
+        at_once<Four<T>>(to) = old;
+        return;
+    }
+    for (int k = 0; k < 4 && i + k < n; ++k) to[k] = found.of[k] + keep * to[k];
 }
 
 // the row beneath a's last one = value

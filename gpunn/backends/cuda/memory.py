@@ -73,6 +73,7 @@ class CudaMemory:
         self.operand_dtype = BF16 if precision == "bf16" else self.dtype
         self._narrowed: WeakKeyDictionary[Parameters, Narrowed] = WeakKeyDictionary()
         self.fixed = cache(lambda value: self.put(np.full(1, value)))
+        self._scratch = self.new((0,))
         self.one, self.zero = self.fixed(1.0), self.fixed(0.0)
 
     def new(self, shape: tuple[int, ...], dtype: Any = None, pitch: int = 0, zeros: bool = False) -> Buffer:
@@ -111,14 +112,20 @@ class CudaMemory:
         return self.new((n, m))
 
     def operand(self, n: int, m: int) -> Buffer:
-        pitch = self._up_to(WIDEST, n + 1)  # room for a row of ones
+        pitch = self.up_to(WIDEST, n + 1)  # room for a row of ones
         return self.new((n, m), self.operand_dtype, pitch, zeros=self.operand_dtype == BF16)
 
     def bits(self, n: int, m: int) -> Buffer:
         """Allocate a bit for each element of a matrix; cuBLASLt needs its columns on whole 128 bits."""
         return self.new((-(-n // 8), m), np.uint8, pitch=-(-n // 128) * 16)
 
-    def _up_to(self, nbytes: int, n: int) -> int:
+    def scratch(self, n: int, m: int) -> Buffer:
+        """Return a matrix whose contents last until the next equation; all share the largest one's memory."""
+        if self._scratch.size < n * m:
+            self._scratch = self.new((n * m,), zeros=True)
+        return self._scratch.part(0, (n, m))
+
+    def up_to(self, nbytes: int, n: int) -> int:
         """Round a number of operands up to a multiple of so many bytes."""
         step = nbytes // self.operand_dtype.itemsize
         return -(-n // step) * step
@@ -159,14 +166,14 @@ class CudaMemory:
         table, start = [], 0
         starts, _ = layout.blocks(self.dtype.itemsize)
         for at, (n_in, n) in zip(starts, pairwise(layout.sizes), strict=True):
-            pitch, columns = self._up_to(WIDEST, n), self._up_to(PACK_BYTES, n_in)
+            pitch, columns = self.up_to(WIDEST, n), self.up_to(PACK_BYTES, n_in)
             table.append((at, start, n, pitch, n_in, columns))
             start += pitch * (columns + 1)
         flat = self.new((start,), self.operand_dtype, zeros=True)
         w: list[Any] = [None]
         b: list[Any] = [None]
         for _, start, n, pitch, _, columns in table:
-            rows = self._up_to(PACK_BYTES, n)
+            rows = self.up_to(PACK_BYTES, n)
             w.append(replace(flat.part(start, (rows, columns)), pitch=pitch))
             b.append(flat.part(start + pitch * columns, (rows, 1)))
         return Narrowed(w, b, flat, self.put(np.array(table).T, np.int64))
