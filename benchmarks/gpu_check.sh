@@ -23,7 +23,7 @@ parts=() failed=0
 
 case $device in
 cuda)
-    tests=(-k "cuda and not emulated" --timeout 30 --maxfail 15 --tb short)
+    tests=(-k "cuda and not emulated" -o faulthandler_timeout=60 --maxfail 15 --tb short) # shows where a test hangs
     results=${RESULTS:-benchmarks/results} patience=1
     benchmark=(--gpu)
     probes=("$python" -m benchmarks.probes --output "$results")

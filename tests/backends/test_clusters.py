@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import emulated
 import fake_cupy
 import numpy as np
@@ -114,9 +112,9 @@ def test_which_gpus_have_clusters(
 @pytest.mark.parametrize(
     "barrier", [None, 0, 1], ids=["all barriers", "without the first", "without the last"]
 )
-def test_the_sanitizer_sees_a_missing_barrier(tmp_path: Path, barrier: int | None) -> None:
+def test_the_sanitizer_sees_a_missing_barrier(barrier: int | None) -> None:
     pair = "    __cluster_barrier_arrive();\n    __cluster_barrier_wait();\n"
     parts = KERNEL.split(pair)
     kernel = "".join(part + (pair if k < 2 and k != barrier else "") for k, part in enumerate(parts))
-    done = sanitizing.run(sanitizing.program(tmp_path, HEAD, kernel, MAIN))
+    done = sanitizing.run(sanitizing.program(HEAD, kernel, MAIN))
     assert ("data race" in done.stderr) == (barrier is not None)

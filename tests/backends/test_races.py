@@ -101,16 +101,16 @@ BARRIERS = [
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+def programs() -> dict[bool, Path]:
     """Compile the persistent kernel and the others; the programs' argument is a barrier to remove, or -1."""
-    return {persistent: program(tmp_path_factory.mktemp("races"), persistent) for persistent in (False, True)}
+    return {persistent: program(persistent) for persistent in (False, True)}
 
 
-def program(folder: Path, persistent: bool) -> Path:
+def program(persistent: bool) -> Path:
     head, kernels, main = program_parts(persistent)
     numbers = count()
     kernels = BARRIER.sub(lambda barrier: f"if (missing != {next(numbers)}) {barrier[0]}", kernels)
-    return sanitizing.program(folder, head, "static int missing;", kernels, main)
+    return sanitizing.program(head, "static int missing;", kernels, main)
 
 
 @pytest.mark.parametrize("persistent", [False, True])

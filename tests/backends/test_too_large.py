@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import emulated
 import numpy as np
@@ -37,9 +36,9 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], EmulatedDevice]:
     return on
 
 
-def fitted(X: np.ndarray, y: np.ndarray, **how: Any) -> Network:
+def fitted(X: np.ndarray, y: np.ndarray, batch_size: int = 9) -> Network:
     net = Network(12, [Dense(6, "tanh"), Dense(3)], "quadratic", seed=0, dtype="float64")
-    net.fit(X, y, epochs=3, batch_size=9, **how)
+    net.fit(X, y, epochs=3, batch_size=batch_size)
     return net
 
 
@@ -78,7 +77,7 @@ def test_examples_that_fit_are_not_streamed(on: Callable[[int], EmulatedDevice])
     large = np.tile(PIXELS, 60)  # 360 kB
     on(SMALL)
     with pytest.warns(UserWarning, match=STREAMED):
-        net = fitted(large, np.tile(LABELS, 60))
+        net = fitted(large, np.tile(LABELS, 60), batch_size=100)
     assert np.isfinite(net.weights[0]).all()
 
 

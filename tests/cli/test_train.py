@@ -135,8 +135,8 @@ def test_the_defaults_learn_the_digits(gpunn_: RunCommand, seed: int) -> None:
     assert result["test_accuracy"] >= 0.96
 
 
-@pytest.mark.long
 def test_the_defaults_learn_mnist(gpunn_: RunCommand, mnist: datasets.Dataset) -> None:
-    result = json.loads(gpunn_("train", "--json")[1])
+    """Two of the epochs are enough to see it."""
+    result = json.loads(gpunn_("train", "--epochs", 2, "--json")[1])
     assert result["network"] == "784-512-10"
-    assert result["test_accuracy"] >= 0.98
+    assert result["test_accuracy"] >= 0.97

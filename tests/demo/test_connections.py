@@ -27,7 +27,7 @@ def server() -> Iterator[demo.Server]:
 
 
 def connect(server: demo.Server, content: bytes = b"") -> socket.socket:
-    connection = socket.create_connection(server.server_address[:2], timeout=60)
+    connection = socket.create_connection(server.server_address[:2])
     connection.sendall(content)
     return connection
 
@@ -39,9 +39,7 @@ def reset(connection: socket.socket) -> None:
 
 
 def answers(server: demo.Server) -> bool:
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-        server.url, timeout=60
-    ) as response:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(server.url) as response:
         return b"<title>gpunn demo</title>" in response.read()
 
 

@@ -17,6 +17,7 @@ import time
 import weakref
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -42,6 +43,7 @@ LIBRARY = ["-shared", "-Wl,-Bsymbolic"]  # libc has an `advance` too
 COVERAGE = os.environ.get("GPUNN_KERNEL_COVERAGE")  # a folder in which to count executed lines
 FOLDER = Path(COVERAGE) if COVERAGE else user_cache_path("gpunn-tests") / "emulated"  # of compiled kernels
 HEADER = Path(__file__).with_name("emulated.hpp").read_text(encoding="utf-8")
+MONTH = 30 * 24 * 3600  # seconds
 GUARD = 256
 GUARD_BYTE, POISON_BYTE = 0xA5, 0xFF  # the poison makes every float a NaN
 MOST_THREADS, MOST_BLOCKS, MOST_SHARED = 1024, 2**31 - 1, 48 << 10
@@ -107,21 +109,28 @@ def left_in(source: str) -> list[Signature]:
     return [Signature(name, parameters, int(cluster or 1)) for cluster, name, parameters in found]
 
 
-def compiled(text: str, suffix: str, result: str, flags: list[str], folder: Path = FOLDER) -> Path:
+def compiled(text: str, suffix: str, result: str, flags: list[str]) -> Path:
     """Compile the text, unless an earlier run has left the result in the folder."""
     assert COMPILER
-    folder.mkdir(parents=True, exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     name = hashlib.sha256(f"{COMPILER} {flags} {text}".encode()).hexdigest()[:16]
-    path, fresh = (
-        folder / f"{name}{result}",
-        folder / f"{name}.{os.getpid()}",
-    )  # other processes may compile it, too
+    path = FOLDER / f"{name}{result}"
     if not path.exists():
+        fresh = FOLDER / f"{name}.{os.getpid()}"  # other processes may compile it, too
         fresh.write_text(text, encoding="utf-8")
-        source = fresh.rename(folder / f"{name}{suffix}")
-        subprocess.run([COMPILER, *flags, source.name, "-o", fresh.name], check=True, cwd=folder)
+        source = fresh.rename(FOLDER / f"{name}{suffix}")
+        subprocess.run([COMPILER, *flags, source.name, "-o", fresh.name], check=True, cwd=FOLDER)
         fresh.rename(path)
+        _remove_old()
     return path
+
+
+def _remove_old() -> None:
+    """Remove what no test has read for a month, such as results of kernels that have changed since."""
+    for file in FOLDER.iterdir():
+        with suppress(FileNotFoundError):  # another process removes it, or has renamed it
+            if time.time() - file.stat().st_atime > MONTH:
+                file.unlink()
 
 
 @cache

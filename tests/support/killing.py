@@ -22,7 +22,7 @@ from typing import Any
 
 import gpunn
 
-EPOCHS = 40
+EPOCHS = 20
 KILLS = 3  # at least, however fast or slow the machine
 
 

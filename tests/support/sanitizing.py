@@ -22,12 +22,12 @@ def no_sanitizer() -> str:
     return "" if done.returncode == 0 else "no ThreadSanitizer for this compiler"
 
 
-def program(folder: Path, *sources: str) -> Path:
+def program(*sources: str) -> Path:
     """Compile kernels and the main function that launches them; skip the test if there is no sanitizer."""
     if reason := no_sanitizer():
         pytest.skip(reason)
     source = emulated.compilable("\n".join([emulated.HEADER, *sources]), [])
-    return emulated.compiled(source, ".cpp", ".races", FLAGS, folder)
+    return emulated.compiled(source, ".cpp", ".races", FLAGS)
 
 
 def run(program: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
