@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,3 +99,28 @@ def test_every_bar_belongs_to_a_measured_network() -> None:
 def test_the_fit_for_the_sanitizer_runs_on_the_cpu(capsys: pytest.CaptureFixture[str]) -> None:
     gpu_check.main(["fit", "--device", "cpu"])
     assert len(capsys.readouterr().out.splitlines()) == 6
+
+
+STUB = """#!/bin/sh
+case "$*" in *xdist*) exit 1;; *"{fails}"*) exit 3;; esac
+"""
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
+@pytest.mark.parametrize(("fails", "status"), [("nothing", 0), ("-m benchmarks --quick", 1)])
+def test_the_last_lines_are_the_verdict(tmp_path: Path, fails: str, status: int) -> None:
+    """Each part has a line, the parts after a failure too."""
+    stub = tmp_path / "python"
+    stub.write_text(STUB.format(fails=fails), encoding="utf-8")
+    stub.chmod(0o755)
+    script = Path(gpu_check.__file__).with_suffix(".sh")
+    command = ["bash", str(script), "cpu"]
+    environment = os.environ | {"PYTHON": str(stub)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    *_, verdict = lines = done.stdout.splitlines()[-7:]
+    assert done.returncode == status
+    names = "trajectories", "tests", "benchmark", "probes", "short fit", "short fit"
+    assert [line.startswith(name) for line, name in zip(lines, names, strict=False)] == [True] * 6
+    failed = [line.split()[0] for line in lines[:-1] if not line.endswith("passed")]
+    assert failed == (["benchmark"] if status else [])
+    assert verdict.startswith("FAILED: 1 of 6 parts, in " if status else "PASSED: all 6 parts, in ")
