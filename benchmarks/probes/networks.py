@@ -16,7 +16,7 @@ from gpunn import backends
 from gpunn.backends.cuda import persistent
 from gpunn.core.optimizers import Optimizer
 
-EXAMPLES, EPOCHS = 12_800, 3  # the first epoch is not counted
+EXAMPLES, EPOCHS = 25_600, 3  # the first epoch is not counted
 BLOCKS = (1, 2, 4, 8)
 STATES = {"sgd": 0, "adam": 2}  # arrays like θ that the optimizer keeps
 NETS: Sequence[tuple[Net, str]] = [
