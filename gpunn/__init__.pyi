@@ -16,6 +16,7 @@ from .core.optimizers import Nesterov as Nesterov
 from .core.optimizers import RMSProp as RMSProp
 from .estimators import MLPClassifier as MLPClassifier
 from .estimators import MLPRegressor as MLPRegressor
+from .estimators import SweepSearchCV as SweepSearchCV
 from .functions import activations as activations
 from .functions import costs as costs
 from .functions.activations import ACTIVATIONS as ACTIVATIONS

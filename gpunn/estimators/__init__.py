@@ -7,5 +7,6 @@ Every other module takes `Parameters` and records, and returns records.
 from gpunn.estimators.base import BaseMLP
 from gpunn.estimators.classifier import MLPClassifier
 from gpunn.estimators.regressor import MLPRegressor
+from gpunn.estimators.search import SweepSearchCV
 
-__all__ = ["BaseMLP", "MLPClassifier", "MLPRegressor"]
+__all__ = ["BaseMLP", "MLPClassifier", "MLPRegressor", "SweepSearchCV"]
