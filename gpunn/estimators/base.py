@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gpunn.core.inputs import is_sparse, on_device
 from gpunn.core.layers import Dense
-from gpunn.estimators import lbfgs, minibatch
+from gpunn.estimators import ensemble, lbfgs, minibatch
 from gpunn.estimators.building import SCIKIT_LEARN_NAMES, hidden_layers, hidden_sizes, initialise
 from gpunn.estimators.fit import Fit, Outcome, Progress
 from gpunn.estimators.fitted import FittedState
@@ -23,6 +23,7 @@ from gpunn.estimators.rows import Rows, check_device_X, check_sample_weight
 from gpunn.estimators.validation import Split, given_rows, held_out, scorer
 from gpunn.functions.costs import Cost
 from gpunn.network import Network
+from gpunn.sweeps.ensemble import Ensemble
 from gpunn.training.fit_options import OptimizerState
 
 ClassRule: TypeAlias = Literal["new", "same", "subset"]
@@ -35,7 +36,7 @@ class BaseMLP(Parameters, FittedState):
     Every parameter and attribute of scikit-learn's MLPs is here with its name, meaning and default, so it is
     enough to change the import. The same random_state draws the same initial weights, the same validation
     rows and the same order of examples. X is (m, n_features): an array, a data frame, a sparse matrix or a
-    CuPy array, which stays on its device. The last six parameters are gpunn's own. Parameters that are not
+    CuPy array, which stays on its device. The last seven parameters are gpunn's own. Parameters that are not
     described here work as in scikit-learn.
 
     Args:
@@ -55,6 +56,9 @@ class BaseMLP(Parameters, FittedState):
         scoring: score on the validation rows, in any form that scikit-learn's `scoring` accepts.
         callbacks: a function or a list of functions, called with each epoch's `gpunn.Record`. Training ends
             if a callback returns True.
+        n_ensemble: number of networks with seeds of their own, drawn from random_state. They are trained at
+            once, one a core, and their outputs are averaged. The fitted members are in estimators_, and
+            ensemble_ is the `gpunn.Ensemble` of their networks; n_iter_ is their maximum, loss_ their mean.
 
     Attributes after `fit`: n_features_in_, feature_names_in_, coefs_ and intercepts_ (views), n_layers_,
     n_outputs_, out_activation_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_,
@@ -75,7 +79,17 @@ class BaseMLP(Parameters, FittedState):
             X = self._check_device_X(X, reset=False)
         else:
             X = validate_data(self, X, accept_sparse="csr", dtype=self._dtypes(), reset=False)
-        return self.network_._outputs(X.T, self.device).T
+        networks = self._networks()
+        outputs = networks[0]._outputs(X.T, self.device).T
+        for net in networks[1:]:
+            outputs = outputs + net._outputs(X.T, self.device).T
+        return outputs if len(networks) == 1 else outputs / len(networks)
+
+    def _networks(self) -> list[Network]:
+        """Return the trained networks: one, or those of the ensemble."""
+        if "estimators_" in vars(self):
+            return [member.network_ for member in self.estimators_]
+        return [self.network_]
 
     # Hooks of the subclasses
 
@@ -151,6 +165,15 @@ class BaseMLP(Parameters, FittedState):
         self, X: Any, y: Any, sample_weight: Any, X_val: Any, y_val: Any, *, incremental: bool = False
     ) -> Any:
         check(self)
+        if self.n_ensemble > 1:
+            examples = ensemble.Examples(X, y, sample_weight, X_val, y_val, incremental)
+            self.estimators_ = ensemble.fit(self, examples)
+            self.ensemble_ = Ensemble(self._networks())
+            self.n_iter_ = max(member.n_iter_ for member in self.estimators_)
+            self.loss_ = float(np.mean([member.loss_ for member in self.estimators_]))
+            self.__dict__.pop("network_", None)
+            return self
+        self.__dict__.pop("estimators_", None)
         first = "network_" not in vars(self) or not (self.warm_start or incremental)
         rule: ClassRule = "subset" if incremental else "new" if first else "same"
         rows = self._rows(X, y, sample_weight, reset=first, rule=rule)

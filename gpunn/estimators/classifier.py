@@ -114,8 +114,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """Return the labels of the rows of X: (m,), or a 0/1 indicator matrix (m, n_labels)."""
         outputs = self._outputs(X)
         if self._multilabel:
-            return (outputs > self.network_.cost.threshold).astype(int)
-        labels = classify(outputs.T, self.network_.cost.threshold)
+            return (outputs > self._networks()[0].cost.threshold).astype(int)
+        labels = classify(outputs.T, self._networks()[0].cost.threshold)
         return self.classes_[np.minimum(labels, len(self.classes_) - 1)]
 
     @available_if(_gives_probabilities)

@@ -80,6 +80,8 @@ class FittedState(BaseEstimator):
         self.intercepts_[:] = intercepts
 
     def _fitted_network(self) -> Network:
+        if "estimators_" in vars(self):
+            raise AttributeError("an ensemble has several networks: use those of estimators_[k]")
         if "network_" not in vars(self):
             raise AttributeError(f"this {type(self).__name__} is not fitted yet: call fit first")
         return self.network_

@@ -52,6 +52,7 @@ class Parameters:
     batch_norm: bool = False
     scoring: Any = None
     callbacks: Callback | Sequence[Callback] | None = None
+    n_ensemble: int = 1
 
 
 Rule = tuple[Callable[[Any], bool], str]
@@ -94,6 +95,7 @@ RULES: dict[str, Rule] = {
     "epsilon": _positive,
     "n_iter_no_change": (lambda n: _count[0](n) or n == math.inf, _count[1] + " or inf"),
     "max_fun": _count,
+    "n_ensemble": _count,
     "precision": _one_of(None, "float32", "float64", "tf32", "bf16"),
     "batch_norm": _flag,
     "activation": (lambda f: f is not None, "a name, an Activation, a pair (f, f′), or a list of these"),

@@ -6,24 +6,24 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from joblib import cpu_count, parallel_config
 from joblib.parallel import get_active_backend
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.model_selection._search import BaseSearchCV
 
-from gpunn import backends
+from gpunn.estimators.devices import on_cuda
 
 ParamGrid: TypeAlias = "Mapping[str, Any] | Sequence[Mapping[str, Any]]"
 
 
-class SweepSearchCV(BaseSearchCV):  # type: ignore[misc]
+class SweepSearchCV(BaseSearchCV):
     """Search the parameters of an estimator by cross-validation, all candidates and folds at once.
 
     It takes the place of scikit-learn's GridSearchCV and RandomizedSearchCV: the same splits, scores and
-    `cv_results_`, for a gpunn estimator or a pipeline with one. On a CPU, worker processes train one network a
-    core, each with one BLAS thread, and share the data. If an estimator would use CUDA, this process trains
+    `cv_results_`, for a gpunn estimator or a pipeline with one. On a CPU, worker processes train one network
+    a core, each with one BLAS thread, and share the data. If an estimator would use CUDA, this process trains
     all of them on the device.
 
     Args:
@@ -86,7 +86,7 @@ class SweepSearchCV(BaseSearchCV):  # type: ignore[misc]
         self.n_iter = n_iter
         self.random_state = random_state
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseSearchCV._parameter_constraints,
         "param_grid": [dict, list],
         "n_iter": [Integral, None],
@@ -141,11 +141,3 @@ def uses_cuda(search: SweepSearchCV) -> bool:
     chosen = search.estimator.get_params()
     devices = {value for name, value in chosen.items() if name.split("__")[-1] == "device"}
     return any(isinstance(device, str) and on_cuda(device) for device in devices)
-
-
-def on_cuda(device: str) -> bool:
-    """Whether this name means a CUDA device that works here; `fit` complains of other names."""
-    try:
-        return backends.choose(device, "float32").name != "cpu"
-    except (ValueError, backends.BackendError):
-        return False

@@ -113,9 +113,13 @@ class Recipe:
         """Estimate the seconds that a member takes on one core of a CPU: to order work, not to promise."""
         made, m = self.of(member), data.examples(member.fold)
         sizes = [self.n_in, *(layer.n for layer in made.layers)]
-        weights = sum(a * b for a, b in itertools.pairwise(sizes))
-        epochs, batch_size = made.options.epochs, made.options.batch_size
-        return float(epochs * (m / batch_size * STEP + 6 * weights * m / FLOPS))
+        return estimate_seconds(sizes, m, made.options.epochs, made.options.batch_size)
+
+
+def estimate_seconds(sizes: Sequence[int], m: int, epochs: int, batch_size: int) -> float:
+    """Estimate the seconds that training on m examples takes on one core of a CPU."""
+    weights = sum(a * b for a, b in itertools.pairwise(sizes))
+    return float(epochs * (m / batch_size * STEP + 6 * weights * m / FLOPS))
 
 
 def check(recipe: Recipe, members: Sequence[Member], data: Data, *, here: bool) -> None:
