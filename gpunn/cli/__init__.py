@@ -6,13 +6,16 @@ The commands are in `commands`. What they do is in modules that are imported onl
 
 from __future__ import annotations
 
+import _thread
 import errno
 import io
 import os
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -20,6 +23,7 @@ import typer
 from gpunn.cli.output import Failed, complain, warn
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+SOON = 0.05  # seconds
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -33,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from gpunn.cli.commands import app
 
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _interrupts_kept():
             warnings.showwarning = _show_warning  # type: ignore[assignment]
             command = typer.main.get_command(app)
             code = command.main(arguments or ["--help"], "gpunn", standalone_mode=False)
@@ -52,6 +56,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code, message = _explain(error)
         complain(message)
         return code
+
+
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Raise Ctrl-C again if Python ignored it, as in a callback of the garbage collector."""
+    others = sys.unraisablehook
+
+    def hook(ignored: Any) -> None:
+        if issubclass(ignored.exc_type, KeyboardInterrupt):
+            again = threading.Timer(SOON, _thread.interrupt_main)  # here it would be ignored, too
+            again.daemon = True
+            again.start()
+        else:
+            others(ignored)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = others
 
 
 def _repair_streams() -> None:

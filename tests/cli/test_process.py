@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,27 @@ def test_ctrl_c_while_a_class_is_made_exits_with_130(
     monkeypatch.setattr("gpunn.cli.system.show", interrupted)
     assert cli.main(["info"]) == 130
     assert capsys.readouterr() == ("", "")
+
+
+def test_ctrl_c_that_python_ignores_comes_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python ignores exceptions in callbacks of the garbage collector, and prints them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    class Thing:
+        def __del__(self) -> None:
+            raise KeyboardInterrupt
+
+    def interrupted(*_: object) -> None:
+        Thing()
+        while True:
+            time.sleep(0.01)
+
+    monkeypatch.setattr("gpunn.cli.system.show", interrupted)
+    hook = sys.unraisablehook
+    assert cli.main(["info"]) == 130
+    assert capsys.readouterr() == ("", "") and sys.unraisablehook == hook
 
 
 def test_ctrl_c_saves_what_was_learnt(request: pytest.FixtureRequest) -> None:
