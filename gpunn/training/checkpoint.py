@@ -10,8 +10,8 @@ tensors and the state. The state is strict JSON: infinity is {"number": "inf"}, 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -149,7 +149,8 @@ class CheckpointWriter:
             )
         if self.saved:
             self._check_same_run(self.saved)
-            rng.bit_generator.state = self.saved.state["first_generator"]
+            with _naming(self.saved.path):
+                rng.bit_generator.state = self.saved.state["first_generator"]
         self.first_generator = rng.bit_generator.state
         self.written, self.warned, self.compared = 0, False, False
         self.snapshot: Snapshot | None = None
@@ -178,7 +179,8 @@ class CheckpointWriter:
         """Observe this state, and restore it from the checkpoint if there is one."""
         self.state = state
         if self.saved:
-            state.restore(self.saved.tensors, self.saved.state)
+            with _naming(self.saved.path):
+                state.restore(self.saved.tensors, self.saved.state)
             self.written = self.epochs_done
             self._tidy(self.saved.path)
         self._compare_algorithms()
@@ -238,6 +240,15 @@ def _differs_in_epochs(there: str | None, here: str) -> bool:
     """Whether two descriptions of a schedule differ in nothing but the number of epochs."""
     name, over, _ = here.rpartition(" over ")
     return bool(there and over) and there != here and str(there).rpartition(" over ")[0] == name
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name a checkpoint whose file is whole, but whose state cannot be restored."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
+        raise ValueError(f"{path} cannot be restored: {error}") from None
 
 
 # the file

@@ -17,6 +17,7 @@ from gpunn import (
     EarlyStopping,
     Network,
 )
+from gpunn.training import checkpoint
 
 
 def hidden(seed: int | None = 0, input_dropout: float = 0.0, **settings: Any) -> Network:
@@ -91,6 +92,17 @@ def test_other_networks_and_data_cannot_resume_a_run(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"another data set: uint8 \(6, 60\), int64 \(60,\) ") as e:
             network().fit(*data, **settings)
         assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("generator", ["generator", "first_generator"])
+def test_a_state_that_cannot_be_restored_names_the_file(tmp_path: Path, generator: str) -> None:
+    fit(network(), checkpoint=tmp_path)
+    path = max(tmp_path.glob("*.safetensors"))
+    saved = checkpoint.read(path)
+    saved.state[generator]["bit_generator"] = "PCG65"
+    path.write_bytes(checkpoint.pack_state(saved.tensors, saved.state))
+    with pytest.raises(ValueError, match=rf"{path.name} cannot be restored: state must be for a PCG64"):
+        fit(network(), checkpoint=tmp_path, resume=True)
 
 
 def test_resume_needs_a_folder() -> None:
