@@ -20,7 +20,8 @@ from benchmarks.attack.sandbox import Outcome
 from gpunn.files.tensors import DIGEST
 from gpunn.network import Network
 
-FRESH = 0.01  # share of the trials in a new interpreter
+FRESH = 0.005  # share of the trials in a new interpreter
+DRAWN = 0.1  # share of the others whose reports have charts
 HOSTILE = 0.1  # share of the files with a hostile name
 NAMES = ("\x1b[31m", "\n", "\u202e", "\udcff", " ", "=1+1", "ä💥", "%s{0}", "\\x41", "'\"`$(true)", "x" * 200)
 
@@ -36,9 +37,8 @@ def attempt(door_name: str, good: Material, folder: Path, rng: Random) -> Iterat
     before = contents(folder)
     command = rng.choice(door.commands(good, str(path.relative_to(folder))))
     outcome = _run(command, folder, rng, path if door.piped else None)
-    named = [_shown(path.name), *door.named]
-    if door.checked and _seal(whole) != _seal(damaged):  # a valid model, which may not fit its data
-        named += [word.name for word in command if isinstance(word, Path)]
+    sealed = door.checked and _seal(whole) != _seal(damaged)  # a valid model, which may not fit its data
+    named = [] if sealed else [_shown(path.name), *door.named]
     broken = [*judge(outcome, named), *leftovers(folder)]
     if "--resume" in command:
         expected = door_name == "checkpoint" and _seal(damaged) == _seal(whole)
@@ -70,7 +70,9 @@ def explode(good: Material, folder: Path, rng: Random) -> Iterator[Step]:
 
 
 def _run(command: Command, folder: Path, rng: Random, stdin: Path | None = None) -> Outcome:
-    return sandbox.run(command, folder, stdin=stdin, fresh=rng.random() < FRESH)
+    fresh, drawn = rng.random() < FRESH, rng.random() < DRAWN
+    prepare = None if drawn else sandbox.leave_out_charts
+    return sandbox.start(command, folder, prepare, stdin=stdin, fresh=fresh).wait()
 
 
 def _place(door: Door, source: Path, good: Material, folder: Path, rng: Random) -> Path:

@@ -80,6 +80,10 @@ def make(folder: Path) -> Material:
     with tempfile.TemporaryDirectory(prefix="gpunn-attack-") as scratch:
         for arguments in _reading(good):
             _run_here(arguments, Path(scratch))
+    sandbox.build_once()
+    for command in good.disturbed_commands().values():  # once more, with the shared commands
+        with tempfile.TemporaryDirectory(prefix="gpunn-attack-") as scratch:
+            _run_here(command, Path(scratch))
     gc.freeze()  # a collection in a forked process would copy all that it shares with this one
     return good
 

@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from benchmarks.attack.progress import Watch
@@ -143,11 +144,9 @@ def start(
         os._exit(code)
 
 
-def run(
-    arguments: Sequence[object], folder: Path, *, stdin: Path | None = None, fresh: bool = False
-) -> Outcome:
+def run(arguments: Sequence[object], folder: Path, prepare: Callable[[], object] | None = None) -> Outcome:
     """Run a command line and wait for its end."""
-    return start(arguments, folder, stdin=stdin, fresh=fresh).wait()
+    return start(arguments, folder, prepare).wait()
 
 
 def run_here(arguments: Sequence[str]) -> int:
@@ -180,3 +179,20 @@ def _limit(file_size: int | None) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     if file_size is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+
+
+def build_once() -> None:
+    """Let forked processes share the commands, which each would build anew from the options."""
+    import typer
+
+    from gpunn.cli import commands
+
+    for module, name in ((typer.main, "get_command"), (commands, "_new_app"), (commands, "complete_train")):
+        setattr(module, name, cache(getattr(module, name)))
+
+
+def leave_out_charts() -> None:
+    """Let the reports of this process have empty charts, which take most of the time of a short training."""
+    from gpunn.report import figures
+
+    vars(figures)["svg"] = lambda draw, label, height=0: f'<svg aria-label="{label}"></svg>'
