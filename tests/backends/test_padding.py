@@ -99,16 +99,21 @@ def test_a_row_of_ones_brings_the_bias_gradient(
 
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("optimizer", [gpunn.SGD(0.1, l2=0.01), gpunn.Momentum(0.1)])
+@pytest.mark.parametrize(("precision", "special"), [("bf16", "padded"), ("tf32", "transposed")])
 def test_every_way_lands_the_same_gradient(
-    sizes: tuple[int, ...], optimizer: gpunn.SGD | gpunn.Momentum, monkeypatch: pytest.MonkeyPatch
+    sizes: tuple[int, ...],
+    optimizer: gpunn.SGD | gpunn.Momentum,
+    precision: str,
+    special: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """BP3 and BP4 in one product, in a kernel and a product, or in a product with padding."""
+    """BP3 and BP4 in one product; in a kernel and a product; with padding; of transposed matrices."""
     X = np.random.default_rng(0).standard_normal((sizes[0], 40)).astype(np.float32)
     y = np.random.default_rng(1).standard_normal((sizes[-1], 40)).astype(np.float32)
     thetas = {}
-    for way in ("together", "apart", "padded"):
+    for way in ("together", "apart", special):
         device = EmulatedDevice()
-        be = Cuda(device, "bf16")
+        be = Cuda(device, precision)
         monkeypatch.setattr(device, "fastest", lambda task, ways, way=way: way)
         monkeypatch.setattr(backends, "choose", lambda *_, be=be: be)
         layers = [*(gpunn.Dense(n, "relu") for n in sizes[1:-1]), gpunn.Dense(sizes[-1], "identity")]
@@ -116,10 +121,11 @@ def test_every_way_lands_the_same_gradient(
         net.fit(X, y, epochs=1, batch_size=20, optimizer=optimizer)
         thetas[way] = net.theta.copy()
         device.check()
-        kernel = {"apart": "bias_gradient", "padded": "land"}.get(way)
-        assert {"bias_gradient", "land"} & device.launches.keys() == ({kernel} if kernel else set())
-    for way in ("apart", "padded"):
-        np.testing.assert_allclose(thetas[way], thetas["together"], rtol=0, atol=1e-6)
+        kernel = {"apart": "bias_gradient", "padded": "land", "transposed": "transpose_both"}.get(way)
+        kernels = {"bias_gradient", "land", "transpose_both"} & device.launches.keys()
+        assert kernels == ({kernel} if kernel else set())
+    np.testing.assert_allclose(thetas[special], thetas["together"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(thetas["apart"], thetas["together"], rtol=0, atol=1e-4)  # sums δ unrounded
 
 
 def test_a_wide_load_out_of_alignment() -> None:

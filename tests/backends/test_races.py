@@ -29,7 +29,7 @@ int main(int, char** arguments) {
     T *a = of<T>(n * m, 0.5), *y = of<T>(n * m, 0.25), *z = of<T>(n * m, 2), *x = of<T>(n * m, 1);
     T *losses = of<T>(m, 0);
     T *b = of<T>(n, 1), *c = of<T>(n, 1), *d = of<T>(n, 1), *e = of<T>(n, 1), *g = of<T>(n, 1);
-    T *one = of<T>(1, 1), *sums = of<T>(64, 0);
+    T *one = of<T>(1, 1), *sums = of<T>(64, 0), *pair = of<T>(2 * n * m, 0);
     Index *labels = of<Index>(m, 3), *position = of<Index>(1, 0);
     unsigned char* hits = of<unsigned char>(m, 0);
     launch(1, strips, [=] { bias_gradient(n, m, n, x, one, one, b); });
@@ -37,6 +37,7 @@ int main(int, char** arguments) {
     launch(rows, strips, [=] { normalise(n, m, n, 0, 1e-5, 0.1, b, c, d, e, z, x, g); });
     launch(rows, strips, [=] { norm_error(n, m, n, 1, one, one, x, b, z, c, d); });
     launch(rows, strips, [=] { bound_rows(n, m, 1, x); });
+    launch(2, 64, [=] { transpose_both(n, n, m, n, x, n, z, m, pair); });
     launch(2, 64, [=] { sum_squares(n * m, x, sums); });
     launch(3, 64, [=] { clip(n * m, 1, sums, x); });
     launch(columns, 64, [=] { forward_softmax(m, n, n, b, z, a); });

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.backends.cuda.device import BF16, Buffer, Product
+from gpunn.backends.cuda import gradients
+from gpunn.backends.cuda.device import Buffer, Product
 from gpunn.backends.cuda.fusing import ForwardError, ForwardWithBits, HiddenErrorByBits
 from gpunn.backends.cuda.kernels import Kernels
 from gpunn.backends.cuda.source import (
-    BIAS_PACKS,
-    PACK_BYTES,
-    THREADS,
     activation_source,
     cost_source,
     layer_source,
@@ -182,52 +180,6 @@ def _times_derivative(
     return k.packs("times_derivative", n, m, *places, module=module + activation_source(f))
 
 
-def gradient(k: Kernels, e: Gradient) -> Calls:
-    """BP3, BP4: [w b] ← α δ [a; 1]ᵀ + β [w b], one product if there are ones beneath a."""
-    wb = e.into.wb[e.layer]
-    if not e.a.ones:
-        return _gradient_in_two(k, e, wb)
-    for fill in k.each("fill_border", e.a.shape[1], e.a.shape[0], e.a.ld, 1 / e.a.scale, e.a):
-        fill()  # once for all replays: no kernel writes there
-    ways = {"together": _gradient_in_one, "apart": _gradient_in_two}
-    if e.a.dtype == BF16:
-        ways["padded"] = _gradient_by_padding
-
-    def trials() -> dict[str, Calls]:
-        trial = k.memory.new(wb.shape)  # a trial must not move θ
-        return {name: way(k, e, trial) for name, way in ways.items()}
-
-    task = f"BP3 and BP4 {wb.shape} of {wb.dtype}, {k.memory.precision}, {e.a.shape[1]} examples"
-    return ways[k.device.fastest(task, trials)](k, e, wb)
-
-
-def _gradient_in_one(k: Kernels, e: Gradient, wb: Buffer) -> Calls:
-    """[w b] ← α δ [a; 1]ᵀ + β [w b]."""
-    alpha, beta = k.memory.cell(e.alpha.times(e.a.scale)), k.memory.cell(e.beta)
-    return [k.product(Product(alpha, e.delta, e.a.rows(e.a.shape[0] + 1), beta, wb, trans_b=True))]
-
-
-def _gradient_in_two(k: Kernels, e: Gradient, wb: Buffer) -> Calls:
-    """b ← α Σ δ + β b, w ← α δ aᵀ + β w."""
-    alpha, weighted, beta = map(k.memory.cell, (e.alpha, e.alpha.times(e.a.scale), e.beta))
-    (n, m), n_in = e.delta.shape, e.a.shape[0]
-    w, b = wb.columns(0, n_in), wb.columns(n_in, n_in + 1)
-    blocks = -(-n // (BIAS_PACKS * k.pack))
-    bias = k.launch("bias_gradient", blocks, THREADS, n, m, e.delta.ld, e.delta, alpha, beta, b)
-    return [*bias, k.product(Product(weighted, e.delta, e.a, beta, w, trans_b=True))]
-
-
-def _gradient_by_padding(k: Kernels, e: Gradient, wb: Buffer) -> Calls:
-    """[w b] ← α δ [a; 1]ᵀ + β [w b], by a product with padding that a kernel adds to [w b] without."""
-    alpha, beta = k.memory.cell(e.alpha.times(e.a.scale)), k.memory.cell(e.beta)
-    rows, columns = (k.memory.up_to(PACK_BYTES, x) for x in wb.shape)
-    out = k.memory.scratch(rows, columns)
-    product = Product(alpha, e.delta.rows(rows), e.a.rows(columns), k.memory.zero, out, trans_b=True)
-    (n, m), threads = wb.shape, -(-wb.shape[0] // 4) * wb.shape[1]
-    landing = k.launch("land", -(-threads // THREADS), THREADS, n, m, out.ld, beta, out, wb)
-    return [k.product(product), *landing]
-
-
 def norm_error(k: Kernels, e: NormError) -> Calls:
     """δ back through it, in place, and [γ β] of `into` ← α [Σ δ ẑ, Σ δ] + β [γ β]."""
     own = e.into.norm[e.layer]
@@ -249,6 +201,6 @@ LOWER: dict[type[Equation], Callable[[Kernels, Any], Calls]] = {
     HiddenErrorByBits: hidden_error_by_bits,
     ApplyWeights: apply_weights,
     HiddenError: hidden_error,
-    Gradient: gradient,
+    Gradient: gradients.gradient,
     NormError: norm_error,
 }

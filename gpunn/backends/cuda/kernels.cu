@@ -637,6 +637,24 @@ extern "C" __global__ void bias_gradient(Index n, Index m, Index ld, const Opera
     b[row] = *alpha * sum + (*beta == 0 ? T(0) : *beta * b[row]);
 }
 
+// to[j, i] = from[i, j] for two matrices of m columns, n and k rows, side by side in `to`; a block for each tile
+extern "C" __global__ void transpose_both(Index n, Index k, Index m, Index ld_n, const Operand* of_n, Index ld_k,
+                                          const Operand* of_k, Index ld, Operand* to) {
+    __shared__ T tile[LANES][LANES + 1];
+    const Index across = (m + LANES - 1) / LANES, down = (n + LANES - 1) / LANES;
+    const Index first = blockIdx.x / across, j0 = (blockIdx.x - first * across) * LANES;
+    const bool second = first >= down;
+    const Index i0 = (second ? first - down : first) * LANES, rows = second ? k : n, ld_from = second ? ld_k : ld_n;
+    const Operand* const from = second ? of_k : of_n;
+    const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, warps = blockDim.x / LANES;
+    for (int c = warp; c < LANES; c += warps)
+        if (i0 + lane < rows && j0 + c < m) tile[c][lane] = from[i0 + lane + (j0 + c) * ld_from];
+    __syncthreads();
+    if (second) to += n * ld;
+    for (int r = warp; r < LANES; r += warps)
+        if (i0 + r < rows && j0 + lane < m) to[j0 + lane + (i0 + r) * ld] = tile[lane][r];
+}
+
 // wb = beta wb + product, four rows at a time if n allows
 extern "C" __global__ void land(Index n, Index columns, Index ld, const T* beta, const T* product, T* wb) {
     const Index fours = (n + 3) / 4, thread = (Index)blockIdx.x * blockDim.x + threadIdx.x;
