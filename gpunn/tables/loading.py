@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpunn.names import listed, unknown
+from gpunn.tables.dates import with_dates
 from gpunn.tables.interpreting import read_to_train
 from gpunn.tables.options import TableOptions
 from gpunn.tables.preprocessing import mark_row_numbers
@@ -37,6 +38,7 @@ def load(data: Any, options: TableOptions, dtype: DTypeLike) -> tuple[Table, Tar
     format = options.format(data)
     source = open_table(data, format)
     target = _target(source, "y" if format.targets else options.target)
+    source = with_dates(source, options.category, options.ignore, target, options.missing)
     kinds = _kinds(source, options, target)
     table = read_to_train(source, kinds, target, dtype, options.category, options.missing)
     chosen = choose_target(table, options.task)

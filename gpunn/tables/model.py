@@ -14,6 +14,8 @@ import numpy as np
 from gpunn.files.model import check_meta
 from gpunn.network import Network
 from gpunn.tables import target as targets
+from gpunn.tables.dates import Dated
+from gpunn.tables.dates import from_json as dates_from_json
 from gpunn.tables.measures import measure_constant, summarise_folds
 from gpunn.tables.options import TableOptions
 from gpunn.tables.prepared import (
@@ -222,6 +224,8 @@ class TableModel:
             format = replace(format, sheet=self.options.sheet)
         missing = self.options.missing
         source = open_table(data, replace(format, missing=missing))
+        if kept := self.network.meta["table"].get("dates"):
+            source = Dated(source, dates_from_json(kept), missing)
         target, dtype = self.target if with_target else None, self.network.dtype
         return read_for(self.preprocessing, target, source, dtype, self.spellings, missing)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.network import Network
+from gpunn.tables import dates
 from gpunn.tables import target as targets
 from gpunn.tables.loading import load
 from gpunn.tables.measures import summarise_folds
@@ -124,6 +125,11 @@ class TableTask:
         spelt = {name: self.table.spellings[name] for name in used if name in self.table.spellings}
         return {"spellings": {name: asdict(how) for name, how in spelt.items()}} if spelt else {}
 
+    def _dates(self) -> dict[str, Any]:
+        """Return how the dates are written, if there are any in use."""
+        used = dates.dates_of(self.table.source, self.prepared.preprocessing.kinds)
+        return {"dates": dates.to_json(used)} if used else {}
+
     def meta(self, folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return what a model file says about the table, so that the model can read others."""
         target = self.prepared.target
@@ -131,6 +137,7 @@ class TableTask:
             "target": targets.to_json(target),
             **self.prepared.preprocessing.to_json(),
             **self._spellings(),
+            **self._dates(),
             "options": asdict(replace(self.options.absolute(), header=self.table.source.header)),
             "fingerprint": self.fingerprint,
         }
@@ -149,6 +156,8 @@ def open_task(data: Any, settings: Settings, options: TableOptions, test: Any = 
     tested = options.test if test is None else test
     format = replace(options.format(tested), targets=None, header=table.source.header)
     other = None if tested is None else open_table(tested, format)
+    if other and (found := dates.dates_of(table.source)):
+        other = dates.Dated(other, found, options.missing)
     how = preparation(options, settings)
     prepared = split_and_prepare(table, target, options, settings.seed, how, other)
     dataset = absolute(data) if is_path(data) else IN_MEMORY

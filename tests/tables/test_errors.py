@@ -33,7 +33,7 @@ pytest.importorskip("pyarrow")
         ("a,y\n5,1\n5,0\n5,1\n5,0\n", ["no column is left", "a (always 5)"]),
         ("a,y\n1,0\n", ["always 0"]),
         ("a;y\n1;0\n", []),
-        ("a y\n1 0\n2 1\n", ["only one column", "--delimiter"]),
+        ("a:y\n1:0\n2:1\n", ["only one column", "--delimiter"]),
         ("a,b\n1,2\n", ["unknown column 'y'", "a, b"]),
         ("a,Y\n1,2\n", ["did you mean 'Y'"]),
     ],
