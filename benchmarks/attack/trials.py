@@ -39,8 +39,12 @@ DISTURBED: dict[str, Attempt] = {
     "races": racing.races,
 }
 KINDS = INPUTS | DISTURBED
-SHARES = {name: door.share for name, door in DOORS.items()} | {"options": 2, "requests to the demo": 2}
-SLOW = {BOMBS: 4, "full disks": 2, "races": 2}  # one trial in so many rounds
+SHARES = {name: door.share for name, door in DOORS.items()} | {
+    "options": 2,
+    "requests to the demo": 2,
+    "signals": 2,
+}
+SLOW = {BOMBS: 4}  # one trial in so many rounds
 EXCERPT = 300  # characters of a message that are kept
 COUNTS = ("trials", "missed", "processes", "new_interpreters", "accepted", "refused", "ended_by_signal")
 
