@@ -38,7 +38,7 @@ def fit(device: str) -> None:
     book = gpunn.Network(784, [gpunn.Dense(30), gpunn.Dense(10)], "quadratic", seed=0)
     pixels, labels = rng.integers(0, 256, (784, 70), np.uint8), np.arange(70) % 10
     book.fit(pixels, labels, epochs=1, batch_size=10, optimizer="sgd", device=device)
-    print("the book's network, whose inputs are divided among several blocks", np.abs(theta(book)).sum())
+    print("the book's network, in the resident kernel", np.abs(theta(book)).sum())
     precisions = ["float32"] if device == "cpu" else ["float32", "bf16"]
     for cost, precision in product(("cross-entropy", "quadratic", "hinge"), precisions):
         net = gpunn.Network(36, layers, cost, seed=0)
@@ -46,7 +46,7 @@ def fit(device: str) -> None:
         optimizer = gpunn.Adam(l1=1e-4, l2=1e-4, max_norm=2.0, clip_norm=1.0)
         net.fit(X, y, epochs=2, batch_size=32, optimizer=optimizer, schedule="cosine", **where)
         print(cost, precision, net.evaluate(X, y, device=device))
-    for f in ("sigmoid", "softmax"):  # small enough for the persistent kernel
+    for f in ("sigmoid", "softmax"):  # small enough for the resident kernel
         net = gpunn.Network(36, [gpunn.Dense(33, "tanh"), gpunn.Dense(5, f)], seed=0)
         net.fit(X, y, epochs=2, batch_size=10, optimizer="adam", device=device)
         print(f, net.evaluate(X, y, device=device))

@@ -1,4 +1,4 @@
-"""Small networks: the persistent kernel with one block and with several, and a graph of kernels."""
+"""Small networks: the resident kernel, and a graph of kernels."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ import gpunn
 from benchmarks.nets import MIDDLE, SMALL, Net
 from benchmarks.probes.probe import MakeBackend, Probe, Row, label
 from gpunn import backends
-from gpunn.backends.cuda import persistent
+from gpunn.backends.cuda import resident
 from gpunn.core.optimizers import Optimizer
 
 EXAMPLES, EPOCHS = 25_600, 3  # the first epoch is not counted
-BLOCKS = (1, 2, 4, 8)
-STATES = {"sgd": 0, "adam": 2}  # arrays like θ that the optimizer keeps
 NETS: Sequence[tuple[Net, str]] = [
     (SMALL, "sgd"),
     (replace(SMALL, batch_size=32), "sgd"),
@@ -30,18 +28,17 @@ NETS: Sequence[tuple[Net, str]] = [
 ]
 
 
+WAYS = {"resident, µs": True, "graph, µs": False}
+
+
 def measure(make: MakeBackend) -> Iterator[Row]:
     """Yield a row for each network."""
     be = make("float32")
     for net, optimizer in NETS:
-        shape = persistent.Shape(net.sizes, net.batch_size, STATES[optimizer])
-        times: dict[str, float | None] = {}
-        for blocks in BLOCKS:
-            with patch.multiple(persistent, BLOCKS=(blocks,), ADVANTAGE=0):
-                fits = shape.blocks(be.memory) is not None
-                times[column(blocks)] = microseconds(be, net, optimizer) if fits else None
-        with patch.object(persistent, "ADVANTAGE", np.inf):
-            times["graph, µs"] = microseconds(be, net, optimizer)
+        times = {}
+        for column, wanted in WAYS.items():
+            with patch.object(resident, "quicker_than_a_graph", lambda shape, wanted=wanted: wanted):
+                times[column] = microseconds(be, net, optimizer)
         yield {"network": label(net), "optimizer": optimizer, **times}
 
 
@@ -62,21 +59,13 @@ def microseconds(be: Any, net: Net, optimizer: str) -> float:
     return 1e6 * min(record.seconds for record in list(history)[1:]) / (m // net.batch_size)
 
 
-def column(blocks: int) -> str:
-    """Return the name of the column for a number of blocks."""
-    return f"{blocks} block{'s' if blocks > 1 else ''}, µs"
-
-
 PROBE = Probe(
     "networks",
     "small networks, a step end to end",
     {
         "network": "the network, its mini-batch and its precision",
         "optimizer": "the optimizer",
-        **{
-            column(blocks): f"microseconds of the persistent kernel with {blocks} block(s), if there is room"
-            for blocks in BLOCKS
-        },
+        "resident, µs": "microseconds in the resident kernel, or as a graph if the network does not fit",
         "graph, µs": "microseconds as a graph of kernels",
     },
     measure,

@@ -124,6 +124,7 @@ class Backend(Protocol):
     Attributes:
         chunk_bytes: how many bytes of inputs to gather at a time,
         chunk_steps: in this many mini-batches at most.
+        launch_steps: how many steps `plan_steps` may be asked for; 0 if it never binds any.
         runs_ahead: a plan that was run may still be at work.
     """
 
@@ -131,6 +132,7 @@ class Backend(Protocol):
     description: str
     chunk_bytes: int
     chunk_steps: int
+    launch_steps: int
     runs_ahead: bool
 
     @property
@@ -148,3 +150,9 @@ class Backend(Protocol):
 
     def plan(self, equations: Sequence[Equation]) -> Calls:
         """Bind the equations: return the calls that compute them, as often as they are run."""
+
+    def plan_steps(self, equations: Sequence[Equation], m: int) -> Calls | None:
+        """Bind a pass over m examples, of whose steps the equations show two: the first, and a shorter last.
+
+        None if the backend has to be given every step.
+        """

@@ -71,15 +71,22 @@ def forward_batch(m: int, n_in: int) -> int:
     return -(-m // -(-m // most))
 
 
-def chunks(be: Backend, m: int, batch_size: int, n_in: int) -> Iterator[tuple[list[int], int]]:
-    """Yield the mini-batch sizes of each chunk of an epoch of m examples, and how often it runs."""
-    steps = min(be.chunk_steps, max(1, be.chunk_bytes // (batch_size * n_in * be.memory.dtype.itemsize)))
+def chunks(m: int, batch_size: int, steps: int) -> Iterator[tuple[list[int], int]]:
+    """Yield the mini-batch sizes of each chunk of an epoch of m examples, and how often it runs.
+
+    steps: the most that a chunk may have.
+    """
     times, rest = divmod(m, steps * batch_size)
     if times:
         yield [batch_size] * steps, times
     if rest:
         full, short = divmod(rest, batch_size)
         yield [batch_size] * full + ([short] if short else []), 1
+
+
+def chunk_steps(be: Backend, batch_size: int, n_in: int) -> int:
+    """Return how many steps are gathered together."""
+    return min(be.chunk_steps, max(1, be.chunk_bytes // (batch_size * n_in * be.memory.dtype.itemsize)))
 
 
 def bind(
@@ -103,17 +110,38 @@ def bind(
         augmentation: how images are distorted before anything else.
         outputs: (n_L, m) buffer for the outputs.
     """
-    be, stages = model.be, []
+    be, layout = model.be, model.theta.layout
     dropout = model.dropout if training else [0.0] * len(model.dropout)
-    for batches, times in chunks(be, m, batch_size, model.theta.layout.sizes[0]):
-        how = model.theta.layout, model.f[1:], model.cost, batches, dropout, training, update is not None
+
+    def say(batches: list[int]) -> list[Equation]:
+        how = layout, model.f[1:], model.cost, batches, dropout, training, update is not None
         chunk = Chunk(be.memory, examples, *how)
-        said = [
+        return [
             *begin_chunk(examples, chunk, p, augmentation),
             *steps(model, chunk, p, update, scheduled),
             *end_chunk(model, examples, chunk, p, outputs),
         ]
-        stages.append(Stage(said, be.plan(said), chunk.m, times))
+
+    if update and be.launch_steps and (stages := bind_launches(be, say, m, batch_size)):
+        return stages
+    stages = []
+    for batches, times in chunks(m, batch_size, chunk_steps(be, batch_size, layout.sizes[0])):
+        said = say(batches)
+        stages.append(Stage(said, be.plan(said), sum(batches), times))
+    return stages
+
+
+def bind_launches(
+    be: Backend, say: Callable[[list[int]], list[Equation]], m: int, batch_size: int
+) -> list[Stage]:
+    """Bind the pass with few steps said, if the backend can do the others like these; else return nothing."""
+    stages = []
+    for batches, times in chunks(m, batch_size, be.launch_steps):
+        said = say(sorted(set(batches), reverse=True))
+        calls = be.plan_steps(said, sum(batches))
+        if calls is None:
+            return []
+        stages.append(Stage(said, calls, sum(batches), times))
     return stages
 
 

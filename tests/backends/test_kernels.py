@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import whole_network
+from networks import resident_pass
 from platformdirs import user_cache_path
 
 import gpunn
 from benchmarks.probes import launches
 from gpunn.backends.cuda import source
 from gpunn.backends.cuda.device import BF16
-from gpunn.backends.cuda.persistent import TILES, source_of
+from gpunn.backends.cuda.resident import source_of
+from gpunn.backends.cuda.shapes import Shape, best_shape
 from gpunn.core.optimizers import OPTIMIZERS, Rule
 from gpunn.files.writing import write_whole
 
@@ -33,12 +34,22 @@ HIDDEN = [f for f in gpunn.ACTIVATIONS.values() if f.cuda]
 RULES = [make for make in OPTIMIZERS.values() if isinstance(make, type) and issubclass(make, Rule)]
 
 
-def of_a_network(cost: str, output: str, optimizer: gpunn.SGD | gpunn.Adam, tile: int) -> str:
-    """Return the source of the persistent kernel for a network with every activation."""
+RESIDENT = {
+    "Nesterov": ("quadratic", "sigmoid", gpunn.Nesterov(l2=0.1, l1=0.1), (20, True, 2, "IN_REGISTERS")),
+    "RMSProp": ("cross-entropy", "softmax", gpunn.RMSProp(l2=0.1, l1=0.1), (8, False, 1, "IN_SHARED")),
+    "Adam": ("quadratic", "sigmoid", gpunn.Adam(l2=0.1, l1=0.1), (12, False, 2, "IN_MEMORY")),
+}
+
+
+def of_a_network(kind: str, precision: str) -> str:
+    """Return the source of the resident kernel for a network with every activation."""
+    cost, output, optimizer, shape = RESIDENT[kind]
     layers = [gpunn.Dense(3, f.name) for f in HIDDEN] + [gpunn.Dense(3, output)]
-    network = whole_network(gpunn.Network(3, layers, cost, seed=0), optimizer, tile, 1, tile)
-    assert network.shape.tile == tile
-    return source_of(network) + source.KERNELS + source.PERSISTENT
+    dtype = "float64" if precision == "float64" else "float32"
+    net = gpunn.Network(3, layers, cost, seed=0, dtype=dtype)
+    found = resident_pass(net, optimizer, 20, 20, precision)
+    chosen = Shape(found.task(np.dtype(dtype).itemsize), 64, *shape)
+    return source_of(found, chosen) + source.KERNELS + source.RESIDENT
 
 
 SOURCES = {
@@ -48,15 +59,13 @@ SOURCES = {
     "binary-cross-entropy of z": source.cost_source(gpunn.COSTS["binary-cross-entropy"], SIGMOID)
     + source.KERNELS,
     **{rule.__name__: source.rule_source(rule()) + source.KERNELS for rule in RULES},
-    **{
-        f"persistent, {type(optimizer).__name__}, {tile}": of_a_network(cost, f, optimizer, tile)
-        for cost, f, optimizer, tile in (
-            ("quadratic", "sigmoid", gpunn.Nesterov(l2=0.1, l1=0.1), TILES[0]),
-            ("cross-entropy", "softmax", gpunn.RMSProp(l2=0.1, l1=0.1), TILES[-2]),
-            ("quadratic", "sigmoid", gpunn.Adam(l2=0.1, l1=0.1), TILES[-1]),
-        )
-    },
 }
+LARGE = [  # on an H200, alone or eight on each multiprocessor
+    ((784, 30, 10), "sigmoid", "quadratic", gpunn.SGD(), 10, "uint8", 1),
+    ((784, 30, 10), "sigmoid", "quadratic", gpunn.Momentum(), 10, "uint8", 1),
+    ((64, 100, 10), "softmax", "cross-entropy", gpunn.Adam(), 200, "float32", 1),
+    ((64, 32, 10), "sigmoid", "quadratic", gpunn.SGD(), 32, "float32", 8),
+]
 HEADS = {
     "float32": source.preamble(np.dtype("float32")),
     "float64": source.preamble(np.dtype("float64")),
@@ -72,7 +81,7 @@ KERNEL = re.compile(
 
 def test_the_sources_are_ascii() -> None:
     """CuPy writes them to a file in the machine's encoding."""
-    assert (source.KERNELS + source.PERSISTENT).isascii()
+    assert (source.KERNELS + source.RESIDENT).isascii()
 
 
 def check(log: str) -> tuple[list[int], list[int]]:
@@ -88,9 +97,9 @@ def check(log: str) -> tuple[list[int], list[int]]:
 
 def on_every_core(check_one: Callable[[str, str], Any], dtype: str) -> list[Any]:
     """Call check_one(name, source) for each source."""
-    head = HEADS[dtype]
+    head, sources = HEADS[dtype], SOURCES | {kind: of_a_network(kind, dtype) for kind in RESIDENT}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(check_one, SOURCES, [head + body for body in SOURCES.values()]))
+        return list(pool.map(check_one, sources, [head + body for body in sources.values()]))
 
 
 def remembered(key: str, compile_it: Callable[[], str]) -> str:
@@ -164,3 +173,24 @@ def test_nvrtc_compiles_the_probes(nvrtc: Any, architecture: int) -> None:
     options = ["--std=c++17", f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v"]
     nvrtc.compileProgram(program, options)
     check(nvrtc.getProgramLog(program))
+
+
+@pytest.mark.parametrize("case", LARGE, ids=str)
+def test_the_resident_kernel_has_the_registers_that_its_shape_needs(nvrtc: Any, case: Any) -> None:
+    sizes, output, cost, optimizer, m, dtype, each = case
+    layers = [gpunn.Dense(n) for n in sizes[1:-1]] + [gpunn.Dense(sizes[-1], output)]
+    found = resident_pass(gpunn.Network(sizes[0], layers, cost, seed=0), optimizer, m, m, dtype=dtype)
+    shape = best_shape(found.task(4), 227 << 10, each)
+    assert shape
+    text = HEADS["float32"] + source_of(found, shape) + source.KERNELS + source.RESIDENT
+    options = ["--std=c++17", "--gpu-architecture=sm_90", "--ptxas-options=-v"]
+
+    def compile_it() -> str:
+        program = nvrtc.createProgram(text, "resident", [], [])
+        nvrtc.compileProgram(program, options)
+        return str(nvrtc.getProgramLog(program))
+
+    log = remembered(f"{nvrtc.getVersion()} {options} {text}", compile_it)
+    _, stores, loads, registers, _ = next(kernel for kernel in KERNEL.findall(log) if kernel[0] == "train")
+    assert (stores, loads) == ("0", "0")
+    assert int(registers) * shape.threads * shape.resident <= 65536

@@ -1,4 +1,4 @@
-"""Which equations the persistent kernel recognises as a whole network: everything else it must refuse."""
+"""Which equations the resident kernel recognises as a pass of a network: everything else it must refuse."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from networks import equations_of, steps_of
 
 import gpunn
-from gpunn.backends.cuda.network import read_steps
+from gpunn.backends.cuda.network import read_pass
 from gpunn.core.equations import Equation, Forward, Gradient, HiddenError, OutputError
 from gpunn.core.optimizers import OPTIMIZERS, Collect
 from gpunn.core.pass_equations import NextStep
@@ -33,12 +33,12 @@ def test_every_optimizer_is_recognised(name: str, settings: dict[str, float], sc
 @pytest.mark.parametrize(
     ("optimizer", "statements"),
     [
-        (gpunn.SGD(), "x = c[0] * sum + c[1] * x;"),
-        (gpunn.SGD(l2=1), "if (weight) x *= c[0]; x = c[1] * sum + c[2] * x;"),
+        (gpunn.SGD(), "x = c[0] * sum + x;"),
+        (gpunn.SGD(l2=1), "if (weight) x *= c[0]; x = c[1] * sum + x;"),
         (gpunn.Momentum(), "s0 = c[0] * sum + c[1] * s0; x += c[2] * s0;"),
-        (gpunn.RMSProp(l2=1), "g = c[0] * sum + c[1] * g; if (weight) g += c[2] * x; RULE"),
-        (gpunn.AdamW(l2=1), "g = c[0] * sum + c[1] * g; if (weight) x *= c[2]; RULE"),
-        (gpunn.SGD(l1=1), "x = c[0] * sum + c[1] * x; if (weight) x -= clamped(x, c[2]);"),
+        (gpunn.RMSProp(l2=1), "g = c[0] * sum; if (weight) g += c[1] * x; RULE"),
+        (gpunn.AdamW(l2=1), "g = c[0] * sum; if (weight) x *= c[1]; RULE"),
+        (gpunn.SGD(l1=1), "x = c[0] * sum + x; if (weight) x -= clamped(x, c[1]);"),
     ],
     ids=str,
 )
@@ -59,7 +59,7 @@ def test_the_updates_equations_become_statements(optimizer: Any, statements: str
     ],
 )
 def test_other_steps_are_refused(net: gpunn.Network, optimizer: Any) -> None:
-    assert read_steps(equations_of(net, optimizer)) is None
+    assert read_pass(equations_of(net, optimizer)) is None
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class OnlyNumPy(gpunn.RMSProp):
 
 
 def test_a_rule_without_a_spelling_is_refused() -> None:
-    assert read_steps(equations_of(network(), OnlyNumPy())) is None
+    assert read_pass(equations_of(network(), OnlyNumPy())) is None
 
 
 class Other(Equation):
@@ -88,14 +88,14 @@ def test_an_unknown_equation_anywhere_is_refused(kind: type[Equation]) -> None:
         [*equations[: at + 1], Other(), *equations[at + 1 :]],
         [*equations[:at], Other(), *equations[at + 1 :]],
     ):
-        assert read_steps(changed) is None
+        assert read_pass(changed) is None
 
 
 @pytest.mark.parametrize("kind", [Forward, OutputError, HiddenError, Gradient, SetRates, NextStep])
 def test_a_missing_equation_is_noticed(kind: type[Equation]) -> None:
     equations = equations_of(network(), gpunn.Adam(), scheduled=True)
     at = next(k for k, equation in enumerate(equations) if isinstance(equation, kind))
-    assert read_steps([*equations[:at], *equations[at + 1 :]]) is None
+    assert read_pass([*equations[:at], *equations[at + 1 :]]) is None
 
 
 @pytest.mark.parametrize(
@@ -111,25 +111,25 @@ def test_other_operands_are_noticed(kind: type[Equation], operand: str) -> None:
     before: Any = equations[at]
     own = getattr(before, operand)
     other = own.copy() if hasattr(own, "copy") else replace(own)
-    assert read_steps([*equations[:at], replace(before, **{operand: other}), *equations[at + 1 :]]) is None
+    assert read_pass([*equations[:at], replace(before, **{operand: other}), *equations[at + 1 :]]) is None
 
 
 def test_weights_that_change_before_they_are_read_are_refused() -> None:
-    """BP2 would read w[2] after it shrank, but the persistent kernel shrinks it later."""
+    """BP2 would read w[2] after it shrank, but the resident kernel shrinks it later."""
     net = network([gpunn.Dense(4), gpunn.Dense(4), gpunn.Dense(3)])
     equations = equations_of(net, gpunn.SGD(l2=0.1))
     shrink = next(e for e in equations if isinstance(e, Scale) and e.x.layer == 2)
     others = [e for e in equations if e is not shrink]
     before_bp2 = next(k for k, e in enumerate(others) if isinstance(e, HiddenError) and e.layer == 2)
-    assert read_steps(equations)
-    assert read_steps([*others[:before_bp2], shrink, *others[before_bp2:]]) is None
+    assert read_pass(equations)
+    assert read_pass([*others[:before_bp2], shrink, *others[before_bp2:]]) is None
 
 
 def test_another_rate_is_refused() -> None:
-    """The persistent kernel gives the rule η itself."""
+    """The resident kernel gives the rule η itself."""
     equations = equations_of(network(), gpunn.RMSProp())
     at = next(k for k, e in enumerate(equations) if isinstance(e, Step))
     step: Any = equations[at]
     half = replace(step, eta=replace(step.eta, q=0.5))
-    assert read_steps([*equations[:at], half, *equations[at + 1 :]]) is None
-    assert read_steps([*equations[:at], step, *equations[at:]]) is None  # two of them
+    assert read_pass([*equations[:at], half, *equations[at + 1 :]]) is None
+    assert read_pass([*equations[:at], step, *equations[at:]]) is None  # two of them

@@ -13,11 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sanitizing
-from networks import whole_network
 
-import gpunn
-from gpunn.backends.cuda.persistent import source_of
-from gpunn.backends.cuda.source import KERNELS, PERSISTENT, preamble
+from gpunn.backends.cuda.source import KERNELS, preamble
 
 MAIN = """
 #include <cstdio>
@@ -49,80 +46,31 @@ int main(int, char** arguments) {
     std::puts("done");
 }
 """
-PERSISTENT_MAIN = """
-#include <cstdio>
-template <class X> static X* of(size_t n, X value) { return (new std::vector<X>(n, value))->data(); }
-int main(int, char** arguments) {
-    missing = std::atoi(arguments[1]);
-    const Index count = 12, batch = 5, depth = 3, ld = 6;
-    static const Index shape[] = {SHAPE};
-    static const int layout[] = {LAYOUT};
-    double *numbers = of<double>(100, 0.1), *counter = of<double>(3, 0), *etas = of<double>(3, 0.1);
-    T *theta = of<T>(1000, 0.5), *first = of<T>(1000, 0), *second = of<T>(1000, 0), *one = of<T>(1, 1);
-    T *x = of<T>(count * 6, 1), *y = of<T>(count * 3, 0.5);
-    T *z = of<T>(count * 3, 0), *a = of<T>(count * 3, 0);
-    Index* step = of<Index>(1, 0);
-    Word* words = of<Word>(1000, 0);
-    launch(2, 32, [=] {
-        train(count, batch, depth, shape, layout, numbers, theta, first, second,
-              1, etas, step, counter, x, ld, y, 0, one, z, a, words);
-    }, SHARED, true);
-    std::puts("done");
-}
-"""
-BLOCKS = 2
-
-
-def program_parts(persistent: bool) -> tuple[str, str, str]:
-    """Return the preamble, the kernels, and the program that runs them."""
-    head = preamble(np.dtype("float32"))
-    if not persistent:
-        return head, KERNELS, MAIN
-    layers = [gpunn.Dense(5, "tanh"), gpunn.Dense(4, "tanh"), gpunn.Dense(3, "softmax")]
-    net = gpunn.Network(6, layers, "cross-entropy", seed=0)
-    network = whole_network(net, gpunn.Adam(), 5, BLOCKS, 12)
-    layout, length = network.shape.layout(BLOCKS, 4)
-    filled = {
-        "SHAPE": [*net.sizes, *net.layout.blocks(4)[0]],
-        "LAYOUT": layout.tolist(),
-        "SHARED": [4 * length],
-    }
-    main = PERSISTENT_MAIN
-    for name, values in filled.items():
-        main = main.replace(name, ", ".join(map(str, values)))
-    return head + source_of(network) + KERNELS, PERSISTENT, main
-
 
 BARRIER = re.compile(r"__sync(threads|warp)\(\);")
 BARRIERS = [
-    pytest.param(persistent, k, id=f"{file}:{kernels.count(chr(10), 0, barrier.start()) + 1}")
-    for persistent, file, kernels in ((False, "kernels.cu", KERNELS), (True, "persistent.cu", PERSISTENT))
-    for k, barrier in enumerate(BARRIER.finditer(kernels))
+    pytest.param(k, id=f"kernels.cu:{KERNELS.count(chr(10), 0, barrier.start()) + 1}")
+    for k, barrier in enumerate(BARRIER.finditer(KERNELS))
 ]
 
 
 @pytest.fixture(scope="module")
-def programs() -> dict[bool, Path]:
-    """Compile the persistent kernel and the others; the programs' argument is a barrier to remove, or -1."""
-    return {persistent: program(persistent) for persistent in (False, True)}
-
-
-def program(persistent: bool) -> Path:
-    head, kernels, main = program_parts(persistent)
+def program() -> Path:
+    """Compile the kernels; the program's argument is a barrier to remove, or -1."""
     numbers = count()
-    kernels = BARRIER.sub(lambda barrier: f"if (missing != {next(numbers)}) {barrier[0]}", kernels)
-    return sanitizing.program(head, "static int missing;", kernels, main)
+    kernels = BARRIER.sub(lambda barrier: f"if (missing != {next(numbers)}) {barrier[0]}", KERNELS)
+    head = preamble(np.dtype("float32"))
+    return sanitizing.program(head, "static int missing;", kernels, MAIN)
 
 
-@pytest.mark.parametrize("persistent", [False, True])
-def test_the_kernels_have_no_race(programs: dict[bool, Path], persistent: bool) -> None:
-    done = sanitizing.run(programs[persistent], -1)
+def test_the_kernels_have_no_race(program: Path) -> None:
+    done = sanitizing.run(program, -1)
     assert done.stderr == ""
     assert (done.returncode, done.stdout) == (0, "done\n")
 
 
-@pytest.mark.parametrize(("persistent", "barrier"), BARRIERS)
-def test_removing_a_barrier_is_a_race(programs: dict[bool, Path], persistent: bool, barrier: int) -> None:
-    done = sanitizing.run(programs[persistent], barrier)
+@pytest.mark.parametrize("barrier", BARRIERS)
+def test_removing_a_barrier_is_a_race(program: Path, barrier: int) -> None:
+    done = sanitizing.run(program, barrier)
     assert "WARNING: ThreadSanitizer: data race" in done.stderr, "this barrier is not needed"
     assert done.returncode == 66

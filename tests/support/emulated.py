@@ -27,11 +27,11 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from gpunn.backends.cuda.device import BF16, Buffer, Product, keeping
-from gpunn.backends.cuda.source import KERNELS, PERSISTENT
+from gpunn.backends.cuda.source import KERNELS, RESIDENT
 from gpunn.functions.calls import Call, Calls
 
 COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
-UNWANTED = ["-Wno-unused-function", "-Wno-clobbered", "-Wno-unknown-warning-option"]
+UNWANTED = ["-Wno-unused-function", "-Wno-clobbered", "-Wno-unknown-warning-option", "-Wno-unknown-pragmas"]
 WARNINGS = ["-Wall", "-Wextra", "-Werror", *UNWANTED]
 FLAGS = [
     "-std=c++17",
@@ -91,7 +91,7 @@ class Kernel:
 
 def compilable(source: str, kernels: Iterable[Signature]) -> str:
     """Turn kernels into C++ and add a function for each that runs all its threads."""
-    for file, text in (("kernels.cu", KERNELS), ("persistent.cu", PERSISTENT)):
+    for file, text in (("kernels.cu", KERNELS), ("resident.cu", RESIDENT)):
         source = source.replace(text, f'#line 1 "{file}"\n{text}#line 1 "runners"\n')
     made = [DYNAMIC_SHARED.sub(r"#define \2 ((\1*)dynamic_shared)", source)]
     for kernel in kernels:
@@ -148,7 +148,7 @@ def built(source: str) -> tuple[ctypes.CDLL, list[Signature]]:
 def _types(parameters: str, real: np.dtype[Any]) -> list[np.dtype[Any]]:
     """Return the NumPy types of a kernel's parameters; for a pointer, the type that it points to."""
     known = {"Index": "int64", "T": real, "double": "float64", "unsigned char": "uint8"}
-    known |= {"Word": "uint64", "Bf16": BF16, "int": "int32"}
+    known |= {"Word": "uint64", "Member": "int64", "Bf16": BF16, "int": "int32"}
     names = (re.sub(r"const |\*|__restrict__|\w+\s*$", "", p).strip() for p in parameters.split(","))
     return [np.dtype(known[name]) for name in names]
 

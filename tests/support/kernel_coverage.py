@@ -11,9 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gpunn.backends.cuda.source import KERNELS, PERSISTENT
+from gpunn.backends.cuda.source import KERNELS, RESIDENT
 
-FILES = {"kernels.cu": KERNELS, "persistent.cu": PERSISTENT}
+FILES = {"kernels.cu": KERNELS, "resident.cu": RESIDENT}
 
 
 def lines(folder: Path) -> dict[str, dict[int, int]]:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gpunn.backends.cuda import equations, passes, persistent, vectors
+from gpunn.backends.cuda import equations, passes, resident, vectors
 from gpunn.backends.cuda.data import CudaData
 from gpunn.backends.cuda.device import Device
 from gpunn.backends.cuda.fusing import fuse
@@ -22,7 +22,6 @@ LOWER: dict[type[Equation], Callable[[Kernels, Any], Calls]] = {
     **passes.LOWER,
     **equations.LOWER,
     **vectors.LOWER,
-    **persistent.LOWER,
 }
 
 
@@ -37,6 +36,7 @@ class Cuda:
     name = "cuda"
     chunk_bytes = 1 << 22  # of inputs gathered together: one graph of many steps if they are small
     chunk_steps = 64
+    launch_steps = 1 << 13  # so that none keeps the GPU for seconds
     runs_ahead = True
 
     def __init__(self, device: Device, precision: str = "float32") -> None:
@@ -51,8 +51,18 @@ class Cuda:
         return self.device.note_algorithms()
 
     def plan(self, equations: Sequence[Equation]) -> Calls:
-        """Fuse the equations, lower them and capture them."""
-        return self.capture(self.lower(persistent.whole_network(self.kernels, equations)))
+        """Launch the resident kernel if it can do it all; else fuse the equations, lower and capture them."""
+        found = resident.recognised(self.kernels, equations)
+        if launch := found and resident.bound(self.kernels, [found]):
+            before = [] if found.gathers else self.lower(found.found.before)
+            return self.capture([*before, launch]) if before else [launch, self._keep_pace]
+        return self.capture(self.lower(equations))
+
+    def plan_steps(self, equations: Sequence[Equation], m: int) -> Calls | None:
+        """Launch the resident kernel for all steps, if it can do them."""
+        found = resident.recognised(self.kernels, equations, m)
+        launch = found and resident.bound(self.kernels, [found])
+        return [launch, self._keep_pace] if launch else None
 
     def capture(self, calls: Calls) -> Calls:
         """Record the calls as one graph: the host's feeds first, then its replay."""

@@ -44,7 +44,7 @@ class CupyDevice:
         self.description = f"cuda:{index} ({properties['name'].decode()})"
         self.capability = properties["major"], properties["minor"]
         self.processors = properties["multiProcessorCount"]
-        self.shared_bytes = properties["sharedMemPerBlockOptin"] if properties["cooperativeLaunch"] else 0
+        self.shared_bytes = properties["sharedMemPerBlockOptin"]
         self.cluster = CLUSTER if self.capability >= FIRST_WITH_CLUSTERS else 1
         self._capturing = False
         machine = {

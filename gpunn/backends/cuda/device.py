@@ -111,7 +111,7 @@ class Device(Protocol):
 
     Attributes:
         processors: the number of multiprocessors.
-        shared_bytes: shared memory that a block may have on each of them; 0 without cooperative launches.
+        shared_bytes: shared memory that a block may have on each of them.
         cluster: the largest number of blocks in a cluster; 1 if the device has no clusters.
     """
 

@@ -1,4 +1,4 @@
-"""Bound launches of the kernels in kernels.cu and persistent.cu, and bound products."""
+"""Bound launches of the kernels in kernels.cu and resident.cu, and bound products."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gpunn.backends.cuda.source import (
     LANES,
     MOST_STRIPS,
     PACK_BYTES,
-    PERSISTENT,
+    RESIDENT,
     ROWS,
     THREADS,
     preamble,
@@ -39,11 +39,11 @@ class Kernels:
         self.pack = PACK_BYTES // memory.operand_dtype.itemsize
         self.compiled = cache(self._compile)
 
-    def _compile(self, module: str, persistent: bool = False) -> Callable[[str], Any]:
-        """Compile kernels.cu (and persistent.cu) with a module's definitions; find kernels by name."""
+    def _compile(self, module: str, resident: bool = False) -> Callable[[str], Any]:
+        """Compile kernels.cu (and resident.cu) with a module's definitions; find kernels by name."""
         head = preamble(self.memory.dtype, self.memory.operand_dtype)
-        files = KERNELS + (PERSISTENT if persistent else "")
-        return self.device.compile(head + module + files, together=persistent)
+        files = KERNELS + (RESIDENT if resident else "")
+        return self.device.compile(head + module + files, together=False)
 
     def each(self, kernel: str, count: int, *arguments: Any, module: str = "") -> Calls:
         """Launch one thread for each element."""

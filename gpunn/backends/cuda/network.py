@@ -1,6 +1,6 @@
-"""Recognise the steps of a whole network in a list of equations, for the kernel that does them all.
+"""Recognise a whole pass of a network in a list of equations, for the kernel that does it all.
 
-`read_steps` follows the records one by one, and gives up at the first that it does not know. The update's
+`read_pass` follows the records one by one, and gives up at the first that it does not know. The update's
 equations are elementwise, so they become the statements by which that kernel moves each parameter: their C
 spelling is put together here, in their own order, whatever the optimizer is.
 """
@@ -14,11 +14,10 @@ from typing import Any
 
 from gpunn.core.equations import ApplyWeights, Equation, Forward, Gradient, HiddenError, OutputError
 from gpunn.core.parameters import Parameters, Part
-from gpunn.core.pass_equations import Advance, CollectOutputs, Distort, Gather, Measure, NextStep, WeighLosses
+from gpunn.core.pass_equations import Advance, Distort, Gather, Measure, NextStep, WeighLosses
 from gpunn.core.scalars import Scalar
 from gpunn.core.vector_equations import Add, RefreshLowPrecision, Scale, SetRates, Shrink, Step
 
-BEFORE, AFTER = (Gather, Distort), (Measure, WeighLosses, CollectOutputs, Advance)
 ELEMENTWISE = (Scale, Add, Shrink, Step)
 MOST_STATES = 2  # arrays like θ that the update may keep
 
@@ -51,28 +50,54 @@ class NetworkStep:
     motion: Motion
 
 
-def read_steps(equations: Sequence[Equation]) -> tuple[int, list[NetworkStep], int] | None:
-    """Return (start, steps, end) if all that learns in these equations is steps of one network; else None."""
-    start = 0
-    while start < len(equations) and isinstance(equations[start], BEFORE):
-        start += 1
-    found, end = [], start
-    while end < len(equations) and not isinstance(equations[end], AFTER):
-        reader = StepReader(equations, end)
-        if (step := reader.read()) is None:
-            return None
-        found.append(step)
-        end = reader.at
-    if not found or not all(isinstance(equation, AFTER) for equation in equations[end:]):
+@dataclass(frozen=True)
+class NetworkPass:
+    """A pass that learns, or a chunk of one: its equations by kind."""
+
+    gather: Gather
+    distort: Distort | None
+    steps: list[NetworkStep]
+    measure: Measure
+    advance: Advance
+
+    @property
+    def before(self) -> list[Equation]:
+        """What happens before the first step."""
+        return [self.gather, self.distort] if self.distort else [self.gather]
+
+
+def read_pass(equations: Sequence[Equation]) -> NetworkPass | None:
+    """Return the pass if these equations are one, of one network; else None."""
+    reader, steps = StepReader(equations), []
+    gather, distort = reader.take(Gather), reader.take(Distort)
+    while (step := reader.read()) is not None:
+        steps.append(step)
+    measure, weighed, advance = reader.take(Measure), reader.take(WeighLosses), reader.take(Advance)
+    if not steps or gather is None or measure is None or advance is None or reader.at < len(equations):
         return None
-    return start, found, end
+    if (weighed is None) is not (gather.weights is None) or not all(follows(s, gather) for s in steps):
+        return None
+    own = steps[0].error
+    if (measure.cost, measure.f, measure.p) != (own.cost, own.f, gather.p):
+        return None
+    return NetworkPass(gather, distort, steps, measure, advance)
+
+
+def follows(step: NetworkStep, gather: Gather) -> bool:
+    """Whether the step uses weights if examples are gathered with some, and is of the same pass."""
+    weighted = (step.weights is None) is (gather.weights is None)
+    return weighted and (step.rates is None or step.rates.p is gather.p)
 
 
 class StepReader:
-    """Reads one step, from `at` on."""
+    """Reads equations one after another.
 
-    def __init__(self, equations: Sequence[Equation], at: int) -> None:
-        self.equations, self.at = equations, at
+    Attributes:
+        at: the index of the next one.
+    """
+
+    def __init__(self, equations: Sequence[Equation]) -> None:
+        self.equations, self.at = equations, 0
 
     def take(self, *kinds: type[Equation]) -> Any:
         """Return the next equation if it is of one of these kinds; else None."""
@@ -85,7 +110,14 @@ class StepReader:
         return list(iter(lambda: self.take(*kinds), None))
 
     def read(self) -> NetworkStep | None:
-        """Read a step; None at the first equation that does not belong to one."""
+        """Read a step; None if there is no other, and nothing is read then."""
+        start = self.at
+        if (step := self._read()) is None:
+            self.at = start
+        return step
+
+    def _read(self) -> NetworkStep | None:
+        """Read a step, or up to the first equation that does not belong to one."""
         rates = self.take(SetRates)
         self.take(RefreshLowPrecision)
         forward, error = self.take_all(Forward), self.take(OutputError)
@@ -191,7 +223,11 @@ def spell(moves: list[Any], names: dict[Parameters, str]) -> tuple[str, list[Sca
     for e in moves:
         if isinstance(e, Gradient):
             into = names[e.into]
-            statements.append(f"{into} = {c(e.alpha)} * sum + {c(e.beta)} * {into};")
+            added = f"{c(e.alpha)} * sum"
+            kept = (
+                "" if fixed(e.beta, 0) else f" + {into}" if fixed(e.beta, 1) else f" + {c(e.beta)} * {into}"
+            )
+            statements.append(f"{into} = {added}{kept};")
         elif isinstance(e, Step):
             statements.append("RULE")
         else:
@@ -206,3 +242,8 @@ def spell(moves: list[Any], names: dict[Parameters, str]) -> tuple[str, list[Sca
             else:
                 statements.append(f"{weights_only}{x} -= clamped({x}, {c(e.limit)});")
     return " ".join(statements), scalars
+
+
+def fixed(scalar: Scalar, value: float) -> bool:
+    """Whether the scalar is this constant, by which the statements need not multiply."""
+    return (scalar.p, scalar.q) == (value, 0)

@@ -1,4 +1,4 @@
-"""The source of the CUDA kernels: kernels.cu, persistent.cu, and the definitions they are compiled with."""
+"""The source of the CUDA kernels: kernels.cu, resident.cu, and the definitions they are compiled with."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from gpunn.functions import augmentation, randoms
 from gpunn.functions.activations import SOFTMAX, Activation
 from gpunn.functions.costs import Cost
 
-KERNELS, PERSISTENT = (
-    Path(__file__).with_name(f"{name}.cu").read_text(encoding="utf-8") for name in ("kernels", "persistent")
+KERNELS, RESIDENT = (
+    Path(__file__).with_name(f"{name}.cu").read_text(encoding="utf-8") for name in ("kernels", "resident")
 )
 LANES = 32  # threads in a warp
 THREADS = 256  # in a block, unless the kernel needs another number
@@ -93,7 +93,7 @@ def constants_of(rule: Rule) -> tuple[float, ...]:
 
 
 def network_source(hidden: Sequence[Activation], cost: Cost, output: Activation, **constants: object) -> str:
-    """The C spelling of a whole network, for persistent.cu; hidden: f[1]…f[L−1]."""
+    """The C spelling of a whole network, for resident.cu; hidden: f[1]…f[L−1]."""
     spelled = [f.cuda for f in hidden if f.cuda]
     return (
         cost_source(cost, output)

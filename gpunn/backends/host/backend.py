@@ -32,6 +32,7 @@ class Host:
     name = "cpu"
     chunk_bytes = 1 << 19  # few calls for small batches, and still in the cache
     chunk_steps = 64  # more would take longer to bind and save nothing
+    launch_steps = 0
     runs_ahead = False
 
     def __init__(self, dtype: str = "float32", why: str = "") -> None:
@@ -46,3 +47,7 @@ class Host:
     def plan(self, equations: Sequence[Equation]) -> Calls:
         """Lower one equation at a time."""
         return lower(equations, LOWER, self.context)
+
+    def plan_steps(self, equations: Sequence[Equation], m: int) -> Calls | None:
+        """None: every step is bound."""
+        return None

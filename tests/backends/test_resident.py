@@ -1,4 +1,4 @@
-"""The persistent kernel follows the same trajectory as separate steps, for all networks it is chosen for."""
+"""The resident kernel follows the same trajectory as separate steps, for all networks it is chosen for."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ import gpunn
 from gpunn import backends
 from gpunn.backends import Host
 from gpunn.backends.cuda import backend as cuda
-from gpunn.backends.cuda import persistent
+from gpunn.backends.cuda import resident, shapes
 from gpunn.backends.cuda.backend import Cuda
-from gpunn.backends.cuda.persistent import BLOCKS, Shape
+from gpunn.backends.cuda.shapes import PLACES, Shape, Task
 from gpunn.backends.host import backend as host
 from gpunn.core.equations import Equation
 from gpunn.core.optimizers import OPTIMIZERS
@@ -55,11 +55,14 @@ CASES = {
     "no hidden layer": Case([gpunn.Dense(4)], "quadratic"),
     "no hidden layer, softmax": Case([gpunn.Dense(4, "softmax")], "cross-entropy"),
     "z is read": Case([gpunn.Dense(6), gpunn.Dense(1, "sigmoid")], "binary-cross-entropy"),
-    "wider than a block": Case([gpunn.Dense(150), gpunn.Dense(70)], "quadratic"),
+    "two hidden layers": Case([gpunn.Dense(30, "relu"), gpunn.Dense(17), gpunn.Dense(5)], "quadratic"),
+    "many outputs": Case([gpunn.Dense(6), gpunn.Dense(45, "softmax")], "cross-entropy"),
     "many examples a step": Case(SIGMOIDS, "quadratic", m=150, batch_size=70),
     "one example a step": Case(SIGMOIDS, "quadratic", m=9, batch_size=1),
     "one short step": Case(SIGMOIDS, "quadratic", m=3, batch_size=8),
-    "several plans": Case(SIGMOIDS, "quadratic", m=700, batch_size=5),
+    "pixels": Case(SIGMOIDS, "quadratic", n_in=20, how={"pixels": True}),
+    "pixels, an odd number": Case(SIGMOIDS, "quadratic", how={"pixels": True}),
+    "targets": Case([gpunn.Dense(6), gpunn.Dense(4, "identity")], "quadratic", how={"targets": True}),
     "adamw": Case(SIGMOIDS, "quadratic", how={"optimizer": gpunn.AdamW(0.05, l1=0.01)}),
     "nesterov": Case(SIGMOIDS, "quadratic", how={"optimizer": gpunn.Nesterov(0.3, l2=0.02, l1=0.01)}),
     "scheduled": Case(SIGMOIDS, "quadratic", how={"schedule": "one-cycle", "optimizer": gpunn.Adam(0.05)}),
@@ -82,9 +85,9 @@ def on(
         need_cuda()
     if kind == "emulated" and not emulated.COMPILER:
         pytest.skip("no C++ compiler for the emulated device")
-    monkeypatch.setattr(persistent, "ADVANTAGE", 0)
+    monkeypatch.setattr(resident, "quicker_than_a_graph", lambda shape: True)
     if kind == "emulated":
-        monkeypatch.setattr(persistent, "THREADS", 64)
+        shape_as(monkeypatch)
 
     def use(name: str, dtype: str = "float64") -> Any:
         be: Any = Host(dtype)
@@ -101,16 +104,24 @@ def on(
         device.check()
 
 
-def spread_over(blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(persistent, "BLOCKS", (blocks,))
+def shape_as(monkeypatch: pytest.MonkeyPatch, **wanted: Any) -> None:
+    """Let the kernel have 64 threads, and the first shape that has these attributes, or else any."""
+
+    def chosen(task: Task, shared_bytes: int, networks_each: int) -> Shape | None:
+        able = list(shapes.shapes(task, shared_bytes))
+        fitting = [s for s in able if all(getattr(s, name) == value for name, value in wanted.items())]
+        return next(iter([*fitting, *able]), None)
+
+    monkeypatch.setattr(shapes, "THREADS", (64,))
+    monkeypatch.setattr(resident, "best_shape", chosen)
 
 
 def count_launches(be: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return a list that collects the number of blocks of each launch of the persistent kernel."""
+    """Return a list that collects the number of blocks of each bound launch of the resident kernel."""
     launch, found = be.device.launch, []
 
     def counted(kernel: Any, blocks: int, *rest: Any) -> Any:
-        if len(rest) == 3:  # persistent kernels pass shared memory
+        if len(rest) == 3:  # only this kernel has dynamic shared memory
             found.append(blocks)
         return launch(kernel, blocks, *rest)
 
@@ -120,27 +131,77 @@ def count_launches(be: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def theta_after(case: Case, dtype: str = "float64", epochs: int = 2) -> tuple[np.ndarray, gpunn.History]:
     net = gpunn.Network(case.n_in, case.layers, case.cost, 0, dtype)
-    rng = np.random.default_rng(1)
-    X, y = rng.standard_normal((case.n_in, case.m)), rng.integers(0, max(2, net.sizes[-1]), case.m)
+    rng, n_out = np.random.default_rng(1), net.sizes[-1]
+    X, y = rng.standard_normal((case.n_in, case.m)), rng.integers(0, max(2, n_out), case.m)
     how = {"optimizer": gpunn.SGD(0.5), **(case.how or {})}
+    if how.pop("pixels", False):
+        X = rng.integers(0, 256, X.shape).astype(np.uint8)
+    if how.pop("targets", False):
+        y = rng.standard_normal((n_out, case.m))
     history = net.fit(X, y, epochs=epochs, batch_size=case.batch_size, **how)
     return net.theta.copy(), history
 
 
-@pytest.mark.parametrize("blocks", [1, 4])
-@pytest.mark.parametrize("name", CASES)
-def test_it_equals_separate_steps(
-    name: str, blocks: int, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spread_over(blocks, monkeypatch)
-    launches = count_launches(on("device"), monkeypatch)
-    theta, history = theta_after(CASES[name])
-    assert set(launches) == {blocks}
+def check(case: Case, on: Callable[..., Any]) -> None:
+    """Check that the device trains as the CPU does."""
+    on("device")
+    theta, history = theta_after(case)
     on("cpu")
-    expected, as_expected = theta_after(CASES[name])
+    expected, as_expected = theta_after(case)
     np.testing.assert_allclose(theta, expected, rtol=1e-9, atol=1e-12)
     for mine, theirs in zip(history, as_expected, strict=True):
         assert (mine.loss, mine.accuracy) == (pytest.approx(theirs.loss, rel=1e-10), theirs.accuracy)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_equals_separate_steps(name: str, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    launches = count_launches(on("device"), monkeypatch)
+    theta_after(CASES[name])
+    assert launches == [1]
+    check(CASES[name], on)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("buffers", [1, 2])
+@pytest.mark.parametrize("first", [True, False], ids=["first in registers", "first in shared memory"])
+def test_every_shape(
+    first: bool, buffers: int, place: str, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mini-batches of two tiles, the last of one."""
+    if isinstance(on("device"), Cuda) and not isinstance(on("device").device, EmulatedDevice):
+        pytest.skip("a GPU chooses the shape")
+    shape_as(monkeypatch, first_in_registers=first, buffers=buffers, states_in=place, columns=8)
+    check(Case(SIGMOIDS, "quadratic", m=28, batch_size=16, how={"optimizer": gpunn.Adam(0.05)}), on)
+
+
+def test_several_launches(on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cuda, "launch_steps", 3)
+    launches = count_launches(on("device"), monkeypatch)
+    check(Case(SIGMOIDS, "quadratic", m=43, batch_size=5, how={"schedule": "cosine"}), on)
+    assert not launches
+    launches = count_launches(on("device"), monkeypatch)
+    theta_after(Case(SIGMOIDS, "quadratic", m=43, batch_size=5))
+    assert launches == [1, 1]
+
+
+def test_distorted_and_streamed_examples(on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel then takes each chunk as other kernels or the host have left it."""
+    be = on("device")
+    launches = count_launches(be, monkeypatch)
+    images = {"augmentation": gpunn.Augmentation((4, 5), shift=1.0)}
+    distorted = Case(SIGMOIDS, "quadratic", n_in=20, m=700, batch_size=5, how=images)
+    theta, _ = theta_after(distorted)
+    assert len(launches) == 2
+    on("cpu")
+    np.testing.assert_allclose(theta, theta_after(distorted)[0], rtol=1e-9, atol=1e-12)
+    be = on("device")
+    launches = count_launches(be, monkeypatch)
+    monkeypatch.setattr(be.device, "free_bytes", lambda: 4000)
+    with pytest.warns(UserWarning, match="stay on the host"):
+        theta, _ = theta_after(CASES["the book's"])
+    assert launches == [1]
+    on("cpu")
+    np.testing.assert_allclose(theta, theta_after(CASES["the book's"])[0], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("settings", [{}, {"l2": 0.3}, {"l1": 0.05}, {"l2": 0.3, "l1": 0.05}], ids=str)
@@ -167,12 +228,12 @@ def test_every_optimizer_is_the_textbooks(
 
 
 class OwnStep(Step):
-    """Step: θ moves as the persistent kernel cannot know"""
+    """Step: θ moves as the resident kernel cannot know"""
 
 
 @dataclass(frozen=True)
 class OwnRule(gpunn.RMSProp):
-    """A rule whose equation has a kernel of its own, but no expression for the persistent kernel."""
+    """A rule whose equation has a kernel of its own, but no expression for the resident kernel."""
 
     def bind(self, be: Any, theta: Any) -> ByRule:
         class Update(ByRule):
@@ -210,35 +271,23 @@ def test_other_costs(cost: str, on: Callable[..., Any], monkeypatch: pytest.Monk
     np.testing.assert_allclose(*found, rtol=1e-9, atol=1e-12)
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(
-    sizes=st.lists(st.integers(1, 40), min_size=2, max_size=5),
+    sizes=st.lists(st.integers(1, 40), min_size=2, max_size=4),
     m=st.integers(1, 60),
     batch_size=st.integers(1, 40),
-    blocks=st.sampled_from(BLOCKS),
+    first=st.booleans(),
 )
-def test_any_shape(
-    sizes: list[int],
-    m: int,
-    batch_size: int,
-    blocks: int,
-    on: Callable[..., Any],
-) -> None:
-    """Inputs that cannot be split among so many blocks are trained in separate steps, with equal results."""
+def test_any_shape(sizes: list[int], m: int, batch_size: int, first: bool, on: Callable[..., Any]) -> None:
     case = Case([gpunn.Dense(n) for n in sizes[1:]], "quadratic", sizes[0], m, batch_size)
     with pytest.MonkeyPatch.context() as monkeypatch:
-        spread_over(blocks, monkeypatch)
-        on("device")
-        theta, _ = theta_after(case)
-        on("cpu")
-        np.testing.assert_allclose(theta, theta_after(case)[0], rtol=1e-9, atol=1e-12)
+        if isinstance(getattr(on("device"), "device", None), EmulatedDevice):
+            shape_as(monkeypatch, first_in_registers=first)
+        check(case, on)
 
 
 @pytest.mark.parametrize("optimizer", [gpunn.Nesterov(0.3), gpunn.Adam(0.05)])
-def test_float32_is_bitwise_repeatable(
-    optimizer: gpunn.SGD | gpunn.Adam, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spread_over(4, monkeypatch)
+def test_float32_is_bitwise_repeatable(optimizer: gpunn.SGD | gpunn.Adam, on: Callable[..., Any]) -> None:
     case, thetas = Case(SIGMOIDS, "quadratic", how={"optimizer": optimizer}), []
     for _ in range(2):
         on("device", "float32")
@@ -285,52 +334,36 @@ def test_other_networks_are_trained_in_separate_steps(
     assert not launches
 
 
-def test_the_shared_memory_is_not_larger_than_needed(
-    on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With one Four less than the layout asks for, the kernel writes past the end."""
-    device = getattr(on("device"), "device", None)
-    if not isinstance(device, EmulatedDevice):
-        pytest.skip("a GPU has no fence around a block's shared memory")
-    whole = Shape.layout
-    monkeypatch.setattr(Shape, "layout", lambda *args: (whole(*args)[0], whole(*args)[1] - 4))
-    with pytest.raises(AssertionError, match="train: a write past the block's shared memory"):
-        theta_after(CASES["wider than a block"])
-
-
-class Room:
-    """A backend's memory, as far as the choice asks for it."""
-
-    dtype = np.dtype("float32")
-
-    def __init__(self, processors: int, shared_bytes: int) -> None:
-        self.device = self
-        self.processors, self.shared_bytes = processors, shared_bytes
+LARGE, SMALL = 227 << 10, 64 << 10  # shared memory of a block on an H200 and on a T4
 
 
 @pytest.mark.parametrize(
-    ("sizes", "m", "states", "room", "blocks"),
+    ("sizes", "m", "states", "room", "chosen"),
     [
-        ((784, 30, 10), 10, 0, Room(132, 227 << 10), 8),  # the book's
-        ((784, 16, 16, 10), 100, 0, Room(132, 227 << 10), 8),  # 3Blue1Brown's
-        ((784, 30, 10), 10, 0, Room(40, 64 << 10), 8),  # on an older GPU
-        ((784, 30, 10), 10, 2, Room(2, 227 << 10), 2),  # with Adam, on a smaller one
-        ((784, 30, 10), 10, 0, Room(132, 0), None),  # no cooperative launch
-        ((64, 32, 10), 10, 0, Room(132, 227 << 10), 1),
-        ((7, 128, 3), 32, 2, Room(132, 227 << 10), 1),
-        ((2, 3, 1), 1, 0, Room(132, 227 << 10), 1),
-        (
-            (784, 128, 10),
-            128,
-            0,
-            Room(132, 227 << 10),
-            None,
-        ),  # more work than eight processors can do quickly
-        ((784, 1024, 1024, 10), 128, 0, Room(132, 227 << 10), None),
-        ((784, 30, 10), 1024, 0, Room(132, 227 << 10), None),
+        ((784, 30, 10), 10, 0, LARGE, True),  # the book's
+        ((784, 30, 10), 10, 2, LARGE, True),  # with Adam
+        ((784, 16, 16, 10), 100, 0, LARGE, True),  # 3Blue1Brown's
+        ((64, 32, 10), 32, 0, LARGE, True),
+        ((64, 32, 10), 32, 0, SMALL, True),
+        ((20, 64, 3), 200, 0, LARGE, True),
+        ((64, 100, 10), 200, 2, LARGE, True),  # scikit-learn's default
+        ((2, 3, 1), 1, 0, LARGE, True),
+        ((64, 32, 10), 32, 0, 0, False),
+        ((784, 128, 10), 128, 0, LARGE, False),
+        ((784, 1024, 1024, 10), 128, 0, LARGE, False),
+        ((784, 30, 10), 1024, 0, LARGE, False),  # more work than a block can do quickly
     ],
 )
-def test_the_number_of_blocks(
-    sizes: tuple[int, ...], m: int, states: int, room: Any, blocks: int | None
-) -> None:
-    assert Shape(sizes, m, states).blocks(room) == blocks
+def test_the_choice(sizes: tuple[int, ...], m: int, states: int, room: int, chosen: bool) -> None:
+    packed = 4 if sizes[0] == 784 else 1
+    shape = shapes.best_shape(Task(sizes, m, states, 2, 4, packed, True), room, 1)
+    assert bool(shape and shapes.quicker_than_a_graph(shape)) is chosen
+    assert shape is None or shape.shared_bytes <= room
+
+
+def test_many_networks_share_a_multiprocessor() -> None:
+    task = Task((64, 32, 10), 32, 0, 1, 4, 1, True)
+    alone, together = (shapes.best_shape(task, LARGE, each) for each in (1, 8))
+    assert alone and together
+    assert alone.resident == 1 < together.resident
+    assert together.microseconds(8) < alone.microseconds(8)

@@ -1,0 +1,209 @@
+"""The resident kernel: which plans it can do, and its launch, for one network or for many.
+
+A graph of a small network's steps spends most of its time between its kernels. If the network fits on a
+multiprocessor, a block of resident.cu takes all steps of a plan instead: it gathers the examples, learns from
+them and measures the outputs. Networks that differ in nothing that the kernel's source contains are trained
+by one launch, a block each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpunn.backends.cuda.data import OnHost
+from gpunn.backends.cuda.device import Buffer, keeping
+from gpunn.backends.cuda.kernels import Kernels
+from gpunn.backends.cuda.network import NetworkPass, NetworkStep, read_pass
+from gpunn.backends.cuda.shapes import Shape, Task, best_shape, quicker_than_a_graph
+from gpunn.backends.cuda.source import CONSTANTS, constants_of, defined, network_source, rule_source
+from gpunn.core.backend import UINT8_SCALE
+from gpunn.core.equations import Equation
+from gpunn.functions.calls import Call
+
+
+@dataclass(eq=False, slots=True)
+class Resident(Equation):
+    """Network: all of a pass, from a[0], y ← the next examples to the move of θ
+
+    Attributes:
+        found: the equations that it stands for.
+        m: the examples of all steps, in mini-batches like the first; a shorter one is like the last.
+        gathers: whether it gathers the examples itself; else they are gathered, and perhaps distorted.
+    """
+
+    found: NetworkPass
+    m: int
+    gathers: bool
+
+    @property
+    def inputs(self) -> Buffer:
+        """The matrix of which the kernel reads columns."""
+        gather = self.found.gather
+        x: Buffer = gather.examples.X if self.gathers else gather.x
+        return x
+
+    def task(self, itemsize: int) -> Task:
+        """What the kernel has to do."""
+        first, x = self.found.steps[0], self.inputs
+        sizes = (x.shape[0], *(e.z.shape[0] for e in first.forward))
+        m, motion = first.error.out.shape[1], first.motion
+        packed = 4 if x.dtype == np.uint8 and sizes[0] % 4 == 0 else 1
+        labelled = self.found.gather.examples.labels is not None
+        return Task(sizes, m, len(motion.states), len(motion.scalars), itemsize, packed, labelled)
+
+
+def recognised(k: Kernels, equations: Sequence[Equation], m: int | None = None) -> Resident | None:
+    """Recognise a pass that the kernel can do.
+
+    m: the examples of the pass, of whose steps the equations show the first and, if it is shorter, the last;
+    otherwise they show all steps.
+    """
+    found = read_pass(equations)
+    if found is None or not spelled(found.steps[0]) or not alike(found.steps):
+        return None
+    given = found.gather.examples
+    gathers = found.distort is None and not any(isinstance(x, OnHost) for x in (given.X, given.targets))
+    if m is None:
+        return Resident(found, found.advance.m, gathers)
+    return Resident(found, m, gathers) if gathers else None
+
+
+def spelled(step: NetworkStep) -> bool:
+    """Whether f[1]…f[L] and the cost have a C spelling: all elementwise, or softmax last with its cost."""
+    *hidden, last = (e.f for e in step.forward)
+    cost = step.error.cost
+    if any(e.a.scale != 1 for e in step.forward):
+        return False
+    output = last.cuda is not None or cost.pairs(last)
+    return cost.cuda is not None and output and all(f.cuda for f in hidden)
+
+
+def alike(steps: list[NetworkStep]) -> bool:
+    """Whether the steps differ only in their examples, which lie side by side; the last may be shorter."""
+    first, m = steps[0], steps[0].error.out.shape[1]
+    batches = [step.error.out.shape[1] for step in steps]
+    if set(batches[:-1]) - {m} or batches[-1] > m:
+        return False
+    for k, step in enumerate(steps):
+        motion = step.motion
+        same = (
+            step.rates is first.rates
+            and step.error.cost is first.error.cost
+            and [(e.theta, e.f) for e in step.forward] == [(e.theta, e.f) for e in first.forward]
+            and (motion.statements, motion.step) == (first.motion.statements, first.motion.step)
+            and motion.states == first.motion.states
+            and (k == len(steps) - 1 or motion.scalars == first.motion.scalars)
+        )
+        pairs = zip(examples_of(step), examples_of(first), strict=True)
+        if not same or not all(follows(mine, theirs, k * m) for mine, theirs in pairs):
+            return False
+    return True
+
+
+def examples_of(step: NetworkStep) -> list[Buffer | None]:
+    """The buffers of a step that hold its own examples: x, y, weights, z and a."""
+    weights = step.weights and step.weights.weights
+    return [step.forward[0].a, step.error.y, weights, step.error.z, step.error.a]
+
+
+def follows(buffer: Buffer | None, first: Buffer | None, columns: int) -> bool:
+    """Whether the buffer lies so many columns behind the first."""
+    if buffer is None or first is None:
+        return buffer is first
+    return buffer.pointer == first.columns(columns, columns).pointer
+
+
+# the launch
+
+
+class Launch:
+    """One launch of the kernel, as a bound call: a block for each of some passes that have the same source.
+
+    The networks are those of the passes; none may be there twice.
+    """
+
+    def __init__(self, k: Kernels, passes: Sequence[Resident], shape: Shape) -> None:
+        self.k, self.passes, self.shape = k, list(passes), shape
+        members = [member(k, e) for e in passes]
+        table = k.memory.put(np.array([pointers for pointers, _ in members]).T, np.int64)
+        kernel = k.compiled(source_of(passes[0], shape), resident=True)("train")
+        threads, shared = shape.threads, shape.shared_bytes
+        call = k.device.launch(kernel, len(passes), threads, (table,), shared)
+        self.call: Call = keeping(call, *(buffer.memory for _, kept in members for buffer in kept))
+
+    def __call__(self) -> None:
+        self.call()
+
+
+def bound(k: Kernels, passes: Sequence[Resident]) -> Launch | None:
+    """Bind one launch for passes of different networks; None if it is not the faster way, or not possible."""
+    task = passes[0].task(k.memory.dtype.itemsize)
+    shape = best_shape(task, k.device.shared_bytes, -(-len(passes) // k.device.processors))
+    if shape is None or (len(passes) == 1 and not quicker_than_a_graph(shape)):
+        return None
+    first = source_of(passes[0], shape)
+    if any(e.task(k.memory.dtype.itemsize) != task or source_of(e, shape) != first for e in passes[1:]):
+        return None
+    return Launch(k, passes, shape)
+
+
+def member(k: Kernels, e: Resident) -> tuple[list[int], list[Buffer]]:
+    """The kernel's Member of a pass, and the buffers that it points to."""
+    step, gather, p = e.found.steps[0], e.found.gather, e.found.gather.p
+    theta, motion, given = step.forward[0].theta, step.motion, gather.examples
+    labels, targets, weights = (
+        (given.labels, given.targets, given.weights)
+        if e.gathers
+        else (gather.labels, gather.y, gather.weights)
+    )
+    states = [*(state.flat for state in motion.states), None, None][:2]
+    scheduled = (p.etas, p.step) if step.rates else (None, None)
+    counter = motion.step.steps if motion.step else None
+    buffers = [
+        theta.flat, *states, p.order if e.gathers else None, p.position,
+        e.inputs, labels if given.labels is not None else None,
+        None if given.labels is not None else targets, weights,
+        *scheduled, counter, p.losses, p.hits, k.memory.put(numbers_of(e), np.float64),
+    ]  # fmt: skip
+    pointers = [0 if buffer is None else buffer.pointer for buffer in buffers]
+    return [*pointers, e.m], [buffer for buffer in buffers if buffer is not None]
+
+
+def numbers_of(e: Resident) -> np.ndarray:
+    """η, the rule's constants, the targets of labels, the threshold, and each scalar's p and q, twice."""
+    gather, first, last = e.found.gather, e.found.steps[0], e.found.steps[-1]
+    motion, cost = first.motion, first.error.cost
+    constants = constants_of(motion.step.rule) if motion.step else (0.0,) * CONSTANTS
+    targets = gather.examples.on_and_off(first.error.out.shape[0])
+    scalars = [*motion.scalars, *last.motion.scalars]
+    pairs = [x for scalar in scalars for x in (scalar.p, scalar.q)]
+    return np.array([motion.scalars[0].scalars.eta, *constants, *targets, cost.threshold, *pairs])
+
+
+def source_of(e: Resident, shape: Shape) -> str:
+    """The definitions for resident.cu: the network, how θ moves, and the shape."""
+    step, x = e.found.steps[0], e.inputs
+    *hidden, last = (forward.f for forward in step.forward)
+    motion, theta = step.motion, step.forward[0].theta
+    rule = rule_source(motion.step.rule) if motion.step else defined(STATES=len(motion.states))
+    starts, _ = theta.layout.blocks(shape.task.itemsize)
+    bytes_in = x.dtype == np.uint8
+    return (
+        rule
+        + ("#define LABELLED\n" if shape.task.labelled else "")
+        + network_source(
+            hidden,
+            step.error.cost,
+            last,
+            MOVE=motion.statements,
+            WEIGHTED=int(step.weights is not None),
+            STARTS=", ".join(map(str, [0, *starts])),
+            Input="unsigned char" if bytes_in else "Operand" if not e.gathers else "T",
+            LD_X=x.ld,
+            INPUT_SCALE=UINT8_SCALE if bytes_in else 1,
+            **shape.constants,
+        )
+    )
