@@ -106,7 +106,7 @@ case "$*" in *xdist*) exit 1;; *"{fails}"*) exit 3;; esac
 """
 
 
-@pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
+@pytest.mark.skipif(not all(map(shutil.which, ("bash", "timeout"))), reason="no bash or no timeout")
 @pytest.mark.parametrize(("fails", "status"), [("nothing", 0), ("-m benchmarks --quick", 1)])
 def test_the_last_lines_are_the_verdict(tmp_path: Path, fails: str, status: int) -> None:
     """Each part has a line, the parts after a failure too."""
