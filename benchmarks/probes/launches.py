@@ -1,7 +1,8 @@
-"""What it costs to launch a kernel of a graph, and to let blocks wait for each other."""
+"""What it costs to launch a kernel, and to let blocks wait for each other."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ def measure(make: MakeBackend) -> Iterator[Row]:
     be = make("float32")
     for blocks, threads in ((1, 32), (be.device.processors, THREADS)):
         yield row("an empty kernel of a graph", blocks, threads, 0, seconds_a_kernel(be, blocks, threads))
+    empty = launch(be, "nothing", 1, 32, 0)
+    yield row("a launch from Python", 1, 32, 0, seconds_a_call(be, empty))
+    yield row("a replay of a graph from Python", 1, 32, 0, seconds_a_call(be, be.device.capture([empty])))
     yield from grid_barriers(be)
     yield from cluster_barriers(be)
 
@@ -38,6 +42,20 @@ def seconds_a_kernel(be: Cuda, blocks: int = 1, threads: int = 32) -> float:
     """Return the time of an empty kernel in a graph, from one launch to the next."""
     empty = launch(be, "nothing", blocks, threads, 0)
     return fastest(be, [empty] * KERNELS) / KERNELS
+
+
+def seconds_a_call(be: Cuda, call: Call) -> float:
+    """Return the wall-clock time of a call from Python, of many in a row."""
+
+    def once() -> float:
+        be.device.mark()()
+        start = time.perf_counter()
+        for _ in range(KERNELS):
+            call()
+        be.device.mark()()
+        return (time.perf_counter() - start) / KERNELS
+
+    return min(once() for _ in range(ROUNDS))
 
 
 def grid_barriers(be: Cuda) -> Iterator[Row]:
@@ -105,8 +123,7 @@ PROBE = Probe(
         "blocks": "blocks of the launch; in a cluster, the size of the cluster",
         "threads": "threads of a block",
         "numbers": "float32 numbers that each block sends to every block of its cluster",
-        "µs": f"microseconds each, in the fastest of {ROUNDS} graphs of {KERNELS} kernels or "
-        f"{TIMES:,} barriers",
+        "µs": f"microseconds each: the fastest of {ROUNDS} rounds of {KERNELS} launches or {TIMES:,} waits",
     },
     measure,
 )

@@ -63,6 +63,8 @@ def test_launches_and_barriers(short: None) -> None:
     assert [(row["what"], row["blocks"]) for row in rows] == [
         ("an empty kernel of a graph", 1),
         ("an empty kernel of a graph", 8),
+        ("a launch from Python", 1),
+        ("a replay of a graph from Python", 1),
         ("a barrier of the grid", 2),
         ("a barrier of a cluster", 2),
         ("an exchange in a cluster", 2),
@@ -73,7 +75,7 @@ def test_launches_and_barriers(short: None) -> None:
 
 def test_a_device_without_clusters_is_not_asked_for_any(short: None) -> None:
     rows = launches.measure(lambda precision: Cuda(EmulatedDevice(), precision))
-    assert {row["what"] for row in rows} == {"an empty kernel of a graph"}
+    assert not any("barrier" in row["what"] or "exchange" in row["what"] for row in rows)
 
 
 def test_an_exchange_brings_every_blocks_numbers() -> None:
