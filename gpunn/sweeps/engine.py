@@ -155,7 +155,11 @@ class Workers(Generic[D]):
             self.shared = Path(tempfile.mkdtemp(prefix="gpunn-sweep-", dir=self.folder)).absolute()
             if self.executor is None:  # removes the file even if this process is killed
                 resource_tracker.register(str(self.shared), "folder")
-            joblib.dump(self.data, self.shared / "data")
+            try:
+                joblib.dump(self.data, self.shared / "data")
+            except OSError as error:
+                why = f"{error.strerror}: set TMPDIR to a folder with more room"
+                raise OSError(f"cannot write the data for the workers to {self.shared}: {why}") from None
         return Source(self.shared / "data", here())
 
     def _abandon(self, job: Job[D, T, R], running: dict[Future[list[R]], list[T]]) -> None:
@@ -187,9 +191,7 @@ def batched(items: Sequence[T], seconds: Callable[[T], float]) -> list[list[T]]:
 
 def local_executor(processes: int) -> Any:
     """Return the executor of this machine, whose processes are kept warm and replaced if they are broken."""
-    return get_reusable_executor(
-        processes, timeout=IDLE, env=ONE_THREAD, initializer=begin_worker, reuse=True
-    )
+    return get_reusable_executor(processes, timeout=IDLE, env=ONE_THREAD, initializer=begin_worker)
 
 
 def begin_worker() -> None:

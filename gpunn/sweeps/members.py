@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import warnings
@@ -50,6 +51,11 @@ class Member:
         """Its settings, seed and fold as JSON, equal in every process."""
         settings = {name: in_text(value) for name, value in sorted(self.settings.items())}
         return json.dumps([settings, self.seed, self.fold])
+
+    @property
+    def digest(self) -> str:
+        """A checksum of its key, for the names of files."""
+        return hashlib.blake2b(self.key.encode(), digest_size=10).hexdigest()
 
 
 def all_members(candidates: Sequence[Settings], seeds: Sequence[int], folds: int) -> list[Member]:

@@ -8,7 +8,6 @@ checksum of both. `sweep.json` says what all the networks have in common.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -58,8 +57,7 @@ class Store:
             write_whole(path, dump_json({"format": FORMAT, "version": VERSION, **about}, indent=1).encode())
 
     def _path(self, member: Member, epochs: int) -> Path:
-        name = hashlib.blake2b(member.key.encode(), digest_size=10).hexdigest()
-        return self.folder / f"network-{name}-{epochs:06}.safetensors"
+        return self.folder / f"network-{member.digest}-{epochs:06}.safetensors"
 
     def keep(self, member: Member, epochs: int, outcome: Outcome) -> None:
         """Write a finished network, trained for up to that many epochs."""

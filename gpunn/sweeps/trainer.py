@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
@@ -57,6 +58,7 @@ class Trainer:
                 else:
                     with folder_of_states(folder) as states:
                         self.halve(prepared.halving, states)
+                        shutil.rmtree(states, ignore_errors=True)
             except KeyboardInterrupt:
                 return True
         return False

@@ -64,7 +64,7 @@ def train(member: Member, recipe: Recipe, data: Data, pause: Pause | None = None
         net, (X, y, _) = recipe.network(member), data.of(member.fold)
         options = replace(recipe.options(member, data), on_epoch_end=take)
         if pause:
-            state = pause.states / str(member.index)
+            state = pause.states / member.digest
             options = replace(options, checkpoint=state, checkpoint_every=options.epochs, keep=1, resume=True)
         try:
             history = net.fit(X, y, options)

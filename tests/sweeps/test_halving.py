@@ -82,5 +82,15 @@ def test_it_resumes_from_its_folder(tmp_path: Path) -> None:
     assert first.interrupted and first.table.column("epochs_trained") == [3, 6, 3, 6]
     second = halved(checkpoint=tmp_path, resume=True)
     assert second.table.column("status") == ["dropped"] * 3 + ["done"]
+    assert not (tmp_path / "states").exists()
     unbroken = halved()
     assert all(equal(second.network(i), unbroken.network(i)) for i in range(4))
+
+
+def test_it_resumes_with_more_settings(tmp_path: Path) -> None:
+    halved(checkpoint=tmp_path, on_network_end=lambda end: True)
+    grid = {"learning_rate": [0.5, *RATES]}
+    wider = halved(checkpoint=tmp_path, resume=True, grid=grid)
+    unbroken = halved(grid=grid)
+    assert wider.table.column("status") == unbroken.table.column("status")
+    assert all(equal(wider.network(i), unbroken.network(i)) for i in range(5))
