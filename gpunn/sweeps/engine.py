@@ -2,8 +2,11 @@
 
 The work is a function of the data and of some items, which yields a result for each item. Nothing here knows
 what the work is. Each process computes with one BLAS thread, since threads of several processes would disturb
-each other. Networks are not stacked into larger products: for 784-30-10 and mini-batches of 10, stacked
-products take 26 to 33 µs a network and step without gathering, and a network by itself 23 µs with it.
+each other.
+
+Networks are not stacked within a process. Measured for a step in mini-batches of 10, 784-30-10 takes 23 µs by
+itself, and 26 µs or more with stacked products. Networks that share all calls but their products and updates,
+so that their bits stay, gain a factor of 1.2 to 2.4 if they are as small as 64-30-10, and none if larger.
 """
 
 from __future__ import annotations

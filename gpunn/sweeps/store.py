@@ -72,6 +72,7 @@ class Store:
             "learnt_labels": outcome.learnt_labels,
             "device": history.device,
             "stopped": history.stopped,
+            "algorithms": dict(history.algorithms),
             "records": [asdict(record) for record in history],
         }
         metadata = {"format": FORMAT, "version": VERSION, "outcome": dump_json(tag_numbers(content))}
@@ -94,7 +95,7 @@ class Store:
             return None
         records = [Record(**record) for record in content["records"]]
         theta = np.array(tensors["theta"]) if "theta" in tensors else None
-        history = History(content["device"], records, content["stopped"])
+        history = History(content["device"], records, content["stopped"], content.get("algorithms", {}))
         return Outcome(
             content["status"],
             history,
