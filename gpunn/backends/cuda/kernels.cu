@@ -6,10 +6,10 @@
 //
 // Everything is computed in T. The operands of products (x, delta, the masks and the hidden layers' a) are stored as
 // Operand, which is T or Bf16. A layer's a and z, and gathered examples, are stored as A, which is Operand or, in the
-// last layer, T. Matrices are column-major: m columns, one an example, of n rows. Operands have padded columns, from
-// each of which to the next it is ld elements; kernels may read the padding but leave it as it is, because below the
-// last row of an a there may be a 1 for its product with delta. All other matrices are contiguous. A kernel has one
-// thread for each element, or for each PACK of them; one warp for each column; or one block for ROWS rows.
+// last layer, T. Matrices are column-major: m columns, one an example, of n rows. Columns of operands are padded and
+// start ld elements apart. Kernels may read the padding but never write to it, because a row of ones may lie beneath
+// a. All other matrices are contiguous. A kernel has one thread for each element or for each PACK of elements, one
+// warp for each column, or one block for a few rows.
 //
 // No atomics: the order of a sum depends on its length alone, so two runs are bitwise identical.
 
@@ -82,19 +82,17 @@ template <class Several, class X> static __device__ const Several& at_once(const
     return *(const Several*)__builtin_assume_aligned(from, alignof(Several));
 }
 
-// Rows i, i + 1, ... of a matrix' column j: read and written at once, unless they are the column's last ones or the
-// columns are not aligned.
+// Rows i ... i + PACK - 1 of column j, of which only `count` may be left. They are read at once if the columns are
+// aligned, and written at once if all are left.
 struct Rows {
     Index i, j;
     int count;
 
     __device__ Rows(Index i, Index j, Index n) : i(i), j(j), count(n - i < PACK ? int(n - i) : PACK) {}
 
-    __device__ bool whole(Index ld) const { return count == PACK && ld % PACK == 0; }
-
     template <class X> __device__ Pack<X> read(const X* from, Index ld) const {
         from += i + j * ld;
-        if (whole(ld)) return at_once<Pack<X>>(from);
+        if (ld % PACK == 0) return at_once<Pack<X>>(from);
         Pack<X> found;
         for (int k = 0; k < PACK; ++k) found.of[k] = from[k < count ? k : 0];
         return found;
@@ -102,7 +100,7 @@ struct Rows {
 
     template <class X> __device__ void write(X* to, Index ld, const Pack<X>& pack) const {
         to += i + j * ld;
-        if (whole(ld)) {
+        if (count == PACK && ld % PACK == 0) {
             at_once<Pack<X>>(to) = pack;
             return;
         }
@@ -661,15 +659,17 @@ extern "C" __global__ void land(Index n, Index columns, Index ld, const T* beta,
     const Index j = quotient(thread, fours), i = 4 * (thread - j * fours);
     if (j >= columns) return;
     T* const to = wb + i + j * n;
-    const Four<T> found = at_once<Four<T>>(product + i + j * ld);
+    Four<T> sum = at_once<Four<T>>(product + i + j * ld);
     const T keep = *beta;
     if (n % 4 == 0) {
-        Four<T> old = at_once<Four<T>>(to);
-        for (int k = 0; k < 4; ++k) old.of[k] = found.of[k] + keep * old.of[k];
-        at_once<Four<T>>(to) = old;
+        if (keep != 0) {
+            const Four<T> old = at_once<Four<T>>(to);
+            for (int k = 0; k < 4; ++k) sum.of[k] += keep * old.of[k];
+        }
+        at_once<Four<T>>(to) = sum;
         return;
     }
-    for (int k = 0; k < 4 && i + k < n; ++k) to[k] = found.of[k] + keep * to[k];
+    for (int k = 0; k < 4 && i + k < n; ++k) to[k] = sum.of[k] + (keep == 0 ? T(0) : keep * to[k]);
 }
 
 // the row beneath a's last one = value
