@@ -18,11 +18,12 @@ import fake_cupy
 import numpy as np
 import pytest
 from fake_cupy import Machine
+from heads import only
 
 import gpunn
 from gpunn import backends
 from gpunn.backends import BackendError
-from gpunn.backends.cuda import cublaslt
+from gpunn.backends.cuda import cublaslt, resident
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.cupy_device import CupyDevice
 
@@ -164,6 +165,23 @@ class TestTraining:
         for net, device in zip(nets, ("cuda", "cpu"), strict=True):
             net.fit(X, Y, epochs=3, batch_size=7, device=device, optimizer="adam")
         assert "train" in machine.log
+        np.testing.assert_allclose(nets[0].weights[0], nets[1].weights[0], rtol=0, atol=1e-5)
+
+    @pytest.mark.parametrize(("capability", "way"), [((9, 0), (4, 4)), ((8, 0), (4, 0)), ((7, 5), (1, 1))])
+    def test_a_head(
+        self,
+        machine: Machine,
+        capability: tuple[int, int],
+        way: tuple[int, int],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        machine.shared_bytes, machine.capability = 200 << 10, capability
+        monkeypatch.setattr(resident, "best_shape", lambda *_: None)
+        only(*way, monkeypatch)
+        nets = [gpunn.Network(5, [gpunn.Dense(64), gpunn.Dense(9, "softmax")], seed=0) for _ in range(2)]
+        for net, device in zip(nets, ("cuda", "cpu"), strict=True):
+            net.fit(X, Y, epochs=2, batch_size=20, device=device)
+        assert "head" in machine.log
         np.testing.assert_allclose(nets[0].weights[0], nets[1].weights[0], rtol=0, atol=1e-5)
 
     def test_an_epoch_has_one_copy_each_way_and_one_wait(self, machine: Machine) -> None:

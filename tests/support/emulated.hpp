@@ -58,51 +58,78 @@ struct Shared {
 
 #ifdef THREADS_FOR_REAL
 
-#include <barrier>
-#include <optional>
+#include <condition_variable>
+#include <mutex>
 #include <thread>
 
 static thread_local Dim gridDim, blockIdx, blockDim, threadIdx;
 static thread_local char* dynamic_shared;
 
+// A barrier that orders what it must and nothing else. Threads that meet again do so at another mutex: at the same one,
+// a thread that is slow to leave would come after others' next arrival, and the sanitizer would see them in order.
+class Barrier {
+    struct Meeting {
+        std::mutex mutex;
+        std::condition_variable full;
+        unsigned waiting = 0, times = 0;
+    };
+    static constexpr unsigned MEETINGS = 64;
+    const unsigned members;
+    Meeting meetings[MEETINGS];
+
+public:
+    explicit Barrier(unsigned members) : members(members) {}
+    // arrive for the count-th time
+    void arrive(unsigned count) {
+        Meeting& meeting = meetings[count % MEETINGS];
+        const std::lock_guard lock(meeting.mutex);
+        if (++meeting.waiting < members) return;
+        meeting.waiting = 0, ++meeting.times;
+        meeting.full.notify_all();
+    }
+    void wait(unsigned count) {
+        Meeting& meeting = meetings[count % MEETINGS];
+        std::unique_lock lock(meeting.mutex);
+        meeting.full.wait(lock, [&] { return meeting.times > count / MEETINGS; });
+    }
+    void meet(unsigned& count) { arrive(count), wait(count), ++count; }
+};
+
 // A running block: its barriers, its shared memory, and the blocks and the barrier of its cluster.
 struct Block {
-    std::barrier<> all;
-    std::vector<std::unique_ptr<std::barrier<>>> warps;
+    Barrier all;
+    std::vector<std::unique_ptr<Barrier>> warps;
     Shared shared;
     Slot slots[MOST_THREADS];
     Block* const* cluster = nullptr;
     unsigned rank = 0;
-    std::barrier<>* whole_cluster = nullptr;
+    Barrier* whole_cluster = nullptr;
 
     Block(unsigned size, size_t shared) : all(size), shared(shared) {
         for (unsigned t = 0; t < size; t += WARP_SIZE)
-            warps.push_back(std::make_unique<std::barrier<>>(std::min(WARP_SIZE, size - t)));
+            warps.push_back(std::make_unique<Barrier>(std::min(WARP_SIZE, size - t)));
     }
 };
 
 static thread_local Block* own;
-static thread_local std::optional<std::barrier<>::arrival_token> arrived;  // at the cluster's barrier
+static thread_local unsigned at_all, at_warp, at_cluster;  // how often the thread has met the others of each
 
-static void __syncthreads() { own->all.arrive_and_wait(); }
-static void __syncwarp() { own->warps[threadIdx.x / WARP_SIZE]->arrive_and_wait(); }
+static void __syncthreads() { own->all.meet(at_all); }
+static void __syncwarp() { own->warps[threadIdx.x / WARP_SIZE]->meet(at_warp); }
 static void __nanosleep(unsigned) { std::this_thread::yield(); }
-static void __cluster_barrier_arrive() { arrived = own->whole_cluster->arrive(); }
-static void __cluster_barrier_wait() {
-    own->whole_cluster->wait(std::move(*arrived));
-    arrived.reset();
-}
+static void __cluster_barrier_arrive() { own->whole_cluster->arrive(at_cluster); }
+static void __cluster_barrier_wait() { own->whole_cluster->wait(at_cluster++); }
 
 template <class Kernel>
 int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool together = false,
            unsigned cluster = 1) {
     for (unsigned first = 0, count = together ? grid : cluster; first < grid; first += count) {
         std::vector<std::unique_ptr<Block>> blocks;
-        std::vector<std::unique_ptr<std::barrier<>>> barriers;
+        std::vector<std::unique_ptr<Barrier>> barriers;
         std::vector<Block*> pointers;
         std::vector<std::thread> threads;
         for (unsigned b = 0; b < count; ++b) {
-            if (b % cluster == 0) barriers.push_back(std::make_unique<std::barrier<>>(cluster * block));
+            if (b % cluster == 0) barriers.push_back(std::make_unique<Barrier>(cluster * block));
             blocks.push_back(std::make_unique<Block>(block, shared));
             pointers.push_back(blocks.back().get());
             blocks[b]->rank = b % cluster, blocks[b]->whole_cluster = barriers.back().get();
@@ -114,7 +141,7 @@ int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool
                     gridDim.x = grid, blockIdx.x = first + b, blockDim.x = block, threadIdx.x = t;
                     own = block_of_thread, dynamic_shared = own->shared.memory.get();
                     kernel();
-                    own->all.arrive_and_wait();
+                    __syncthreads();
                     if (t == 0) own->shared.lose();
                 });
         for (auto& thread : threads) thread.join();

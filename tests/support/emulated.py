@@ -27,7 +27,7 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from gpunn.backends.cuda.device import BF16, Buffer, Product, keeping
-from gpunn.backends.cuda.source import KERNELS, RESIDENT
+from gpunn.backends.cuda.source import HEAD, KERNELS, RESIDENT
 from gpunn.functions.calls import Call, Calls
 
 COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
@@ -91,7 +91,7 @@ class Kernel:
 
 def compilable(source: str, kernels: Iterable[Signature]) -> str:
     """Turn kernels into C++ and add a function for each that runs all its threads."""
-    for file, text in (("kernels.cu", KERNELS), ("resident.cu", RESIDENT)):
+    for file, text in (("kernels.cu", KERNELS), ("resident.cu", RESIDENT), ("head.cu", HEAD)):
         source = source.replace(text, f'#line 1 "{file}"\n{text}#line 1 "runners"\n')
     made = [DYNAMIC_SHARED.sub(r"#define \2 ((\1*)dynamic_shared)", source)]
     for kernel in kernels:

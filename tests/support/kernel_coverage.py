@@ -11,9 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gpunn.backends.cuda.source import KERNELS, RESIDENT
+from gpunn.backends.cuda.source import HEAD, KERNELS, RESIDENT
 
-FILES = {"kernels.cu": KERNELS, "resident.cu": RESIDENT}
+FILES = {"kernels.cu": KERNELS, "resident.cu": RESIDENT, "head.cu": HEAD}
 
 
 def lines(folder: Path) -> dict[str, dict[int, int]]:

@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gpunn.backends.cuda import equations, passes, resident, vectors
+from gpunn.backends.cuda import equations, head, passes, resident, vectors
 from gpunn.backends.cuda.data import CudaData
 from gpunn.backends.cuda.device import Device
 from gpunn.backends.cuda.fusing import fuse
+from gpunn.backends.cuda.head import heads
 from gpunn.backends.cuda.kernels import Kernels
 from gpunn.backends.cuda.memory import CudaMemory
 from gpunn.backends.cuda.stream import Feed
@@ -21,6 +22,7 @@ STRIDE, AHEAD = 16, 4  # replays between two marks, and marks that the host may 
 LOWER: dict[type[Equation], Callable[[Kernels, Any], Calls]] = {
     **passes.LOWER,
     **equations.LOWER,
+    **head.LOWER,
     **vectors.LOWER,
 }
 
@@ -72,7 +74,7 @@ class Cuda:
 
     def lower(self, equations: Sequence[Equation]) -> Calls:
         """Fuse the equations, and bind their launches and products."""
-        return lower(fuse(equations), LOWER, self.kernels)
+        return lower(fuse(heads(self.kernels, equations)), LOWER, self.kernels)
 
     def _keep_pace(self) -> None:
         """Wait for earlier replays, so that the host is never far ahead and the device is always busy."""

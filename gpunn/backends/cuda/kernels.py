@@ -1,4 +1,4 @@
-"""Bound launches of the kernels in kernels.cu and resident.cu, and bound products."""
+"""Bound launches of kernels, and bound products."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from gpunn.backends.cuda.source import (
     LANES,
     MOST_STRIPS,
     PACK_BYTES,
-    RESIDENT,
     ROWS,
     THREADS,
     preamble,
@@ -39,11 +38,10 @@ class Kernels:
         self.pack = PACK_BYTES // memory.operand_dtype.itemsize
         self.compiled = cache(self._compile)
 
-    def _compile(self, module: str, resident: bool = False) -> Callable[[str], Any]:
-        """Compile kernels.cu (and resident.cu) with a module's definitions; find kernels by name."""
+    def _compile(self, module: str, more: str = "", together: bool = False) -> Callable[[str], Any]:
+        """Compile kernels.cu, and perhaps another file, with a module's definitions; find kernels by name."""
         head = preamble(self.memory.dtype, self.memory.operand_dtype)
-        files = KERNELS + (RESIDENT if resident else "")
-        return self.device.compile(head + module + files, together=False)
+        return self.device.compile(head + module + KERNELS + more, together=together)
 
     def each(self, kernel: str, count: int, *arguments: Any, module: str = "") -> Calls:
         """Launch one thread for each element."""

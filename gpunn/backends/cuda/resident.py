@@ -18,7 +18,7 @@ from gpunn.backends.cuda.device import Buffer, keeping
 from gpunn.backends.cuda.kernels import Kernels
 from gpunn.backends.cuda.network import NetworkPass, NetworkStep, read_pass
 from gpunn.backends.cuda.shapes import Shape, Task, best_shape, quicker_than_a_graph
-from gpunn.backends.cuda.source import CONSTANTS, constants_of, defined, network_source, rule_source
+from gpunn.backends.cuda.source import CONSTANTS, RESIDENT, constants_of, defined, network_source, rule_source
 from gpunn.core.backend import UINT8_SCALE
 from gpunn.core.equations import Equation
 from gpunn.functions.calls import Call
@@ -129,7 +129,7 @@ class Launch:
         self.k, self.passes, self.shape = k, list(passes), shape
         members = [member(k, e) for e in passes]
         table = k.memory.put(np.array([pointers for pointers, _ in members]).T, np.int64)
-        kernel = k.compiled(source_of(passes[0], shape), resident=True)("train")
+        kernel = k.compiled(source_of(passes[0], shape), RESIDENT)("train")
         threads, shared = shape.threads, shape.shared_bytes
         call = k.device.launch(kernel, len(passes), threads, (table,), shared)
         self.call: Call = keeping(call, *(buffer.memory for _, kept in members for buffer in kept))

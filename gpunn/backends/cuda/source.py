@@ -1,4 +1,4 @@
-"""The source of the CUDA kernels: kernels.cu, resident.cu, and the definitions they are compiled with."""
+"""The source of the CUDA kernels, and the definitions that they are compiled with."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from gpunn.functions import augmentation, randoms
 from gpunn.functions.activations import SOFTMAX, Activation
 from gpunn.functions.costs import Cost
 
-KERNELS, RESIDENT = (
-    Path(__file__).with_name(f"{name}.cu").read_text(encoding="utf-8") for name in ("kernels", "resident")
+KERNELS, RESIDENT, HEAD = (
+    Path(__file__).with_name(f"{name}.cu").read_text(encoding="utf-8")
+    for name in ("kernels", "resident", "head")
 )
 LANES = 32  # threads in a warp
 THREADS = 256  # in a block, unless the kernel needs another number

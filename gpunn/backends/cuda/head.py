@@ -1,0 +1,194 @@
+"""The head: a last layer of few outputs, from its feedforward to its gradient, in one launch of head.cu.
+
+Alone, a layer of ten units takes seven launches, of which the products use a small part of the device. The
+record `Head` stands for its equations; `heads` puts it in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpunn.backends.cuda import head_ways
+from gpunn.backends.cuda.device import Buffer
+from gpunn.backends.cuda.head_ways import Way, best_way, fours
+from gpunn.backends.cuda.kernels import Kernels
+from gpunn.backends.cuda.network import parts_of, spell
+from gpunn.backends.cuda.source import HEAD, cost_source, defined
+from gpunn.core.equations import ApplyWeights, Equation, Forward, Gradient, HiddenError, OutputError
+from gpunn.core.scalars import Scalar
+from gpunn.core.vector_equations import Add, Scale
+from gpunn.functions.activations import SOFTMAX
+from gpunn.functions.calls import Calls
+
+SCALARS = 5  # that the landing of the gradient may need
+
+
+@dataclass(eq=False, slots=True)
+class Head(Equation):
+    """Head: a[L] = f(w[L] a[L-1] + b[L]), BP1, δ[L-1] by BP2, [w b][L] by BP3 and BP4
+
+    weights, hidden: these equations, if there are any. prepared: those that move w[L] before its gradient
+    lands. exchange: (tags, parts of z, δ) in memory through which blocks exchange numbers.
+    """
+
+    forward: Forward
+    error: OutputError
+    weights: ApplyWeights | None
+    hidden: HiddenError | None
+    prepared: list[Scale | Add]
+    gradient: Gradient
+    way: Way
+    exchange: tuple[Buffer, Buffer, Buffer]
+
+
+def heads(k: Kernels, equations: Sequence[Equation]) -> list[Equation]:
+    """Replace the equations of last layers by heads, if one kernel can do them."""
+    done: list[Equation] = []
+    exchanges: dict[Way, tuple[Buffer, Buffer, Buffer]] = {}
+    at = 0
+    while at < len(equations):
+        head = read_head(k, equations, at, exchanges)
+        done.append(head or equations[at])
+        at += len(equations_of(head)) if head else 1
+    return done
+
+
+def equations_of(head: Head) -> list[Equation]:
+    """The equations that the head stands for."""
+    found = head.forward, head.error, head.weights, head.hidden, *head.prepared, head.gradient
+    return [equation for equation in found if equation is not None]
+
+
+def read_head(
+    k: Kernels, equations: Sequence[Equation], at: int, exchanges: dict[Way, tuple[Buffer, Buffer, Buffer]]
+) -> Head | None:
+    """Read a head that starts at this equation; None at the first equation that does not belong to one."""
+
+    def take(*kinds: type[Equation]) -> Any:
+        nonlocal at
+        if at < len(equations) and type(equations[at]) in kinds:
+            at += 1
+            return equations[at - 1]
+        return None
+
+    forward, error = take(Forward), take(OutputError)
+    if forward is None or error is None or not outputs_of(forward, error):
+        return None
+    weights, hidden = take(ApplyWeights), take(HiddenError)
+    prepared = list(iter(lambda: take(Scale, Add), None))
+    gradient = take(Gradient)
+    if gradient is None or not all(
+        (
+            weights is None or weights.delta is error.out,
+            hidden is None or goes_back(hidden, forward, error),
+            gradient.layer == forward.layer and gradient.delta is error.out and gradient.a is forward.a,
+            moves_only_this_layer(prepared, forward, gradient),
+        )
+    ):
+        return None
+    (n, m), n_in = forward.z.shape, forward.a.shape[0]
+    if (way := best_way(n, n_in, m, k.memory.dtype.itemsize, k.device)) is None:
+        return None
+    if way not in exchanges:
+        exchanges[way] = new_exchange(k, way)
+    return Head(forward, error, weights, hidden, prepared, gradient, way, exchanges[way])
+
+
+def outputs_of(forward: Forward, error: OutputError) -> bool:
+    """Whether these are feedforward and BP1 of one layer, with functions that have a C spelling."""
+    same = error.z is forward.z and error.a is forward.out and error.f is forward.f
+    spelled = error.cost.cuda is not None and (forward.f.cuda is not None or forward.f is SOFTMAX)
+    n = forward.z.shape[0]
+    return same and spelled and forward.z.ld == forward.out.ld == error.y.ld == n
+
+
+def goes_back(hidden: HiddenError, forward: Forward, error: OutputError) -> bool:
+    """Whether this is BP2 from that layer, with an f′ that has a C spelling."""
+    same = hidden.theta is forward.theta and hidden.layer == forward.layer and hidden.delta is error.out
+    buffers = [hidden.z, hidden.out, *([] if hidden.mask is None else [hidden.mask])]
+    alike = all(x.ld == forward.a.ld for x in buffers)
+    return same and hidden.a is forward.a and alike and hidden.f.cuda is not None
+
+
+def moves_only_this_layer(prepared: list[Scale | Add], forward: Forward, gradient: Gradient) -> bool:
+    """Whether these equations concern this layer of θ and of what its gradient lands in, and nothing else."""
+    parts = [part for e in prepared for part in parts_of(e)]
+    known = {forward.theta, gradient.into}
+    scalars = [e.alpha for e in prepared] + [gradient.alpha, gradient.beta]
+    return len(scalars) <= SCALARS and all(part.layer == forward.layer and part.of in known for part in parts)
+
+
+def new_exchange(k: Kernels, way: Way) -> tuple[Buffer, Buffer, Buffer]:
+    """Allocate the memory through which blocks exchange numbers, if they need any."""
+    zero = k.memory.zero
+    if way.cluster:
+        return k.memory.put(np.zeros(1), np.int64), zero, zero
+    tags = k.memory.put(np.zeros(1 + way.blocks), np.int64)
+    return tags, k.memory.new((way.blocks * way.exchanged,)), k.memory.new((way.exchanged,))
+
+
+def launch(k: Kernels, e: Head) -> Calls:
+    """Bind one launch of the head's kernel."""
+    way, a, l, zero = e.way, e.forward.a, e.forward.layer, k.memory.zero
+    tile, whole = way.tile(k.device)
+    cells = [*map(k.memory.cell, motion(e)[1]), *[zero] * SCALARS][:SCALARS]
+    before = (a, 0, a, a) if e.hidden is None else _before(e.hidden)
+    weights = (0, zero) if e.weights is None else (1, e.weights.weights)
+    arguments = k.arguments(
+        way.m, way.n_in, way.share, way.columns, tile, int(whole), a.ld, float(a.scale), a, *before,
+        e.forward.theta.wb[l], e.gradient.into.wb[l], *cells, e.error.y, *weights, e.forward.z, e.forward.out,
+        e.error.out.ld, e.error.out, *e.exchange,
+    )  # fmt: skip
+    kernel = k.compiled(source_of(e), HEAD, together=way.cluster == 0)("head")
+    shared = way.shared_bytes(tile, way.m if whole else tile)
+    return [k.device.launch(kernel, way.blocks, head_ways.THREADS, arguments, shared)]
+
+
+def _before(e: HiddenError) -> tuple[Any, ...]:
+    """The kernel's arguments of the layer before: z, whether there is a mask, the mask, and δ."""
+    return (e.z, 0, e.z, e.out) if e.mask is None else (e.z, 1, e.mask, e.out)
+
+
+def motion(e: Head) -> tuple[str, list[Scalar]]:
+    """Write how [w b] moves as C statements over x, of θ, and s0, of what the gradient lands in otherwise."""
+    names = {e.forward.theta: "x"} | ({} if e.gradient.into is e.forward.theta else {e.gradient.into: "s0"})
+    spelled = spell([*e.prepared, e.gradient], names)
+    assert spelled
+    return spelled
+
+
+def source_of(e: Head) -> str:
+    """The definitions for head.cu: the functions, how [w b] moves, and the shared constants."""
+    f, cost, into, theta = e.error.f, e.error.cost, e.gradient.into, e.forward.theta
+    changed = {into, *(getattr(step, "into", step.x).of for step in e.prepared)}
+    hidden = "" if e.hidden is None else hidden_source(e.hidden)
+    return (
+        hidden
+        + cost_source(cost, f)
+        + defined(
+            N=e.way.n,
+            COLUMN=fours(e.way.n),
+            WIDTH=1 << (e.way.n - 1).bit_length(),
+            CLUSTER=e.way.cluster,
+            HEAD_THREADS=head_ways.THREADS,
+            SOFTMAX=int(f is SOFTMAX),
+            PAIRED=int(cost.pairs(f)),
+            MOVE=motion(e)[0],
+            MOVES_THETA=int(theta in changed),
+            STATE=int(into is not theta),
+            KEEPS=int((e.gradient.beta.p, e.gradient.beta.q) != (0, 0)),
+        )
+    )
+
+
+def hidden_source(e: HiddenError) -> str:
+    """The C spelling of f′ of the layer before: HIDDEN_PRIME(a, z)."""
+    assert e.f.cuda
+    return f"#define HIDDEN_PRIME(a, z) ({e.f.cuda[1]})\n"
+
+
+LOWER: dict[type[Equation], Callable[[Kernels, Any], Calls]] = {Head: launch}
