@@ -1,4 +1,4 @@
-"""Small networks: the resident kernel, and a graph of kernels."""
+"""Small networks: the resident kernel for one and for many at once, and a graph of kernels."""
 
 from __future__ import annotations
 
@@ -14,59 +14,114 @@ from benchmarks.nets import MIDDLE, SMALL, Net
 from benchmarks.probes.probe import MakeBackend, Probe, Row, label
 from gpunn import backends
 from gpunn.backends.cuda import resident
+from gpunn.backends.cuda.backend import Cuda
+from gpunn.core.equations import Equation
 from gpunn.core.optimizers import Optimizer
+from gpunn.core.plan import Plan
+from gpunn.functions.calls import Calls
 
-EXAMPLES, EPOCHS = 25_600, 3  # the first epoch is not counted
-NETS: Sequence[tuple[Net, str]] = [
+EXAMPLES, EPOCHS = 25_600, 3  # of one network; the first epoch is not counted
+SHARED, ROUNDS = 12_800, 3  # examples of many networks
+DIGITS = replace(SMALL, sizes=(64, 32, 10), batch_size=32)
+TABLE = replace(SMALL, sizes=(20, 64, 3), batch_size=200)
+ALONE: Sequence[tuple[Net, str]] = [
     (SMALL, "sgd"),
     (replace(SMALL, batch_size=32), "sgd"),
     (replace(SMALL, sizes=(784, 100, 10)), "sgd"),
-    (replace(SMALL, sizes=(64, 32, 10), batch_size=32), "sgd"),
-    (replace(SMALL, sizes=(64, 32, 10), batch_size=32), "adam"),
-    (replace(SMALL, sizes=(20, 64, 3), batch_size=200), "sgd"),
+    (DIGITS, "sgd"),
+    (DIGITS, "adam"),
+    (TABLE, "sgd"),
     (replace(MIDDLE, batch_size=16), "sgd"),
 ]
-
-
+TOGETHER: Sequence[Net] = [SMALL, DIGITS, TABLE]
+BLOCKS = (1, 8)  # networks on each multiprocessor
 WAYS = {"resident, µs": True, "graph, µs": False}
 
 
 def measure(make: MakeBackend) -> Iterator[Row]:
-    """Yield a row for each network."""
+    """Yield a row for each network alone, and for many networks of a kind."""
     be = make("float32")
-    for net, optimizer in NETS:
+    for net, optimizer in ALONE:
         times = {}
         for column, wanted in WAYS.items():
             with patch.object(resident, "quicker_than_a_graph", lambda shape, wanted=wanted: wanted):
-                times[column] = microseconds(be, net, optimizer)
-        yield {"network": label(net), "optimizer": optimizer, **times}
+                times[column] = alone(be, net, optimizer)
+        yield row(net, optimizer, 1, times["resident, µs"], times["graph, µs"])
+    for net in TOGETHER:
+        for blocks in BLOCKS:
+            count = blocks * be.device.processors
+            yield row(net, "sgd", count, together(be, net, count), None)
 
 
-def microseconds(be: Any, net: Net, optimizer: str) -> float:
-    """Return the time of a step of `Network.fit`, end to end."""
-    rng, m = np.random.default_rng(0), EXAMPLES // net.batch_size * net.batch_size
-    X = rng.integers(0, 256, (m, net.sizes[0]), np.uint8).T
+def row(net: Net, optimizer: str, count: int, resident_us: float | None, graph_us: float | None) -> Row:
+    """Return a row of the table."""
+    return {
+        "network": label(net),
+        "optimizer": optimizer,
+        "networks": count,
+        "resident, µs": resident_us,
+        "graph, µs": graph_us,
+        "M examples/s": count * net.batch_size / resident_us if resident_us else None,
+    }
+
+
+def alone(be: Any, net: Net, optimizer: str) -> float:
+    """Return the time of a step of `Network.fit`, end to end, in microseconds."""
+    m = EXAMPLES // net.batch_size * net.batch_size
     chosen: Optimizer = gpunn.Adam(1e-3) if optimizer == "adam" else gpunn.SGD(1e-2)
     with patch.object(backends, "choose", lambda *_: be):
         history = net.build().fit(
-            X,
-            rng.integers(0, net.sizes[-1], m),
-            epochs=EPOCHS,
-            batch_size=net.batch_size,
-            optimizer=chosen,
-            device="cuda",
+            *data(net, m), epochs=EPOCHS, batch_size=net.batch_size, optimizer=chosen, device="cuda"
         )
     return 1e6 * min(record.seconds for record in list(history)[1:]) / (m // net.batch_size)
 
 
+def together(be: Cuda, net: Net, count: int) -> float | None:
+    """Return the time of a step of so many networks in one launch, in microseconds; None if they cannot."""
+    steps = SHARED // net.batch_size
+    m = steps * net.batch_size
+    examples, found = be.data.examples(*data(net, m), None), list[Any]()
+
+    def keep(equations: Sequence[Equation], m: int) -> Calls:
+        found.append(resident.recognised(be.kernels, equations, m))
+        return [lambda: None]
+
+    with patch.object(be, "plan_steps", keep):
+        plans = [plan(be, net, examples, m, seed) for seed in range(count)]
+    launch = None if None in found else resident.bound(be.kernels, found)
+    if launch is None:
+        return None
+    timer, order, times = be.device.timer([launch]), np.arange(m), []
+    for _ in range(ROUNDS):
+        for one in plans:
+            be.data.start_pass(one.p, order)
+        times.append(timer())
+    return 1e6 * min(times) / steps
+
+
+def plan(be: Cuda, net: Net, examples: Any, m: int, seed: int) -> Plan:
+    """Bind a pass of learning of a new network."""
+    model = net.build(seed).bind(be)
+    update = gpunn.SGD(1e-2).bind(be, model.theta)
+    return Plan(model, examples, m, net.batch_size, training=True, update=update)
+
+
+def data(net: Net, m: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return noise: images in uint8, with examples as columns, and their labels."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (m, net.sizes[0]), np.uint8).T, rng.integers(0, net.sizes[-1], m)
+
+
 PROBE = Probe(
     "networks",
-    "small networks, a step end to end",
+    "small networks",
     {
         "network": "the network, its mini-batch and its precision",
         "optimizer": "the optimizer",
-        "resident, µs": "microseconds in the resident kernel, or as a graph if the network does not fit",
-        "graph, µs": "microseconds as a graph of kernels",
+        "networks": "networks that are trained at once; one alone is timed end to end, many in their launch",
+        "resident, µs": "microseconds a step in the resident kernel; as a graph if one network does not fit",
+        "graph, µs": "microseconds a step as a graph of kernels",
+        "M examples/s": "millions of examples a second of all networks in the resident kernel",
     },
     measure,
 )

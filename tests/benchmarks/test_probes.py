@@ -45,8 +45,9 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(launches, name, value)
     monkeypatch.setattr(timeline, "NETS", [TINY, replace(TINY, precision="bf16")])
     monkeypatch.setattr(products, "NETS", [TINY])
-    monkeypatch.setattr(networks, "NETS", [(TINY, "sgd"), (TINY, "adam")])
-    monkeypatch.setattr(networks, "EXAMPLES", 12)
+    few = {"ALONE": [(TINY, "sgd"), (TINY, "adam")], "TOGETHER": [TINY], "EXAMPLES": 12, "SHARED": 12}
+    for name, value in few.items():
+        monkeypatch.setattr(networks, name, value)
     for name in ("CALLS", "ROUNDS"):
         monkeypatch.setattr(algorithms, name, 2)
 
@@ -119,7 +120,14 @@ def test_the_algorithms_of_a_step(short: None, machine: Machine) -> None:
 def test_small_networks(short: None) -> None:
     rows = list(networks.measure(on_emulated))
     check(networks.PROBE, rows)
-    assert all(row[name] > 0 for row in rows for name in ("resident, µs", "graph, µs"))
+    assert [row["networks"] for row in rows] == [1, 1, 8, 64]
+    assert all(row["resident, µs"] > 0 < row["M examples/s"] for row in rows)
+    assert all(row["graph, µs"] > 0 for row in rows[:2])
+
+
+def test_networks_that_do_not_fit_are_not_timed_together(short: None) -> None:
+    rows = list(networks.measure(lambda precision: Cuda(EmulatedDevice(), precision)))
+    assert [row["resident, µs"] for row in rows[2:]] == [None, None]
 
 
 class TestTheCommand:
