@@ -1,6 +1,7 @@
-"""`gpunn` with all options of `train`, which the command line adds only when it runs `train`."""
+"""`gpunn` with all options of `train` and `sweep`, which the command line adds only when it runs them."""
 
-from gpunn.cli.commands import app, complete_train
+from gpunn.cli.commands import COMPLETE, app
 
-train = next(command for command in app.registered_commands if command.name == "train")
-train.callback = complete_train()
+for command in app.registered_commands:
+    if command.name in COMPLETE:
+        command.callback = COMPLETE[command.name]()

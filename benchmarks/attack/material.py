@@ -122,10 +122,9 @@ def measure(good: Material, folder: Path) -> None:
     for name, command in good.disturbed_commands().items():
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             outcome = sandbox.start(command, Path(scratch), lambda: count_operations(counter)).wait()
-            size = max((path.stat().st_size for path in Path(scratch).rglob("*")), default=0)
         if outcome.code != 0:
             raise SystemExit(f"cannot prepare: {outcome.err}")
-        good.lengths[name] = Length(int.from_bytes(counter[:8], "little"), outcome.cpu, size)
+        good.lengths[name] = Length(int.from_bytes(counter[:8], "little"), outcome.cpu)
 
 
 # tables

@@ -42,6 +42,7 @@ KINDS = INPUTS | DISTURBED
 SHARES = {name: door.share for name, door in DOORS.items()} | {
     "options": 2,
     "requests to the demo": 2,
+    "signals": 2,
 }
 SLOW = {BOMBS: 4}  # one trial in so many rounds
 EXCERPT = 300  # characters of a message that are kept

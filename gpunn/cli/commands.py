@@ -12,7 +12,13 @@ from typer.core import TyperCommand, TyperGroup
 
 from gpunn.cli import options
 from gpunn.cli.output import say
-from gpunn.cli.usage import check_network_left_out, check_resume_alone, given_options, repeat_options
+from gpunn.cli.usage import (
+    BESIDE_RESUME,
+    check_network_left_out,
+    check_resume_alone,
+    given_options,
+    repeat_options,
+)
 
 HELP = """Train fully connected neural networks on a CPU or a CUDA GPU.
 
@@ -21,6 +27,7 @@ Examples:
   gpunn train                    train on MNIST, in seconds
   gpunn train digits             train on small 8×8 digits, without a download
   gpunn train flowers.csv --target species
+  gpunn sweep digits --grid learning_rate=0.03,0.1,0.3 --seeds 5
   gpunn evaluate gpunn-runs/digits-1
   gpunn predict gpunn-runs/mnist-1 photo.png
 """
@@ -50,15 +57,15 @@ class Command(PlainHelp, TyperCommand):
 class Commands(PlainHelp, TyperGroup):
     """The group of commands.
 
-    `train` gets the options of its settings only when it is run: their help lists optimizers, costs and
-    activations, and importing those would slow down `gpunn --help`.
+    `train` and `sweep` get the options of their settings only when they are run: their help lists optimizers,
+    costs and activations, and importing those would slow down `gpunn --help`.
     """
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
-        if name == "train":
+        if name in COMPLETE:
             alone = _new_app()
-            alone.command(cls=TrainCommand)(complete_train())
+            alone.command(cls=TrainCommand)(COMPLETE[name]())
             command = typer.main.get_command(alone)
         return name, command, rest
 
@@ -139,7 +146,7 @@ def train(
     from gpunn.training.settings import Settings
 
     if resume:
-        check_resume_alone(ctx)
+        check_resume_alone(ctx, BESIDE_RESUME, "a run")
         raise typer.Exit(training.resume(resume, chosen["epochs"], data_dir, json, plot))
     if start:
         check_network_left_out(ctx)
@@ -163,6 +170,64 @@ def complete_train() -> Callable[..., None]:
     from gpunn.training.settings import Settings
 
     return with_options(train, Settings, TableOptions)
+
+
+def sweep(
+    ctx: typer.Context,
+    data: options.TrainingData = None,
+    resume: options.ResumeSweep = None,
+    data_dir: options.DataDir = None,
+    output: options.SweepOutput = None,
+    json: options.Json = False,
+    debug: options.Debug = False,
+    **chosen: Any,
+) -> None:
+    """Train networks over settings and random seeds at once, and compare them.
+
+    Networks are compared on training examples that are held out. The best settings are then trained on all
+    training examples, tested and saved as a run. Ctrl-C keeps the networks that are finished.
+
+    \b
+    Examples:
+      gpunn sweep mnist --grid learning_rate=0.5,1,3 --seeds 22
+      gpunn sweep digits --grid hidden=16,64,32-16 l2=0,1e-4 --folds 5
+      gpunn sweep flowers.csv --target species --grid learning_rate=0.001..0.1 --draws 20
+      gpunn sweep --resume gpunn-runs/mnist-sweep-1    after it was killed
+    """
+    from gpunn.cli import sweeping
+    from gpunn.cli.fields import collect
+    from gpunn.cli.grids import SweepOptions
+    from gpunn.cli.training import Request
+    from gpunn.tables.options import TableOptions
+    from gpunn.training.settings import Settings
+
+    if resume:
+        check_resume_alone(ctx, ("resume", "data_dir", "json", "debug"), "a sweep")
+        raise typer.Exit(sweeping.resume(resume, data_dir, json))
+    if chosen["hidden"] == [0]:
+        chosen["hidden"] = []
+    settings, table = collect(Settings, chosen), collect(TableOptions, chosen)
+    asked = Request(data, settings, table, data_dir, output, json, False, given_options(ctx))
+    raise typer.Exit(sweeping.run(sweeping.SweepRequest(asked, collect(SweepOptions, chosen))))
+
+
+@app.command("sweep", help=sweep.__doc__)
+def _sweep_in_help() -> None:
+    """Stand in for `sweep` in `gpunn --help`, as `_train_in_help` does for `train`."""
+
+
+def complete_sweep() -> Callable[..., None]:
+    """Return `sweep` with an option for each field of `Settings`, `TableOptions` and `SweepOptions`."""
+    from gpunn.cli.fields import with_options
+    from gpunn.cli.grids import SweepOptions
+    from gpunn.tables.options import TableOptions
+    from gpunn.training.settings import Settings
+
+    return with_options(sweep, SweepOptions, Settings, TableOptions)
+
+
+#: The commands whose options are made when they are run.
+COMPLETE: dict[str, Callable[[], Callable[..., None]]] = {"train": complete_train, "sweep": complete_sweep}
 
 
 @app.command(cls=Command)

@@ -52,6 +52,25 @@ Output = Annotated[
 Overwrite = Annotated[bool, _flag("overwrite", "Replace the run that the folder of --output holds.")]
 Plot = Annotated[bool, _flag("plot", "Show the learning curve in a window, or save curve.png if none opens.")]
 
+# sweep
+
+ResumeSweep = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Continue the sweep in this folder, without training finished networks again.",
+        show_default=False,
+    ),
+]
+SweepOutput = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder for sweep.html, sweep.csv, the networks, and the run of the best settings.",
+        show_default="gpunn-runs/DATA-sweep-1, then -2, …",
+    ),
+]
+
 # evaluate, predict and export
 
 TestData = Annotated[

@@ -46,9 +46,15 @@ OTHER_SPELLINGS = {
 
 def unknown_option(option: str, known: Collection[str]) -> str:
     """Return the message for an option that the command does not have, with the nearest one it has."""
-    others = (own for own, words in OTHER_SPELLINGS.items() if option.lstrip("-") in words.split())
-    near = next((own for own in others if own in known), None) or near_match(option, known)
+    near = other_spelling(option.lstrip("-"), known) or near_match(option, known)
     return f"No such option: {option}" + (f". Did you mean {near}?" if near else "")
+
+
+def other_spelling(word: str, known: Collection[str]) -> str | None:
+    """Return what is known, an option or a setting, that other programs call by this word."""
+    others = (own for own, words in OTHER_SPELLINGS.items() if word.replace("_", "-") in words.split())
+    spellings = (name for own in others for name in (own, own[2:].replace("-", "_")))
+    return next((name for name in spellings if name in known), None)
 
 
 def explain_usage(error: Any) -> str:
@@ -82,13 +88,13 @@ def given_options(ctx: typer.Context) -> list[str]:
     return found
 
 
-def check_resume_alone(ctx: typer.Context) -> None:
-    """Raise ValueError if options were given beside --resume that the run has settled."""
+def check_resume_alone(ctx: typer.Context, beside: Collection[str], what: str) -> None:
+    """Raise ValueError if options were given beside --resume, other than those that may be."""
     for option in ctx.command.params:
         name = option.name or ""
-        if was_given(ctx, name) and name not in BESIDE_RESUME:
-            what = "the data" if name == "data" else option.opts[0]
-            raise ValueError(f"--resume continues a run with its own settings: leave out {what}")
+        if was_given(ctx, name) and name not in beside:
+            given = "the data" if name == "data" else option.opts[0]
+            raise ValueError(f"--resume continues {what} with its own settings: leave out {given}")
 
 
 def check_network_left_out(ctx: typer.Context) -> None:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 from gpunn.sweeps.members import Member
 from gpunn.sweeps.outcome import Outcome
 from gpunn.sweeps.preparing import Prepared
+from gpunn.sweeps.scoring import Metric
 from gpunn.sweeps.settings import in_words
 from gpunn.training.progress import PAUSE, Bar
 
@@ -29,6 +30,7 @@ class NetworkEnd:
         total: how many networks the sweep has.
         examples: how many examples it learnt from, in all its epochs; 0 if an earlier sweep has trained it.
         seconds: wall-clock time that it took.
+        metric: the sweep's metric.
     """
 
     member: Member
@@ -38,6 +40,7 @@ class NetworkEnd:
     total: int
     examples: int
     seconds: float
+    metric: Metric
 
 
 OnNetworkEnd: TypeAlias = Callable[[NetworkEnd], object]
@@ -71,10 +74,9 @@ class SweepProgress:
         examples = 0 if on_file else prepared.data.examples(member.fold) * len(outcome.history)
         self.examples += examples
         score = prepared.metric.of(outcome, prepared.recipe.of(member).options.stop)
-        end = NetworkEnd(
-            member, outcome.status, score, self.done, len(prepared.members), examples, outcome.seconds
-        )
-        loss = prepared.metric.loss
+        total, metric = len(prepared.members), prepared.metric
+        end = NetworkEnd(member, outcome.status, score, self.done, total, examples, outcome.seconds, metric)
+        loss = metric.loss
         if not math.isnan(score) and (self.best is None or loss(score) < loss(self.best.score)):
             self.best = end
         self._show(end)

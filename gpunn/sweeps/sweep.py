@@ -102,8 +102,18 @@ def sweep(
     chosen = (options or FitOptions()).changed(changes)
     asked = Asked(layers, cost, dtype, input_dropout, grid, n, seeds, folds, halving, metric, random_state)
     prepared = prepare(X, y, asked, chosen, here=executor is None)
-    store = _open_store(prepared, chosen)
-    with SweepProgress(prepared, on_network_end, show=chosen.verbose) as report:
+    return train(prepared, chosen, executor, on_network_end)
+
+
+def train(
+    prepared: Prepared,
+    options: FitOptions,
+    executor: Executor | None = None,
+    on_network_end: OnNetworkEnd | None = None,
+) -> SweepResult:
+    """Train a sweep that is prepared with these options."""
+    store = _open_store(prepared, options)
+    with SweepProgress(prepared, on_network_end, show=options.verbose) as report:
         trainer = Trainer(prepared, store, report)
         interrupted = trainer.run(executor)
     _check_any(trainer.outcomes.values())

@@ -1,0 +1,258 @@
+"""`gpunn sweep`: train networks over settings and seeds, compare them, and save the best as a run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpunn import backends
+from gpunn.cli.display import SweepDisplay
+from gpunn.cli.grids import SweepOptions, parse
+from gpunn.cli.job import Job, build_network, check_settings
+from gpunn.cli.output import say
+from gpunn.cli.reports import warn_on_error
+from gpunn.cli.runs import RUNS, check_output, run_folder
+from gpunn.cli.training import Request, open_data, train_and_save
+from gpunn.files.strict_json import dump_json
+from gpunn.files.writing import write_whole
+from gpunn.names import counted
+from gpunn.sweeps.data import columns
+from gpunn.sweeps.preparing import Asked, prepare
+from gpunn.sweeps.result import SweepResult
+from gpunn.sweeps.sweep import train
+from gpunn.tables.options import TableOptions
+from gpunn.training.fit_options import FitOptions
+from gpunn.training.option import from_kept, option_name
+from gpunn.training.settings import Settings
+from gpunn.training.splitting import stratified_split
+
+HELD_OUT = 0.1  # of the training examples, to compare networks: the test examples must not decide that
+ASKED, NETWORKS, TABLE, PAGE, BEST = "sweep.json", "networks", "sweep.csv", "sweep.html", "best"
+FORMAT, VERSION = "gpunn-sweep-run", "1"
+OF_SWEEP = [field.name for field in fields(SweepOptions)]
+
+
+@dataclass(frozen=True)
+class SweepRequest:
+    """A sweep as it was asked for on the command line.
+
+    Attributes:
+        training: what `gpunn train` would be asked for.
+        sweep: which networks to train.
+        resumed: whether the folder holds the sweep already.
+    """
+
+    training: Request
+    sweep: SweepOptions
+    resumed: bool = False
+
+    def kept(self, data: str) -> dict[str, Any]:
+        """Return what the folder keeps of the request, so that it can be resumed."""
+        asked = self.training
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "data": data,
+            "data_dir": str(asked.data_dir.absolute()) if asked.data_dir else None,
+            "settings": asdict(asked.settings),
+            "table": asdict(asked.table.absolute()),
+            "sweep": asdict(self.sweep),
+            "options": list(asked.options),
+        }
+
+
+def resume(folder: Path, data_dir: Path | None, as_json: bool) -> int:
+    """Go on with the sweep in a folder, without the networks that are finished. Return the exit code.
+
+    Raises ValueError if the folder holds no sweep.
+    """
+    try:
+        kept = json.loads((folder / ASKED).read_bytes())
+        settings, table = from_kept(Settings, kept["settings"]), from_kept(TableOptions, kept["table"])
+        options = from_kept(SweepOptions, {**kept["sweep"], "grid": tuple(kept["sweep"]["grid"])})
+        where = kept["data_dir"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ValueError(
+            f"{folder} has no {ASKED} that could be read, so there is no sweep to resume"
+        ) from None
+    data_dir = data_dir or (Path(where) if where else None)
+    asked = Request(kept["data"], settings, table, data_dir, folder, as_json, False, kept["options"])
+    return run(SweepRequest(asked, options, resumed=True))
+
+
+def run(request: SweepRequest) -> int:
+    """Train the networks, save the table, the page and the best of them; return the exit code."""
+    asked = request.training
+    if asked.table.cv:
+        raise ValueError("--cv is for one network: compare the networks of a sweep by --folds")
+    rights = {"resumed": request.resumed, "overwrite": False}
+    check_output(asked.output or RUNS, **rights)
+    grid = parse(request.sweep.grid, drawn=request.sweep.draws is not None)
+    job = open_data(asked)
+    settings = asked.settings.with_defaults(job.usual)
+    net = build_network(settings, len(job.X), job.n_out)
+    check_settings(settings, job, net)
+    with run_folder(asked.output, f"{job.folder}-sweep", **rights) as folder:
+        if (folder / ASKED).exists() and not request.resumed:
+            raise ValueError(
+                f"{folder} holds a sweep: continue it with --resume {folder}, or choose another folder with "
+                "--output"
+            )
+        if not request.resumed:
+            write_whole(folder / ASKED, dump_json(request.kept(job.name), indent=1).encode())
+        try:
+            result = train_all(request, job, settings, grid, folder)
+        except ValueError:
+            if not (folder / NETWORKS).exists():  # refused before anything was trained
+                (folder / ASKED).unlink()
+            raise
+        return finish(request, job, settings, result, folder)
+
+
+def train_all(
+    request: SweepRequest, job: Job, settings: Settings, grid: dict[str, Any], folder: Path
+) -> SweepResult:
+    """Train the networks of a sweep, and show the best of them meanwhile."""
+    chosen, asked = request.sweep, request.training
+    X, y, validation = hold_out(job, settings) if chosen.folds is None else (job.X, job.y, None)
+    options = FitOptions(
+        **settings.fit_arguments(job.metric),
+        augmentation=job.augmentation(settings),
+        validation=validation,
+        checkpoint=folder / NETWORKS,
+        resume=(folder / NETWORKS).exists(),
+    )
+    network = settings.network_arguments(len(X), job.n_out)
+    wanted = Asked(
+        network["layers"],
+        network["cost"],
+        network["dtype"],
+        network["input_dropout"],
+        grid,
+        chosen.draws,
+        range(settings.seed, settings.seed + chosen.seeds),
+        chosen.folds,
+        chosen.halving,
+        chosen.metric,
+        settings.seed,
+    )
+    with SweepDisplay(quiet=asked.as_json) as display:
+        options = replace(options, verbose=display.lines)
+        prepared = prepare(X, y, wanted, options, here=True)
+        networks, examples = counted(len(prepared.members), "network"), counted(X.shape[1], "example")
+        be = backends.choose(settings.device, network["dtype"], settings.precision)
+        asked.echo(*job.words, f"{job.name}, {examples}: {networks}, on {be.description}")
+        return train(prepared, options, on_network_end=display)
+
+
+def hold_out(job: Job, settings: Settings) -> tuple[Any, np.ndarray, tuple[Any, np.ndarray]]:
+    """Hold out a tenth of the training examples, the same for all networks: X, y, and a pair of both."""
+    labels = job.y if job.y.ndim == 1 and job.y.dtype.kind in "iu" else None
+    rng = np.random.default_rng(settings.seed)
+    kept, held = stratified_split(HELD_OUT, labels, job.X.shape[1], rng)
+    return columns(job.X, kept), job.y[..., kept], (columns(job.X, held), job.y[..., held])
+
+
+# the results
+
+
+def finish(request: SweepRequest, job: Job, settings: Settings, result: SweepResult, folder: Path) -> int:
+    """Write the table and the page, train the best settings on all examples, and say what came out."""
+    asked = request.training
+    result.table.to_csv(folder / TABLE)
+    page = write_page(result, job, folder)
+    if result.interrupted:
+        done = sum(row["status"] != "interrupted" for row in result.table)
+        asked.echo(
+            f"interrupted after {done:,} of {counted(len(result), 'network')}; gpunn sweep --resume {folder}"
+        )
+        return 130
+    best = result.best
+    asked.echo(f"best of {counted(len(result), 'network')}: {best}", f"table {folder / TABLE}")
+    asked.echo(*([f"page {page}"] if page else []))
+    member = result.members[best.network]
+    tuned = apply(settings, member.settings, member.seed)
+    options = [*without(asked.options, member.settings), *spell(member.settings), "--seed", str(member.seed)]
+    run = train_best(replace(asked, options=options), tuned, job, folder / BEST)
+    found = {
+        "table": str(folder / TABLE),
+        "page": page,
+        "metric": best.metric,
+        "score": best.score,
+        "settings": describe(member.settings),
+        "best": run,
+    }
+    say(dump_json(found) if asked.as_json else closing_words(run, job))
+    return 130 if run["interrupted"] else 0
+
+
+def describe(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings as JSON can hold them."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+
+
+def apply(settings: Settings, chosen: dict[str, Any], seed: int) -> Settings:
+    """Return the settings of a network of the sweep, as `gpunn train` takes them."""
+    return replace(settings, **describe(chosen), seed=seed)
+
+
+def train_best(asked: Request, settings: Settings, job: Job, folder: Path) -> dict[str, Any]:
+    """Train the best settings on all the training examples, as a run of its own.
+
+    asked: with the options that train it again.
+    """
+    net = build_network(settings, len(job.X), job.n_out)
+    optimizer = settings.build_optimizer()
+    settings = settings.with_choices(net.cost.name, optimizer)
+    be = backends.choose(settings.device, net.dtype, settings.precision)
+    asked.echo(f"training {net.name} with the best settings on all {counted(job.X.shape[1], 'example')}")
+    with run_folder(folder, BEST, resumed=True) as made:
+        return train_and_save(asked, settings, job, net, be.name, made)
+
+
+def spell(settings: dict[str, Any]) -> list[str]:
+    """Spell settings as options of `gpunn train`."""
+    words: list[str] = []
+    for name, value in settings.items():
+        if name == "hidden":
+            words += [word for n in value or (0,) for word in (option_name(name), str(n))]
+        elif value is True:
+            words.append(option_name(name))
+        elif value is not None and value is not False:
+            words += [option_name(name), str(value)]
+    return words
+
+
+def without(options: Sequence[str], settings: dict[str, Any]) -> list[str]:
+    """Leave out the options of the sweep, the seed, and the options that these settings replace."""
+    left_out = {option_name(name) for name in (*OF_SWEEP, "seed", *settings)}
+    kept: list[str] = []
+    option = ""
+    for word in options:
+        option = word if word.startswith("--") else option
+        if option not in left_out:
+            kept.append(word)
+    return kept
+
+
+def write_page(result: SweepResult, job: Job, folder: Path) -> str | None:
+    """Write the page about a sweep; return None, after a warning, if that fails."""
+    path, written = folder / PAGE, None
+    with warn_on_error("page"):
+        from gpunn.report import sweep as page
+
+        page.write(result, job.name, path)
+        written = str(path)
+    return written
+
+
+def closing_words(run: dict[str, Any], job: Job) -> str:
+    """Describe the best network after its training, and the commands to try next."""
+    steps = (f"  {command}" for command in job.next_steps(shlex.quote(run["model"])))
+    return "\n".join([f"{job.describe_result(run)}saved {run['model']}; now try", *steps])
