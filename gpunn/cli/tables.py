@@ -19,7 +19,8 @@ from gpunn.network import Network
 from gpunn.report.findings import Findings, classification_findings, regression_findings
 from gpunn.tables.model import describe_unknown
 from gpunn.tables.options import TableOptions
-from gpunn.tables.sources.files import STDIN, name_of
+from gpunn.tables.reading import is_stream
+from gpunn.tables.sources.files import name_of
 from gpunn.tables.target import Classes
 from gpunn.tables.task import METRIC, TableTask, cross_validate, open_task
 from gpunn.training.settings import Settings
@@ -49,7 +50,7 @@ class TableJob:
 
     @property
     def folder(self) -> str:
-        return self.path.name.partition(".")[0].strip("-") or "table"
+        return "table" if is_stream(self.path) else self.path.name.partition(".")[0].strip("-") or "table"
 
     @property
     def X(self) -> np.ndarray:
@@ -111,7 +112,7 @@ class TableJob:
 
     def next_steps(self, model: str) -> list[str]:
         """Return commands to try."""
-        if str(self.path) == STDIN:
+        if is_stream(self.path):
             return [f"gpunn evaluate {model} FILE.csv", f"gpunn predict {model} FILE.csv"]
         evaluate = [] if self.task.options.cv else [f"gpunn evaluate {model}"]
         return [*evaluate, f"gpunn predict {model} {shlex.quote(self.name)}"]

@@ -96,8 +96,8 @@ def is_path(data: Any) -> bool:
 
 
 def absolute(path: str | os.PathLike[str]) -> str:
-    """Return the absolute path of a file, or "-"."""
-    return STDIN if str(path) == STDIN else str(Path(path).absolute())
+    """Return the absolute path of a file, or "-" for what can be read only once."""
+    return STDIN if is_stream(Path(path)) else str(Path(path).absolute())
 
 
 def open_file(path: Path, format: Format) -> Source:

@@ -95,7 +95,7 @@ def test_a_row_of_another_length_is_named_by_its_line(refused):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
-def test_a_pipe_of_any_name_is_a_table(gpunn_, trained):
+def test_a_pipe_of_any_name_is_a_table(gpunn_, trained, refused):
     write("t.data", GLASS * 8)
     trained("t.data", "--target", "4", *QUICK, "--output", "run")
     os.mkfifo("pipe")
@@ -104,3 +104,8 @@ def test_a_pipe_of_any_name_is_a_table(gpunn_, trained):
     code, out, err = gpunn_("predict", "run", "pipe")
     thread.join()
     assert (code, err, out.count("\n")) == (0, "", 4)
+    thread = threading.Thread(target=lambda: Path("pipe").write_text(GLASS * 8))
+    thread.start()
+    trained("pipe", "--target", "4", *QUICK, "--output", "piped")
+    thread.join()
+    refused(["evaluate", "piped"], "was trained on standard input; name a table to evaluate it on")
