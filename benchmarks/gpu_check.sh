@@ -30,7 +30,7 @@ cuda)
     export GPUNN_NEEDS_CUDA=1 PATH=$PATH:/usr/local/cuda/bin
     ;;
 cpu)
-    tests=(tests/core/test_parity.py -k "cpu and sigmoid-softmax") results=$(mktemp -d) patience=10
+    tests=(tests/core/test_parity.py -k "cpu and softmax-cross") results=$(mktemp -d) patience=10
     benchmark=(--quick --nets 784-30 --only gpunn floor)
     probes=("$python" -m pytest -q -p no:benchmark tests/benchmarks/test_probes.py)
     export OPENBLAS_NUM_THREADS=1 # on a busy machine, threads wait for each other

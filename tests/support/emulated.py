@@ -102,10 +102,8 @@ def compilable(source: str, kernels: Iterable[Signature]) -> str:
 
 def left_in(source: str) -> list[Signature]:
     """List the kernels that the preprocessor leaves in."""
-    assert COMPILER
-    command = [COMPILER, "-E", "-P", "-x", "c++", "-"]
-    done = subprocess.run(command, input=source, capture_output=True, text=True, check=True)
-    found = KERNEL.findall(" ".join(done.stdout.split()))
+    preprocessed = compiled(source, ".in", ".i", ["-E", "-P", "-x", "c++"]).read_text(encoding="utf-8")
+    found = KERNEL.findall(" ".join(preprocessed.split()))
     return [Signature(name, parameters, int(cluster or 1)) for cluster, name, parameters in found]
 
 
@@ -125,6 +123,7 @@ def compiled(text: str, suffix: str, result: str, flags: list[str]) -> Path:
     return path
 
 
+@cache
 def _remove_old() -> None:
     """Remove what no test has read for a month, such as results of kernels that have changed since."""
     for file in FOLDER.iterdir():
