@@ -34,7 +34,7 @@ ALONE: Sequence[tuple[Net, str]] = [
     (replace(MIDDLE, batch_size=16), "sgd"),
 ]
 TOGETHER: Sequence[Net] = [SMALL, DIGITS, TABLE]
-BLOCKS = (1, 8)  # networks on each multiprocessor
+BLOCKS = (1, 4)  # networks on each multiprocessor
 WAYS = {"resident, µs": True, "graph, µs": False}
 
 
