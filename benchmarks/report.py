@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gpunn.files.writing import write_whole
+
 
 def slug(results: dict[str, Any]) -> str:
     """Return the stem of the results' file names: cpu, or the GPU's name."""
@@ -23,7 +25,7 @@ def write(results: dict[str, Any], folder: Path, part: str = "") -> Path:
     """Write the results as JSON and return the path; `part` is appended to the file's stem."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{slug(results)}{part}.json"
-    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(path, (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode())
     return path
 
 
