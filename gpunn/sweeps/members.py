@@ -134,10 +134,11 @@ def check(recipe: Recipe, members: Sequence[Member], data: Data, *, here: bool) 
     here: whether the device must be available on this machine.
     """
     first = {member.candidate: member for member in reversed(members)}
+    X, checked = data.X, np.broadcast_to(np.uint8(0), data.X.shape)  # as large, and quickly checked
     with warnings.catch_warnings():
         for place, member in enumerate(sorted(first.values(), key=lambda member: member.index)):
             try:
-                _check_candidate(recipe, member, data, here=here)
+                _check_candidate(recipe, member, data, X if place == 0 else checked, here=here)
             except (ValueError, TypeError) as error:
                 text = str(error)
                 where = f" ({in_words(member.settings)})" if member.settings else ""
@@ -146,18 +147,17 @@ def check(recipe: Recipe, members: Sequence[Member], data: Data, *, here: bool) 
                 warnings.simplefilter("ignore")  # say once what all of them have in common
 
 
-def _check_candidate(recipe: Recipe, member: Member, data: Data, *, here: bool) -> None:
-    """Check a candidate as `fit` will, on all the examples."""
-    net, X, y = recipe.network(member), data.X, data.y
-    options = replace(recipe.options(member, data), sample_weight=data.sample_weight)
+def _check_candidate(recipe: Recipe, member: Member, data: Data, X: Any, *, here: bool) -> None:
+    """Check a candidate as `fit` will, on all the examples X."""
+    net, options = recipe.network(member), recipe.options(member, data)
     optimizers.get(options.optimizer)
     schedules.get(options.schedule)
     options.check(recipe.n_in, blocks=False)
-    given = fit.check(net, options, X, y, data.sample_weight)
+    given = fit.check(net, options, X, data.y, data.sample_weight)
     warn_out_of_reach(net.layers[-1].f, given.y, stacklevel=5)
     options.check_metric(classes=given.y.labels is not None)
     if here:
         backends.choose(options.device, net.dtype, options.precision)
     if isinstance(data.validation, tuple):
-        X, y = data.validation
-        check_examples(X, y, net.sizes, net.cost)
+        X_held, y_held = data.validation
+        check_examples(X_held, y_held, net.sizes, net.cost)

@@ -104,6 +104,8 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     if name == "hidden":
+        if not isinstance(value, int | Sequence) or isinstance(value, str):
+            raise ValueError(f"grid: hidden must be sizes of layers, such as (30, 20), not {value!r}")
         sizes = (value,) if isinstance(value, int) else tuple(value)
         return tuple(size for size in sizes if size != 0)
     return value

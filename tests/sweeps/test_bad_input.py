@@ -20,6 +20,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a text": ({"grid": {"activation": "relu"}}, "activation must be a list"),
     "no values": ({"grid": {"l2": []}}, "l2 has no values"),
     "no dictionary": ({"grid": ["l2"]}, "grid must be a dictionary or a list of dictionaries"),
+    "no sizes": (
+        {"grid": {"hidden": [None]}},
+        r"hidden must be sizes of layers, such as \(30, 20\), not None",
+    ),
+    "later ones": ({"grid": {"label_smoothing": [0, 2]}}, r"label_smoothing must be in \[0, 1\), not 2"),
     "a distribution": ({"grid": {"l2": stats.uniform()}}, "l2 is a distribution: pass n"),
     "n": ({"n": 0}, "n must be a whole number of at least 1"),
     "out of range": ({"grid": {"learning_rate": [0.1, -1]}}, r"learning_rate must be above 0, not -1"),

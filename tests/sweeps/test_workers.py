@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from loky import get_reusable_executor
+from scipy.sparse import csc_array
 from sweeping import X, Y, alone, equal, sweep
 from threadpoolctl import threadpool_info
 
@@ -123,6 +124,21 @@ def test_processes_train_the_same_networks(processes: None) -> None:
     result = sweep(seeds=3, validation=(X, Y), score=np.mean)
     here = [alone(seed=seed, optimizer=gpunn.SGD(rate)) for rate in (0.1, 0.5) for seed in range(3)]
     assert all(equal(result.network(i), net) for i, net in enumerate(here))
+
+
+@pytest.mark.parametrize("kind", ["sparse", "bytes", "rows", "float64"])
+def test_any_kind_of_data_reaches_the_workers(processes: None, kind: str) -> None:
+    data: Any = {
+        "sparse": csc_array(np.where(X > 0, X, 0)),
+        "bytes": (X * 40 + 128).clip(0, 255).astype(np.uint8),
+        "rows": np.ascontiguousarray(X),
+        "float64": X,
+    }[kind]
+    dtype = "float64" if kind == "float64" else "float32"
+    result = sweep(X=data, seeds=2, folds=2, dtype=dtype, sample_weight=np.arange(60.0))
+    with ThreadPoolExecutor(1) as executor:
+        here = sweep(X=data, seeds=2, folds=2, dtype=dtype, sample_weight=np.arange(60.0), executor=executor)
+    assert all(equal(result.network(i), here.network(i)) for i in range(8))
 
 
 def test_ctrl_c_keeps_what_is_finished(processes: None) -> None:
