@@ -160,15 +160,14 @@ class Products:
             return False
         return True
 
-    def fastest(self, task: str, ways: Callable[[], Mapping[str, Calls]]) -> str:
+    def fastest(self, task: str, ways: Mapping[str, Callable[[], Calls]]) -> str:
         """See `Device.fastest`."""
         if task not in self.ways:
             noted, self.noted = self.noted, {}  # trials are no part of a run
-            bound = ways()
+            trials = [partial(run_all, bind()) for bind in ways.values()]
             self.noted = noted
-            names, together = list(bound), [partial(run_all, calls) for calls in bound.values()]
-            best = self.algorithms.choose(task, [name.encode() for name in names], together)
-            self.ways[task] = names[best or 0]
+            best = self.algorithms.choose(task, [name.encode() for name in ways], trials)
+            self.ways[task] = list(ways)[best or 0]
         self.noted[task] = self.algorithms.digest(self.ways[task].encode())
         return self.ways[task]
 

@@ -151,7 +151,7 @@ class CupyDevice:
         return self._products.bind(product, precision)
 
     @with_device
-    def fastest(self, task: str, ways: Callable[[], Mapping[str, Calls]]) -> str:
+    def fastest(self, task: str, ways: Mapping[str, Callable[[], Calls]]) -> str:
         return self._products.fastest(task, ways)
 
     @with_device

@@ -174,10 +174,10 @@ class Device(Protocol):
     def product(self, product: Product, precision: str) -> Call | None:
         """Bind a product; return None if the device cannot do it in one call."""
 
-    def fastest(self, task: str, ways: Callable[[], Mapping[str, Calls]]) -> str:
+    def fastest(self, task: str, ways: Mapping[str, Callable[[], Calls]]) -> str:
         """Return the name of the fastest way to do a task, by the clock; the first if nothing is to be timed.
 
-        The choice is kept as those of algorithms are. ways(): binds each way, for trials.
+        The choice is kept as those of algorithms are. ways: by name, a function that binds it for a trial.
         """
 
     def capture(self, calls: Iterable[Call]) -> Call:

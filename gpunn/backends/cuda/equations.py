@@ -12,11 +12,7 @@ from gpunn.backends.cuda import gradients
 from gpunn.backends.cuda.device import Buffer, Product
 from gpunn.backends.cuda.fusing import ForwardError, ForwardWithBits, HiddenErrorByBits
 from gpunn.backends.cuda.kernels import Kernels
-from gpunn.backends.cuda.source import (
-    activation_source,
-    cost_source,
-    layer_source,
-)
+from gpunn.backends.cuda.source import activation_source, cost_source, layer_source
 from gpunn.core.backend import NORM_EPSILON, NORM_MOMENTUM
 from gpunn.core.equations import (
     Activate,
@@ -53,13 +49,34 @@ def forward(k: Kernels, e: Forward) -> Calls:
 
 
 def forward_with_bits(k: Kernels, e: ForwardWithBits) -> Calls:
-    """z = w a + b, out = max(0, z), and where it is above 0, if a product can do that."""
-    own, bits = e.forward, e.bits.buffer or k.memory.bits(*e.forward.out.shape)
-    whole = _whole_product(k, own.theta, own.layer, RELU, own.a, own.out)
-    if call := k.device.product(replace(whole, bits=bits), k.memory.precision):
-        e.bits.buffer = bits
-        return [call]
-    return forward(k, own)
+    """z = w a + b, out = max(0, z), and where it is above 0, if products are to apply f′."""
+    if not e.bits.chosen:
+        e.bits.buffer, e.bits.chosen = choose_bits(k, e), True
+    return [k.product(_product_that_writes(k, e, e.bits.buffer))] if e.bits.buffer else forward(k, e.forward)
+
+
+def choose_bits(k: Kernels, e: ForwardWithBits) -> Buffer | None:
+    """Allocate the bits if products can apply f′ and are faster than a kernel; else return None.
+
+    Trials may write to a, δ and the bits, since nothing in them is needed yet.
+    """
+    bits, (n, m) = k.memory.bits(*e.forward.out.shape), e.forward.out.shape
+    products = _product_that_writes(k, e, bits), replace(_error_product(k, e.error), bits=bits)
+    calls = [call for p in products if (call := k.device.product(p, k.memory.precision))]
+    if len(calls) < len(products):
+        return None
+    task = f"f′ ({n}, {m}) from {e.forward.a.shape[0]} to {e.error.delta.shape[0]}, {k.memory.precision}"
+    ways: dict[str, Callable[[], Calls]] = {
+        "in the products": lambda: calls,
+        "by a kernel": lambda: [*forward(k, e.forward), *hidden_error(k, e.error)],
+    }
+    return bits if k.device.fastest(task, ways) == "in the products" else None
+
+
+def _product_that_writes(k: Kernels, e: ForwardWithBits, bits: Buffer) -> Product:
+    """z = w a + b, out = max(0, z), and the bits."""
+    own = e.forward
+    return replace(_whole_product(k, own.theta, own.layer, RELU, own.a, own.out), bits=bits)
 
 
 def affine(k: Kernels, e: Affine) -> Calls:
@@ -153,11 +170,9 @@ def hidden_error(k: Kernels, e: HiddenError) -> Calls:
 
 
 def hidden_error_by_bits(k: Kernels, e: HiddenErrorByBits) -> Calls:
-    """BP2: out = (wᵀ δ) ⊙ f′(z), in one product if the bits are there."""
+    """BP2: out = (wᵀ δ) ⊙ f′(z), in one product if there are bits."""
     if e.bits.buffer:
-        product = replace(_error_product(k, e.error), bits=e.bits.buffer)
-        if call := k.device.product(product, k.memory.precision):
-            return [call]
+        return [k.product(replace(_error_product(k, e.error), bits=e.bits.buffer))]
     return hidden_error(k, e.error)
 
 

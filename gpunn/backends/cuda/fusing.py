@@ -26,16 +26,26 @@ class ForwardError(Equation):
 
 @dataclass
 class Bits:
-    """Where z was above 0: a bit for each element, once a product has room to write them."""
+    """Where z was above 0, for products that apply f′.
 
+    Attributes:
+        chosen: it was chosen whether products or a kernel apply f′, which happens on lowering.
+        buffer: a bit for each element; None for a kernel.
+    """
+
+    chosen: bool = False
     buffer: Buffer | None = None
 
 
 @dataclass(eq=False, slots=True)
 class ForwardWithBits(Equation):
-    """Forward: a[l] = max(0, w[l] a[l-1] + b[l]), and where it is above 0"""
+    """Forward: a[l] = max(0, w[l] a[l-1] + b[l]), and where it is above 0
+
+    error: the BP2 that reads the bits.
+    """
 
     forward: Forward
+    error: HiddenError
     bits: Bits
 
 
@@ -80,13 +90,12 @@ def fuse_error_with_forward(done: list[Equation], error: OutputError) -> None:
 
 def fuse_derivative_with_products(done: list[Equation], error: HiddenError, bits: Mapping[int, Bits]) -> None:
     """Let the product that makes a rectified a[l-1] note where it is above 0, and BP2's product apply it."""
-    for at in reversed(range(len(done))):
+    makers = reversed(range(len(done))) if error.f is RELU and error.mask is None else []
+    for at in makers:
         forward = done[at]
         if isinstance(forward, Forward) and forward.out is error.a:
-            if error.f is RELU and forward.f is RELU and error.mask is None:
-                own = bits[id(error.a)]
-                done[at] = ForwardWithBits(forward, own)
-                done.append(HiddenErrorByBits(error, own))
-                return
-            break
+            own = bits[id(error.a)]
+            done[at] = ForwardWithBits(forward, error, own)
+            done.append(HiddenErrorByBits(error, own))
+            return
     done.append(error)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache, partial
+
 from gpunn.backends.cuda.device import BF16, Buffer, Product
 from gpunn.backends.cuda.kernels import Kernels
 from gpunn.backends.cuda.source import BIAS_PACKS, LANES, PACK_BYTES, THREADS
@@ -16,16 +19,13 @@ def gradient(k: Kernels, e: Gradient) -> Calls:
         return in_two(k, e, wb)
     for fill in k.each("fill_border", e.a.shape[1], e.a.shape[0], e.a.ld, 1 / e.a.scale, e.a):
         fill()  # once for all replays: no kernel writes there
-    ways = {"together": in_one, "apart": in_two}
+    ways: dict[str, Callable[[Kernels, Gradient, Buffer], Calls]] = {"together": in_one, "apart": in_two}
     if e.a.dtype == BF16:
         ways["padded"] = by_padding
     if k.memory.precision == "tf32":
         ways["transposed"] = by_transposing
-
-    def trials() -> dict[str, Calls]:
-        trial = k.memory.new(wb.shape)  # a trial must not move θ
-        return {name: way(k, e, trial) for name, way in ways.items()}
-
+    other = cache(partial(k.memory.new, wb.shape))  # for trials, which must not move θ
+    trials = {name: partial(lambda way: way(k, e, other()), way) for name, way in ways.items()}
     task = f"BP3 and BP4 {wb.shape} of {wb.dtype}, {k.memory.precision}, {e.a.shape[1]} examples"
     return ways[k.device.fastest(task, trials)](k, e, wb)
 
