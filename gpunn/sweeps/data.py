@@ -82,7 +82,9 @@ def divide(folds: Any, labels: np.ndarray | None, m: int, random_state: int) -> 
     from sklearn.model_selection import KFold, StratifiedKFold
 
     if not isinstance(folds, int | np.integer):
-        return [_checked(kept, held, m) for kept, held in folds]
+        if splits := [_checked(kept, held, m) for kept, held in folds]:
+            return splits
+        raise ValueError("folds has no splits")
     if folds < 2:
         raise ValueError(f"folds must be at least 2, not {folds}")
     if folds > m:

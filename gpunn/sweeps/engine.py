@@ -6,7 +6,7 @@ each other.
 
 Networks are not stacked within a process. Measured for a step in mini-batches of 10, 784-30-10 takes 23 µs by
 itself, and 26 µs or more with stacked products. Networks that share all calls but their products and updates,
-so that their bits stay, gain a factor of 1.2 to 2.4 if they are as small as 64-30-10, and none if larger.
+so that their bits stay, gain a factor of 1.2 to 2.4 if they are as small as 64-30-10, and nothing if larger.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Work: TypeAlias = Callable[[D, Sequence[T]], Iterator[R]]
 SHORT = 2.0  # seconds of work that do not pay for starting worker processes
 TASK = 0.2  # seconds of work that a task should have at least
 IDLE = 300  # seconds after which idle workers end
-AHEAD = 2  # tasks a worker that have been submitted, so that none waits for this process
+AHEAD = 2  # tasks a worker that have been submitted, so that no worker waits for this process
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1")
 
 
@@ -214,7 +214,7 @@ def _end_with(parent: int) -> None:
 
 @dataclass(frozen=True)
 class Source:
-    """Where workers find the data: a file, written by the process `home`."""
+    """The file of the data, written by the process `home`."""
 
     path: Path
     home: tuple[str, int]

@@ -44,7 +44,7 @@ class Best:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What came out of `gpunn.sweep`.
+    """The result of `gpunn.sweep`.
 
     Attributes:
         members: the networks' settings, seeds and folds, in the order of the table.

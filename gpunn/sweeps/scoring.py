@@ -55,7 +55,7 @@ def choose(name: str | None, *, scored: bool, validated: bool, classes: bool) ->
 def mean_scores(
     members: Sequence[Member], scores: Mapping[int, float], candidates: Sequence[int]
 ) -> dict[int, float]:
-    """Return the mean score of each candidate over seeds and folds; NaN if one of its networks has none."""
+    """Return each candidate's mean score over seeds and folds; NaN if one of its networks has no score."""
     found: dict[int, float] = {}
     for candidate in candidates:
         own = [scores.get(member.index, math.nan) for member in members if member.candidate == candidate]

@@ -44,6 +44,8 @@ def expand(grid: Grid | None, n: int | None, random_state: int) -> list[Settings
     Raises ValueError if a name is unknown, a value is not a list, or a distribution comes without n.
     """
     grids = [grid or {}] if isinstance(grid, Mapping | None) else list(grid)
+    if not grids:
+        raise ValueError("grid has no combinations: pass a dictionary, or leave it out")
     for part in grids:
         _check_grid(part, drawn=n is not None)
     if n is None:
@@ -113,7 +115,7 @@ def _plain(name: str, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Base:
-    """What all networks of a sweep have in common: settings replace some of it.
+    """The settings that all networks of a sweep share, before those of a candidate replace some of them.
 
     Attributes:
         layers: layers 1…L.

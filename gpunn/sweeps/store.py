@@ -36,7 +36,7 @@ class Store:
     """The folder of a sweep.
 
     Args:
-        folder: the folder; it is made if there is none.
+        folder: the folder; it is made if it does not exist.
         about: what all the networks have in common, in words.
         resume: whether to go on with what the folder holds.
 

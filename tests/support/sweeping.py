@@ -1,4 +1,4 @@
-"""What the tests of sweeps share: a few examples, and a sweep that is quick."""
+"""Examples that the tests of sweeps share, and a sweep that is quick."""
 
 from __future__ import annotations
 

@@ -19,6 +19,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a number": ({"grid": {"l2": 0.1}}, "l2 must be a list of values, not 0.1"),
     "a text": ({"grid": {"activation": "relu"}}, "activation must be a list"),
     "no values": ({"grid": {"l2": []}}, "l2 has no values"),
+    "no combinations": ({"grid": []}, "grid has no combinations"),
+    "no splits": ({"folds": []}, "folds has no splits"),
     "no dictionary": ({"grid": ["l2"]}, "grid must be a dictionary or a list of dictionaries"),
     "no sizes": (
         {"grid": {"hidden": [None]}},

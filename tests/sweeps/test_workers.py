@@ -1,4 +1,4 @@
-"""Where the networks are trained: in this process, in worker processes, or by an executor."""
+"""The places where networks are trained: in this process, in worker processes, or by an executor."""
 
 from __future__ import annotations
 
