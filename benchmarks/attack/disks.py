@@ -16,7 +16,7 @@ from benchmarks.attack.rules import Step, changed, contents, judge, leftovers
 
 NEW_NAMESPACE, NEW_USER = 0x00020000, 0x10000000  # CLONE_NEWNS, CLONE_NEWUSER
 PRIVATE, REMOUNT = (1 << 18) | (1 << 14), 1 << 5  # MS_PRIVATE | MS_REC, MS_REMOUNT
-LARGE = 64 << 20  # bytes
+LARGE, PAGE = 64 << 20, 4096  # bytes
 FULL = ("No space left on device", "File too large")
 MOUNTED: list[Path] = []  # the small file system of this process
 
@@ -34,6 +34,7 @@ def mount(folder: Path) -> None:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"0 {own} 1")
     if libc.mount(b"none", b"/", None, PRIVATE, None) == 0 and _mount(folder, 0, LARGE):
+        (folder / "page").write_bytes(bytes(PAGE))  # a size of 0 would mean no limit
         MOUNTED.append(folder)
 
 
@@ -46,7 +47,7 @@ def unmount() -> None:
 
 def _mount(folder: Path, flags: int, size: int) -> bool:
     """Mount a file system in memory, or change its size."""
-    options = f"size={-(-size // 4096) * 4096}".encode()
+    options = f"size={size}".encode()
     return bool(ctypes.CDLL(None).mount(b"tmpfs", os.fsencode(folder), b"tmpfs", flags, options) == 0)
 
 
@@ -73,10 +74,12 @@ def _fill(good: Material, folder: Path, rng: Random, small: bool) -> Iterator[St
         shutil.copytree(good.path("images"), folder / "run")
         shutil.rmtree(folder / "run" / "checkpoints")
     before = contents(folder)
-    room = rng.choice([0, 0, 4096, rng.randrange(8000), rng.randrange(60_000)])
+    room = rng.choice([0, rng.randrange(good.lengths[name].size)])
     if small:
         state = os.statvfs(folder)
-        _mount(MOUNTED[0], REMOUNT, LARGE - state.f_bfree * state.f_frsize + room)
+        used = LARGE - state.f_bfree * state.f_frsize
+        if not _mount(MOUNTED[0], REMOUNT, used + room // PAGE * PAGE):
+            raise OSError(f"cannot limit {MOUNTED[0]} to {used + room:,} bytes")
     outcome = sandbox.start(command, folder, file_size=None if small else room).wait()
     broken = [*judge(outcome, [] if name == "train" else [OUTPUTS[name]]), *leftovers(folder)]
     broken += judge_model(folder / "run")

@@ -26,6 +26,7 @@ CPU_ONLY = ["--device", "cpu"]
 QUICK = ["--epochs", "1", "--hidden", "4", *CPU_ONLY, "--json"]
 TRAIN_TABLE = ["--target", "kind", *QUICK]
 TRAIN_IMAGES = ["--epochs", "3", "--hidden", "8", "--batch-size", "10", "--seed", "1", *CPU_ONLY, "--json"]
+OUTPUTS = {"predict": "out.csv", "export": "out.onnx", "report": "out.html"}  # of commands that write a file
 QUIET_REPORT = ["--no-browser", "--output", "page.html"]
 
 
@@ -59,11 +60,8 @@ class Material:
         }
 
 
-OUTPUTS = {"predict": "out.csv", "export": "out.onnx", "report": "out.html"}
-
-
 def make(folder: Path) -> Material:
-    """Make the good files, and import on the way what the commands import; a missing library's are left out.
+    """Make the good files, with what the extra `test` installs.
 
     The commands run in this process, so that every process that it forks starts with their imports.
     """
@@ -92,8 +90,7 @@ def _reading(good: Material) -> Iterator[list[object]]:
     """Yield a command for each kind of input."""
     yield from (command for name, command in good.disturbed_commands().items() if name != "train")
     for name in ("new.parquet", "new.xlsx", "small.npz"):
-        if good.path(name).exists():
-            yield ["predict", good.path("table"), good.path(name)]
+        yield ["predict", good.path("table"), good.path(name)]
     for name in ("columns.npy", "L.png", "RGB.jpg", "RGB.tif", "P.gif", "L.bmp", "RGB.webp"):
         if good.path(name).exists():
             yield ["predict", good.path("images"), good.path(name)]
@@ -122,9 +119,10 @@ def measure(good: Material, folder: Path) -> None:
     for name, command in good.disturbed_commands().items():
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             outcome = sandbox.start(command, Path(scratch), lambda: count_operations(counter)).wait()
+            size = max((path.stat().st_size for path in Path(scratch).rglob("*")), default=0)
         if outcome.code != 0:
             raise SystemExit(f"cannot prepare: {outcome.err}")
-        good.lengths[name] = Length(int.from_bytes(counter[:8], "little"), outcome.cpu)
+        good.lengths[name] = Length(int.from_bytes(counter[:8], "little"), outcome.cpu, size)
 
 
 # tables
@@ -156,20 +154,16 @@ def _write_tables(folder: Path) -> None:
 
 
 def _write_parquet(folder: Path, columns: dict[str, Any]) -> None:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        return
+    import pyarrow
+    from pyarrow import parquet
+
     for name, keep in (("fruit.parquet", 4), ("new.parquet", 3)):
         parquet.write_table(pyarrow.table({n: columns[n] for n in list(columns)[:keep]}), folder / name)
 
 
 def _write_excel(folder: Path, columns: dict[str, Any]) -> None:
-    try:
-        import openpyxl
-    except ImportError:
-        return
+    import openpyxl
+
     for name, keep in (("fruit.xlsx", 4), ("new.xlsx", 3)):
         book = openpyxl.Workbook()
         book.active.append(list(columns)[:keep])

@@ -19,10 +19,17 @@ OPERATIONS = frozenset(
 
 @dataclass(frozen=True)
 class Length:
-    """How long a command runs: its file operations, and its seconds of CPU time."""
+    """How long a command runs, and how much it writes.
+
+    Attributes:
+        operations: its file operations.
+        cpu: its seconds of CPU time.
+        size: bytes in the largest file that it writes.
+    """
 
     operations: int
     cpu: float
+    size: int
 
 
 @dataclass(frozen=True)

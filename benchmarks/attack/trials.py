@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -39,11 +40,7 @@ DISTURBED: dict[str, Attempt] = {
     "races": racing.races,
 }
 KINDS = INPUTS | DISTURBED
-SHARES = {name: door.share for name, door in DOORS.items()} | {
-    "options": 2,
-    "requests to the demo": 2,
-    "signals": 2,
-}
+SHARES = {name: door.share for name, door in DOORS.items()} | {"options": 2, "requests to the demo": 2}
 SLOW = {BOMBS: 4}  # one trial in so many rounds
 EXCERPT = 300  # characters of a message that are kept
 COUNTS = ("trials", "missed", "processes", "new_interpreters", "accepted", "refused", "ended_by_signal")
@@ -81,8 +78,7 @@ def rounds(names: Sequence[str], first: int) -> Iterator[tuple[str, int]]:
     seeds, number = dict.fromkeys(names, first), 0
     while True:
         for name in names:
-            turns = SHARES.get(name, 1) if len(names) > 1 and number % SLOW.get(name, 1) == 0 else 0
-            for _ in range(turns if len(names) > 1 else 1):
+            for _ in range(SHARES.get(name, 1) if number % SLOW.get(name, 1) == 0 else 0):
                 yield name, seeds[name]
                 seeds[name] += 1
         number += 1
@@ -97,7 +93,7 @@ def run_trial(kind: str, seed: int, good: Material) -> list[Step]:
 def attack(
     names: Sequence[str], trials: Iterator[tuple[str, int]], seconds: float, workers: int
 ) -> dict[str, Any]:
-    """Run trials until the time is over or there are no more, and return the counts and failures."""
+    """Run trials until the time is over, there are no more, or Ctrl-C; return the counts and failures."""
     tqdm.monitor_interval = 0  # its thread would be forked
     with tempfile.TemporaryDirectory(prefix="gpunn-attack-") as name:
         folder = Path(name).resolve()
@@ -136,16 +132,15 @@ def work(
     tallies, start = {name: Tally() for name in names}, time.monotonic()
     failures: list[dict[str, Any]] = []
     disks.mount(disk)
-    try:
-        with tqdm(total=round(seconds), unit="s", leave=False, disable=None if shown else True) as bar:
-            while (passed := time.monotonic() - start) < seconds and (trial := next(trials, None)):
-                bar.update(round(passed) - bar.n)
-                steps = run_trial(*trial, good)
-                tallies[trial[0]].add(steps)
-                failures += [describe(*trial, step) for step in steps if step.broken]
-                bar.set_description(f"{len(failures):,} failures", refresh=False)
-    finally:
-        disks.unmount()
+    bar = tqdm(total=round(seconds), unit="s", leave=False, disable=None if shown else True)
+    with bar, suppress(KeyboardInterrupt):  # Ctrl-C keeps what was counted
+        while (passed := time.monotonic() - start) < seconds and (trial := next(trials, None)):
+            bar.update(round(passed) - bar.n)
+            steps = run_trial(*trial, good)
+            tallies[trial[0]].add(steps)
+            failures += [describe(*trial, step) for step in steps if step.broken]
+            bar.set_description(f"{len(failures):,} failures", refresh=False)
+    disks.unmount()
     return {"kinds": {name: tally.as_json() for name, tally in tallies.items()}, "failures": failures}
 
 
