@@ -70,7 +70,7 @@ class SweepRequest:
 def resume(folder: Path, data_dir: Path | None, as_json: bool) -> int:
     """Go on with the sweep in a folder, without the networks that are finished. Return the exit code.
 
-    Raises ValueError if the folder holds no sweep.
+    Raises ValueError, naming the folder, if it holds no sweep or one that cannot go on.
     """
     try:
         kept = json.loads((folder / ASKED).read_bytes())
@@ -83,7 +83,11 @@ def resume(folder: Path, data_dir: Path | None, as_json: bool) -> int:
         ) from None
     data_dir = data_dir or (Path(where) if where else None)
     asked = Request(kept["data"], settings, table, data_dir, folder, as_json, False, kept["options"])
-    return run(SweepRequest(asked, options, resumed=True))
+    try:
+        return run(SweepRequest(asked, options, resumed=True))
+    except ValueError as error:
+        named = str(folder) in str(error)
+        raise error if named else ValueError(f"{folder / ASKED}: {error}") from None
 
 
 def run(request: SweepRequest) -> int:

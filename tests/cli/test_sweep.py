@@ -131,6 +131,9 @@ def test_a_folder_that_holds_a_sweep(gpunn_: RunCommand, refused: Callable[..., 
     refused([*SWEEP, "--output", "found"], "found holds a sweep: continue it with --resume found")
     assert Path("found/sweep.csv").read_bytes() == before
     refused(["sweep", "--resume", "elsewhere"], "elsewhere has no sweep.json")
+    kept = Path("found/sweep.json").read_text()
+    Path("found/sweep.json").write_text(kept.replace('"epochs": 2', '"epochs": -2'))
+    refused(["sweep", "--resume", "found"], "found/sweep.json: epochs must be a whole number")
     Path("found/sweep.json").write_text("{")
     refused(["sweep", "--resume", "found"], "found has no sweep.json that could be read")
 
