@@ -29,7 +29,7 @@ NAMES = ("\x1b[31m", "\n", "\u202e", "\udcff", " ", "=1+1", "ä💥", "%s{0}", "
 def attempt(door_name: str, good: Material, folder: Path, rng: Random) -> Iterator[Step]:
     """Damage a file, run a command that reads it, and yield the process."""
     door = DOORS[door_name]
-    source = good.path(rng.choice([name for name in door.sources if good.path(name).exists()]))
+    source = rng.choice([path for name in door.sources for path in sorted(good.folder.glob(name))])
     other = rng.choice([path for path in sorted(good.folder.iterdir()) if path.is_file()]).read_bytes()
     whole = source.read_bytes()
     path, damaged = _place(door, source, good, folder, rng), damage(whole, rng, other)
@@ -40,11 +40,11 @@ def attempt(door_name: str, good: Material, folder: Path, rng: Random) -> Iterat
     sealed = door.checked and _seal(whole) != _seal(damaged)  # a valid model, which may not fit its data
     named = [] if sealed else [_shown(path.name), *door.named]
     broken = [*judge(outcome, named), *leftovers(folder)]
-    if "--resume" in command:
+    if "--resume" not in command:
+        broken += ["an input was changed"] if changed(before) else []
+    elif command[0] == "train":
         expected = door_name == "checkpoint" and _seal(damaged) == _seal(whole)
         broken += _judge_resumed(outcome, good, folder, expected)
-    elif changed(before):
-        broken.append("an input was changed")
     if door.checked and outcome.code == 0 and _means_something_else(whole, damaged, path):
         broken.append("damage was not noticed")
     yield Step(outcome, broken, met=damaged != whole)

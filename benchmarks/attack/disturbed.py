@@ -18,20 +18,27 @@ from gpunn.network import Network
 SIGNALS = (signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 KILLS = (signal.SIGKILL, signal.SIGPROF)
 MODEL = "model.safetensors"
+RESUMED = (  # a command, its run, the files that it can be resumed from, and the good run
+    ("train", "run", "checkpoints/epoch-*.safetensors", "images"),
+    ("train", "run", "checkpoints/epoch-*.safetensors", "images"),
+    ("sweep", "sweep/best", "sweep.json", "sweep/best"),
+)
 
 
 def kills(good: Material, folder: Path, rng: Random) -> Iterator[Step]:
-    """Kill a training at a chosen moment, and resume it, or start it again, until it ends."""
-    train = good.disturbed_commands()["train"]
-    moment = Moment.choose(good.lengths["train"], rng)
-    outcome = sandbox.start(train, folder, moment.kill).wait()
-    broken = [*judge(outcome, signals=KILLS), *judge_model(folder / "run")]
+    """Kill a training or a sweep at a chosen moment, and resume it, or start it again, until it ends."""
+    name, run, state, run_of_good = rng.choice(RESUMED)
+    command = good.disturbed_commands()[name]
+    moment = Moment.choose(good.lengths[name], rng)
+    outcome = sandbox.start(command, folder, moment.kill).wait()
+    broken = [*judge(outcome, signals=KILLS), *judge_model(folder / run)]
     yield Step(outcome, broken, met=outcome.ended_by in KILLS)
-    resumable = any((folder / "run").glob("checkpoints/epoch-*.safetensors"))
-    outcome = sandbox.run(["train", "--resume", "run", "--json"] if resumable else train, folder)
-    yield Step(
-        outcome, [*judge(outcome), *leftovers(folder), *judge_result(outcome.code, good, folder)], False
-    )
+    output = run.partition("/")[0]
+    resumable = any((folder / output).glob(state))
+    outcome = sandbox.run([name, "--resume", output, "--json"] if resumable else command, folder)
+    broken = [*judge(outcome), *leftovers(folder)]
+    broken += judge_result(outcome.code, good.theta(run_of_good), folder / run)
+    yield Step(outcome, broken, met=False)
 
 
 def killed_outputs(good: Material, folder: Path, rng: Random) -> Iterator[Step]:
@@ -93,11 +100,11 @@ def judge_model(folder: Path) -> Iterator[str]:
             yield "the model is damaged"
 
 
-def judge_result(code: int | None, good: Material, folder: Path) -> Iterator[str]:
+def judge_result(code: int | None, theta: bytes, folder: Path) -> Iterator[str]:
     """Yield a rule if a training that was started again does not end with the weights of the good one."""
     if code != 0:
         yield "not resumed"
-    elif Network.load(folder / "run").theta.tobytes() != good.theta():
+    elif Network.load(folder).theta.tobytes() != theta:
         yield "the resumed run differs"
 
 

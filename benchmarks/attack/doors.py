@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.attack.material import CPU_ONLY, QUICK, QUIET_REPORT, TRAIN_TABLE, Material
+from benchmarks.attack.material import CPU_ONLY, QUICK, QUIET_REPORT, SWEEP, TRAIN_TABLE, Material
 
 Command = Sequence[object]
 TO_OUT = ["--output", "out"]
@@ -17,7 +17,7 @@ class Door:
     """A kind of input.
 
     Attributes:
-        sources: good files, of which a trial damages one.
+        sources: patterns of good files, of which a trial damages one.
         commands: commands that read the damaged file, given the good files and its path.
         name: the path of the damaged file in the folder of the trial; None for its source's name.
         copied: a folder of good files that the damaged file lies in.
@@ -101,6 +101,14 @@ DOORS: dict[str, Door] = {
         copied="images",
         named=["images"],
         share=1,
+    ),
+    "sweep": Door(["fruit.csv"], lambda good, file: [["sweep", file, *SWEEP, *TO_OUT]], share=2),
+    "sweep --resume": Door(
+        ["sweep/sweep.json", "sweep/sweep.csv", "sweep/networks/*", "sweep/best/*"],
+        lambda good, file: [["sweep", "--resume", "sweep", "--json"]],
+        copied="sweep",
+        named=["sweep"],
+        share=2,
     ),
     "run.json": Door(["images/run.json"], _read_run, copied="images"),
     "history.jsonl": Door(["images/history.jsonl"], _read_run, copied="images"),

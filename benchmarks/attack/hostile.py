@@ -19,6 +19,10 @@ WORDS = (
     "size", "kind", "balanced", "softmax", "~nouser", "/dev/null", "a" * 5000, "-", "--", "utf-7", "rot13",
     "idna",
 )  # fmt: skip
+GRIDS = (
+    "learning_rate=0.01,0.1", "learning_rate=", "=1", "l2=0..1", "hidden=4,-1", "hidden=a-b", "x=1",
+    "epochs=1,1", "l2=nan", "seed=1", "0", "-1", "2", "9" * 30, "\x1b[31m", "",
+)  # fmt: skip
 NUMERIC = (
     "hidden", "dropout", "input-dropout", "learning-rate", "beta1", "beta2", "l2", "l1", "max-norm",
     "clip-norm", "label-smoothing", "shift", "rotate", "scale", "elastic", "image-size", "batch-size",
@@ -36,6 +40,9 @@ def attempt(good: Material, folder: Path, rng: Random) -> Iterator[Step]:
     data = rng.choice(["fruit.csv", "idx", "classes"])
     usual = TRAIN_TABLE if data == "fruit.csv" else ["--epochs", "1", "--hidden", "4", *CPU_ONLY, "--json"]
     command = ["train", good.path(data), *usual, "--output", "out"]
+    if rng.random() < 0.3:
+        option = rng.choice(["--grid", "--grid", "--draws", "--folds", "--halving"])
+        command = ["sweep", *command[1:], option, rng.choice(GRIDS)]
     for _ in range(rng.choice([1, 1, 2])):
         names, values = rng.choice([(NUMERIC, NUMBERS), (NAMED, WORDS)])
         command += [f"--{rng.choice(names)}", rng.choice(values)]

@@ -25,6 +25,7 @@ from gpunn.network import Network
 CPU_ONLY = ["--device", "cpu"]
 QUICK = ["--epochs", "1", "--hidden", "4", *CPU_ONLY, "--json"]
 TRAIN_TABLE = ["--target", "kind", *QUICK]
+SWEEP = ["--grid", "learning_rate=0.01,0.1", "--seeds", "2", *TRAIN_TABLE]
 TRAIN_IMAGES = ["--epochs", "3", "--hidden", "8", "--batch-size", "10", "--seed", "1", *CPU_ONLY, "--json"]
 OUTPUTS = {"predict": "out.csv", "export": "out.onnx", "report": "out.html"}  # of commands that write a file
 QUIET_REPORT = ["--no-browser", "--output", "page.html"]
@@ -44,9 +45,9 @@ class Material:
     def path(self, name: str) -> Path:
         return self.folder / name
 
-    def theta(self) -> bytes:
-        """Return the parameters of the run with checkpoints, which every resumed run must reach."""
-        return Network.load(self.folder / "images").theta.tobytes()
+    def theta(self, name: str = "images") -> bytes:
+        """Return the parameters of a good run, which every resumed run must reach."""
+        return Network.load(self.folder / name).theta.tobytes()
 
     def disturbed_commands(self) -> dict[str, list[object]]:
         """Return the commands that are killed, sent signals or given a full disk; each writes files."""
@@ -54,6 +55,7 @@ class Material:
         predict = ["predict", self.path("table"), self.path("new.csv"), "-o", "out.csv"]
         return {
             "train": [*train, "--checkpoint-every", "1"],
+            "sweep": ["sweep", self.path("fruit.csv"), *SWEEP, "--output", "sweep"],
             "predict": predict,
             "export": ["export", self.path("images"), "out.onnx"],
             "report": ["report", self.path("images"), "--no-browser", "--output", "out.html"],
@@ -73,6 +75,7 @@ def make(folder: Path) -> Material:
         ["train", folder / "idx", *TRAIN_IMAGES, "--checkpoint-every", "1", "--output", "images"],
         ["train", folder / "classes", *TRAIN_IMAGES, "--output", "pictures"],
         ["train", "fruit.csv", *TRAIN_TABLE, "--output", "table"],
+        ["sweep", folder / "fruit.csv", *SWEEP, "--output", "sweep"],
     ):
         _run_here(arguments, folder)
     with tempfile.TemporaryDirectory(prefix="gpunn-attack-") as scratch:
@@ -88,7 +91,7 @@ def make(folder: Path) -> Material:
 
 def _reading(good: Material) -> Iterator[list[object]]:
     """Yield a command for each kind of input."""
-    yield from (command for name, command in good.disturbed_commands().items() if name != "train")
+    yield from (command for name, command in good.disturbed_commands().items() if name in OUTPUTS)
     for name in ("new.parquet", "new.xlsx", "small.npz"):
         yield ["predict", good.path("table"), good.path(name)]
     for name in ("columns.npy", "L.png", "RGB.jpg", "RGB.tif", "P.gif", "L.bmp", "RGB.webp"):

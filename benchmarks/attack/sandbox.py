@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from benchmarks.attack.progress import Watch
 
@@ -185,10 +186,17 @@ def build_once() -> None:
     """Let forked processes share the commands, which each would build anew from the options."""
     import typer
 
-    from gpunn.cli import commands
+    from gpunn.cli.commands import Commands
 
-    for module, name in ((typer.main, "get_command"), (commands, "_new_app"), (commands, "complete_train")):
-        setattr(module, name, cache(getattr(module, name)))
+    built, resolve = dict[str, Any](), Commands.resolve_command
+
+    def resolve_once(self: Any, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in built:
+            built[args[0]] = resolve(self, ctx, args)[1]
+        return args[0], built[args[0]], args[1:]
+
+    vars(typer.main)["get_command"] = cache(typer.main.get_command)
+    setattr(Commands, "resolve_command", resolve_once)  # noqa: B010
 
 
 def leave_out_charts() -> None:
