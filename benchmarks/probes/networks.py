@@ -15,10 +15,9 @@ from benchmarks.probes.probe import MakeBackend, Probe, Row, label
 from gpunn import backends
 from gpunn.backends.cuda import resident
 from gpunn.backends.cuda.backend import Cuda
-from gpunn.core.equations import Equation
 from gpunn.core.optimizers import Optimizer
 from gpunn.core.plan import Plan
-from gpunn.functions.calls import Calls
+from gpunn.core.plan import together as plans_together
 
 EXAMPLES, EPOCHS = 25_600, 3  # of one network; the first epoch is not counted
 SHARED, ROUNDS = 12_800, 3  # examples of many networks
@@ -80,18 +79,14 @@ def together(be: Cuda, net: Net, count: int) -> float | None:
     """Return the time of a step of so many networks in one launch, in microseconds; None if they cannot."""
     steps = SHARED // net.batch_size
     m = steps * net.batch_size
-    examples, found = be.data.examples(*data(net, m), None), list[Any]()
-
-    def keep(equations: Sequence[Equation], m: int) -> Calls:
-        found.append(resident.recognised(be.kernels, equations, m))
-        return [lambda: None]
-
-    with patch.object(be, "plan_steps", keep):
+    examples = be.data.examples(*data(net, m), None)
+    with patch.object(be, "networks", count):
         plans = [plan(be, net, examples, m, seed) for seed in range(count)]
-    launch = None if None in found else resident.bound(be.kernels, found)
-    if launch is None:
+    stages = plans_together(plans, be)
+    if stages is None:
         return None
-    timer, order, times = be.device.timer([launch]), np.arange(m), []
+    (stage,) = stages
+    timer, order, times = be.device.timer(stage.calls[:1]), np.arange(m), []
     for _ in range(ROUNDS):
         for one in plans:
             be.data.start_pass(one.p, order)

@@ -126,6 +126,7 @@ class Backend(Protocol):
         chunk_steps: in this many mini-batches at most.
         launch_steps: how many steps `plan_steps` may be asked for; 0 if it never binds any.
         runs_ahead: a plan that was run may still be at work.
+        networks: how many are trained together; 1, unless the caller says so.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Backend(Protocol):
     chunk_steps: int
     launch_steps: int
     runs_ahead: bool
+    networks: int
 
     @property
     def memory(self) -> Memory: ...
@@ -156,3 +158,6 @@ class Backend(Protocol):
 
         None if the backend has to be given every step.
         """
+
+    def together(self, plans: Sequence[Calls]) -> Calls | None:
+        """Return calls that do what all of these do, for different models; None if there is no such way."""

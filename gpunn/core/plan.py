@@ -210,25 +210,40 @@ class Plan:
         self.data, self.p = model.be.data, model.be.data.new_pass(m)
         self.stages = bind(model, examples, self.p, m, batch_size, **how)
 
-    def __call__(
-        self,
-        order: np.ndarray,
-        etas: np.ndarray | None = None,
-        key: int = 0,
-        progress: Progress | None = None,
-        look_ahead: Callable[[], Drawn] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return each example's loss (m,) and hit (m,); the next call overwrites them.
+    def __call__(self, order: np.ndarray, key: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Make a pass; return each example's loss (m,) and hit (m,), which the next pass overwrites."""
+        self.start(order, key=key)
+        run(self.stages)
+        return self.results()
 
-        look_ahead(): returns the key and the order that the next call will most likely be given. It is asked
-        before the losses are there.
-        """
+    def start(self, order: np.ndarray, etas: np.ndarray | None = None, key: int = 0) -> None:
+        """Start a pass."""
         self.data.start_pass(self.p, order, etas, key)
-        run(self.stages, progress)
-        if look_ahead:
-            key, order = look_ahead()
-            self.data.prefetch(self.p, order, key)
+
+    def expect(self, key: int, order: np.ndarray) -> None:
+        """Prepare for the key and the order that the next pass will most likely be given."""
+        self.data.prefetch(self.p, order, key)
+
+    def results(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return each example's loss (m,) and hit (m,); the next pass overwrites them."""
         return self.data.results(self.p)
 
     def __str__(self) -> str:
         return str(self.stages[0])
+
+
+def together(plans: Sequence[Plan], be: Backend) -> list[Stage] | None:
+    """Return stages that run all these plans of different models, once all are started.
+
+    None if the backend has no way to do that.
+    """
+    of_each = [[(stage.m, stage.times) for stage in plan.stages] for plan in plans]
+    if any(each != of_each[0] for each in of_each):
+        return None
+    stages = []
+    for same in zip(*(plan.stages for plan in plans), strict=True):
+        calls = be.together([stage.calls for stage in same])
+        if calls is None:
+            return None
+        stages.append(Stage(same[0].equations, calls, same[0].m, same[0].times))
+    return stages

@@ -12,8 +12,12 @@ from gpunn.names import one_line
 from gpunn.sweeps.data import Data
 from gpunn.sweeps.members import Member, Recipe
 from gpunn.sweeps.outcome import Outcome
+from gpunn.training import together
+from gpunn.training.fit_options import FitOptions
 from gpunn.training.history import History, Record
 from gpunn.training.loop import Diverged
+from gpunn.training.together import Candidate
+from gpunn.training.trainable import Trainable
 
 #: How a member ended, by `History.stopped`.
 STATUSES = {"": "done", "early": "early", "callback": "paused", "interrupted": "interrupted"}
@@ -41,37 +45,75 @@ def train_members(
     CPU, to 1e-5 on CUDA. An outcome is yielded as soon as it is known, since Ctrl-C keeps what was yielded.
 
     This is the one place that decides how networks are trained. On CUDA, all members in a call have the same
-    `recipe.shape`, so a kernel that trains many networks in one launch can take the place of this loop: from
-    `recipe.network(member)` it takes θ and the generator `rng` that draws each epoch's order, and from
-    `recipe.options` everything else. Members that it cannot train (an option or a rule that it does not know)
-    are left to the loop.
+    `recipe.shape`, and those that fit on a multiprocessor are trained in lockstep.
     """
-    for member in members:
-        yield train(member, recipe, data, pause)
+    yield from train_together(members, recipe, data, pause) or (
+        train(member, recipe, data, pause) for member in members
+    )
+
+
+def train_together(
+    members: Sequence[Member], recipe: Recipe, data: Data, pause: Pause | None
+) -> list[Outcome] | None:
+    """Train members in lockstep; None, without having trained, if the device has no way to do that."""
+    if len(members) == 1:
+        return None
+    given = {member.fold: data.of(member.fold) for member in members}
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said already, when the candidates were checked
+        candidates, followed = [], []
+        for member in members:
+            X, y, _ = given[member.fold]
+            records: list[Record] = []
+            options = follow(recipe.options(member, data), member, records, pause)
+            candidates.append(Candidate(recipe.network(member), X, y, options))
+            followed.append(records)
+        try:
+            results = together.fit(candidates)
+        except Exception:  # of one of them: let each say it for itself
+            return None
+    if results is None:
+        return None
+    seconds = (time.perf_counter() - start) / len(members)
+    return [
+        outcome_of(candidate.net, result, records, seconds)
+        for candidate, result, records in zip(candidates, results, followed, strict=True)
+    ]
 
 
 def train(member: Member, recipe: Recipe, data: Data, pause: Pause | None = None) -> Outcome:
     """Train one member by `Network.fit`. Errors become outcomes, so that other members are not affected."""
     start = time.perf_counter()
     records: list[Record] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said already, when the candidates were checked
+        net, (X, y, _) = recipe.network(member), data.of(member.fold)
+        options = follow(recipe.options(member, data), member, records, pause)
+        try:
+            result: History | Exception = net.fit(X, y, options)
+        except Exception as error:
+            result = error
+    return outcome_of(net, result, records, time.perf_counter() - start)
+
+
+def follow(options: FitOptions, member: Member, records: list[Record], pause: Pause | None) -> FitOptions:
+    """Return the options with which training collects its records, and pauses if it should."""
 
     def take(record: Record) -> bool:
         records.append(record)
         return pause is not None and pause.epoch <= record.epoch < options.epochs
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # said already, when the candidates were checked
-        net, (X, y, _) = recipe.network(member), data.of(member.fold)
-        options = replace(recipe.options(member, data), on_epoch_end=take)
-        if pause:
-            state = pause.states / member.digest
-            options = replace(options, checkpoint=state, checkpoint_every=options.epochs, keep=1, resume=True)
-        try:
-            history = net.fit(X, y, options)
-        except Exception as error:
-            status = "diverged" if isinstance(error, Diverged) else "failed"
-            ended = History("", records)
-            return Outcome(status, ended, None, time.perf_counter() - start, message=one_line(error))
-    seconds = time.perf_counter() - start
-    status = STATUSES[history.stopped]
-    return Outcome(status, history, net.theta.copy(), seconds, net.learnt_labels)
+    options = replace(options, on_epoch_end=take)
+    if pause:
+        state = pause.states / member.digest
+        options = replace(options, checkpoint=state, checkpoint_every=options.epochs, keep=1, resume=True)
+    return options
+
+
+def outcome_of(net: Trainable, result: History | Exception, records: list[Record], seconds: float) -> Outcome:
+    """Return the outcome of a training that ended with a history or with an error."""
+    if isinstance(result, Exception):
+        status = "diverged" if isinstance(result, Diverged) else "failed"
+        return Outcome(status, History("", records), None, seconds, message=one_line(result))
+    return Outcome(STATUSES[result.stopped], result, net.theta.copy(), seconds, net.learnt_labels)

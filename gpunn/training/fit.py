@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike
 
 from gpunn import backends
 from gpunn.core import optimizers
+from gpunn.core.backend import Backend
+from gpunn.core.examples import Examples
 from gpunn.core.inputs import CheckedExamples, check_examples, dense
 from gpunn.core.optimizers import Optimizer
 from gpunn.core.plan import BoundModel
 from gpunn.training import schedules
 from gpunn.training.checkpoint import Checkpoints, CheckpointWriter
-from gpunn.training.fit_options import Block, FitOptions
+from gpunn.training.fit_options import Block, FitOptions, ScoreFunction
 from gpunn.training.history import History, Record
 from gpunn.training.identity import describe_run
 from gpunn.training.loop import Evaluation, Training
@@ -58,8 +60,38 @@ def fit(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) -> His
                 net.learnt_labels = training.source.has_labels
 
 
-def prepare(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) -> Training:
-    """Check everything, and load the network and the examples onto the device."""
+class Sharing:
+    """What networks that are trained on the same examples have in common, so that it is loaded once."""
+
+    def __init__(self) -> None:
+        self.loaded: dict[int, tuple[CheckedExamples, Examples]] = {}
+        self.evaluations: dict[tuple[int, int, bool], Evaluation] = {}
+
+    def examples(self, given: CheckedExamples, be: Backend) -> Examples:
+        """Return the examples in the backend's memory."""
+        known = self.loaded.get(id(given.X))
+        if known is None or not given.equals(known[0]):
+            self.loaded[id(given.X)] = known = given, given.load(be)
+        return replace(known[1], smoothing=given.smoothing)
+
+    def evaluation(
+        self, model: BoundModel, examples: Examples, order: np.ndarray, score: ScoreFunction | None
+    ) -> Evaluation:
+        """Return the evaluation of the model, which is bound once, to a θ of its own."""
+        key = id(examples.X), len(order), score is None
+        if key not in self.evaluations:
+            own = replace(model, theta=model.be.memory.new_parameters(model.theta.layout))
+            self.evaluations[key] = Evaluation(own, examples, order, score)
+        return self.evaluations[key].of(model.theta.flat, order, score)
+
+
+def prepare(
+    net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions, sharing: Sharing | None = None
+) -> Training:
+    """Check everything, and load the network and the examples onto the device.
+
+    sharing: what the network shares with others.
+    """
     options.check(net.sizes[0], blocks=y is None)
     given = None if y is None else check(net, options, X, y, options.sample_weight)
     if given:
@@ -72,9 +104,9 @@ def prepare(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) ->
     learner = bind_learner(net.bind(be, given.y if given else None), optimizer, net.rng, options)
     if given is None:
         source: ExampleSource = BlockStream(learner, X, block_check(net, options))
-        evaluation = evaluate_pair(net, learner, options)
+        evaluation = evaluate_pair(net, learner, options, sharing)
     else:
-        source, evaluation = split(net, learner, given, options)
+        source, evaluation = split(net, learner, given, options, sharing)
     return Training(
         learner,
         source,
@@ -148,22 +180,38 @@ def open_checkpoints(
 
 
 def split(
-    net: Trainable, learner: Learner, given: CheckedExamples, options: FitOptions
+    net: Trainable, learner: Learner, given: CheckedExamples, options: FitOptions, sharing: Sharing | None
 ) -> tuple[ExampleSource, Evaluation | None]:
     """Load the examples, and divide them into those to train on and those held out for validation."""
-    examples, order = given.load(learner.model.be), np.arange(given.X.shape[1])
+    examples, order = load(given, learner, sharing), np.arange(given.X.shape[1])
     if options.validation is None or isinstance(options.validation, tuple):
-        return InMemory(learner, examples, order), evaluate_pair(net, learner, options)
+        return InMemory(learner, examples, order), evaluate_pair(net, learner, options, sharing)
     order, held_out = stratified_split(options.validation, given.y.labels, len(order), net.rng)
     plain = replace(examples, smoothing=0.0, weights=None)
-    evaluation = Evaluation(learner.model, plain, held_out, options.score)
+    evaluation = evaluate(learner.model, plain, held_out, options, sharing)
     return InMemory(learner, examples, order), evaluation
 
 
-def evaluate_pair(net: Trainable, learner: Learner, options: FitOptions) -> Evaluation | None:
+def evaluate_pair(
+    net: Trainable, learner: Learner, options: FitOptions, sharing: Sharing | None
+) -> Evaluation | None:
     """Return the evaluation on `validation` if it is a pair (X, y)."""
     if not isinstance(options.validation, tuple):
         return None
     given = check_examples(*options.validation, net.sizes, net.cost)
-    examples = given.load(learner.model.be)
-    return Evaluation(learner.model, examples, np.arange(given.X.shape[1]), options.score)
+    examples, order = load(given, learner, sharing), np.arange(given.X.shape[1])
+    return evaluate(learner.model, examples, order, options, sharing)
+
+
+def load(given: CheckedExamples, learner: Learner, sharing: Sharing | None) -> Examples:
+    """Load examples onto the learner's device, unless they are there."""
+    be = learner.model.be
+    return sharing.examples(given, be) if sharing else given.load(be)
+
+
+def evaluate(
+    model: BoundModel, examples: Examples, order: np.ndarray, options: FitOptions, sharing: Sharing | None
+) -> Evaluation:
+    """Return the evaluation of the model on some examples."""
+    make = sharing.evaluation if sharing else Evaluation
+    return make(model, examples, order, options.score)

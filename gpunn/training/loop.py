@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +45,8 @@ class Evaluation:
         keep: bool = False,
     ) -> None:
         self.be, self.order, self.score = model.be, order, score
+        self.theta = model.theta.flat
+        self.other_theta: Any = None
         self.has_labels = examples.labels is not None
         self.outputs = (
             self.be.memory.matrix(model.theta.layout.sizes[-1], len(order)) if score or keep else None
@@ -50,7 +54,15 @@ class Evaluation:
         m, n_in = len(order), examples.X.shape[0]
         self.plan = Plan(model, examples, m, forward_batch(m, n_in), outputs=self.outputs)
 
+    def of(self, theta: Any, order: np.ndarray, score: ScoreFunction | None) -> Evaluation:
+        """Return the same measurement for another θ, and as many examples in another order."""
+        other = copy(self)
+        other.other_theta, other.order, other.score = theta, order, score
+        return other
+
     def __call__(self) -> tuple[float, float | None, float | None]:
+        if self.other_theta is not None:
+            self.be.memory.copy(self.other_theta, into=self.theta)
         losses, hits = self.plan(self.order)
         score = float(self.score(self.be.memory.download(self.outputs))) if self.score else None
         return mean(losses), mean(hits) if self.has_labels else None, score
@@ -90,52 +102,53 @@ class Training:
 
         Raises Diverged if the cost is no longer finite; θ is then what it was before that epoch.
         """
-        observers = self._begin()
+        self.begin()
         try:
-            self._run_epochs(observers, progress, on_epoch_end)
-            if not np.isfinite(self.be.memory.download(self.theta)).all():
-                epoch = len(self.history)
-                raise Diverged(f"the weights overflowed in the last step of epoch {epoch}: {ADVICE}")
+            while (epoch := self.next_epoch()) is not None:
+                self.end_epoch(self.run_epoch(epoch, progress), on_epoch_end)
+            self.check_weights()
         except KeyboardInterrupt:
             self.history.stopped = "interrupted"
-        self._end()
+        self.end()
         return self.history
 
-    def _begin(self) -> dict[str, EpochObserver]:
-        """Restore earlier state, and return what follows the epochs, by name in a checkpoint."""
+    # the parts of `run`, in their order
+
+    def begin(self) -> None:
+        """Restore earlier state, if there is any."""
         if self.optimizer_state:
             restore_optimizer(self.optimizer_state, self.learner.update)
         candidates: dict[str, object] = {"plateau": self.schedule, "best": self.stopping}
-        observers = {name: c for name, c in candidates.items() if isinstance(c, EpochObserver)}
+        self.observers = {name: c for name, c in candidates.items() if isinstance(c, EpochObserver)}
         if self.checkpoints:
             optimizer, rng = self.learner.update.state(), self.learner.rng
-            state = TrainingState(self.be, self.theta, optimizer, rng, self.history, observers)
+            state = TrainingState(self.be, self.theta, optimizer, rng, self.history, self.observers)
             self.checkpoints.begin(state)
-        return observers
 
-    def _run_epochs(
-        self, observers: dict[str, EpochObserver], progress: Progress | None, on_epoch_end: Callback | None
-    ) -> None:
-        for epoch in range(len(self.history) + 1, self.epochs + 1):
-            if self.stopping and self.stopping.over:
-                self.history.stopped = "early"
-                return
-            record = self.run_epoch(epoch, progress)
-            self.history.records.append(record)
-            for observer in observers.values():
-                observer.observe(record)
-            if self.checkpoints:
-                self.checkpoints.epoch_done()
-            if on_epoch_end and on_epoch_end(record) is True:
-                self.history.stopped = "callback"
-                return
+    def next_epoch(self) -> int | None:
+        """Return the number of the next epoch; None if training is over."""
+        epoch = len(self.history) + 1
+        if self.history.stopped or epoch > self.epochs:
+            return None
+        if self.stopping and self.stopping.over:
+            self.history.stopped = "early"
+            return None
+        return epoch
 
     def run_epoch(self, epoch: int, progress: Progress | None) -> Record:
         """Learn from all the examples once, then evaluate."""
         before = self.be.memory.copy(self.theta)
         start = time.perf_counter()
-        losses, hits = self.source.learn(self._rates(epoch), progress)
-        seconds = time.perf_counter() - start
+        losses, hits = self.source.learn(self.rates(epoch), progress)
+        return self.record(epoch, before, losses, hits, time.perf_counter() - start)
+
+    def record(
+        self, epoch: int, before: Any, losses: np.ndarray, hits: np.ndarray | None, seconds: float
+    ) -> Record:
+        """Evaluate after an epoch that began with the θ `before`, and return its record.
+
+        Raises Diverged if the loss is not finite; θ is then `before` again.
+        """
         loss = mean(losses)
         if not np.isfinite(loss):
             self.be.memory.copy(before, into=self.theta)
@@ -147,6 +160,22 @@ class Training:
         speed = len(losses) / seconds
         return Record(epoch, loss, accuracy, val_loss, val_accuracy, seconds, speed, val_score)
 
+    def end_epoch(self, record: Record, on_epoch_end: Callback | None) -> None:
+        """Keep the record, and tell it to everything that follows the epochs."""
+        self.history.records.append(record)
+        for observer in self.observers.values():
+            observer.observe(record)
+        if self.checkpoints:
+            self.checkpoints.epoch_done()
+        if on_epoch_end and on_epoch_end(record) is True:
+            self.history.stopped = "callback"
+
+    def check_weights(self) -> None:
+        """Raise Diverged if the last step made the weights overflow."""
+        if not np.isfinite(self.be.memory.download(self.theta)).all():
+            epoch = len(self.history)
+            raise Diverged(f"the weights overflowed in the last step of epoch {epoch}: {ADVICE}")
+
     def _warn_of(self, validation_loss: float) -> None:
         """Warn that the validation examples overflow, unless it is the weights that have diverged."""
         theta = self.be.memory.download(self.theta)
@@ -157,7 +186,7 @@ class Training:
                 stacklevel=2,
             )
 
-    def _rates(self, epoch: int) -> RateFunction:
+    def rates(self, epoch: int) -> RateFunction:
         """Return a function for the learning rate of each step of a part of this epoch; None if constant."""
 
         def rates(begin: float, end: float, steps: int) -> np.ndarray | None:
@@ -169,7 +198,7 @@ class Training:
 
         return rates
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """Write the last checkpoint, load the best θ, and hand back the optimizer's state."""
         self.history.algorithms = dict(self.algorithms)  # evaluations to come do not count
         if self.checkpoints:

@@ -11,7 +11,7 @@ import numpy as np
 
 from gpunn.core.examples import Examples
 from gpunn.core.inputs import CheckedExamples
-from gpunn.core.plan import BoundModel, Drawn, Plan, Progress
+from gpunn.core.plan import BoundModel, Drawn, Plan, Progress, run
 from gpunn.core.update import Update
 from gpunn.functions.augmentation import Augmentation
 from gpunn.training.fit_options import Arrange, Block, Blocks
@@ -134,9 +134,20 @@ class InMemory:
 
     def learn(self, rates: RateFunction, progress: Progress | None) -> Results:
         """Run an epoch over the examples in a new order."""
-        etas = rates(0, 1, self.learner.steps(self.m))
-        key, order = self.draws.next()
-        losses, hits = self.plan(order, etas, key, progress, self.draws.look)
+        self.start(rates, self.draws.next())
+        run(self.plan.stages, progress)
+        if self.draws.look:
+            self.plan.expect(*self.draws.look())
+        return self.results()
+
+    def start(self, rates: RateFunction, drawn: Drawn) -> None:
+        """Start an epoch over the examples."""
+        key, order = drawn
+        self.plan.start(order, rates(0, 1, self.learner.steps(self.m)), key)
+
+    def results(self) -> Results:
+        """Return the epoch's losses and hits."""
+        losses, hits = self.plan.results()
         return losses, hits if self.has_labels else None
 
 
@@ -181,7 +192,9 @@ class BlockStream:
         plan = self._plan(given)
         etas = rates(begin, end, self.learner.steps(m))
         key, order = self.learner.draw(self.learner.rng, np.arange(m))
-        losses, hits = plan(order, etas, key, progress)
+        plan.start(order, etas, key)
+        run(plan.stages, progress)
+        losses, hits = plan.results()
         return losses.copy(), None if given.y.labels is None else hits.copy()
 
     def _plan(self, given: CheckedExamples) -> Plan:

@@ -13,7 +13,7 @@ from helpers import MakeBackend
 
 import gpunn
 from gpunn.backends.cuda.backend import Cuda
-from gpunn.core.plan import Plan
+from gpunn.core.plan import Plan, run
 from gpunn.training.sources import DrawAhead, Learner
 
 KINDS = [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64]
@@ -79,16 +79,14 @@ def test_the_next_order_is_sent_before_the_losses_are_read() -> None:
     examples = be.data.examples(np.zeros((3, 20), np.uint8), np.zeros(20, int), None)
     over = Plan(net.bind(be), examples, 20, 4)
     device.check()
-    uploads, synchronised, orders = [], [], [np.arange(20)[::-1].copy(), np.arange(20), np.arange(20) % 7]
-
-    def look_ahead() -> tuple[int, np.ndarray]:
-        synchronised.append(device.synchronisations)
-        return 7, orders[1]
-
+    uploads, orders = [], [np.arange(20)[::-1].copy(), np.arange(20), np.arange(20) % 7]
     for order in (orders[0], orders[1], orders[2]):  # the last order is not the expected one
         begun = device.synchronisations
-        over(order, look_ahead=look_ahead)
-        assert synchronised.pop() <= begun + 1  # for the previous order to have been sent
+        over.start(order)
+        run(over.stages)
+        assert device.synchronisations <= begun + 1  # for the previous order to have been sent
+        over.expect(7, orders[1])
+        over.results()
         uploads.append(device.uploads)
         sent = np.empty(20, np.int64)
         device.read(over.p.order.pointer, sent)

@@ -40,6 +40,7 @@ class Cuda:
     chunk_steps = 64
     launch_steps = 1 << 13  # so that none keeps the GPU for seconds
     runs_ahead = True
+    networks = 1
 
     def __init__(self, device: Device, precision: str = "float32") -> None:
         self.device, self.description = device, device.description
@@ -55,7 +56,7 @@ class Cuda:
     def plan(self, equations: Sequence[Equation]) -> Calls:
         """Launch the resident kernel if it can do it all; else fuse the equations, lower and capture them."""
         found = resident.recognised(self.kernels, equations)
-        if launch := found and resident.bound(self.kernels, [found]):
+        if launch := found and resident.bound(self.kernels, found):
             before = [] if found.gathers else self.lower(found.found.before)
             return self.capture([*before, launch]) if before else [launch, self._keep_pace]
         return self.capture(self.lower(equations))
@@ -63,8 +64,15 @@ class Cuda:
     def plan_steps(self, equations: Sequence[Equation], m: int) -> Calls | None:
         """Launch the resident kernel for all steps, if it can do them."""
         found = resident.recognised(self.kernels, equations, m)
-        launch = found and resident.bound(self.kernels, [found])
+        launch = found and resident.bound(self.kernels, found, self.networks)
         return [launch, self._keep_pace] if launch else None
+
+    def together(self, plans: Sequence[Calls]) -> Calls | None:
+        """One launch for all passes of the resident kernel that share its source."""
+        launches = [call for calls in plans for call in calls if isinstance(call, resident.Launch)]
+        if len(launches) < len(plans):
+            return None
+        return [*resident.together(launches), self._keep_pace]
 
     def capture(self, calls: Calls) -> Calls:
         """Record the calls as one graph: the host's feeds first, then its replay."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -122,32 +123,64 @@ def follows(buffer: Buffer | None, first: Buffer | None, columns: int) -> bool:
 class Launch:
     """One launch of the kernel, as a bound call: a block for each of some passes that have the same source.
 
-    The networks are those of the passes; none may be there twice.
+    The passes are those of different networks. Nothing is compiled before `bind`, since many launches may
+    become one.
     """
 
     def __init__(self, k: Kernels, passes: Sequence[Resident], shape: Shape) -> None:
-        self.k, self.passes, self.shape = k, list(passes), shape
-        members = [member(k, e) for e in passes]
-        table = k.memory.put(np.array([pointers for pointers, _ in members]).T, np.int64)
-        kernel = k.compiled(source_of(passes[0], shape), RESIDENT)("train")
-        threads, shared = shape.threads, shape.shared_bytes
-        call = k.device.launch(kernel, len(passes), threads, (table,), shared)
-        self.call: Call = keeping(call, *(buffer.memory for _, kept in members for buffer in kept))
+        self.k, self.passes, self.shape = k, passes, shape
+
+    def bind(self) -> Launch:
+        """Compile the kernel and bind the launch, unless that is done; return itself."""
+        _ = self.call
+        return self
 
     def __call__(self) -> None:
         self.call()
 
+    @cached_property
+    def source(self) -> str:
+        """The definitions that the kernel is compiled with."""
+        return source_of(self.passes[0], self.shape)
 
-def bound(k: Kernels, passes: Sequence[Resident]) -> Launch | None:
-    """Bind one launch for passes of different networks; None if it is not the faster way, or not possible."""
-    task = passes[0].task(k.memory.dtype.itemsize)
-    shape = best_shape(task, k.device.shared_bytes, -(-len(passes) // k.device.processors))
-    if shape is None or (len(passes) == 1 and not quicker_than_a_graph(shape)):
+    @cached_property
+    def call(self) -> Call:
+        """The launch, bound to the networks' buffers."""
+        k, shape = self.k, self.shape
+        members = [member(k, e) for e in self.passes]
+        table = k.memory.put(np.array([pointers for pointers, _ in members]).T, np.int64)
+        kernel = k.compiled(self.source, RESIDENT)("train")
+        call = k.device.launch(kernel, len(members), shape.threads, (table,), shape.shared_bytes)
+        return keeping(call, *(buffer.memory for _, kept in members for buffer in kept))
+
+
+def bound(k: Kernels, e: Resident, networks: int = 1) -> Launch | None:
+    """Bind a launch for a pass; None if it is not possible, or not the faster way for one network.
+
+    networks: how many passes like this will be launched together.
+    """
+    shape = chosen_shape(k, e, networks)
+    if shape is None or (networks == 1 and not quicker_than_a_graph(shape)):
         return None
-    first = source_of(passes[0], shape)
-    if any(e.task(k.memory.dtype.itemsize) != task or source_of(e, shape) != first for e in passes[1:]):
-        return None
-    return Launch(k, passes, shape)
+    launch = Launch(k, [e], shape)
+    return launch.bind() if networks == 1 else launch
+
+
+def chosen_shape(k: Kernels, e: Resident, networks: int) -> Shape | None:
+    """Choose the shape for a pass, if so many are launched together."""
+    each = -(-networks // k.device.processors)
+    return best_shape(e.task(k.memory.dtype.itemsize), k.device.shared_bytes, each)
+
+
+def together(launches: Sequence[Launch]) -> list[Launch]:
+    """Return a launch for all passes that have the same source, in place of one for each."""
+    groups: dict[str, list[Launch]] = {}
+    for launch in launches:
+        groups.setdefault(launch.source, []).append(launch)
+    return [
+        Launch(group[0].k, [e for one in group for e in one.passes], group[0].shape).bind()
+        for group in groups.values()
+    ]
 
 
 def member(k: Kernels, e: Resident) -> tuple[list[int], list[Buffer]]:

@@ -34,6 +34,7 @@ class Host:
     chunk_steps = 64  # more would take longer to bind and save nothing
     launch_steps = 0
     runs_ahead = False
+    networks = 1
 
     def __init__(self, dtype: str = "float32", why: str = "") -> None:
         self.description = f"cpu ({why})" if why else "cpu"
@@ -50,4 +51,8 @@ class Host:
 
     def plan_steps(self, equations: Sequence[Equation], m: int) -> Calls | None:
         """None: every step is bound."""
+        return None
+
+    def together(self, plans: Sequence[Calls]) -> Calls | None:
+        """None: networks are trained one after the other."""
         return None

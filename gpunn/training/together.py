@@ -1,0 +1,165 @@
+"""Train many networks in lockstep: on a device that can, an epoch of all of them is one launch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from gpunn import backends
+from gpunn.core import plan
+from gpunn.core.backend import Backend
+from gpunn.core.plan import Plan, Stage
+from gpunn.training.fit import Sharing, prepare
+from gpunn.training.fit_options import FitOptions
+from gpunn.training.history import History, Record
+from gpunn.training.loop import Training
+from gpunn.training.sources import InMemory
+from gpunn.training.trainable import Trainable
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network, and how `Network.fit` would train it."""
+
+    net: Trainable
+    X: Any
+    y: np.ndarray
+    options: FitOptions
+
+
+@dataclass(eq=False)
+class Run:
+    """The training of one network among others.
+
+    Attributes:
+        result: how it ended: a history, or an error; None as long as it goes on.
+    """
+
+    candidate: Candidate
+    training: Training
+    epoch: int | None = None
+    result: History | Exception | None = None
+
+    @property
+    def source(self) -> InMemory:
+        return cast(InMemory, self.training.source)
+
+    def goes_on(self) -> bool:
+        """Whether there is another epoch; if not, end."""
+        if self.result is None:
+            self.epoch = self.training.next_epoch()
+            if self.epoch is None:
+                self.end()
+        return self.result is None
+
+    def take(self, before: Any, losses: np.ndarray, hits: np.ndarray | None, seconds: float) -> None:
+        """Take what came out of an epoch that began with the θ `before`. An error ends this run alone."""
+        assert self.epoch
+        try:
+            record = self.training.record(self.epoch, before, losses, hits, seconds)
+            self.training.end_epoch(record, self.tell)
+        except Exception as error:
+            self.end(error)
+
+    def tell(self, record: Record) -> bool:
+        """Call the user's functions, while the network has its current weights."""
+        self.load()
+        answers = [callback(record) for callback in self.candidate.options.callbacks]
+        return any(answer is True for answer in answers)
+
+    def end(self, error: Exception | None = None, *, interrupted: bool = False) -> None:
+        """End training as `Training.run` does."""
+        history = self.training.history
+        try:
+            if interrupted:
+                history.stopped = "interrupted"
+            elif error is None:
+                self.training.check_weights()
+            if error is None:
+                self.training.end()
+        except Exception as late:
+            error = late
+        self.result = error or history
+        self.load()
+
+    def load(self) -> None:
+        """Copy the weights into the network."""
+        net, training = self.candidate.net, self.training
+        net.theta[:] = training.be.memory.download(training.theta)
+        net.learnt_labels = self.source.has_labels
+
+
+class Lockstep:
+    """Runs the epochs of several networks, whose orders are drawn by several threads."""
+
+    def __init__(self, be: Backend, pool: ThreadPoolExecutor) -> None:
+        self.be, self.pool = be, pool
+        self.plans: list[Plan] = []
+        self.stages: list[Stage] | None = []
+
+    def able(self, runs: Sequence[Run]) -> bool:
+        """Bind the plans of these runs together, unless they are; return whether that is possible."""
+        plans = [run.source.plan for run in runs]
+        if plans != self.plans:
+            self.plans, self.stages = plans, plan.together(plans, self.be)
+        return self.stages is not None
+
+    def epoch(self, runs: Sequence[Run]) -> None:
+        """Run an epoch of these networks, and tell each run what came out."""
+        assert self.able(runs)
+        begun = time.perf_counter()
+        before = [self.be.memory.copy(run.training.theta) for run in runs]
+        for run, drawn in zip(runs, self.pool.map(lambda run: run.source.draws.next(), runs), strict=True):
+            assert run.epoch
+            run.source.start(run.training.rates(run.epoch), drawn)
+        plan.run(self.stages or [])
+        ahead = [run for run in runs if run.source.draws.look]
+        for run, drawn in zip(ahead, self.pool.map(lambda run: run.source.draws.look(), ahead), strict=True):
+            run.source.plan.expect(*drawn)
+        learnt = [run.source.results() for run in runs]
+        seconds = (time.perf_counter() - begun) / len(runs)
+        for run, old, results in zip(runs, before, learnt, strict=True):
+            run.take(old, *results, seconds)
+
+
+def fit(candidates: Sequence[Candidate]) -> list[History | Exception] | None:
+    """Train networks of one shape as `Network.fit` does, all at the same time.
+
+    Returns the history of each network, or the error that ended its training; None, without having trained,
+    if the device cannot train them together. The seconds of an epoch are each network's share.
+    """
+    first = candidates[0]
+    be = backends.choose(first.options.device, first.net.dtype, first.options.precision)
+    if not be.launch_steps:
+        return None
+    with ThreadPoolExecutor() as pool, sharing_the_device(be, len(candidates)):
+        sharing, lockstep = Sharing(), Lockstep(be, pool)
+        runs = [Run(c, prepare(c.net, c.X, c.y, c.options, sharing)) for c in candidates]
+        if not lockstep.able(runs):
+            return None
+        try:
+            for run in runs:
+                run.training.begin()
+            while going := [run for run in runs if run.goes_on()]:
+                lockstep.epoch(going)
+        except KeyboardInterrupt:
+            for run in runs:
+                if run.result is None:
+                    run.end(interrupted=True)
+    return [run.result for run in runs if run.result is not None]
+
+
+@contextmanager
+def sharing_the_device(be: Backend, networks: int) -> Iterator[None]:
+    """Tell the backend that so many networks are trained together."""
+    be.networks = networks
+    try:
+        yield
+    finally:
+        be.networks = 1

@@ -1,0 +1,118 @@
+"""Networks that are trained in lockstep on a device equal those that are trained there one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import emulated
+import numpy as np
+import pytest
+from emulated import EmulatedDevice
+from sweeping import LAYERS, X, Y, sweep
+
+import gpunn
+from gpunn import Dense, backends
+from gpunn.backends.cuda import shapes
+from gpunn.backends.cuda.backend import Cuda
+from gpunn.training import loop
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> EmulatedDevice:
+    """A device that has room for small networks; all networks are trained on it."""
+    if not emulated.COMPILER:
+        pytest.skip("no C++ compiler for the emulated device")
+    device = EmulatedDevice(shared_bytes=200 << 10)
+    be = Cuda(device, "float32")
+    monkeypatch.setattr(shapes, "THREADS", (64,))
+    shapes.best_shape.cache_clear()
+    monkeypatch.setattr(backends, "choose", lambda *_: be)
+    return device
+
+
+def alone(settings: dict[str, Any], seed: int, **options: Any) -> tuple[gpunn.Network, gpunn.History]:
+    net = gpunn.Network(5, LAYERS, seed=seed)
+    constants = {name: settings[name] for name in ("learning_rate", "l2") if name in settings}
+    rest = {name: value for name, value in settings.items() if name not in constants}
+    history = net.fit(X, Y, **options, **rest, optimizer=gpunn.SGD(**constants))
+    return net, history
+
+
+def test_every_network_equals_the_one_trained_alone(device: EmulatedDevice) -> None:
+    grid = {"learning_rate": [0.1, 0.5], "schedule": [None, "cosine"], "label_smoothing": [0.0, 0.1]}
+    options = {"epochs": 3, "batch_size": 8, "validation": (X[:, ::2], Y[::2])}
+    result = sweep(grid=grid, seeds=2, **options)
+    assert device.launches["train"] == 3
+    assert device.launches["measure"] == 16 * 3
+    for member in result.members:
+        net, history = alone(member.settings, member.seed, **options)
+        np.testing.assert_allclose(result.network(member.index).theta, net.theta, rtol=0, atol=1e-6)
+        for mine, theirs in zip(result.history(member.index), history, strict=True):
+            assert mine.loss == pytest.approx(theirs.loss, rel=1e-6)
+            assert mine.validation_accuracy == theirs.validation_accuracy
+    device.check()
+
+
+def test_networks_end_each_at_its_own_time(device: EmulatedDevice) -> None:
+    """By early stopping and by divergence, which cost the others nothing."""
+    grid = {"learning_rate": [0.05, 1e30, 3.0]}
+    stop = gpunn.EarlyStopping("validation_loss", patience=1)
+    options: dict[str, Any] = {"epochs": 6, "batch_size": 8, "validation": 0.2, "stop": stop}
+    result = sweep(grid=grid, layers=[Dense(4, "relu"), Dense(3, "identity")], cost="quadratic", **options)
+    status = result.table.column("status")
+    assert status[0] == "done" and status[1] == "diverged"
+    assert "the cost became" in result.table[1]["message"]
+    net = gpunn.Network(5, [Dense(4, "relu"), Dense(3, "identity")], "quadratic", seed=0)
+    history = net.fit(X, Y, **options, optimizer=gpunn.SGD(0.05))
+    np.testing.assert_allclose(result.network(0).theta, net.theta, rtol=0, atol=1e-6)
+    assert len(result.history(0)) == len(history)
+
+
+def test_different_rules_are_different_launches(device: EmulatedDevice) -> None:
+    grid = {"l1": [0.0, 1e-3], "learning_rate": [0.1, 0.5]}
+    sweep(grid=grid, epochs=2)
+    assert device.launches["train"] == 2 * 2
+
+
+def test_folds(device: EmulatedDevice) -> None:
+    result = sweep(folds=[(np.arange(20, 60), np.arange(20)), (np.arange(40), np.arange(40, 60))])
+    assert device.launches["train"] == 2
+    for member in result.members:
+        kept, held = (
+            (np.arange(20, 60), np.arange(20)) if member.fold == 0 else (np.arange(40), np.arange(40, 60))
+        )
+        net = gpunn.Network(5, LAYERS, seed=0)
+        net.fit(X[:, kept], Y[kept], epochs=2, optimizer=gpunn.SGD(member.settings["learning_rate"]))
+        np.testing.assert_allclose(result.network(member.index).theta, net.theta, rtol=0, atol=1e-6)
+        assert result.history(member.index)[-1].validation_accuracy == net.evaluate(X[:, held], Y[held])[1]
+
+
+def test_halving_goes_on_where_it_paused(device: EmulatedDevice) -> None:
+    options: dict[str, Any] = {"epochs": 8, "validation": (X, Y), "schedule": "cosine"}
+    result = sweep(
+        grid={"learning_rate": [0.01, 0.1, 0.3, 1.0]}, halving=2, metric="validation_loss", **options
+    )
+    assert sorted(result.table.column("status")) == ["done", "dropped", "dropped", "dropped"]
+    best = result.best.settings["learning_rate"]
+    index = [0.01, 0.1, 0.3, 1.0].index(best)
+    net, _ = alone({"learning_rate": best}, 0, **options)
+    np.testing.assert_allclose(result.network(index).theta, net.theta, rtol=0, atol=1e-6)
+
+
+def test_networks_that_the_kernel_does_not_know_are_trained_one_by_one(device: EmulatedDevice) -> None:
+    result = sweep(layers=[Dense(4, dropout=0.5), Dense(3, "softmax")])
+    assert "train" not in device.launches
+    assert result.table.column("status") == ["done", "done"]
+
+
+def test_ctrl_c_keeps_what_was_learnt(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = loop.Training.record
+
+    def interrupted(training: Any, epoch: int, *rest: Any) -> Any:
+        if epoch == 2:
+            raise KeyboardInterrupt
+        return record(training, epoch, *rest)
+
+    monkeypatch.setattr(loop.Training, "record", interrupted)
+    result = sweep(epochs=4)
+    assert result.interrupted
