@@ -12,7 +12,7 @@ from emulated import EmulatedDevice
 from heads import SHARED, equations_on_cuda, head_of
 
 import gpunn
-from gpunn.backends.cuda import resident
+from gpunn.backends.cuda import head_ways, resident
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.device import Buffer
 from gpunn.backends.cuda.head import Head, equations_of, heads, motion
@@ -143,11 +143,18 @@ def test_the_way_that_is_chosen(n: int, n_in: int, m: int, cluster: int, way: tu
     assert (chosen.blocks, chosen.cluster) == way
 
 
+def test_separate_launches_are_faster_for_a_large_layer_on_few_processors() -> None:
+    device = EmulatedDevice(shared_bytes=SHARED, cluster=8)
+    assert best_way(10, 2048, 4096, 4, device) is None
+    assert best_way(10, 128, 128, 4, device)
+
+
 @pytest.mark.parametrize("n", [1, 10, 32])
-def test_every_size_has_a_way(n: int) -> None:
+def test_every_size_has_a_way(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even on a small GPU."""
     device = EmulatedDevice(shared_bytes=99 << 10, cluster=1)
     device.processors = 16  # type: ignore[misc]
+    monkeypatch.setattr(head_ways, "SEPARATE", (np.inf, 0))
     for n_in in (1, 30, 511, 2048):
         for m in (1, 77, 4096):
             assert best_way(n, n_in, m, 4, device), (n, n_in, m)

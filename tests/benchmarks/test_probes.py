@@ -18,9 +18,9 @@ from rich.console import Console
 
 from benchmarks.nets import Net
 from benchmarks.probes import __main__ as command
-from benchmarks.probes import launches, networks, products, timeline
+from benchmarks.probes import heads, launches, networks, products, timeline
 from benchmarks.probes.probe import Probe, Row, label
-from gpunn.backends.cuda import algorithms
+from gpunn.backends.cuda import algorithms, head_ways
 from gpunn.backends.cuda.backend import Cuda
 
 pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="no C++ compiler for the emulated device")
@@ -45,6 +45,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(launches, name, value)
     monkeypatch.setattr(timeline, "NETS", [TINY, replace(TINY, precision="bf16")])
     monkeypatch.setattr(products, "NETS", [TINY])
+    monkeypatch.setattr(heads, "NETS", [TINY])
+    monkeypatch.setattr(head_ways, "WAYS", [(1, 1), (2, 2), (1, 0)])
     few = {"ALONE": [(TINY, "sgd"), (TINY, "adam")], "TOGETHER": [TINY], "EXAMPLES": 12, "SHARED": 12}
     for name, value in few.items():
         monkeypatch.setattr(networks, name, value)
@@ -102,6 +104,18 @@ def test_the_timeline_of_a_step(short: None) -> None:
     assert products[0]["size"] == "5 × 6 × 4"
     assert {row["network"] for row in rows} == {"6-5-3 at 4, float32", "6-5-3 at 4, bf16"}
     assert whole[-2]["µs"] == pytest.approx(sum(row["µs"] for row in whole[:-2]))
+
+
+def test_last_layers(short: None) -> None:
+    rows = list(heads.measure(on_emulated))
+    check(heads.PROBE, rows)
+    assert [(row["what"], row["blocks"]) for row in rows] == [
+        ("one block", 1),
+        ("a cluster", 2),
+        ("a grid", 1),
+        ("5 launches and products", None),
+    ]
+    assert [row["chosen"] for row in rows] == [True, False, False, False]
 
 
 def test_the_algorithms_of_a_step(short: None, machine: Machine) -> None:
@@ -168,5 +182,5 @@ class TestTheCommand:
         command.main(["--output", str(tmp_path)])
         (path,) = tmp_path.glob("*-probes.json")
         found = json.loads(path.read_text("utf-8"))["probes"]
-        assert list(found) == ["launches", "algorithms", "timeline", "networks"]
+        assert list(found) == ["launches", "algorithms", "timeline", "heads", "networks"]
         assert all(one["rows"] and one["error"] is None for one in found.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import gpunn
 from gpunn.backends.cuda import head_ways
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.head import Head, heads
-from gpunn.backends.cuda.head_ways import Way
 from gpunn.backends.cuda.kernels import Kernels
 from gpunn.core import plan
 from gpunn.core.equations import Equation
@@ -41,10 +39,6 @@ def head_of(net: gpunn.Network, optimizer: Any, m: int = 5, **how: Any) -> Head:
 
 
 def only(blocks: int, cluster: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Allow one way to share out a head."""
-
-    def ways(n: int, n_in: int, m: int, itemsize: int, device: Any) -> Iterator[Way]:
-        yield Way(n, n_in, m, itemsize, blocks, cluster)
-
-    chosen: Callable[..., Iterator[Way]] = ways
-    monkeypatch.setattr(head_ways, "ways", chosen)
+    """Allow one way to share out a head, whatever it takes."""
+    monkeypatch.setattr(head_ways, "WAYS", [(blocks, cluster)])
+    monkeypatch.setattr(head_ways, "SEPARATE", (np.inf, 0))

@@ -16,6 +16,9 @@
 // through global memory and with a barrier of the grid; more than 1, through their cluster's shared memory; 1, a single
 // block, not at all.
 
+#define BLOCKS (CLUSTER ? CLUSTER : (int)gridDim.x)
+#define AHEAD (N > 16 ? 1 : 4)  // iterations whose reads overlap, as far as registers go
+
 extern __shared__ Four<double> chip[];
 
 // How a block's threads share `count` things: in each of several groups, `width` threads take one thing each.
@@ -127,7 +130,7 @@ struct Task {
                      T* parts, T* errors)
         : m(m), n_in(n_in), columns(columns), tile(tile), ld_x(share + 1), whole(whole), ld(ld), scale(scale),
           parts(parts), errors(errors) {
-        const int me = blockIdx.x, blocks = gridDim.x;
+        const int me = blockIdx.x, blocks = BLOCKS;
         start = me * (int)share < (int)n_in ? me * (int)share : (int)n_in;  // the last blocks may have nothing
         own = (int)n_in - start < (int)share ? (int)n_in - start : (int)share;
         last = me == blocks - 1;
@@ -184,6 +187,7 @@ struct Task {
         const Crew crew(count < 8 ? 8 : count);
         const int j = crew.lane < count ? crew.lane : count - 1, apart = crew.width | 1;
         T z[COLUMN] = {};
+        #pragma unroll AHEAD
         for (int k = crew.group; k < own; k += crew.groups) add(z, w + k * COLUMN, scale * from[j * ld_x + k]);
         if (last && crew.group == 0) add(z, w + own * COLUMN, 1);
         for (int q = 0; q < N; ++q) sums[(crew.group * N + q) * apart + crew.lane] = z[q];
@@ -212,7 +216,7 @@ struct Task {
             const auto part = [&](int block) {
                 return *((const Four<T>*)(of(block, parts, parts_apart) + first * COLUMN) + e);
             };
-            *((Four<T>*)sums + crew.group * fours + e) = sum_of<Four<T>>(crew.group, gridDim.x, crew.groups, part);
+            *((Four<T>*)sums + crew.group * fours + e) = sum_of<Four<T>>(crew.group, BLOCKS, crew.groups, part);
         }
         __syncthreads();
         const int lane = threadIdx.x % WIDTH, q = lane < N ? lane : N - 1;
@@ -276,6 +280,7 @@ static __device__ Sums backward(const Task& my, const Crew& crew, const Operand*
         my.gather(j0, count);
         if (!my.whole) my.load(before, j0, count);
         __syncthreads();
+        #pragma unroll AHEAD
         for (int j = crew.group; j < count; j += crew.groups) {
             const T* const delta = my.near + j * COLUMN;
             if (k < N) sums.bias += delta[k];

@@ -9,6 +9,20 @@ from gpunn.backends.cuda.device import Device
 
 MOST_OUTPUTS, MOST_INPUTS, MOST_EXAMPLES = 32, 2048, 4096
 THREADS = 256  # in a block, and the most inputs and examples that one goes through together
+WAYS = [(k, k) for k in (1, 2, 4, 8)] + [(k, 0) for k in (1, 4, 8, 16, 32, 64, 128, 256)]  # blocks, cluster
+
+# Times in µs. An H200 has shown some; `python -m benchmarks.probes heads` shows how good the rest is.
+WORK = 150_000  # instructions of threads of a block in a µs, counted in the code
+LOAD = 30_000  # bytes in a µs that a block reads of a and writes of δ[L-1]
+
+# A constant, and for each output of an example. prim.txt: an exchange of 32, 128 and 512 numbers with each of
+# 8 blocks of a cluster takes 0.55, 0.82 and 1.95, and a barrier of 8 to 132 blocks 0.66 to 0.89. Both happen
+# twice. A grid's reads also wait for its writes, and its launch is cooperative.
+CLUSTER, GRID = (0.9, 0.0007), (6.0, 0.0002)
+
+# A constant, and for each product of two numbers. timeline.txt: 16 (784-128-10 at 16), 25 (at 128), 21
+# (784-512-10 at 128) and 41 (784-1024-1024-10 at 1,024), before products were chosen by the clock.
+SEPARATE = 10.0, 1e-6
 
 
 @dataclass(frozen=True)
@@ -65,12 +79,19 @@ class Way:
 
     @property
     def microseconds(self) -> float:
-        """Estimate how long it takes."""
+        """Estimate how long it takes, without its launch."""
         elements, outputs = self.share * self.m, self.n * self.m
-        computing = elements * (5 * self.n + 15) / 150_000 + elements * self.itemsize / 30_000
+        computing = elements * (5 * self.n + 15) / WORK + elements * self.itemsize / LOAD
         if self.cluster == 1:
             return computing
-        return computing + (0.9 + 0.0007 * outputs if self.cluster else 6 + 0.0002 * outputs)
+        constant, each = CLUSTER if self.cluster else GRID
+        return computing + constant + each * outputs
+
+    @property
+    def quicker_than_separate_launches(self) -> bool:
+        """Whether it is the faster way to do the layer, by estimate."""
+        constant, each = SEPARATE
+        return self.microseconds <= constant + each * self.n * self.n_in * self.m
 
 
 def fours(count: int) -> int:
@@ -80,17 +101,15 @@ def fours(count: int) -> int:
 
 def ways(n: int, n_in: int, m: int, itemsize: int, device: Device) -> Iterator[Way]:
     """All ways that the device could take: one block, a cluster, or many blocks."""
-    for blocks in (1, 2, 4, 8):
-        if blocks <= device.cluster:
-            yield Way(n, n_in, m, itemsize, blocks, blocks)
-    for blocks in (1, 4, 8, 16, 32, 64, 128, 256):
-        if blocks <= device.processors:
-            yield Way(n, n_in, m, itemsize, blocks, 0)
+    for blocks, cluster in WAYS:
+        if cluster <= device.cluster and blocks <= device.processors:
+            yield Way(n, n_in, m, itemsize, blocks, cluster)
 
 
 def best_way(n: int, n_in: int, m: int, itemsize: int, device: Device) -> Way | None:
-    """Choose the fastest way by estimate; None if the layer is too large."""
+    """Choose the fastest way by estimate; None if it is too large, or if separate launches are faster."""
     if n > MOST_OUTPUTS or n_in > MOST_INPUTS or m > MOST_EXAMPLES:
         return None
     able = [way for way in ways(n, n_in, m, itemsize, device) if way.share <= THREADS and way.tile(device)[0]]
-    return min(able, key=lambda way: way.microseconds, default=None)
+    best = min(able, key=lambda way: way.microseconds, default=None)
+    return best if best and best.quicker_than_separate_launches else None
