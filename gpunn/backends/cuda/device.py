@@ -81,8 +81,9 @@ class Product:
         c: of that type, or bfloat16 if a and b are.
         bias: (n, 1), of c's type; added to each column of c.
         relu: the sum with the bias goes through max(0, ·).
-        bits: a bit for each element of c. With relu, the product sets it if the sum is above 0; without, an
-            element whose bit is not set becomes 0, so δ becomes δ ⊙ f′. See `CudaMemory.bits`.
+        bits: a bit for each element of c. With relu, the product sets it if the sum is above 0 (a library may
+            also set it at 0, where max(0, ·) has no derivative). Without relu, an element whose bit is not
+            set becomes 0, so δ becomes δ ⊙ f′. See `CudaMemory.bits`.
     """
 
     alpha: Buffer
