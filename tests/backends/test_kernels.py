@@ -75,9 +75,10 @@ SOURCES = {
     CLUSTERED: of_a_head(10, "softmax", "cross-entropy", "relu", (8, 8)),
     f"{CLUSTERED}, 32 outputs": of_a_head(32, "tanh", "log-cosh", "gelu", (8, 8)),
 }
-LARGE = [  # on an H200, alone or eight on each multiprocessor
+LARGE = [  # on an H200, alone or as many on each multiprocessor
     ((784, 30, 10), "sigmoid", "quadratic", gpunn.SGD(), 10, "uint8", 1),
-    ((784, 30, 10), "sigmoid", "quadratic", gpunn.Momentum(), 10, "uint8", 1),
+    ((784, 30, 10), "sigmoid", "quadratic", gpunn.Momentum(), 10, "uint8", 2),
+    ((784, 128, 10), "softmax", "cross-entropy", gpunn.SGD(), 16, "uint8", 1),
     ((64, 100, 10), "softmax", "cross-entropy", gpunn.Adam(), 200, "float32", 1),
     ((64, 32, 10), "sigmoid", "quadratic", gpunn.SGD(), 32, "float32", 8),
 ]
@@ -196,7 +197,7 @@ def test_the_resident_kernel_has_the_registers_that_its_shape_needs(nvrtc: Any, 
     sizes, output, cost, optimizer, m, dtype, each = case
     layers = [gpunn.Dense(n) for n in sizes[1:-1]] + [gpunn.Dense(sizes[-1], output)]
     found = resident_pass(gpunn.Network(sizes[0], layers, cost, seed=0), optimizer, m, m, dtype=dtype)
-    shape = best_shape(found.task(4), 227 << 10, each)
+    shape = best_shape(found.task(4), 227 << 10, each, 8 if each == 1 else 1)
     assert shape
     text = HEADS["float32"] + source_of(found, shape) + source.KERNELS + source.RESIDENT
     options = ["--std=c++17", "--gpu-architecture=sm_90", "--ptxas-options=-v"]

@@ -29,7 +29,7 @@ from gpunn.core.update import ByRule
 from gpunn.core.vector_equations import Step
 from gpunn.training import schedules
 
-SHARED = 200 << 10
+SHARED, CLUSTER = 200 << 10, 4
 SIGMOIDS = [gpunn.Dense(6), gpunn.Dense(4)]
 ELEMENTWISE = [f for f in gpunn.ACTIVATIONS.values() if f.cuda]
 CHAIN = [gpunn.Dense(5 + k, f.name, "glorot") for k, f in enumerate(ELEMENTWISE)]
@@ -94,7 +94,7 @@ def on(
         if name == "device" and kind == "cuda":
             be = choose("cuda", dtype)
         elif name == "device":
-            devices.append(EmulatedDevice(shared_bytes=SHARED))
+            devices.append(EmulatedDevice(shared_bytes=SHARED, cluster=CLUSTER))
             be = Cuda(devices[-1], dtype)
         monkeypatch.setattr(backends, "choose", lambda *_: be)
         return be
@@ -107,8 +107,8 @@ def on(
 def shape_as(monkeypatch: pytest.MonkeyPatch, **wanted: Any) -> None:
     """Let the kernel have 64 threads, and the first shape that has these attributes, or else any."""
 
-    def chosen(task: Task, shared_bytes: int, networks_each: int) -> Shape | None:
-        able = list(shapes.shapes(task, shared_bytes))
+    def chosen(task: Task, shared_bytes: int, networks_each: int, most_blocks: int) -> Shape | None:
+        able = list(shapes.shapes(task, shared_bytes, most_blocks))
         fitting = [s for s in able if all(getattr(s, name) == value for name, value in wanted.items())]
         return next(iter([*fitting, *able]), None)
 
@@ -172,6 +172,30 @@ def test_every_shape(
         pytest.skip("a GPU chooses the shape")
     shape_as(monkeypatch, first_in_registers=first, buffers=buffers, states_in=place, columns=8)
     check(Case(SIGMOIDS, "quadratic", m=28, batch_size=16, how={"optimizer": gpunn.Adam(0.05)}), on)
+
+
+CLUSTERS = {
+    "the book's": (Case(SIGMOIDS, "quadratic", n_in=20), 4),
+    "pixels": (Case(SIGMOIDS, "quadratic", n_in=32, how={"pixels": True, "optimizer": gpunn.Adam(0.05)}), 4),
+    "pixels, an odd number": (Case(SIGMOIDS, "quadratic", n_in=9, how={"pixels": True}), 3),
+    "no hidden layer, several tiles": (
+        Case([gpunn.Dense(4, "softmax")], "cross-entropy", n_in=20, m=70, batch_size=35),
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_cluster_of_blocks(name: str, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    case, cluster = CLUSTERS[name]
+    be = on("device")
+    if not isinstance(be.device, EmulatedDevice):
+        pytest.skip("a GPU chooses the shape")
+    shape_as(monkeypatch, cluster=cluster)
+    launches = count_launches(be, monkeypatch)
+    theta_after(case)
+    assert launches == [cluster]
+    check(case, on)
 
 
 def test_several_launches(on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,6 +373,7 @@ LARGE, SMALL = 227 << 10, 64 << 10  # shared memory of a block on an H200 and on
         ((64, 100, 10), 200, 2, LARGE, True),  # scikit-learn's default
         ((2, 3, 1), 1, 0, LARGE, True),
         ((64, 32, 10), 32, 0, 0, False),
+        ((784, 100, 10), 10, 0, LARGE, False),
         ((784, 128, 10), 128, 0, LARGE, False),
         ((784, 1024, 1024, 10), 128, 0, LARGE, False),
         ((784, 30, 10), 1024, 0, LARGE, False),  # more work than a block can do quickly
@@ -367,3 +392,22 @@ def test_many_networks_share_a_multiprocessor() -> None:
     assert alone and together
     assert alone.resident == 1 < together.resident
     assert together.microseconds(8) < alone.microseconds(8)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "m", "several"),
+    [
+        ((784, 30, 10), 10, True),
+        ((784, 100, 10), 10, True),  # it does not fit on one multiprocessor
+        ((784, 64, 32, 10), 32, True),
+        ((64, 32, 10), 32, False),  # the exchange would take longer than it saves
+        ((784, 128, 10), 128, None),
+    ],
+)
+def test_the_choice_of_a_cluster(sizes: tuple[int, ...], m: int, several: bool | None) -> None:
+    shape = shapes.best_shape(Task(sizes, m, 0, 1, 4, 4, True), LARGE, 1, 8)
+    if several is None:
+        assert shape is None or not shapes.quicker_than_a_graph(shape)
+    else:
+        assert shape and shapes.quicker_than_a_graph(shape)
+        assert (shape.cluster > 1) is several

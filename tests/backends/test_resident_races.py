@@ -27,18 +27,19 @@ int main(int, char** arguments) {
     Member* members = of<Member>(2, Member{});
     for (int k = 0; k < 2; ++k)
         members[k] = {of<T>(1000, 0.5), of<T>(1000, 0), of<T>(1000, 0), order, of<Index>(1, 0),
-                      of<Input>(count * 7, 1), of<Index>(count, 2), nullptr, nullptr, of<double>(9, 0.1),
+                      of<Input>(count * 8, 1), of<Index>(count, 2), nullptr, nullptr, of<double>(9, 0.1),
                       of<Index>(1, 0), of<double>(3, 0), of<T>(count, 0), of<unsigned char>(count, 0),
                       of<double>(100, 0.1), count};
-    launch(2, WIDTH, [=] { train(members); }, SHARED);
+    launch(2 * CLUSTER, WIDTH, [=] { train(members); }, SHARED, false, CLUSTER);
     std::puts("done");
 }
 """
 KINDS = {
     "first in registers": {"first_in_registers": True, "buffers": 2, "columns": 12},
+    "a cluster": {"first_in_registers": True, "buffers": 2, "columns": 8, "cluster": 2},
     "several tiles": {"first_in_registers": False, "buffers": 1, "columns": 4},
 }
-BARRIER = re.compile(r"__syncthreads\(\);")
+BARRIER = re.compile(r"(__syncthreads|meet)\(\);(?!  // all blocks have begun)")  # which here they have
 LINES = [RESIDENT.count("\n", 0, barrier.start()) + 1 for barrier in BARRIER.finditer(RESIDENT)]
 
 
@@ -50,7 +51,7 @@ def programs() -> list[Path]:
 
 def program(kind: str) -> Path:
     layers = [gpunn.Dense(5, "tanh"), gpunn.Dense(4, "tanh"), gpunn.Dense(3, "softmax")]
-    net = gpunn.Network(7, layers, "cross-entropy", seed=0)
+    net = gpunn.Network(8, layers, "cross-entropy", seed=0)
     found = resident_pass(net, gpunn.Adam(), 12, 28, scheduled=True)
     shape = Shape(found.task(4), 64, states_in="IN_SHARED", **KINDS[kind])
     numbers = count()

@@ -16,6 +16,10 @@
 // threads. Its owners then keep the weights in registers, too, and sum z[1] over their own inputs; the parts of the
 // groups are added up in shared memory. No other layer needs w[1], as there is no BP2 for it.
 //
+// CLUSTER: a network of its own may have several blocks, which share out the inputs of the first layer. They exchange
+// their sums of z[1] through each other's shared memory, once a tile; all the rest is so little that each does all of it,
+// in the same order, so that their results are bitwise identical.
+//
 // A mini-batch is worked off in tiles of COLUMNS examples; gradients are summed tile after tile, in this order. A row of
 // x, a or delta holds one unit in all examples of the tile, and rows are ROW apart. While a tile is worked on, the
 // next one's examples are on their way into registers (Ahead), and the one after that's indices.
@@ -33,7 +37,7 @@
 #endif
 
 constexpr int SIZE[] = {SIZES}, START[] = {STARTS};  // START[l]: of layer l in theta
-constexpr int C = COLUMNS, L = DEPTH, N_IN = SIZE[0], N_OUT = SIZE[L];
+constexpr int C = COLUMNS, L = DEPTH, N_IN = SIZE[0] / CLUSTER, N_OUT = SIZE[L], SIZE_0 = SIZE[0];  // N_IN: a block's share of the inputs
 constexpr bool ONE_TILE = C >= BATCH;
 enum Place { IN_REGISTERS, IN_SHARED, IN_MEMORY };
 
@@ -61,7 +65,7 @@ struct Member {
 
 // The layout of the block's shared memory, in elements.
 template <int l> struct Layer {
-    static constexpr int n_in = SIZE[l - 1], n = SIZE[l], ld = n | 1, start = START[l];
+    static constexpr int n_in = l > 1 ? SIZE[l - 1] : N_IN, n = SIZE[l], ld = n | 1, start = START[l];
     static constexpr bool shared_w = l > 1 || !FIRST_IN_REGISTERS;
     static constexpr int GROUPS = least(WIDTH / n, n_in + 1), OWN = quotient_up(n_in + 1, GROUPS);
     static constexpr int w = Layer<l - 1>::end, a = w + shared_w * quotient_up(ld * (n_in + 1), 4) * 4;
@@ -71,7 +75,8 @@ template <int l> struct Layer {
 
 template <> struct Layer<0> {
     static constexpr int size_x = (N_IN + 1) * ROW, parts = BUFFERS * size_x;
-    static constexpr int end = parts + FIRST_IN_REGISTERS * C * WIDTH;
+    static constexpr int sums = parts + FIRST_IN_REGISTERS * C * WIDTH;
+    static constexpr int end = sums + (CLUSTER > 1) * 2 * CLUSTER * SIZE[1] * C;
 };
 
 extern __shared__ Four<double> chip[];
@@ -293,8 +298,40 @@ DEVICE T sum_of_parts(int i, int j) {
     return sum;
 }
 
+#if CLUSTER > 1
+DEVICE int rank() { return __clusterRelativeBlockRank(); }
+
+DEVICE void meet() {
+    __cluster_barrier_arrive();
+    __cluster_barrier_wait();
+}
+
+// send the block's sums of z[1] to all blocks of its cluster, and wait for theirs
+DEVICE void exchange(int side) {
+    constexpr int ALL = Layer<1>::n * C;
+    for (int e = thread(); e < ALL; e += WIDTH) {
+        const T sum = sum_of_parts(e % Layer<1>::n, e / Layer<1>::n);
+        for (int r = 0; r < CLUSTER; ++r)
+            ((T*)__cluster_map_shared_rank(at(Layer<0>::sums), r))[(side * CLUSTER + rank()) * ALL + e] = sum;
+    }
+    meet();
+}
+
+// z[1] of unit i and column j; two sides, since a block may be a tile ahead of another
+DEVICE T first_sum(int i, int j, int side) {
+    constexpr int ALL = Layer<1>::n * C;
+    T sum = 0;
+    UNROLL
+    for (int r = 0; r < CLUSTER; ++r) sum += at(Layer<0>::sums)[(side * CLUSTER + r) * ALL + j * Layer<1>::n + i];
+    return sum;
+}
+#else
+DEVICE int rank() { return 0; }
+DEVICE T first_sum(int i, int j, int) { return sum_of_parts(i, j); }
+#endif
+
 // a[l] = f(z[l]) and, in delta[l], f'(z[l]), for the hidden layers from l on, each with a barrier behind it; a[L-1]
-template <int l> DEVICE const T* feed_forward(const T* before) {
+template <int l> DEVICE const T* feed_forward(const T* before, int side) {
     if constexpr (l == L) return before;
     else {
         using My = Layer<l>;
@@ -310,9 +347,9 @@ template <int l> DEVICE const T* feed_forward(const T* before) {
                                                 });
         else
             for (int e = thread(); e < My::n * C; e += WIDTH)
-                feed(e % My::n, e / My::n, sum_of_parts(e % My::n, e / My::n));
+                feed(e % My::n, e / My::n, first_sum(e % My::n, e / My::n, side));
         __syncthreads();
-        return feed_forward<l + 1>(a);
+        return feed_forward<l + 1>(a, side);
     }
 }
 
@@ -386,9 +423,9 @@ DEVICE void finish_column(const Member& my, const T (&z)[UNITS], int lane, int j
     loss = total(loss);
 #if defined(LABELLED)
     const int best = N_OUT > 1 ? winner(a, lane) : a[0] > extra.constants[CONSTANTS + 2];
-    if (there && lane == 0) my.hits[example] = best == label;
+    if (there && lane == 0 && rank() == 0) my.hits[example] = best == label;
 #endif
-    if (there && lane == 0) my.losses[example] = WEIGHTED ? weight * loss : loss;
+    if (there && lane == 0 && rank() == 0) my.losses[example] = WEIGHTED ? weight * loss : loss;
 }
 
 // the last layer, for the tile of `columns` examples from `example` of the pass on
@@ -407,7 +444,7 @@ DEVICE void finish(const Member& my, const T* before, int columns, int side, Ind
             UNROLL
             for (int q = 0; q < AT; ++q) {
                 if constexpr (My::shared_w) z[q][u] = w[My::n_in * My::ld + i];
-                else z[q][u] = sum_of_parts(i, j1 + q);
+                else z[q][u] = first_sum(i, j1 + q, side);
             }
         }
         if constexpr (My::shared_w)
@@ -458,7 +495,14 @@ DEVICE void move(const T* constants, const Pace& now, bool weight, T sum, T& x, 
     MOVE
 }
 
-// f(q, k, index of the parameter in theta) for each parameter of layer l that this thread owns: input k of its unit
+// where the weight of input k of unit i of layer l lies in theta; the last input is the bias
+template <int l> DEVICE int place(int k, int i) {
+    using My = Layer<l>;
+    const int input = l > 1 || CLUSTER == 1 ? k : k < N_IN ? rank() * N_IN + k : SIZE_0;
+    return My::start + input * My::n + i;
+}
+
+// f(q, k, place of the parameter) for each parameter of layer l that this thread owns: input k of its unit
 template <int l, class F_> DEVICE void each_own(F_ f) {
     using My = Layer<l>;
     const int i = thread() % My::n, group = thread() / My::n;
@@ -466,7 +510,7 @@ template <int l, class F_> DEVICE void each_own(F_ f) {
     UNROLL
     for (int q = 0; q < My::OWN; ++q) {
         const int k = group + q * My::GROUPS;
-        if (q < My::OWN - 1 || k <= My::n_in) f(q, k, My::start + k * My::n + i);
+        if (q < My::OWN - 1 || k <= My::n_in) f(q, k, place<l>(k, i));
     }
 }
 
@@ -516,7 +560,7 @@ template <int l> DEVICE void learn(const Member& my, Own<L>& all, const T* befor
                 if (q >= My::OWN || (q == My::OWN - 1 && k > My::n_in)) continue;
                 if (!ONE_TILE) sums[r] = own.gradient[q] += sums[r];
                 if (!ONE_TILE && !last) continue;
-                const int index = My::start + k * My::n + i;
+                const int index = place<l>(k, i);
                 T unused = 0, &w = My::shared_w ? at(My::w)[k * My::ld + i] : own.w[q];
                 T& s0 = STATES > 0 ? state<l>(my, own, 0, q, index) : unused;
                 T& s1 = STATES > 1 ? state<l>(my, own, 1, q, index) : unused;
@@ -549,6 +593,7 @@ template <int l> DEVICE void store_theta(const Member& my, Own<L>& all) {
     using My = Layer<l>;
     Own<l>& own = all;
     each_own<l>([&](int q, int k, int index) {
+        if (rank() > 0 && (l > 1 || k == N_IN)) return;  // all blocks have the same
         my.theta[index] = My::shared_w ? at(My::w)[k * My::ld + thread() % My::n] : own.w[q];
         if (STATES_IN == IN_MEMORY) return;
         if (STATES > 0) my.first[index] = state<l>(my, own, 0, q, index);
@@ -573,10 +618,14 @@ DEVICE void set_pace(const Member& my, Pace& next, double eta, bool whole) {
 }
 
 // a block for each member
-extern "C" __global__ __launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
+extern "C" __global__
+#if CLUSTER > 1
+__cluster_dims__(CLUSTER, 1, 1)
+#endif
+__launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
     Extras& extra = extras();
     const Member& my = extra.member;
-    if (thread() == 0) extra.member = members[blockIdx.x];
+    if (thread() == 0) extra.member = members[blockIdx.x / CLUSTER], extra.member.xs += rank() * N_IN;
     __syncthreads();
     const Tiles tiles{(int)my.count};
     const Index start = *my.position, before = my.etas ? *my.step : 0;
@@ -585,7 +634,7 @@ extern "C" __global__ __launch_bounds__(WIDTH, RESIDENT) void train(const Member
     Ahead ahead;
     load_theta<1>(my, own);
     for (int j = thread(); j < BUFFERS * ROW; j += WIDTH)
-        at(j / ROW * Layer<0>::size_x)[N_IN * ROW + j % ROW] = 1;
+        at(j / ROW * Layer<0>::size_x)[N_IN * ROW + j % ROW] = rank() == 0;  // the bias counts once
     if (thread() < CONSTANTS + 3) extra.constants[thread()] = my.numbers[1 + thread()];
     ahead.load_index(my, tiles, start, 0);
     ahead.put_index(0);
@@ -601,6 +650,9 @@ extern "C" __global__ __launch_bounds__(WIDTH, RESIDENT) void train(const Member
     ahead.load_index(my, tiles, start, tiles.next(0));
     ahead.put_index(1);
     __syncthreads();
+#if CLUSTER > 1
+    meet();  // all blocks have begun
+#endif
     int steps = 0, side = 0;
     for (int from = 0; from < tiles.count; side ^= 1) {
         const int next = tiles.next(from), other = side ^ 1;
@@ -615,8 +667,11 @@ extern "C" __global__ __launch_bounds__(WIDTH, RESIDENT) void train(const Member
         if (FIRST_IN_REGISTERS) {
             sum_own(own, x);
             __syncthreads();
+#if CLUSTER > 1
+            exchange(side);
+#endif
         }
-        const T* const inputs = feed_forward<1>(x);  // of the last layer
+        const T* const inputs = feed_forward<1>(x, side);  // of the last layer
         if (more) {  // everyone is done with the tile before
             if (BUFFERS > 1) ahead.put(next_x, other);
             ahead.put_index(side);
@@ -634,7 +689,7 @@ extern "C" __global__ __launch_bounds__(WIDTH, RESIDENT) void train(const Member
         from = next;
     }
     store_theta<1>(my, own);
-    if (thread() > 0) return;
+    if (thread() > 0 || rank() > 0) return;
     *my.position = start + tiles.count;
     if (my.etas) *my.step = before + steps;
 #if defined(COUNTS_STEPS)

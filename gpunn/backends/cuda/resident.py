@@ -149,8 +149,8 @@ class Launch:
         k, shape = self.k, self.shape
         members = [member(k, e) for e in self.passes]
         table = k.memory.put(np.array([pointers for pointers, _ in members]).T, np.int64)
-        kernel = k.compiled(self.source, RESIDENT)("train")
-        call = k.device.launch(kernel, len(members), shape.threads, (table,), shape.shared_bytes)
+        kernel, blocks = k.compiled(self.source, RESIDENT)("train"), len(members) * shape.cluster
+        call = k.device.launch(kernel, blocks, shape.threads, (table,), shape.shared_bytes)
         return keeping(call, *(buffer.memory for _, kept in members for buffer in kept))
 
 
@@ -168,8 +168,9 @@ def bound(k: Kernels, e: Resident, networks: int = 1) -> Launch | None:
 
 def chosen_shape(k: Kernels, e: Resident, networks: int) -> Shape | None:
     """Choose the shape for a pass, if so many are launched together."""
-    each = -(-networks // k.device.processors)
-    return best_shape(e.task(k.memory.dtype.itemsize), k.device.shared_bytes, each)
+    device, task = k.device, e.task(k.memory.dtype.itemsize)
+    most_blocks = min(device.cluster, device.processors // networks)
+    return best_shape(task, device.shared_bytes, -(-networks // device.processors), most_blocks)
 
 
 def together(launches: Sequence[Launch]) -> list[Launch]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise, product
 
@@ -12,6 +12,7 @@ from gpunn.backends.cuda.source import CONSTANTS, LANES
 THREADS = (512, 384, 256, 128, 64)  # that a block may have
 MOST_COLUMNS = 64  # of a tile
 REGISTERS = 65536  # of a multiprocessor
+RESERVED = 1024  # bytes of shared memory that the driver takes from each block
 RESIDENT = 8  # blocks that share a multiprocessor at most
 BESIDE = 54  # registers of a thread beside those for which `registers` accounts
 SLACK = 8  # registers by which that estimate may err
@@ -66,6 +67,7 @@ class Shape:
         buffers: for x: 2 if the next tile's x can be written while this one's is still in use.
         states_in: where the optimizer's states are, one of PLACES.
         resident: blocks that share a multiprocessor.
+        cluster: blocks of a network, which share out the inputs of the first layer.
     """
 
     task: Task
@@ -75,6 +77,17 @@ class Shape:
     buffers: int
     states_in: str
     resident: int = 1
+    cluster: int = 1
+
+    @property
+    def inputs(self) -> int:
+        """The inputs of a block."""
+        return self.task.sizes[0] // self.cluster
+
+    @property
+    def packed(self) -> int:
+        """The inputs in a word, as they are read from device memory."""
+        return self.task.packed if self.inputs % self.task.packed == 0 else 1
 
     @property
     def row(self) -> int:
@@ -87,8 +100,8 @@ class Shape:
 
     @property
     def layers(self) -> Iterator[tuple[int, int]]:
-        """(n_in, n) of each layer."""
-        return pairwise(self.task.sizes)
+        """(n_in, n) of each layer, in a block."""
+        return pairwise((self.inputs, *self.task.sizes[1:]))
 
     def groups(self, n_in: int, n: int) -> int:
         """The threads that own the parameters of one unit."""
@@ -101,14 +114,15 @@ class Shape:
     @property
     def loads(self) -> int:
         """The words of the next tile that a thread loads."""
-        return up(up(self.task.sizes[0] // self.task.packed, 8) * 8 * self.columns, self.threads)
+        return up(up(self.inputs // self.packed, 8) * 8 * self.columns, self.threads)
 
     @property
     def shared_bytes(self) -> int:
         """The shared memory of a block, as resident.cu lays it out."""
         task, row = self.task, self.row
-        numbers = self.buffers * (task.sizes[0] + 1) * row
+        numbers = self.buffers * (self.inputs + 1) * row
         numbers += self.first_in_registers * self.columns * self.threads
+        numbers += (self.cluster > 1) * 2 * self.cluster * task.sizes[1] * self.columns
         for l, (n_in, n) in enumerate(self.layers, 1):
             if l > 1 or not self.first_in_registers:
                 numbers += up((n | 1) * (n_in + 1), 4) * 4
@@ -134,7 +148,7 @@ class Shape:
             "SIZES": ", ".join(map(str, task.sizes)),
             "DEPTH": len(task.sizes) - 1,
             "BATCH": task.m,
-            "PER_WORD": task.packed,
+            "PER_WORD": self.packed,
             "SCALARS": task.scalars,
             "CONSTANTS": CONSTANTS,
             "WIDTH": self.threads,
@@ -144,6 +158,7 @@ class Shape:
             "BUFFERS": self.buffers,
             "STATES_IN": self.states_in,
             "RESIDENT": self.resident,
+            "CLUSTER": self.cluster,
             "SHARED": self.shared_bytes,
         }
 
@@ -156,7 +171,7 @@ class Shape:
         if self.first_in_registers:
             numbers += self.own(*next(self.layers))
         work = max(min(self.columns, 16) + 8, 24) + 6 * (self.states_in == "IN_SHARED")
-        loads = self.loads * (1 if task.packed > 1 else words)
+        loads = self.loads * (1 if self.packed > 1 else words)
         return BESIDE + loads + (numbers + work) * words
 
     def clocks(self) -> tuple[float, float]:
@@ -193,6 +208,8 @@ class Shape:
             learn = own * self.columns
             phase(learn / 4 * 1.25 + own, learn + own * (4 + 8 * task.states))
             latency -= PHASE * (l > 1)
+        if self.cluster > 1:
+            latency += CLOCK * (0.35 + self.cluster * (0.02 + 0.0004 * task.sizes[1] * self.columns))
         latency += 2 * PHASE  # the last layer's lanes meet, and the next tile arrives
         return self.tiles * latency, self.tiles * busy
 
@@ -209,29 +226,49 @@ def tile_sizes(m: int) -> list[int]:
     return sorted({up(up(m, tiles), 4) * 4 for tiles in range(up(m, MOST_COLUMNS), up(m, 8) + 1)})
 
 
-def shapes(task: Task, shared_bytes: int) -> Iterator[Shape]:
-    """Every way to do the task on a multiprocessor with so much shared memory for a block."""
+def shapes(task: Task, shared_bytes: int, most_blocks: int = 1) -> Iterator[Shape]:
+    """Every way to do the task on a multiprocessor with so much shared memory for a block.
+
+    most_blocks: a network may have so many blocks, if they are a cluster.
+    """
     places = PLACES if task.states else PLACES[:1]
     for threads, columns, first, buffers, place in product(
         THREADS, tile_sizes(task.m), (True, False), (2, 1), places
     ):
         if max(*task.sizes[1:], columns) > threads:
             continue
-        shape = Shape(task, threads, columns, first, buffers, place)
-        for resident in range(1, RESIDENT + 1):
-            room = min(shared_bytes, (shared_bytes + 1024) // resident - 1024)
-            if (
-                shape.shared_bytes > room
-                or shape.registers > min(255, REGISTERS // threads // resident) - SLACK
-            ):
-                break
-            yield Shape(task, threads, columns, first, buffers, place, resident)
+        alone = Shape(task, threads, columns, first, buffers, place)
+        yield from (
+            shape for shape in (*residents(alone), *clusters(alone, most_blocks)) if fits(shape, shared_bytes)
+        )
+
+
+def residents(alone: Shape) -> Iterator[Shape]:
+    """The shape, with several networks on a multiprocessor."""
+    for resident in range(1, RESIDENT + 1):
+        yield replace(alone, resident=resident)
+
+
+def clusters(alone: Shape, most_blocks: int) -> Iterator[Shape]:
+    """The shape, with several blocks of a network."""
+    if alone.first_in_registers and alone.states_in != "IN_MEMORY":
+        for blocks in range(2, most_blocks + 1):
+            if alone.task.sizes[0] % blocks == 0:
+                yield replace(alone, cluster=blocks)
+
+
+def fits(shape: Shape, shared_bytes: int) -> bool:
+    """Whether a multiprocessor has the shared memory and the registers for its blocks."""
+    room = min(shared_bytes, (shared_bytes + RESERVED) // shape.resident - RESERVED)
+    registers = min(255, REGISTERS // shape.threads // shape.resident)
+    return shape.shared_bytes <= room and shape.registers <= registers - SLACK
 
 
 @lru_cache(maxsize=256)
-def best_shape(task: Task, shared_bytes: int, networks_each: int) -> Shape | None:
+def best_shape(task: Task, shared_bytes: int, networks_each: int, most_blocks: int = 1) -> Shape | None:
     """Choose the quickest way to do the task for so many networks on each multiprocessor, if there is one."""
-    return min(shapes(task, shared_bytes), key=lambda shape: shape.microseconds(networks_each), default=None)
+    able = shapes(task, shared_bytes, most_blocks)
+    return min(able, key=lambda shape: shape.microseconds(networks_each), default=None)
 
 
 def quicker_than_a_graph(shape: Shape) -> bool:
