@@ -43,7 +43,7 @@ def test_a_new_process_replaces_a_failed_one(monkeypatch: pytest.MonkeyPatch) ->
         workers["one"].prepare(SMALL)
         with pytest.raises(Skipped, match="failed: RuntimeError: an illegal memory access"):
             workers["one"].seconds(300, 1)
-        workers["one"].process.join(10)
+        workers["one"].process.join()
         with pytest.raises(Skipped, match="the process ended"):
             workers.workers["one"].prepare(SMALL)
         assert workers["one"].prepare(SMALL) == (300, 10)
