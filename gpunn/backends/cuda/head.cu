@@ -8,7 +8,8 @@
 // in shared memory (N, rounded up to whole Fours); WIDTH, N rounded up to a power of 2; HIDDEN_PRIME(a, z), f' of the
 // layer before, unless that is the input; SOFTMAX and PAIRED, if f is softmax, and if delta is a - y; MOVE, the
 // statements that move one parameter x along its gradient `sum`; and which arrays MOVE changes: theta, if MOVES_THETA,
-// and into, as s0, if STATE, which starts at 0 unless KEEPS.
+// and into, as s0, if STATE, which starts at 0 unless KEEPS. FEWEST is the least number of threads in a group that leaves
+// sums in shared memory.
 //
 // A block has `share` rows of a (inputs of the layer), all their weights, and the last block has the bias, too. It sums
 // its part of z; the blocks exchange these parts, and each finishes z, out and delta for its `columns` examples; they
@@ -21,11 +22,13 @@
 
 extern __shared__ Four<double> chip[];
 
-// How a block's threads share `count` things: in each of several groups, `width` threads take one thing each.
+// How a block's threads share `count` things: in each of several groups, `width` threads take one thing each, and are
+// at least as many as `least`, a power of 2.
 struct Crew {
     int bits, width, groups, lane, group;
 
-    __device__ explicit Crew(int count) {
+    __device__ explicit Crew(int count, int least = 1) {
+        if (count < least) count = least;
         bits = count > 1 ? 32 - __clz(count - 1) : 0;
         while (1 << bits > HEAD_THREADS) --bits;
         width = 1 << bits, groups = HEAD_THREADS >> bits;
@@ -68,14 +71,14 @@ static __device__ T column_max(T x) {
 struct Copy {
     const T* from;
     int count;
-    T at_once;
+    T early;
 
-    __device__ Copy(const T* from, int count) : from(from), count(count), at_once(0) {
-        if ((int)threadIdx.x < count) at_once = from[threadIdx.x];
+    __device__ Copy(const T* from, int count) : from(from), count(count), early(0) {
+        if ((int)threadIdx.x < count) early = from[threadIdx.x];
     }
 
     template <class Put> __device__ void each(Put put) const {
-        if ((int)threadIdx.x < count) put(threadIdx.x, at_once);
+        if ((int)threadIdx.x < count) put(threadIdx.x, early);
         for (int e = threadIdx.x + HEAD_THREADS; e < count; e += HEAD_THREADS) put(e, from[e]);
     }
 };
@@ -151,7 +154,7 @@ struct Task {
     }
 
     // another block's parts or errors
-    __device__ const T* of(int block, const T* array, Index apart) const {
+    __device__ const T* of_block(int block, const T* array, Index apart) const {
 #if CLUSTER > 1
         (void)apart;
         return (const T*)__cluster_map_shared_rank(array, block);
@@ -184,7 +187,7 @@ struct Task {
     __device__ void forward(int j0, int count) const {
         const T* const from = a(j0);
         T* const part = parts + blockIdx.x * parts_apart + j0 * COLUMN;
-        const Crew crew(count < 8 ? 8 : count);
+        const Crew crew(count, FEWEST);
         const int j = crew.lane < count ? crew.lane : count - 1, apart = crew.width | 1;
         T z[COLUMN] = {};
         #pragma unroll AHEAD
@@ -214,7 +217,7 @@ struct Task {
         const Crew crew(fours);
         for (int e = crew.lane; e < fours; e += crew.width) {
             const auto part = [&](int block) {
-                return *((const Four<T>*)(of(block, parts, parts_apart) + first * COLUMN) + e);
+                return *((const Four<T>*)(of_block(block, parts, parts_apart) + first * COLUMN) + e);
             };
             *((Four<T>*)sums + crew.group * fours + e) = sum_of<Four<T>>(crew.group, BLOCKS, crew.groups, part);
         }
@@ -249,7 +252,7 @@ struct Task {
     __device__ void gather(int j0, int count) const {
         for (int e = threadIdx.x; e < count * COLUMN / 4; e += HEAD_THREADS) {
             const unsigned at = j0 * COLUMN + 4 * e, size = columns * COLUMN, block = at / size;
-            *((Four<T>*)near + e) = *(const Four<T>*)(of(block, errors, errors_apart) + (at - block * size));
+            *((Four<T>*)near + e) = *(const Four<T>*)(of_block(block, errors, errors_apart) + (at - block * size));
         }
     }
 };
@@ -328,7 +331,7 @@ extern "C" __global__
     my.output(weighted, weights, zs, as, delta, ld_delta);
     meet(words + 1, tag + 2);
 
-    const Crew crew(own > LANES ? own : LANES);
+    const Crew crew(own, WIDTH > FEWEST ? WIDTH : FEWEST);  // threads for all rows, and for all of the bias
     const int apart = crew.width | 1;
     const auto back = [&](T product, T a, Index at) {
 #if defined(HIDDEN_PRIME)

@@ -1,6 +1,6 @@
 """The head: a last layer of few outputs, from its feedforward to its gradient, in one launch of head.cu.
 
-Alone, a layer of ten units takes seven launches, of which the products use a small part of the device. The
+Alone, a layer of ten units takes five launches or more, of which each uses a small part of the device. The
 record `Head` stands for its equations; `heads` puts it in their place.
 """
 
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache, partial
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from gpunn.functions.calls import Calls
 
 SCALARS = 5  # that the landing of the gradient may need
 
+Exchange: TypeAlias = tuple[Buffer, Buffer, Buffer]
+
 
 @dataclass(eq=False, slots=True)
 class Head(Equation):
@@ -42,16 +45,15 @@ class Head(Equation):
     prepared: list[Scale | Add]
     gradient: Gradient
     way: Way
-    exchange: tuple[Buffer, Buffer, Buffer]
+    exchange: Exchange
 
 
 def heads(k: Kernels, equations: Sequence[Equation]) -> list[Equation]:
     """Replace the equations of last layers by heads, if one kernel can do them."""
     done: list[Equation] = []
-    exchanges: dict[Way, tuple[Buffer, Buffer, Buffer]] = {}
-    at = 0
+    share_out, at = cache(partial(way_and_exchange, k)), 0
     while at < len(equations):
-        head = read_head(k, equations, at, exchanges)
+        head = read_head(equations, at, share_out)
         done.append(head or equations[at])
         at += len(equations_of(head)) if head else 1
     return done
@@ -64,7 +66,7 @@ def equations_of(head: Head) -> list[Equation]:
 
 
 def read_head(
-    k: Kernels, equations: Sequence[Equation], at: int, exchanges: dict[Way, tuple[Buffer, Buffer, Buffer]]
+    equations: Sequence[Equation], at: int, share_out: Callable[[int, int, int], tuple[Way, Exchange] | None]
 ) -> Head | None:
     """Read a head that starts at this equation; None at the first equation that does not belong to one."""
 
@@ -91,11 +93,8 @@ def read_head(
     ):
         return None
     (n, m), n_in = forward.z.shape, forward.a.shape[0]
-    if (way := best_way(n, n_in, m, k.memory.dtype.itemsize, k.device)) is None:
-        return None
-    if way not in exchanges:
-        exchanges[way] = new_exchange(k, way)
-    return Head(forward, error, weights, hidden, prepared, gradient, way, exchanges[way])
+    shared = share_out(n, n_in, m)
+    return shared and Head(forward, error, weights, hidden, prepared, gradient, *shared)
 
 
 def outputs_of(forward: Forward, error: OutputError) -> bool:
@@ -122,13 +121,15 @@ def moves_only_this_layer(prepared: list[Scale | Add], forward: Forward, gradien
     return len(scalars) <= SCALARS and all(part.layer == forward.layer and part.of in known for part in parts)
 
 
-def new_exchange(k: Kernels, way: Way) -> tuple[Buffer, Buffer, Buffer]:
-    """Allocate the memory through which blocks exchange numbers, if they need any."""
-    zero = k.memory.zero
-    if way.cluster:
-        return k.memory.put(np.zeros(1), np.int64), zero, zero
+def way_and_exchange(k: Kernels, n: int, n_in: int, m: int) -> tuple[Way, Exchange] | None:
+    """Choose how a layer is shared out, and allocate the memory through which blocks exchange numbers."""
+    way = best_way(n, n_in, m, k.memory.dtype.itemsize, k.device)
+    if way is None:
+        return None
     tags = k.memory.put(np.zeros(1 + way.blocks), np.int64)
-    return tags, k.memory.new((way.blocks * way.exchanged,)), k.memory.new((way.exchanged,))
+    if way.cluster:  # through shared memory
+        return way, (tags, k.memory.zero, k.memory.zero)
+    return way, (tags, k.memory.new((way.blocks * way.exchanged,)), k.memory.new((way.exchanged,)))
 
 
 def launch(k: Kernels, e: Head) -> Calls:
@@ -175,6 +176,7 @@ def source_of(e: Head) -> str:
             WIDTH=1 << (e.way.n - 1).bit_length(),
             CLUSTER=e.way.cluster,
             HEAD_THREADS=head_ways.THREADS,
+            FEWEST=head_ways.FEWEST,
             SOFTMAX=int(f is SOFTMAX),
             PAIRED=int(cost.pairs(f)),
             MOVE=motion(e)[0],

@@ -9,6 +9,7 @@ from gpunn.backends.cuda.device import Device
 
 MOST_OUTPUTS, MOST_INPUTS, MOST_EXAMPLES = 32, 2048, 4096
 THREADS = 256  # in a block, and the most inputs and examples that one goes through together
+FEWEST = 8  # threads in a group of those that leave sums in shared memory: more groups need more of it
 WAYS = [(k, k) for k in (1, 2, 4, 8)] + [(k, 0) for k in (1, 4, 8, 16, 32, 64, 128, 256)]  # blocks, cluster
 
 # Times in µs. An H200 has shown some; `python -m benchmarks.probes heads` shows how good the rest is.
@@ -62,7 +63,8 @@ class Way:
         column = fours(self.n)
         own = (self.share + 1 + tile) * column + fours(self.columns * self.n) + fours(held * (self.share + 1))
         exchange = self.exchanged + self.columns * column if self.cluster else 0
-        sums = max((THREADS + 32) * (self.n + 1), 4 * THREADS, self.columns * column)
+        of_groups = (THREADS + THREADS // FEWEST) * (self.n + 1)  # each group's are padded by one
+        sums = max(of_groups, 4 * THREADS, self.columns * column)
         return (own + exchange + fours(sums)) * self.itemsize
 
     def tile(self, device: Device) -> tuple[int, bool]:
