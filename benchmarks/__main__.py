@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from tqdm import tqdm
 
 from benchmarks import bars, charts, contestants, machine, measure, report
 from benchmarks.nets import GPU_NETS, NETS, RECIPE, SWEEP, Data, Net, load
+from benchmarks.nets import MANY as MANY_NETS
+from benchmarks.nets import MANY_ON_CUDA as MANY_CUDA
 from benchmarks.worker import Workers
 from gpunn.backends import explain_cuda
 
@@ -53,6 +55,8 @@ class Effort:
 
     def participants(self, net: Net) -> list[str]:
         """Return the contestants that can train a network."""
+        if net.networks > 1:
+            return list(self.names)
         return contestants.participants(self.names, net)
 
 
@@ -73,6 +77,9 @@ GPU = Effort(
     target=0.1,
     seeds=1,
 )
+
+MANY = Effort(MANY_NETS, [], list(contestants.MANY), rounds=3, target=4, seeds=0)
+MANY_ON_CUDA = Effort(MANY_CUDA, [], [*contestants.MANY_ON_CUDA, contestants.AT_ONCE], 3, target=0.5, seeds=0)
 
 
 def run(effort: Effort, data: Data, results: dict[str, Any], keep: Callable[[], object]) -> None:
@@ -129,6 +136,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--gpu", action="store_true", help="contestants that run on a GPU, and gpunn on the CPU"
     )
     parser.add_argument(
+        "--sweep", action="store_true", help="many small networks at once, by gpunn.sweep and by its peers"
+    )
+    parser.add_argument(
         "--nets",
         metavar="SIZES",
         help="only networks whose sizes contain this text, such as 784-30; no sweep",
@@ -143,14 +153,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def choose(options: argparse.Namespace) -> Effort:
     """Return how much to measure according to the options."""
     effort = QUICK if options.quick else GPU if options.gpu else FULL
+    if options.sweep:
+        effort = MANY_ON_CUDA if options.gpu else MANY
+        effort = replace(effort, target=0.3, rounds=2) if options.quick else effort
     fields = dict(vars(effort))
     if options.nets:
         fields |= {"nets": [net for net in effort.nets if options.nets in net.name], "sweep": [], "seeds": 0}
     if options.only:
         wanted = [part.lower() for part in options.only]
-        fields["names"] = [
-            name for name in contestants.CONTESTANTS if any(part in name.lower() for part in wanted)
-        ]
+        names = effort.names if options.sweep else contestants.CONTESTANTS
+        fields["names"] = [name for name in names if any(part in name.lower() for part in wanted)]
     if not fields["names"] or not fields["nets"]:
         raise SystemExit("no contestant or network matches --only and --nets")
     return Effort(**fields)
@@ -166,11 +178,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     effort, data, start, console = choose(options), load(), time.monotonic(), Console()
     results = new_results(data)
 
+    kind = "-sweep" if options.sweep else ""
+
     def keep(part: str = "-so-far") -> Path:
         results["seconds"] = round(time.monotonic() - start)
-        if options.gpu:
+        if options.gpu and not options.sweep:
             results["bars"] = bars.judge(results["nets"])
-        return report.write(results, options.output, part)
+        return report.write(results, options.output, kind + part)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     so_far = keep()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contestants import GPU_FLOOR, OURS, OURS_ON_CUDA, Skipped, floor_of
+from benchmarks.contestants import AT_ONCE, GPU_FLOOR, OURS, OURS_ON_CUDA, Skipped, floor_of
 from benchmarks.machine import cpu
 from benchmarks.nets import Net
 from benchmarks.worker import Worker, Workers
@@ -34,15 +34,18 @@ class Turn:
     epochs: int = 1
     rates: list[float] = field(default_factory=list)
     skipped: str = ""
+    networks: int = 1
 
     def run(self) -> float:
-        """Run one turn and return its examples/s."""
+        """Run one turn and return its examples/s, counting those of each network."""
         time.sleep(PAUSE)
-        return self.m * self.epochs / self.workers[self.name].seconds(self.m, self.epochs)
+        examples = self.networks * self.m * self.epochs
+        return examples / self.workers[self.name].seconds(self.m, self.epochs)
 
     def prepare(self, net: Net, target: float) -> None:
         """Start the worker, build the network, compile, and estimate the speed."""
         self.max_examples, self.batch_size = self.workers[self.name].prepare(net)
+        self.networks = net.networks
         self.m = self.batch_size * max(1, PROBE // self.batch_size)
         self.calibrate(target)
 
@@ -50,7 +53,7 @@ class Turn:
         """Choose a number of whole mini-batches and of epochs that takes about the target time."""
         self.epochs = 1
         self.run()  # compiles code that depends on m
-        aim = target * self.run()
+        aim = target * self.run() / self.networks
         self.m = self.batch_size * max(1, int(min(aim, self.max_examples)) // self.batch_size)
         self.epochs = max(1, round(aim / self.m))
 
@@ -119,8 +122,8 @@ def summary(turns: dict[str, Turn], name: str, batch_size: int) -> dict[str, Any
         "quartiles": [float(low), float(high)],
         "microseconds_per_step": 1e6 * batch_size / float(median),
         "of_floor": ratio(turns, name, floor_of(name)),
-        "of_gpunn_cpu": ratio(turns, name, OURS),
-        "examples_a_round": turn.m * turn.epochs,
+        "of_gpunn_cpu": ratio(turns, name, OURS if turn.networks == 1 else AT_ONCE),
+        "examples_a_round": turn.networks * turn.m * turn.epochs,
         "rounds": [float(rate) for rate in rates],
     }
 

@@ -18,6 +18,7 @@ class Net:
     Attributes:
         momentum: Nesterov momentum; 0 for plain SGD.
         precision: float32, tf32 or bf16; only GPUs compute in tf32 and bf16.
+        networks: how many networks of this shape to train at once.
     """
 
     sizes: tuple[int, ...]
@@ -28,6 +29,7 @@ class Net:
     learning_rate: float = 0.1
     momentum: float = 0.0
     precision: str = "float32"
+    networks: int = 1
 
     @property
     def name(self) -> str:
@@ -36,7 +38,8 @@ class Net:
     @property
     def title(self) -> str:
         precision = "" if self.precision == "float32" else f", on a GPU in {self.precision}"
-        return f"{self.name}, {self.hidden}/{self.output}, batch {self.batch_size}{precision}"
+        many = "" if self.networks == 1 else f"{self.networks:,} networks "
+        return f"{many}{self.name}, {self.hidden}/{self.output}, batch {self.batch_size}{precision}"
 
     @property
     def activations(self) -> list[str]:
@@ -63,6 +66,8 @@ BROAD = Net((784, 1024, 1024, 10), 1024)
 GPU_NETS = [SMALL, MIDDLE, BROAD]
 GPU_NETS += [replace(DEEP, batch_size=1024, precision=precision) for precision in ("tf32", "bf16")]
 SWEEP = [replace(MIDDLE, batch_size=4**k) for k in range(7)]  # 1…4096
+MANY = [replace(SMALL, networks=32), Net((784, 64, 10), 32, networks=32)]
+MANY_ON_CUDA = [replace(SMALL, networks=k) for k in (132, 1056)] + [replace(MANY[1], networks=1056)]
 RECIPE = Net((784, 256, 10), 128, momentum=0.9)  # for the time to reach an accuracy
 
 

@@ -12,11 +12,12 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from benchmarks.contestants import CONTESTANTS, Skipped
+from benchmarks.contestants import CONTESTANTS, MANY, MANY_ON_CUDA, Skipped
 from benchmarks.machine import gpu, threads
 from benchmarks.nets import Data, Net, Problem
 from gpunn.backends import explain_cuda
 
+ALL = {**CONTESTANTS, **MANY, **MANY_ON_CUDA}
 PATIENCE = 120  # seconds to wait for a worker's answer
 
 
@@ -27,7 +28,7 @@ class Worker:
         self.name = name
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, name), daemon=True)
+        self.process = context.Process(target=serve, args=(theirs, name), daemon=name not in MANY)
         self.process.start()
         theirs.close()
         self.connection.send(data)
@@ -118,7 +119,7 @@ def serve(connection: Connection, name: str) -> None:
         try:
             if request == "prepare":
                 contestant = None  # frees the memory of the previous contestant
-                contestant = CONTESTANTS[name](Problem(args[0], data, args[1]))
+                contestant = ALL[name](Problem(args[0], data, args[1]))
                 answer: Any = contestant.max_examples, contestant.batch_size
             elif request == "facts":
                 answer = contestant.facts  # type: ignore[union-attr]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from benchmarks.contestants import many
 from benchmarks.contestants.base import Contestant, Skipped
 from benchmarks.contestants.floor import Floor
 from benchmarks.contestants.gpu_floor import GpuFloor
@@ -17,10 +18,14 @@ from benchmarks.nets import Net, Problem
 
 __all__ = [
     "ACCURACY",
+    "AT_ONCE",
     "CONTESTANTS",
     "FLOOR",
     "GPU_FLOOR",
     "LOOP",
+    "MANY",
+    "MANY_ON_CUDA",
+    "ONE_BY_ONE",
     "OURS",
     "OURS_ON_CUDA",
     "SWEEP",
@@ -64,6 +69,19 @@ CONTESTANTS |= {
     on_cuda(name, precision): partial(make, precision=precision)
     for precision in PRECISIONS
     for name, make in ON_CUDA.items()
+}
+ONE_BY_ONE, AT_ONCE = "gpunn, one by one", "gpunn.sweep"
+MANY: dict[str, Callable[[Problem], Contestant]] = {
+    AT_ONCE: many.Sweep,
+    ONE_BY_ONE: many.OneByOne,
+    "JAX vmap": many.JaxVmap,
+    "PyTorch vmap": many.TorchVmap,
+    "joblib, scikit-learn": many.JoblibScikitLearn,
+}
+MANY_ON_CUDA: dict[str, Callable[[Problem], Contestant]] = {
+    "gpunn.sweep CUDA": partial(many.Sweep, device="cuda"),
+    "JAX vmap CUDA": partial(many.JaxVmap, device="cuda"),
+    "PyTorch vmap CUDA": partial(many.TorchVmap, device="cuda"),
 }
 SWEEP = [FLOOR, OURS, "gpunn CUDA", "JAX", "JAX CUDA", "PyTorch", "PyTorch CUDA"]
 ACCURACY = [OURS, "gpunn CUDA", "PyTorch", "PyTorch CUDA"]

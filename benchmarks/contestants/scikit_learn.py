@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from benchmarks.contestants.base import Weights, library, timed
-from benchmarks.nets import Problem
+from benchmarks.nets import Net, Problem
 
 ACTIVATIONS = {"sigmoid": "logistic", "relu": "relu"}
 
@@ -17,7 +19,12 @@ class ScikitLearn:
         net = problem.net
         self.X, self.y = problem.rows(), problem.data.labels
         self.max_examples, self.batch_size = len(self.X), net.batch_size
-        self.model: Any = library("sklearn.neural_network").MLPClassifier(
+        self.model = self.model_of(net, self.X, self.y, problem.start)
+
+    @staticmethod
+    def model_of(net: Net, X: np.ndarray, y: np.ndarray, start: Weights) -> Any:
+        """Return a model with these initial weights."""
+        model: Any = library("sklearn.neural_network").MLPClassifier(
             net.sizes[1:-1],
             activation=ACTIVATIONS[net.hidden],
             solver="sgd",
@@ -29,9 +36,10 @@ class ScikitLearn:
             random_state=0,
         )
         first = max(net.batch_size, 2)
-        self.model.partial_fit(self.X[:first], self.y[:first], classes=list(range(net.sizes[-1])))
-        for l, (w, b) in enumerate(problem.start):
-            self.model.coefs_[l][:], self.model.intercepts_[l][:] = w.T, b
+        model.partial_fit(X[:first], y[:first], classes=list(range(net.sizes[-1])))
+        for l, (w, b) in enumerate(start):
+            model.coefs_[l][:], model.intercepts_[l][:] = w.T, b
+        return model
 
     def seconds(self, m: int, epochs: int) -> float:
         X, y = self.X[:m], self.y[:m]
