@@ -30,8 +30,11 @@ from types import TracebackType
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import joblib
-from loky import cpu_count, get_reusable_executor, wrap_non_picklable_objects
-from loky.backend import resource_tracker
+from joblib import cpu_count, wrap_non_picklable_objects
+
+# The package loky has these names, too, but its resource tracker and joblib's complain of each other's files.
+from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.backend import resource_tracker
 from threadpoolctl import threadpool_limits
 
 from gpunn.names import one_line
@@ -131,6 +134,7 @@ class Workers(Generic[D]):
                     try:
                         results = future.result()
                     except Exception as error:  # of the executor: the work's own errors are results
+                        local_executor.cache_clear()
                         lost.append((batch, one_line(error)))
                         continue
                     for item, result in zip(batch, results, strict=True):
@@ -146,6 +150,7 @@ class Workers(Generic[D]):
         try:
             future: Future[list[R]] = (self.executor or local_executor(self.processes)).submit(task)
         except RuntimeError as error:  # concurrent.futures.BrokenExecutor is one
+            local_executor.cache_clear()
             future = Future()
             future.set_exception(error)
         return future
@@ -174,6 +179,7 @@ class Workers(Generic[D]):
                         job.take(item, result)
         if running and self.executor is None:
             local_executor(self.processes).shutdown(wait=True, kill_workers=True)
+            local_executor.cache_clear()
 
 
 def batched(items: Sequence[T], seconds: Callable[[T], float]) -> list[list[T]]:
@@ -192,9 +198,13 @@ def batched(items: Sequence[T], seconds: Callable[[T], float]) -> list[list[T]]:
 # the local executor
 
 
+@lru_cache(maxsize=1)
 def local_executor(processes: int) -> Any:
-    """Return the executor of this machine, whose processes are kept warm and replaced if they are broken."""
-    return get_reusable_executor(processes, timeout=IDLE, env=ONE_THREAD, initializer=begin_worker)
+    """Return the executor of this machine, whose processes are kept warm.
+
+    Clear the cache if its processes are broken. Python ends those of an executor that nobody keeps.
+    """
+    return ProcessPoolExecutor(processes, timeout=IDLE, env=ONE_THREAD, initializer=begin_worker)
 
 
 def begin_worker() -> None:

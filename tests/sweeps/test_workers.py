@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loky import get_reusable_executor
+from joblib.externals.loky import get_reusable_executor
 from scipy.sparse import csc_array
 from sweeping import X, Y, alone, equal, sweep
 from threadpoolctl import threadpool_info
