@@ -1,0 +1,121 @@
+// The resident kernel: many steps of a small network in one launch, and a block for each of many networks.
+//
+// This file says who holds what. resident_examples.cu reads the examples, resident_layers.cu goes forwards through the
+// layers, and resident.cu goes back, learns, and has the kernel itself. They are compiled in this order, after
+// kernels.cu, with a preamble that makes everything about the network a constant: DEPTH (L), SIZES (n_0, ..., n_L),
+// activation(l, z) and derivative(l, a, z) of the hidden layers, F and the cost of the last, the mini-batch's BATCH
+// examples, and MOVE: the statements that move one parameter, generated from the update's equations. What differs from
+// network to network (theta, the order of the examples, eta, ...) comes from the table of Members.
+//
+// Who holds theta. In layer l each of n_l * GROUPS threads *owns* parameters: thread t those of unit t % n_l, for every
+// GROUPS-th input from t / n_l on; the bias counts as one more input, which is always 1. Only the owner sums the
+// gradient of its parameters and moves them, so gradient and optimizer's states stay in its registers (or, if these are
+// short, in its own column of shared memory, or in device memory: STATES_IN). The weights themselves lie in shared
+// memory, where all threads read them as products need it: w[l] as (n_l, n_{l-1} + 1), column-major, with an odd
+// leading dimension, which avoids bank conflicts in rows and in columns.
+//
+// FIRST_IN_REGISTERS: a wide first layer with few examples a step is too large for that, and has too few sums for all
+// threads. Its owners then keep the weights in registers, too, and sum z[1] over their own inputs; the parts of the
+// groups are added up in shared memory. No other layer needs w[1], as there is no BP2 for it.
+//
+// CLUSTER: a network of its own may have several blocks, which share out the inputs of the first layer. They exchange
+// their sums of z[1] through each other's shared memory, once a tile. All the rest is so little that each does all of
+// it, in the same order, so that their results are bitwise identical.
+//
+// A mini-batch is worked off in tiles of COLUMNS examples; gradients are summed tile after tile, in this order. A row
+// of x, a or delta holds one unit in all examples of the tile, and rows are ROW apart. While a tile is worked on, the
+// next one's examples are on their way into registers (Ahead), and the one after that's indices.
+
+#if defined(__CUDACC__)
+#define DEVICE static __device__ __forceinline__
+#define UNROLL _Pragma("unroll")
+#define UNROLL_4 _Pragma("unroll 4")
+#define ROLLED _Pragma("unroll 1")
+#else
+#define DEVICE static __device__
+#define UNROLL
+#define UNROLL_4
+#define ROLLED
+#endif
+
+constexpr int SIZE[] = {SIZES}, START[] = {STARTS};  // START[l]: of layer l in theta
+constexpr int C = COLUMNS, L = DEPTH, N_IN = SIZE[0] / CLUSTER, N_OUT = SIZE[L];
+constexpr int SIZE_0 = SIZE[0];  // N_IN is the block's share of it
+constexpr bool ONE_TILE = C >= BATCH;
+enum Place { IN_REGISTERS, IN_SHARED, IN_MEMORY };
+
+__device__ constexpr int quotient_up(int a, int b) { return (a + b - 1) / b; }
+__device__ constexpr int least(int a, int b) { return a < b ? a : b; }
+
+// What a block needs to know of its network; the same order as in resident.py.
+struct Member {
+    T *theta, *first, *second;   // first and second: the optimizer's states, like theta
+    const Index* order;          // of the examples; null if they lie in the order of the pass
+    Index* position;             // how many examples the pass has come
+    const Input* xs;             // (n_0, all examples)
+    const Index* labels;         // of all examples, or
+    const T* targets;            // (n_L, all examples)
+    const T* weights;            // of all examples, if WEIGHTED
+    const double* etas;          // the learning rate of each step; null if it is constant
+    Index* step;                 // how many steps the pass has come, if it is scheduled
+    double* counter;             // of the rule's steps
+    T* losses;
+    unsigned char* hits;
+    const double* numbers;       // eta; n0, n1, n2; on, off, threshold; then p and q of each scalar, for BATCH examples
+                                 // and for those of the last step
+    Index count;                 // of the examples
+};
+
+// The layout of the block's shared memory, in elements.
+template <int l> struct Layer {
+    static constexpr int n_in = l > 1 ? SIZE[l - 1] : N_IN, n = SIZE[l], ld = n | 1, start = START[l];
+    static constexpr bool shared_w = l > 1 || !FIRST_IN_REGISTERS;
+    static constexpr int GROUPS = least(WIDTH / n, n_in + 1), OWN = quotient_up(n_in + 1, GROUPS);
+    static constexpr int w = Layer<l - 1>::end, a = w + shared_w * quotient_up(ld * (n_in + 1), 4) * 4;
+    static constexpr int delta = a + (l < L) * (n + 1) * ROW, states = delta + n * ROW;
+    static constexpr int end = states + (STATES_IN == IN_SHARED) * STATES * OWN * WIDTH;
+};
+
+template <> struct Layer<0> {
+    static constexpr int size_x = (N_IN + 1) * ROW, parts = BUFFERS * size_x;
+    static constexpr int sums = parts + FIRST_IN_REGISTERS * C * WIDTH;
+    static constexpr int end = sums + (CLUSTER > 1) * 2 * CLUSTER * SIZE[1] * C;
+};
+
+extern __shared__ Four<double> chip[];
+
+// threadIdx.x; what follows from it is computed anew in each phase, since it would take registers if it were kept
+DEVICE int thread() {
+    int t = threadIdx.x;
+    asm volatile("" : "+r"(t));
+    return t;
+}
+
+DEVICE T* at(int element) { return (T*)chip + element; }
+
+// The numbers of a step that all parameters share: the scalars of the update's equations and the rule's pace.
+struct Pace {
+    T c[SCALARS], r0, r1;
+};
+
+// The rest of shared memory; what the next tile or step needs stands beside what this one does.
+struct Extras {
+    Member member;     // here, since its pointers would take registers
+    double powers[2];  // n0 and n1 to the power of the steps counted
+    T constants[CONSTANTS + 3];  // n0, n1, n2, on, off, threshold
+    Pace pace[2];
+    int index[2][C], label[2][C];
+    T weight[2][C];
+#if !defined(LABELLED)
+    T y[2][C][N_OUT];
+#endif
+};
+
+DEVICE Extras& extras() { return *(Extras*)(chip + quotient_up(Layer<L>::end * sizeof(T), sizeof *chip)); }
+
+// What a thread owns of layers 1 to l. Arrays that lie elsewhere take no registers, since nobody uses them.
+template <int l> struct Own : Own<l - 1> {
+    T w[Layer<l>::OWN], gradient[Layer<l>::OWN], states[STATES > 0 ? STATES : 1][Layer<l>::OWN];
+};
+template <> struct Own<0> {};
+
