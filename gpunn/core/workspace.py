@@ -93,7 +93,8 @@ class Chunk:
         memory, a, z = self.memory, [], []
         for n, f, rate in zip(self.sizes[1:-1], self.f[:-1], self.dropout[1:], strict=True):
             z.append(memory.operand(n, m))
-            a.append(memory.hidden(n, m, over=memory.operand(n, m) if f.keeps_z else z[-1], dropout=rate))
+            separate = f.keeps_z or (f.by_column and rate)  # a softmax's Jacobian needs what is dropped, too
+            a.append(memory.hidden(n, m, over=memory.operand(n, m) if separate else z[-1], dropout=rate))
         delta = [None, *(memory.operand(n, m) if self.learns else None for n in self.sizes[1:])]
         dropped = zip(self.sizes[:-1], self.dropout, strict=True)
         mask = [memory.operand(n, m) if rate else None for n, rate in dropped]

@@ -24,9 +24,20 @@ def make(f: str = "tanh", inputs: float = 0.25, hidden: float = 0.5, dtype: str 
     return Network(6, layers, seed=3, dtype=dtype, input_dropout=inputs)
 
 
+def softmax(z: np.ndarray) -> np.ndarray:
+    return np.exp(z) / np.exp(z).sum(0)
+
+
+def backward(f: str, z: np.ndarray, delta: np.ndarray) -> np.ndarray:
+    """δ ⊙ f′(z), or the product with the softmax's Jacobian."""
+    if f != "softmax":
+        return delta * ACTIVATIONS[f][1](z)
+    return softmax(z) * (delta - (delta * softmax(z)).sum(0))
+
+
 def one_epoch_by_hand(net: Network, batch_size: int) -> None:
     """Train one epoch by the textbook with inverted dropout, given a mask for each layer and step."""
-    f = [ACTIVATIONS[layer.f.name] for layer in net.layers[:-1]]
+    f = [softmax if x.f.name == "softmax" else ACTIVATIONS[x.f.name][0] for x in net.layers[:-1]]
     key, order = int(net.rng.integers(1 << 32)), net.rng.permutation(10)
     for step, start in enumerate(range(0, 10, batch_size)):
         batch = order[start : start + batch_size]
@@ -39,18 +50,18 @@ def one_epoch_by_hand(net: Network, batch_size: int) -> None:
         for l, (w, b) in enumerate(zip(net.weights, net.biases, strict=True)):
             zs.append(w @ a[-1] + b)
             if l < 2:
-                a.append(f[l][0](zs[-1]) * kept[l + 1])
-        e = np.exp(zs[-1])
-        delta = e / e.sum(0) - one_hot(Y[batch], 3)
+                a.append(f[l](zs[-1]) * kept[l + 1])
+        delta = softmax(zs[-1]) - one_hot(Y[batch], 3)
         for l in (2, 1, 0):
             dw, db = delta @ a[l].T / m, delta.mean(1, keepdims=True)
             if l:
-                delta = (net.weights[l].T @ delta) * f[l - 1][1](zs[l - 1]) * kept[l]
+                delta = (net.weights[l].T @ delta) * kept[l]
+                delta = backward(net.layers[l - 1].f.name, zs[l - 1], delta)
             net.weights[l][:] -= ETA * dw
             net.biases[l][:] -= ETA * db
 
 
-@pytest.mark.parametrize("f", ["tanh", "relu", "sigmoid", "gelu"])
+@pytest.mark.parametrize("f", ["tanh", "relu", "sigmoid", "gelu", "softmax"])
 @pytest.mark.parametrize(("inputs", "hidden"), [(0.25, 0.5), (0.0, 0.5), (0.25, 0.0)])
 def test_training_equals_the_textbook(backend: MakeBackend, f: str, inputs: float, hidden: float) -> None:
     net, book = make(f, inputs, hidden), make(f, inputs, hidden)

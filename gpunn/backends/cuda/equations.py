@@ -188,9 +188,13 @@ def _times_derivative(
 ) -> Calls:
     """δ ← δ ⊙ f′(z), and ⊙ mask if there is one."""
     (n, m), module = delta.shape, layer_source(a.dtype)
+    if f is SOFTMAX and mask is not None:  # z ← all of a; then the mask, and the Jacobian
+        no_bias = k.memory.put(np.zeros(n))
+        whole = k.columns("forward_softmax", m, n, z.ld, no_bias, z, z, module=module)
+        masking = k.each("times", delta.length, mask, delta)
+        return [*whole, *masking, *_times_derivative(k, f, z, z, None, delta)]
     if f is SOFTMAX:
-        calls = k.columns("times_softmax_jacobian", m, n, a.ld, delta.ld, a, delta, module=module)
-        return calls if mask is None else [*calls, *k.each("times", delta.length, mask, delta)]
+        return k.columns("times_softmax_jacobian", m, n, a.ld, delta.ld, a, delta, module=module)
     places = a.ld, delta.ld, a, z, *((0, delta) if mask is None else (1, mask)), delta
     return k.packs("times_derivative", n, m, *places, module=module + activation_source(f))
 

@@ -117,12 +117,11 @@ def apply_weights(context: Context, e: ApplyWeights) -> Calls:
 
 
 def hidden_error(context: Context, e: HiddenError) -> Calls:
-    """BP2: out = (wᵀ δ) ⊙ f′(z), and ⊙ mask."""
+    """BP2: out = (wᵀ δ) ⊙ f′(z), and ⊙ mask, which comes before a Jacobian."""
     calls = context.product(float(e.a.scale), e.theta.w[e.layer], e.delta, 0.0, e.out, trans_a=1)
-    calls += e.f.backward(e.out, e.a.plain, e.z, context.scratch(e.z))
-    if e.mask is not None:
-        calls.append(partial(np.multiply, e.out, e.mask, e.out))
-    return calls
+    masking: Calls = [] if e.mask is None else [partial(np.multiply, e.out, e.mask, e.out)]
+    derivative = e.f.backward(e.out, e.a.plain, e.z, context.scratch(e.z))
+    return [*calls, *masking, *derivative] if e.f.by_column else [*calls, *derivative, *masking]
 
 
 def gradient(context: Context, e: Gradient) -> Calls:
