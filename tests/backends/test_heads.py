@@ -15,8 +15,9 @@ import gpunn
 from gpunn.backends.cuda import head_ways, resident
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.device import Buffer
-from gpunn.backends.cuda.head import Head, equations_of, heads, motion
+from gpunn.backends.cuda.head import Head, equations_of, heads, moves
 from gpunn.backends.cuda.head_ways import Way, best_way
+from gpunn.backends.cuda.network import statements
 from gpunn.core import plan
 from gpunn.core.equations import Equation, Forward, Gradient, HiddenError, OutputError
 from gpunn.core.optimizers import OPTIMIZERS
@@ -42,7 +43,7 @@ def test_every_optimizer_has_heads(name: str, settings: dict[str, float]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "statements"),
+    ("optimizer", "expected"),
     [
         (gpunn.SGD(), "x = c[0] * sum + x;"),
         (gpunn.SGD(l2=1), "if (weight) x *= c[0]; x = c[1] * sum + x;"),
@@ -51,8 +52,8 @@ def test_every_optimizer_has_heads(name: str, settings: dict[str, float]) -> Non
     ],
     ids=str,
 )
-def test_the_gradient_lands_where_the_optimizer_wants_it(optimizer: Any, statements: str) -> None:
-    assert motion(head_of(network(), optimizer))[0] == statements
+def test_the_gradient_lands_where_the_optimizer_wants_it(optimizer: Any, expected: str) -> None:
+    assert statements(moves(head_of(network(), optimizer))) == expected
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64", "tf32", "bf16"])

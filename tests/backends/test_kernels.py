@@ -51,7 +51,7 @@ def of_a_network(kind: str, precision: str) -> str:
     net = gpunn.Network(3, layers, cost, seed=0, dtype=dtype)
     found = resident_pass(net, optimizer, 20, 20, precision)
     chosen = Shape(found.task(np.dtype(dtype).itemsize), 64, *shape)
-    return source_of(found, chosen) + source.KERNELS + source.RESIDENT
+    return source_of(found, chosen, found.motion.moves) + source.KERNELS + source.RESIDENT
 
 
 def of_a_head(outputs: int, f: str, cost: str, hidden: str, way: tuple[int, int]) -> str:
@@ -199,7 +199,7 @@ def test_the_resident_kernel_has_the_registers_that_its_shape_needs(nvrtc: Any, 
     found = resident_pass(gpunn.Network(sizes[0], layers, cost, seed=0), optimizer, m, m, dtype=dtype)
     shape = best_shape(found.task(4), 227 << 10, each, 8 if each == 1 else 1)
     assert shape
-    text = HEADS["float32"] + source_of(found, shape) + source.KERNELS + source.RESIDENT
+    text = HEADS["float32"] + source_of(found, shape, found.motion.moves) + source.KERNELS + source.RESIDENT
     options = ["--std=c++17", "--gpu-architecture=sm_90", "--ptxas-options=-v"]
 
     def compile_it() -> str:

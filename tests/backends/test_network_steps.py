@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import pytest
 from networks import equations_of, steps_of
 
 import gpunn
-from gpunn.backends.cuda.network import read_pass
+from gpunn.backends.cuda.network import merged, read_pass, statements
 from gpunn.core.equations import Equation, Forward, Gradient, HiddenError, OutputError
 from gpunn.core.optimizers import OPTIMIZERS, Collect
 from gpunn.core.pass_equations import NextStep
@@ -31,7 +32,7 @@ def test_every_optimizer_is_recognised(name: str, settings: dict[str, float], sc
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "statements"),
+    ("optimizer", "expected"),
     [
         (gpunn.SGD(), "x = c[0] * sum + x;"),
         (gpunn.SGD(l2=1), "if (weight) x *= c[0]; x = c[1] * sum + x;"),
@@ -42,8 +43,18 @@ def test_every_optimizer_is_recognised(name: str, settings: dict[str, float], sc
     ],
     ids=str,
 )
-def test_the_updates_equations_become_statements(optimizer: Any, statements: str) -> None:
-    assert steps_of(equations_of(network(), optimizer))[0].motion.statements == statements
+def test_the_updates_equations_become_statements(optimizer: Any, expected: str) -> None:
+    assert statements(steps_of(equations_of(network(), optimizer))[0].motion.moves) == expected
+
+
+def test_statements_of_several_optimizers() -> None:
+    of_each = [
+        steps_of(equations_of(network(), gpunn.SGD(**how)))[0].motion.moves
+        for how in ({"l2": 1}, {}, {"l1": 1})
+    ]
+    assert statements(reduce(merged, of_each)) == (
+        "if (weight) x *= c[0]; x = c[1] * sum + x; if (weight) x -= clamped(x, c[2]);"
+    )
 
 
 @pytest.mark.parametrize(

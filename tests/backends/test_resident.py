@@ -381,13 +381,13 @@ LARGE, SMALL = 227 << 10, 64 << 10  # shared memory of a block on an H200 and on
 )
 def test_the_choice(sizes: tuple[int, ...], m: int, states: int, room: int, chosen: bool) -> None:
     packed = 4 if sizes[0] == 784 else 1
-    shape = shapes.best_shape(Task(sizes, m, states, 2, 4, packed, True), room, 1)
+    shape = shapes.best_shape(Task(sizes, m, states, 4, packed, True), room, 1)
     assert bool(shape and shapes.quicker_than_a_graph(shape)) is chosen
     assert shape is None or shape.shared_bytes <= room
 
 
 def test_many_networks_share_a_multiprocessor() -> None:
-    task = Task((64, 32, 10), 32, 0, 1, 4, 1, True)
+    task = Task((64, 32, 10), 32, 0, 4, 1, True)
     alone, together = (shapes.best_shape(task, LARGE, each) for each in (1, 8))
     assert alone and together
     assert alone.resident == 1 < together.resident
@@ -405,7 +405,7 @@ def test_many_networks_share_a_multiprocessor() -> None:
     ],
 )
 def test_the_choice_of_a_cluster(sizes: tuple[int, ...], m: int, several: bool | None) -> None:
-    shape = shapes.best_shape(Task(sizes, m, 0, 1, 4, 4, True), LARGE, 1, 8)
+    shape = shapes.best_shape(Task(sizes, m, 0, 4, 4, True), LARGE, 1, 8)
     if several is None:
         assert shape is None or not shapes.quicker_than_a_graph(shape)
     else:

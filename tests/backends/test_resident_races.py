@@ -56,7 +56,7 @@ def program(kind: str) -> Path:
     shape = Shape(found.task(4), 64, states_in="IN_SHARED", **KINDS[kind])
     numbers = count()
     kernel = BARRIER.sub(lambda barrier: f"if (missing != {next(numbers)}) {barrier[0]}", RESIDENT)
-    head = preamble(np.dtype("float32")) + source_of(found, shape) + KERNELS
+    head = preamble(np.dtype("float32")) + source_of(found, shape, found.motion.moves) + KERNELS
     return sanitizing.program(head, "static int missing;", kernel, MAIN)
 
 

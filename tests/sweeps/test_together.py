@@ -68,10 +68,16 @@ def test_networks_end_each_at_its_own_time(device: EmulatedDevice) -> None:
     assert len(result.history(0)) == len(history)
 
 
-def test_different_rules_are_different_launches(device: EmulatedDevice) -> None:
-    grid = {"l1": [0.0, 1e-3], "learning_rate": [0.1, 0.5]}
-    sweep(grid=grid, epochs=2)
+def test_decay_may_differ_and_the_rule_may_not(device: EmulatedDevice) -> None:
+    """Weight decay of 0 is a statement that does nothing."""
+    options: dict[str, Any] = {"epochs": 2, "batch_size": 8}
+    grid = {"l2": [0.0, 0.1], "l1": [0.0, 0.01], "momentum": [0.0, 0.9]}
+    result = sweep(grid=grid, **options)
     assert device.launches["train"] == 2 * 2
+    for member in result.members:
+        net = gpunn.Network(5, LAYERS, seed=0)
+        net.fit(X, Y, **options, optimizer=gpunn.SGD(**member.settings))
+        np.testing.assert_allclose(result.network(member.index).theta, net.theta, rtol=0, atol=1e-6)
 
 
 def test_folds(device: EmulatedDevice) -> None:

@@ -17,10 +17,9 @@ from gpunn.backends.cuda import head_ways
 from gpunn.backends.cuda.device import Buffer
 from gpunn.backends.cuda.head_ways import Way, best_way, fours
 from gpunn.backends.cuda.kernels import Kernels
-from gpunn.backends.cuda.network import parts_of, spell
+from gpunn.backends.cuda.network import Move, parts_of, spell, statements
 from gpunn.backends.cuda.source import HEAD, cost_source, defined
 from gpunn.core.equations import ApplyWeights, Equation, Forward, Gradient, HiddenError, OutputError
-from gpunn.core.scalars import Scalar
 from gpunn.core.vector_equations import Add, Scale
 from gpunn.functions.activations import SOFTMAX
 from gpunn.functions.calls import Calls
@@ -136,7 +135,8 @@ def launch(k: Kernels, e: Head) -> Calls:
     """Bind one launch of the head's kernel."""
     way, a, l, zero = e.way, e.forward.a, e.forward.layer, k.memory.zero
     tile, whole = way.tile(k.device)
-    cells = [*map(k.memory.cell, motion(e)[1]), *[zero] * SCALARS][:SCALARS]
+    scalars = [scalar for move in moves(e) for scalar in move.scalars]
+    cells = [*map(k.memory.cell, scalars), *[zero] * SCALARS][:SCALARS]
     before = (a, 0, a, a) if e.hidden is None else _before(e.hidden)
     weights = (0, zero) if e.weights is None else (1, e.weights.weights)
     arguments = k.arguments(
@@ -154,8 +154,8 @@ def _before(e: HiddenError) -> tuple[Any, ...]:
     return (e.z, 0, e.z, e.out) if e.mask is None else (e.z, 1, e.mask, e.out)
 
 
-def motion(e: Head) -> tuple[str, list[Scalar]]:
-    """Write how [w b] moves as C statements over x, of θ, and s0, of what the gradient lands in otherwise."""
+def moves(e: Head) -> list[Move]:
+    """Return how [w b] moves: statements over x, of θ, and s0, of what the gradient lands in otherwise."""
     names = {e.forward.theta: "x"} | ({} if e.gradient.into is e.forward.theta else {e.gradient.into: "s0"})
     spelled = spell([*e.prepared, e.gradient], names)
     assert spelled
@@ -179,7 +179,7 @@ def source_of(e: Head) -> str:
             FEWEST=head_ways.FEWEST,
             SOFTMAX=int(f is SOFTMAX),
             PAIRED=int(cost.pairs(f)),
-            MOVE=motion(e)[0],
+            MOVE=statements(moves(e)),
             MOVES_THETA=int(theta in changed),
             STATE=int(into is not theta),
             KEEPS=int((e.gradient.beta.p, e.gradient.beta.q) != (0, 0)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 from gpunn.core.equations import ApplyWeights, Equation, Forward, Gradient, HiddenError, OutputError
@@ -23,20 +23,56 @@ MOST_STATES = 2  # arrays like θ that the update may keep
 
 
 @dataclass(frozen=True)
-class Motion:
-    """How each parameter moves, as statements over x, g, sum, the states s0 and s1, and scalars c[0], c[1], …
+class Move:
+    """A statement in C over x, g, sum, the states s0 and s1, and scalars.
 
     Attributes:
-        statements: in C.
-        scalars: c.
+        text: the statement, with {} for each scalar.
+        neutral: the value of its only scalar with which it does nothing, if there is one.
+    """
+
+    text: str
+    scalars: tuple[Scalar, ...] = ()
+    neutral: float | None = None
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How each parameter moves.
+
+    Attributes:
+        moves: the statements, in their order.
         states: the parameters s0 and s1.
         step: the equation of the optimizer's rule, if it has one.
     """
 
-    statements: str
-    scalars: list[Scalar]
+    moves: list[Move]
     states: list[Parameters]
     step: Step | None
+
+    @property
+    def scalars(self) -> list[Scalar]:
+        """The scalars of all statements."""
+        return [scalar for move in self.moves for scalar in move.scalars]
+
+
+def statements(moves: Sequence[Move]) -> str:
+    """Write the moves in C, with c[0], c[1], … for the scalars."""
+    names = (f"c[{k}]" for k in range(sum(len(move.scalars) for move in moves)))
+    return " ".join(move.text.format(*islice(names, len(move.scalars))) for move in moves)
+
+
+def merged(moves: Sequence[Move], others: Sequence[Move]) -> list[Move]:
+    """Return all the statements of both, each once, in an order that suits both."""
+    found, left = [], list(others)
+    for move in moves:
+        texts = [other.text for other in left]
+        if move.text in texts:
+            at = texts.index(move.text)
+            found += left[:at]
+            left = left[at + 1 :]
+        found.append(move)
+    return found + left
 
 
 @dataclass(frozen=True)
@@ -194,10 +230,10 @@ def motion_of(moves: list[Any], theta: Parameters, depth: int) -> Motion | None:
     spelled = [spell([e for e in moves if concerns(e, l)], names) for l in range(1, depth + 1)]
     if spelled[0] is None or any(layer != spelled[0] for layer in spelled):
         return None
-    statements, scalars = spelled[0]
-    if any(scalar.scalars is not scalars[0].scalars for scalar in scalars):
+    motion = Motion(spelled[0], states, step)
+    if any(scalar.scalars is not motion.scalars[0].scalars for scalar in motion.scalars):
         return None
-    return Motion(statements, scalars, states, step)
+    return motion
 
 
 def parts_of(equation: Equation) -> list[Part]:
@@ -212,36 +248,31 @@ def concerns(equation: Equation, layer: int) -> bool:
     return {own, *(part.layer for part in parts_of(equation))} <= {0, layer}
 
 
-def spell(moves: list[Any], names: dict[Parameters, str]) -> tuple[str, list[Scalar]] | None:
-    """Write one layer's equations as C statements, and list their scalars; None if one has no spelling."""
-    statements, scalars = [], []
-
-    def c(scalar: Scalar) -> str:
-        scalars.append(scalar)
-        return f"c[{len(scalars) - 1}]"
-
+def spell(moves: list[Any], names: dict[Parameters, str]) -> list[Move] | None:
+    """Write one layer's equations as C statements; None if one has no spelling."""
+    found = []
     for e in moves:
         if isinstance(e, Gradient):
             into = names[e.into]
-            added = f"{c(e.alpha)} * sum"
-            kept = (
-                "" if fixed(e.beta, 0) else f" + {into}" if fixed(e.beta, 1) else f" + {c(e.beta)} * {into}"
-            )
-            statements.append(f"{into} = {added}{kept};")
+            if fixed(e.beta, 0) or fixed(e.beta, 1):
+                kept = f" + {into}" if e.beta.p else ""
+                found.append(Move(f"{into} = {{}} * sum{kept};", (e.alpha,)))
+            else:
+                found.append(Move(f"{into} = {{}} * sum + {{}} * {into};", (e.alpha, e.beta)))
         elif isinstance(e, Step):
-            statements.append("RULE")
+            found.append(Move("RULE"))
         else:
             kinds = {part.kind for part in parts_of(e)}
             if len(kinds) > 1 or "norm" in kinds:
                 return None
             x, weights_only = names[e.x.of], "if (weight) " if kinds == {"w"} else ""
             if isinstance(e, Scale):
-                statements.append(f"{weights_only}{x} *= {c(e.alpha)};")
+                found.append(Move(f"{weights_only}{x} *= {{}};", (e.alpha,), 1))
             elif isinstance(e, Add):
-                statements.append(f"{weights_only}{names[e.into.of]} += {c(e.alpha)} * {x};")
+                found.append(Move(f"{weights_only}{names[e.into.of]} += {{}} * {x};", (e.alpha,), 0))
             else:
-                statements.append(f"{weights_only}{x} -= clamped({x}, {c(e.limit)});")
-    return " ".join(statements), scalars
+                found.append(Move(f"{weights_only}{x} -= clamped({x}, {{}});", (e.limit,), 0))
+    return found
 
 
 def fixed(scalar: Scalar, value: float) -> bool:

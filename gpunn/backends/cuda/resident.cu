@@ -137,7 +137,7 @@ template <int l> DEVICE void store_theta(const Member& my, Own<L>& all) {
 // the numbers of the next step, of BATCH examples or fewer
 DEVICE void set_pace(const Member& my, Pace& next, double eta, bool whole) {
     const double* const pq = my.numbers + 4 + CONSTANTS + (whole ? 0 : 2 * SCALARS);
-    for (int k = 0; k < SCALARS; ++k) next.c[k] = pq[2 * k] + pq[2 * k + 1] * eta;
+    for (int k = 0; k < MOVE_SCALARS; ++k) next.c[k] = pq[2 * k] + pq[2 * k + 1] * eta;
 #if defined(RULE)
     const double n0 = my.numbers[1], n1 = my.numbers[2], n2 = my.numbers[3];
 #if defined(COUNTS_STEPS)

@@ -10,15 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 
 from gpunn.backends.cuda.data import OnHost
 from gpunn.backends.cuda.device import Buffer, keeping
 from gpunn.backends.cuda.kernels import Kernels
-from gpunn.backends.cuda.network import NetworkPass, NetworkStep, read_pass
-from gpunn.backends.cuda.shapes import Shape, Task, best_shape, quicker_than_a_graph
+from gpunn.backends.cuda.network import (
+    Motion,
+    Move,
+    NetworkPass,
+    NetworkStep,
+    merged,
+    read_pass,
+    statements,
+)
+from gpunn.backends.cuda.shapes import SCALARS, Shape, Task, best_shape, quicker_than_a_graph
 from gpunn.backends.cuda.source import CONSTANTS, RESIDENT, constants_of, defined, network_source, rule_source
 from gpunn.core.backend import UINT8_SCALE
 from gpunn.core.equations import Equation
@@ -46,6 +54,11 @@ class Resident(Equation):
         x: Buffer = gather.examples.X if self.gathers else gather.x
         return x
 
+    @property
+    def motion(self) -> Motion:
+        """How each parameter moves."""
+        return self.found.steps[0].motion
+
     def task(self, itemsize: int) -> Task:
         """What the kernel has to do."""
         first, x = self.found.steps[0], self.inputs
@@ -53,7 +66,7 @@ class Resident(Equation):
         m, motion = first.error.out.shape[1], first.motion
         packed = 4 if x.dtype == np.uint8 and sizes[0] % 4 == 0 else 1
         labelled = self.found.gather.examples.labels is not None
-        return Task(sizes, m, len(motion.states), len(motion.scalars), itemsize, packed, labelled)
+        return Task(sizes, m, len(motion.states), itemsize, packed, labelled)
 
 
 def recognised(k: Kernels, equations: Sequence[Equation], m: int | None = None) -> Resident | None:
@@ -64,6 +77,8 @@ def recognised(k: Kernels, equations: Sequence[Equation], m: int | None = None) 
     """
     found = read_pass(equations)
     if found is None or not spelled(found.steps[0]) or not alike(found.steps):
+        return None
+    if len(found.steps[0].motion.scalars) > SCALARS:
         return None
     given = found.gather.examples
     gathers = found.distort is None and not any(isinstance(x, OnHost) for x in (given.X, given.targets))
@@ -94,7 +109,8 @@ def alike(steps: list[NetworkStep]) -> bool:
             step.rates is first.rates
             and step.error.cost is first.error.cost
             and [(e.theta, e.f) for e in step.forward] == [(e.theta, e.f) for e in first.forward]
-            and (motion.statements, motion.step) == (first.motion.statements, first.motion.step)
+            and statements(motion.moves) == statements(first.motion.moves)
+            and motion.step is first.motion.step
             and motion.states == first.motion.states
             and (k == len(steps) - 1 or motion.scalars == first.motion.scalars)
         )
@@ -129,6 +145,7 @@ class Launch:
 
     def __init__(self, k: Kernels, passes: Sequence[Resident], shape: Shape) -> None:
         self.k, self.passes, self.shape = k, passes, shape
+        self.moves = reduce(merged, (e.motion.moves for e in passes))
 
     def bind(self) -> Launch:
         """Compile the kernel and bind the launch, unless that is done; return itself."""
@@ -139,17 +156,15 @@ class Launch:
         self.call()
 
     @cached_property
-    def source(self) -> str:
-        """The definitions that the kernel is compiled with."""
-        return source_of(self.passes[0], self.shape)
-
-    @cached_property
     def call(self) -> Call:
         """The launch, bound to the networks' buffers."""
         k, shape = self.k, self.shape
-        members = [member(k, e) for e in self.passes]
+        members = [member(k, e, self.moves) for e in self.passes]
         table = k.memory.put(np.array([pointers for pointers, _ in members]).T, np.int64)
-        kernel, blocks = k.compiled(self.source, RESIDENT)("train"), len(members) * shape.cluster
+        kernel, blocks = (
+            k.compiled(source_of(self.passes[0], shape, self.moves), RESIDENT)("train"),
+            len(members) * shape.cluster,
+        )
         call = k.device.launch(kernel, blocks, shape.threads, (table,), shape.shared_bytes)
         return keeping(call, *(buffer.memory for _, kept in members for buffer in kept))
 
@@ -174,17 +189,21 @@ def chosen_shape(k: Kernels, e: Resident, networks: int) -> Shape | None:
 
 
 def together(launches: Sequence[Launch]) -> list[Launch]:
-    """Return a launch for all passes that have the same source, in place of one for each."""
+    """Return a launch for all passes that have the same source, in place of one for each.
+
+    Statements that only some of them have, such as weight decay, do nothing for the others.
+    """
     groups: dict[str, list[Launch]] = {}
     for launch in launches:
-        groups.setdefault(launch.source, []).append(launch)
+        needed = [move for move in launch.moves if move.neutral is None]
+        groups.setdefault(source_of(launch.passes[0], launch.shape, needed), []).append(launch)
     return [
         Launch(group[0].k, [e for one in group for e in one.passes], group[0].shape).bind()
         for group in groups.values()
     ]
 
 
-def member(k: Kernels, e: Resident) -> tuple[list[int], list[Buffer]]:
+def member(k: Kernels, e: Resident, moves: Sequence[Move]) -> tuple[list[int], list[Buffer]]:
     """The kernel's Member of a pass, and the buffers that it points to."""
     step, gather, p = e.found.steps[0], e.found.gather, e.found.gather.p
     theta, motion, given = step.forward[0].theta, step.motion, gather.examples
@@ -200,24 +219,28 @@ def member(k: Kernels, e: Resident) -> tuple[list[int], list[Buffer]]:
         theta.flat, *states, p.order if e.gathers else None, p.position,
         e.inputs, labels if given.labels is not None else None,
         None if given.labels is not None else targets, weights,
-        *scheduled, counter, p.losses, p.hits, k.memory.put(numbers_of(e), np.float64),
+        *scheduled, counter, p.losses, p.hits, k.memory.put(numbers_of(e, moves), np.float64),
     ]  # fmt: skip
     pointers = [0 if buffer is None else buffer.pointer for buffer in buffers]
     return [*pointers, e.m], [buffer for buffer in buffers if buffer is not None]
 
 
-def numbers_of(e: Resident) -> np.ndarray:
+def numbers_of(e: Resident, moves: Sequence[Move]) -> np.ndarray:
     """η, the rule's constants, the targets of labels, the threshold, and each scalar's p and q, twice."""
     gather, first, last = e.found.gather, e.found.steps[0], e.found.steps[-1]
     motion, cost = first.motion, first.error.cost
     constants = constants_of(motion.step.rule) if motion.step else (0.0,) * CONSTANTS
     targets = gather.examples.on_and_off(first.error.out.shape[0])
-    scalars = [*motion.scalars, *last.motion.scalars]
-    pairs = [x for scalar in scalars for x in (scalar.p, scalar.q)]
-    return np.array([motion.scalars[0].scalars.eta, *constants, *targets, cost.threshold, *pairs])
+    pairs = np.zeros((2, SCALARS, 2))
+    for into, own in zip(pairs, (motion, last.motion), strict=True):
+        scalars = {move.text: [(scalar.p, scalar.q) for scalar in move.scalars] for move in own.moves}
+        of_each = [scalars.get(move.text, [(move.neutral, 0)]) for move in moves]
+        flat = [pair for each in of_each for pair in each]
+        into[: len(flat)] = flat
+    return np.array([motion.scalars[0].scalars.eta, *constants, *targets, cost.threshold, *pairs.ravel()])
 
 
-def source_of(e: Resident, shape: Shape) -> str:
+def source_of(e: Resident, shape: Shape, moves: Sequence[Move]) -> str:
     """The definitions for resident.cu: the network, how θ moves, and the shape."""
     step, x = e.found.steps[0], e.inputs
     *hidden, last = (forward.f for forward in step.forward)
@@ -232,7 +255,8 @@ def source_of(e: Resident, shape: Shape) -> str:
             hidden,
             step.error.cost,
             last,
-            MOVE=motion.statements,
+            MOVE=statements(moves),
+            MOVE_SCALARS=sum(len(move.scalars) for move in moves),
             WEIGHTED=int(step.weights is not None),
             STARTS=", ".join(map(str, [0, *starts])),
             Input="unsigned char" if bytes_in else "Operand" if not e.gathers else "T",

@@ -11,6 +11,7 @@ from gpunn.backends.cuda.source import CONSTANTS, LANES
 
 THREADS = (512, 384, 256, 128, 64)  # that a block may have
 MOST_COLUMNS = 64  # of a tile
+SCALARS = 8  # that the update's equations may have, of one network or of several
 REGISTERS = 65536  # of a multiprocessor
 RESERVED = 1024  # bytes of shared memory that the driver takes from each block
 RESIDENT = 8  # blocks that share a multiprocessor at most
@@ -42,7 +43,6 @@ class Task:
         sizes: (n_0, …, n_L).
         m: examples in a step.
         states: number of the optimizer's states of θ's size.
-        scalars: number of the scalars of the update's equations.
         itemsize: bytes of a number.
         packed: inputs in a word, as they are read from device memory.
         labelled: whether there are labels; else there are targets.
@@ -51,7 +51,6 @@ class Task:
     sizes: tuple[int, ...]
     m: int
     states: int
-    scalars: int
     itemsize: int
     packed: int
     labelled: bool
@@ -135,7 +134,7 @@ class Shape:
     def _extras(self) -> int:
         """The size of the kernel's struct Extras."""
         task, columns = self.task, self.columns
-        before = 16 * 8 + 2 * 8 + (CONSTANTS + 3 + 2 * (task.scalars + 2)) * task.itemsize
+        before = 16 * 8 + 2 * 8 + (CONSTANTS + 3 + 2 * (SCALARS + 2)) * task.itemsize
         size = before + 2 * 2 * columns * 4 + 2 * columns * task.itemsize
         size += 0 if task.labelled else 2 * columns * task.sizes[-1] * task.itemsize
         return up(size, 8) * 8
@@ -149,7 +148,7 @@ class Shape:
             "DEPTH": len(task.sizes) - 1,
             "BATCH": task.m,
             "PER_WORD": self.packed,
-            "SCALARS": task.scalars,
+            "SCALARS": SCALARS,
             "CONSTANTS": CONSTANTS,
             "WIDTH": self.threads,
             "COLUMNS": self.columns,
