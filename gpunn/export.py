@@ -22,7 +22,8 @@ from gpunn.core.backend import UINT8_SCALE
 from gpunn.files.writing import write_whole
 from gpunn.functions.activations import Activation
 from gpunn.network import Network, predicts_labels
-from gpunn.sweeps.ensemble import Ensemble
+from gpunn.predictor import Predictor
+from gpunn.sweeps.ensemble import Ensemble, networks_of
 from gpunn.tables.preprocessing import Category, Number, Preprocessing
 from gpunn.tables.table import is_far
 from gpunn.tables.target import Quantity, from_json
@@ -103,8 +104,7 @@ def build(net: Network | Ensemble) -> Any:
     """Build the `onnx.ModelProto` that `to_onnx` writes. Raises ValueError as `to_onnx` does."""
     from gpunn.version import __version__
 
-    networks = net.networks if isinstance(net, Ensemble) else (net,)
-    net = networks[0]  # which says what all have in common
+    networks = networks_of(net)
     _check(networks)
     table = net.meta.get("table")
     graph = Graph([column["name"] for column in table["columns"]] if table else ())
@@ -138,7 +138,7 @@ def _check(networks: Sequence[Network]) -> None:
         raise ValueError(f"{name} has {parameters:,} parameters, too many for an ONNX file of 2 GiB")
 
 
-def _features(graph: Graph, net: Network) -> tuple[list[Any], str]:
+def _features(graph: Graph, net: Predictor) -> tuple[list[Any], str]:
     """(The input X, pixels or features; a[0])."""
     of_images = bool(net.meta.get("image_shape"))
     kind = TensorProto.UINT8 if of_images else TensorProto.FLOAT
@@ -208,8 +208,8 @@ def _mean_outputs(graph: Graph, networks: Sequence[Network], a0: str) -> str:
     return graph.add("Mean", *outputs, out=_outputs_name(networks[0]))
 
 
-def _outputs_name(net: Network) -> str:
-    return "probabilities" if net.layers[-1].f.gives_probabilities else "outputs"
+def _outputs_name(net: Predictor) -> str:
+    return "probabilities" if net.output_activation.gives_probabilities else "outputs"
 
 
 def _layers(graph: Graph, net: Network, a: str) -> str:
@@ -242,7 +242,7 @@ def _label(graph: Graph, outputs: str, n: int, threshold: float) -> str:
     return graph.add("Reshape", column, graph.constant("vector", [-1], np.int64), out="label")
 
 
-def _metadata(net: Network, version: str) -> dict[str, str]:
+def _metadata(net: Predictor, version: str) -> dict[str, str]:
     """The metadata, all strings; `classes`, `image_shape` and `channels` as JSON."""
     known: dict[str, str] = {
         name: json.dumps(net.meta[name])

@@ -23,7 +23,9 @@ from gpunn.exchange import sklearn, torch
 from gpunn.exchange.parts import Parts
 from gpunn.files import model
 from gpunn.functions import activations, costs, initializers
+from gpunn.functions.activations import Activation
 from gpunn.functions.costs import Cost
+from gpunn.predictor import Predictor
 from gpunn.training import fit
 from gpunn.training.fit_options import Blocks, FitOptions, takes_options
 from gpunn.training.history import History
@@ -133,6 +135,11 @@ class Network:
     def norms(self) -> list[dict[str, np.ndarray] | None]:
         """Views of each layer's gamma, beta, running mean and variance, (n_l, 1) each; None without."""
         return self._theta.norm[1:]
+
+    @property
+    def output_activation(self) -> Activation:
+        """The activation of the output layer."""
+        return self.layers[-1].f
 
     @property
     def parameters(self) -> int:
@@ -449,7 +456,7 @@ class Network:
         return tensors
 
 
-def predicts_labels(net: Network, *, learnt: bool = True) -> bool:
+def predicts_labels(net: Predictor, *, learnt: bool = True) -> bool:
     """Whether the outputs stand for classes: the network or its cost says so, or it has learnt labels.
 
     A single output may have learnt the numbers 0 and 1, so labels decide only for several outputs. Networks
@@ -459,7 +466,7 @@ def predicts_labels(net: Network, *, learnt: bool = True) -> bool:
     """
     if net.meta.get("classes") or "table" in net.meta:
         return bool(net.meta.get("classes"))
-    by_design = net.layers[-1].f.gives_probabilities or net.cost.of_labels
+    by_design = net.output_activation.gives_probabilities or net.cost.of_labels
     return by_design or (learnt and net.learnt_labels and net.sizes[-1] > 1)
 
 

@@ -14,6 +14,7 @@ from gpunn.files.model import file_of
 from gpunn.files.strict_json import dump_json
 from gpunn.files.writing import check_not_input
 from gpunn.names import listed
+from gpunn.sweeps.ensemble import Ensemble
 
 FEW = 8  # inputs to name
 
@@ -65,6 +66,11 @@ def demo(path: Path | None, port: int, open_browser: bool) -> None:
 
     path = path or newest_run()
     model = SavedModel.load(path)
+    if isinstance(model.net, Ensemble):
+        raise ValueError(
+            f"{path} is an ensemble, but the page shows the layers of one network: choose a model that was "
+            "trained without --ensemble"
+        )
     if not model.image_shape:
         raise ValueError(f"{path} does not say what size of image it takes: choose a model of images")
     if model.channels:

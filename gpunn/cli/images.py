@@ -18,7 +18,7 @@ from gpunn.datasets import Dataset, DataUnavailable
 from gpunn.datasets.catalog import CLASSES, is_class_folder
 from gpunn.datasets.dataset import Form
 from gpunn.functions.augmentation import Augmentation
-from gpunn.network import Network
+from gpunn.predictor import Predictor
 from gpunn.report.findings import Findings, classification_findings
 from gpunn.training.option import option_name
 from gpunn.training.settings import Settings
@@ -94,7 +94,7 @@ class ImageJob:
             **({"channels": self.dataset.channels} if self.dataset.as_is else {}),
         }
 
-    def test(self, net: Network) -> tuple[dict[str, Any], np.ndarray]:
+    def test(self, net: Predictor) -> tuple[dict[str, Any], np.ndarray]:
         """Test the weights that are saved, even if Ctrl-C came in the middle of an epoch."""
         X, y = self.dataset.test.X, self.dataset.test.y
         outputs, test_loss, test_accuracy = net.examine(X, y)
@@ -106,7 +106,7 @@ class ImageJob:
             "baseline": {"accuracy": baseline},
         }, outputs
 
-    def findings(self, net: Network, outputs: np.ndarray | None) -> Findings:
+    def findings(self, net: Predictor, outputs: np.ndarray | None) -> Findings:
         """Return what else the test shows."""
         test, as_is = self.dataset.test, self.dataset.as_is
         shape = (*self.dataset.image_shape, 3)[: 2 + (self.dataset.channels == 3)]

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from gpunn.cli import ensembles
+from gpunn.cli.display import SweepDisplay
 from gpunn.cli.output import say, warn
 from gpunn.cli.runs import live_history
 from gpunn.core.inputs import check_smoothing, check_weights, check_y
 from gpunn.functions.augmentation import Augmentation
 from gpunn.network import Network
+from gpunn.predictor import Predictor
 from gpunn.report.findings import Findings
+from gpunn.sweeps import averaging
+from gpunn.sweeps.averaging import Trained
 from gpunn.training import schedules
 from gpunn.training.callbacks import JsonLines, TensorBoard
-from gpunn.training.history import Callback, History, Record
+from gpunn.training.fit_options import FitOptions
+from gpunn.training.history import Callback, Record
+from gpunn.training.loop import Diverged
 from gpunn.training.progress import EpochLines
 from gpunn.training.settings import Settings
 
@@ -57,9 +66,9 @@ class Job(Protocol):
     def augmentation(self, settings: Settings) -> Augmentation | None: ...
     def rehearse(self, settings: Settings) -> Iterator[str]: ...
     def meta(self) -> dict[str, Any]: ...
-    def test(self, net: Network) -> tuple[dict[str, Any], np.ndarray | None]: ...
+    def test(self, net: Predictor) -> tuple[dict[str, Any], np.ndarray | None]: ...
     def describe_result(self, result: dict[str, Any]) -> str: ...
-    def findings(self, net: Network, outputs: np.ndarray | None) -> Findings | None: ...
+    def findings(self, net: Predictor, outputs: np.ndarray | None) -> Findings | None: ...
     def next_steps(self, model: str) -> list[str]: ...
 
 
@@ -70,25 +79,46 @@ def build_network(settings: Settings, n_in: int, n_out: int) -> Network:
 
 def fit(
     net: Network, job: Job, settings: Settings, folder: Path, *, resume: bool, print_epochs: bool
-) -> History:
-    """Train a network, and log to the folder of the run.
+) -> Trained:
+    """Train a network, or the ensemble that begins with it, and log to the folder of the run.
 
-    print_epochs: print lines about the epochs, unless stdout is a terminal with the progress bar on it.
+    print_epochs: print lines about the progress, unless a terminal shows it otherwise.
     """
+    options = FitOptions(**settings.fit_arguments(job.metric), augmentation=job.augmentation(settings))
+    if settings.ensemble > 1:
+        return fit_ensemble(net, job, settings, folder, options, quiet=not print_epochs)
     bar = sys.stderr.isatty()
-    checkpoints = folder / "checkpoints" if settings.checkpoint_every else None
-    return net.fit(
-        job.X,
-        job.y,
-        **settings.fit_arguments(job.metric),
-        augmentation=job.augmentation(settings),
-        validation=job.validation(settings),
-        checkpoint=checkpoints,
+    options = replace(
+        options,
+        checkpoint=folder / "checkpoints" if settings.checkpoint_every else None,
         checkpoint_every=settings.checkpoint_every or 1,
         resume=resume,
         verbose=bar,
         on_epoch_end=callbacks(settings, folder, print_epochs and not (bar and sys.stdout.isatty())),
     )
+    return averaging.train(net, 1, job.X, job.y, options, partial(_validation, job, settings))
+
+
+def fit_ensemble(
+    net: Network, job: Job, settings: Settings, folder: Path, options: FitOptions, *, quiet: bool
+) -> Trained:
+    """Train an ensemble. Networks that are finished stay in the folder until the ensemble is whole."""
+    kept = ensembles.begin(folder, net.meta)
+    n, validation = settings.ensemble, partial(_validation, job, settings)
+    try:
+        with SweepDisplay(quiet=quiet) as display:
+            going_on = bool(ensembles.finished(folder))
+            options = replace(options, checkpoint=kept, resume=going_on, verbose=display.lines)
+            return averaging.train(net, n, job.X, job.y, options, validation, display)
+    except BaseException as error:
+        if isinstance(error, Diverged) or not ensembles.finished(folder):
+            ensembles.remove(folder)
+        raise
+
+
+def _validation(job: Job, settings: Settings, seed: int) -> Any:
+    """Return the validation data of the network with this seed."""
+    return job.validation(replace(settings, seed=seed))
 
 
 def callbacks(settings: Settings, folder: Path, print_epochs: bool) -> list[Callback]:
@@ -118,7 +148,8 @@ class Tolerant:
 
 
 def check_settings(settings: Settings, job: Job, net: Network) -> None:
-    """Check, before training, the schedule, the class weights and the label smoothing."""
+    """Check, before training, the schedule, the class weights, the label smoothing and the ensemble."""
+    ensembles.check(settings)
     schedules.get(settings.schedule)
     m, n_out = job.X.shape[1], net.sizes[-1]
     y = check_y(job.y, m, n_out)

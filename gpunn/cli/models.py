@@ -24,6 +24,7 @@ from gpunn.files.strict_json import dump_json
 from gpunn.files.writing import check_not_input
 from gpunn.inspection.metrics import per_class, probabilities
 from gpunn.network import Network, classify
+from gpunn.sweeps.ensemble import Ensemble, load, networks_of
 from gpunn.tables.model import TableModel
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import Format
@@ -31,10 +32,10 @@ from gpunn.tables.reading import Format
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A saved network, and what its file says about the data."""
+    """A saved network or ensemble, and what its file says about the data."""
 
     path: Path
-    net: Network
+    net: Network | Ensemble
 
     @classmethod
     def load(cls, path: Path) -> SavedModel:
@@ -43,9 +44,9 @@ class SavedModel:
         Raises ValueError if the file is damaged, its weights are not finite, or its network does not fit its
         table.
         """
-        net = Network.load(path)
+        net = load(path)
         check_meta(path, net.meta)
-        if not np.isfinite(net.theta).all():
+        if not all(np.isfinite(each.theta).all() for each in networks_of(net)):
             raise ValueError(f"{path} cannot be used: its weights are not finite numbers")
         if table := net.meta.get("table"):
             n_in, n_out = Preprocessing.from_json(table).features, len(table["target"].get("classes", "1"))

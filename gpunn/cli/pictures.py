@@ -13,7 +13,7 @@ from gpunn.cli.output import remark
 from gpunn.datasets.decoding import SEEN, is_picture
 from gpunn.datasets.images import read_marks
 from gpunn.inspection.metrics import probabilities
-from gpunn.network import Network
+from gpunn.predictor import Predictor
 
 MARK = ("Software", "gpunn predict --show")
 SHOWN_SIDE = 224  # pixels
@@ -30,7 +30,7 @@ def expand_folders(files: Iterable[Path]) -> Iterator[Path]:
         yield from inside or [file]
 
 
-def read_digits(net: Network, file: Path, shape: tuple[int, int], device: str) -> np.ndarray:
+def read_digits(net: Predictor, file: Path, shape: tuple[int, int], device: str) -> np.ndarray:
     """Read the digits on a picture as X (n_in, m), and say so if one is as wide as several.
 
     A wide mark is cut into several digits if the network is sure of each of them, and less sure of the whole.
@@ -50,7 +50,7 @@ def read_digits(net: Network, file: Path, shape: tuple[int, int], device: str) -
     return np.concatenate(found, axis=1)
 
 
-def _least_sure(net: Network, X: np.ndarray, device: str) -> float:
+def _least_sure(net: Predictor, X: np.ndarray, device: str) -> float:
     """Return the probability of the least certain of the examples X (n_in, m); 0 without probabilities."""
     p = probabilities(net, net.forward(X, device=device))
     return 0.0 if p is None else float(p.max(axis=0).min())

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.cli import ensembles
 from gpunn.cli.job import Job
 from gpunn.cli.locking import is_locked
 from gpunn.cli.output import say
@@ -23,8 +24,8 @@ from gpunn.cli.system import PACKAGES, blas, cores, cpu_name, installed
 from gpunn.files.strict_json import dump_json
 from gpunn.files.tensors import digest
 from gpunn.names import counted
-from gpunn.network import Network
 from gpunn.report.run import Run
+from gpunn.sweeps.averaging import Trained
 from gpunn.training.callbacks import read_complete_records
 from gpunn.training.history import History
 from gpunn.training.progress import in_words
@@ -50,9 +51,8 @@ def warn_on_error(what: str) -> Iterator[None]:
 def write_report(
     folder: Path,
     job: Job,
-    net: Network,
+    trained: Trained,
     outputs: np.ndarray | None,
-    history: History,
     result: dict[str, Any],
     options: Sequence[str],
 ) -> str | None:
@@ -64,8 +64,10 @@ def write_report(
         command = shlex.join(["gpunn", "train", job.name, *options])
         ended = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"
         kept = {**result, "report": str(path)}
-        found = job.findings(net, outputs)
-        run = Run(folder, net, history, kept, found, job.words, command, ended, machine(), versions(history))
+        net, history = trained.predictor, trained.history
+        found, members = job.findings(net, outputs), tuple(trained.members.values())
+        here = machine(), versions(history)
+        run = Run(folder, net, history, kept, found, job.words, command, ended, *here, members)
         run.save()
         page.write(run, path)
         written = str(path)
@@ -134,14 +136,17 @@ def report(paths: Sequence[Path], output: Path | None, open_browser: bool, as_js
 
 
 def write_page(runs: Sequence[Run], begun: Sequence[Path], path: Path) -> bool:
-    """Write the page that suits these runs; return False for several unfinished runs, which have none."""
+    """Write the page that suits these runs; return False if they have none.
+
+    Several unfinished runs have no page, nor has an unfinished ensemble.
+    """
     from gpunn.report import compare, page, unfinished
 
     if len(runs) > 1:
         compare.write(runs, path)
     elif runs:
         page.write(runs[0], path)
-    elif len(begun) == 1:
+    elif len(begun) == 1 and not ensembles.exists(begun[0]):
         unfinished.write(unfinished.UnfinishedRun.load(begun[0]), path)
     else:
         return False
@@ -160,13 +165,15 @@ def folders(paths: Sequence[Path]) -> list[Path]:
 
 def is_run(folder: Path) -> bool:
     """Whether a run has begun in the folder."""
-    return any((folder / name).exists() for name in (RUN, HISTORY, NEW_HISTORY))
+    return any((folder / name).exists() for name in (RUN, HISTORY, NEW_HISTORY)) or ensembles.exists(folder)
 
 
 def describe_unfinished(folder: Path) -> str | None:
     """Describe a run that is running or was killed in a line; return None for a finished run."""
     if not is_run(folder) or (folder / RUN).exists():
         return None
+    if ensembles.exists(folder):
+        return _describe_unfinished_ensemble(folder)
     path = next(path for name in (NEW_HISTORY, HISTORY) if (path := folder / name).exists())
     records = read_complete_records(path)
     epochs = counted(len(records), "epoch")
@@ -179,3 +186,10 @@ def describe_unfinished(folder: Path) -> str | None:
     if (folder / "checkpoints").exists():
         return f"{line}; continue it with gpunn train --resume {shlex.quote(str(folder))}"
     return line
+
+
+def _describe_unfinished_ensemble(folder: Path) -> str:
+    done = ensembles.describe_unfinished(folder)
+    if is_locked(folder / LOCK):
+        return f"{folder}: running, {done} so far"
+    return f"{folder}: stopped after {done}; continue it with gpunn train --resume {shlex.quote(str(folder))}"

@@ -8,12 +8,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
+from gpunn.cli import ensembles
 from gpunn.cli.locking import Lock, Locked
+from gpunn.files.ensemble import FORMAT as ENSEMBLE_FORMAT
 from gpunn.files.model import FORMAT as MODEL_FORMAT
+from gpunn.files.tensors import read_metadata
 from gpunn.files.writing import check_writable, remove_temporary_files
-from gpunn.network import Network
+from gpunn.predictor import Predictor
 from gpunn.report.run import FORMAT as RUN_FORMAT
 from gpunn.training.callbacks import write_records
 from gpunn.training.checkpoint import Checkpoints
@@ -61,6 +63,11 @@ def check_replaceable(folder: Path, *, resumed: bool, overwrite: bool) -> None:
             f"{folder} has the checkpoints of another run: continue that run with --resume {folder}, choose "
             "another folder with --output, or replace the run with --overwrite"
         )
+    if ensembles.exists(folder):
+        raise ValueError(
+            f"{folder} has networks of an ensemble that is not whole: continue it with --resume {folder}, "
+            "choose another folder with --output, or replace the run with --overwrite"
+        )
     if (folder / MODEL).exists():
         raise ValueError(
             f"{folder} holds another run: choose another folder with --output, or replace the run with "
@@ -81,7 +88,7 @@ def _is_ours(path: Path) -> bool:
     """Whether gpunn wrote a model, a history or a run.json; False for any other file."""
     try:
         if path.name == MODEL:
-            return bool(_read_metadata(path).get("format") == MODEL_FORMAT)
+            return read_metadata(path).get("format") in (MODEL_FORMAT, ENSEMBLE_FORMAT)
         if path.name == RUN:
             return bool(json.loads(path.read_bytes())["format"] == RUN_FORMAT)
         if path.name in (HISTORY, NEW_HISTORY):
@@ -91,16 +98,6 @@ def _is_ours(path: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     return False
-
-
-def _read_metadata(path: Path) -> dict[str, Any]:
-    """Read the metadata of a safetensors file, which begins with the length of its header, a JSON object."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > path.stat().st_size:
-            raise ValueError(f"{path} is not a safetensors file")
-        found: dict[str, Any] = json.loads(file.read(length))["__metadata__"]
-    return found
 
 
 # the folder
@@ -121,6 +118,7 @@ def run_folder(
         check_replaceable(folder, resumed=resumed, overwrite=overwrite)  # again: it could have changed
         if overwrite:
             remove_checkpoints(folder / "checkpoints")
+            ensembles.remove(folder)
         remove_temporary_files(folder)
         yield folder
     finally:
@@ -191,7 +189,7 @@ def live_history(folder: Path) -> Path:
     return folder / (NEW_HISTORY if (folder / MODEL).exists() else HISTORY)
 
 
-def keep(folder: Path, net: Network, history: History) -> None:
+def keep(folder: Path, net: Predictor, history: History) -> None:
     """Save a run's network and history in place of an earlier run's, and delete the rest of that run.
 
     The files that need disk space are written first: if the disk is full, the earlier run remains whole. A

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gpunn.files.ensemble import is_ensemble
 from gpunn.files.model import check_meta
 from gpunn.network import Network
 from gpunn.tables.options import TableOptions
@@ -12,7 +13,9 @@ from gpunn.training.option import from_kept
 
 
 def load(path: Path) -> Network:
-    """Load a model to start from. Raises ValueError if it is damaged."""
+    """Load a model to start from. Raises ValueError if it is damaged, or an ensemble."""
+    if is_ensemble(path):
+        raise ValueError(f"{path} is an ensemble, but --from starts from one network: name the model of one")
     model = Network.load(path)
     check_meta(path, model.meta)
     return model

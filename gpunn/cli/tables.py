@@ -15,7 +15,7 @@ from gpunn.cli.output import warn
 from gpunn.functions.augmentation import Augmentation
 from gpunn.inspection.metrics import UNITS, figure
 from gpunn.names import counted, listed
-from gpunn.network import Network
+from gpunn.predictor import Predictor
 from gpunn.report.findings import Findings, classification_findings, regression_findings
 from gpunn.tables.model import describe_unknown
 from gpunn.tables.options import TableOptions
@@ -88,10 +88,10 @@ class TableJob:
     def meta(self) -> dict[str, Any]:
         return self.task.meta(self.folds)
 
-    def test(self, net: Network) -> tuple[dict[str, Any], np.ndarray | None]:
+    def test(self, net: Predictor) -> tuple[dict[str, Any], np.ndarray | None]:
         return self.task.test(net, self.folds)
 
-    def findings(self, net: Network, outputs: np.ndarray | None) -> Findings | None:
+    def findings(self, net: Predictor, outputs: np.ndarray | None) -> Findings | None:
         """Return what a report shows of the test, from the outputs for the test examples."""
         target, test = self.task.prepared.target, self.task.prepared.test
         if not test or outputs is None:

@@ -13,21 +13,26 @@ from pathlib import Path
 from typing import Any
 
 from gpunn import backends
-from gpunn.cli import ahead, starting
+from gpunn.cli import ahead, ensembles, starting
 from gpunn.cli.images import AUGMENTATION, DOWNLOADABLE, open_images
 from gpunn.cli.job import Job, build_network, check_settings, fit
-from gpunn.cli.output import Failed, remark, say
+from gpunn.cli.output import Failed, remark, say, warn
 from gpunn.cli.reports import WINDOW, draw_curve, show_window, warn_on_error, write_report
 from gpunn.cli.runs import MODEL, RUNS, check_output, keep, run_folder
 from gpunn.cli.usage import refuse
 from gpunn.datasets.archives import is_archive
+from gpunn.files.ensemble import is_ensemble
 from gpunn.files.strict_json import dump_json
 from gpunn.names import counted
 from gpunn.network import Network
+from gpunn.predictor import Predictor
+from gpunn.report.facts import single_networks
+from gpunn.sweeps.averaging import Trained, describe_failed
+from gpunn.sweeps.ensemble import networks_of
 from gpunn.tables.options import TableOptions
 from gpunn.tables.reading import SUFFIXES, is_table
 from gpunn.training.checkpoint import newest
-from gpunn.training.history import History, as_loss
+from gpunn.training.history import best_epoch
 from gpunn.training.option import from_kept
 from gpunn.training.settings import Settings
 from gpunn.version import __version__
@@ -75,6 +80,8 @@ def train(asked: Request) -> int:
     """Train a network, save the run and return the exit code."""
     rights = {"resumed": asked.resumed is not None, "overwrite": asked.overwrite}
     check_output(asked.output or RUNS, **rights)
+    if asked.start and asked.settings.ensemble > 1:
+        raise ValueError("--from starts from the weights of one network: leave out --ensemble")
     start = starting.load(asked.start) if asked.start else None
     if start:
         asked = replace(asked, **starting.data_of(start, asked.data, asked.table))
@@ -106,27 +113,32 @@ def train_and_save(
     """Train and test a network, save the run in its folder and return its results."""
     net.meta = {**job.meta(), "settings": asdict(settings), "gpunn": __version__}
     net.meta["resume"] = asked.for_resuming(settings)
-    history = fit(
+    trained = fit(
         net, job, settings, folder, resume=asked.resumed is not None, print_epochs=not asked.as_json
     )
-    net.meta = model_metadata(job, summarise(settings, job, net, history, {}))
+    for seed, why in trained.failed.items():
+        warn(describe_failed(seed, why))
+    learnt, history = trained.predictor, trained.history
+    learnt.meta = model_metadata(job, summarise(settings, job, trained, {}))
     try:
-        keep(folder, net, history)
+        keep(folder, learnt, history)
     except OSError as error:
-        raise save_elsewhere(net, folder, error) from error
+        raise save_elsewhere(learnt, folder, error) from error
     with model_is_saved(folder / MODEL):
-        tested, outputs = job.test(net)
-        result = {"device": device, **summarise(settings, job, net, history, tested)}
-        net.meta = model_metadata(job, result)
+        tested, outputs = job.test(learnt)
+        result = {"device": device, **summarise(settings, job, trained, tested)}
+        learnt.meta = model_metadata(job, result)
         with warn_on_error("record of its test in the model"):
-            net.save(folder / MODEL)
+            learnt.save(folder / MODEL)
         result["model"] = str(folder / MODEL)
-        result["report"] = write_report(folder, job, net, outputs, history, result, asked.options)
-        drawn = draw_curve(folder, history, f"{net.name} on {job.name}") if asked.plot else None
+        result["report"] = write_report(folder, job, trained, outputs, result, asked.options)
+        drawn = draw_curve(folder, history, f"{learnt.name} on {job.name}") if asked.plot else None
+    if not history.interrupted:
+        ensembles.remove(folder)
     return result | ({"curve": drawn} if drawn else {})
 
 
-def save_elsewhere(net: Network, folder: Path, error: OSError) -> Exception:
+def save_elsewhere(net: Predictor, folder: Path, error: OSError) -> Exception:
     """Save a model whose folder cannot be written in the folder for temporary files; return what to raise."""
     path = Path(tempfile.gettempdir()) / f"gpunn-{folder.name}-{secrets.token_hex(4)}.safetensors"
     try:
@@ -155,11 +167,9 @@ def resume(run: Path, epochs: int | None, data_dir: Path | None, as_json: bool, 
     epochs: the number of epochs in all, if it is to change. Raises ValueError if more are done already.
     """
     saved = newest(run / "checkpoints")
-    meta = saved.state["meta"] if saved else {}
+    meta = saved.state["meta"] if saved else ensembles.read_request(run)
     if "resume" not in meta:
-        raise ValueError(
-            f"{run} has no checkpoint to resume from: train with --checkpoint-every to save checkpoints"
-        )
+        raise ValueError(why_not_resumed(run))
     kept = meta["resume"]
     data_dir = data_dir or (Path(kept["data_dir"]) if kept["data_dir"] else None)
     settings, table = from_kept(Settings, kept["settings"]), from_kept(TableOptions, kept["table"])
@@ -170,9 +180,21 @@ def resume(run: Path, epochs: int | None, data_dir: Path | None, as_json: bool, 
                 f"{run} has trained for {counted(done, 'epoch')}: choose --epochs {done} or more"
             )
         settings, options = replace(settings, epochs=epochs), with_epochs(options, epochs)
+    elif epochs and epochs != settings.epochs:
+        raise ValueError(
+            f"networks of {run} are trained for {counted(settings.epochs or 0, 'epoch')} already: leave out "
+            "--epochs"
+        )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*resuming from")  # the user asked for it
         return train(Request(meta["dataset"], settings, table, data_dir, run, as_json, plot, options, meta))
+
+
+def why_not_resumed(run: Path) -> str:
+    """Say why a run cannot be resumed."""
+    if is_ensemble(run):
+        return f"{run} has a whole ensemble: there is nothing to resume"
+    return f"{run} has no checkpoint to resume from: train with --checkpoint-every to save checkpoints"
 
 
 def with_epochs(options: Sequence[str], epochs: int) -> list[str]:
@@ -208,21 +230,23 @@ def open_data(asked: Request) -> Job:
 
 def describe(settings: Settings, job: Job, net: Network, device: str) -> str:
     """Describe a training in one line: data, network, optimizer and device."""
+    n = settings.ensemble
+    name = net.name if n == 1 else f"{n:,} × {net.name}"
     return (
         f"{job.name}, {counted(job.X.shape[1], 'example')}: "
-        f"{net.name}, {net.parameters:,} parameters, {settings.optimizer}, on {device}"
+        f"{name}, {n * net.parameters:,} parameters, {settings.optimizer}, on {device}"
     )
 
 
-def summarise(
-    settings: Settings, job: Job, net: Network, history: History, tested: Mapping[str, Any]
-) -> dict[str, Any]:
+def summarise(settings: Settings, job: Job, trained: Trained, tested: Mapping[str, Any]) -> dict[str, Any]:
     """Summarise a training for JSON. best_epoch: the epoch whose weights early stopping chose."""
-    best = (
-        min(history, key=lambda record: as_loss(record, job.metric))
-        if settings.patience and len(history)
-        else None
-    )
+    net, history, members = trained.predictor, trained.history, {}
+    if trained.members and tested:
+        each = [job.test(network)[0] for network in networks_of(net)]
+        members = {"members": ensembles.figures(trained.members, each, settings, job.metric)}
+    chosen = (
+        settings.patience and not trained.members
+    )  # the networks of an ensemble choose epochs of their own
     return {
         "dataset": job.name,
         "device_description": history.device,
@@ -233,8 +257,9 @@ def summarise(
         "stopped": history.stopped,
         "train_loss": history[-1].loss if len(history) else None,
         "train_examples": job.X.shape[1],
-        "best_epoch": best and best.epoch,
+        "best_epoch": best_epoch(history, job.metric) if chosen else None,
         **tested,
+        **members,
         "seconds": history.seconds,
         "examples_per_second": history.examples_per_second,
         "seed": settings.seed,
@@ -251,20 +276,35 @@ def model_metadata(job: Job, result: dict[str, Any]) -> dict[str, Any]:
 
 def closing_words(result: dict[str, Any], job: Job) -> str:
     """Describe the result of a training, the files written and the commands to try next."""
-    n, stopped = result["epochs"], result["stopped"]
-    epochs = (
-        f"{counted(n, 'epoch')} in {result['seconds']:.3g} s, {result['examples_per_second']:,.0f} examples/s"
-    )
-    if stopped:
-        epochs = f"{'interrupted' if result['interrupted'] else 'stopped early'} after {epochs}"
-    if n == 0:
-        epochs = "interrupted in the first epoch"
+    words = course(result)
+    steps = job.next_steps(shlex.quote(result["model"]))
+    if result.get("members"):
+        steps = [step for step in steps if not step.startswith("gpunn demo")]
+        if result["interrupted"]:
+            steps.insert(0, f"gpunn train --resume {shlex.quote(str(Path(result['model']).parent))}")
     drawn = [f"{name} {result[name]}" for name in ("report", "curve") if result.get(name)]
     return "\n".join(
         [
-            f"{job.describe_result(result)}{epochs}",
+            f"{job.describe_result(result)}{words}",
             *drawn,
             f"saved {result['model']}; now try",
-            *(f"  {command}" for command in job.next_steps(shlex.quote(result["model"]))),
+            *(f"  {step}" for step in steps),
         ]
     )
+
+
+def course(result: dict[str, Any]) -> str:
+    """Describe the course of a training: how it ended, epochs and speed."""
+    n, members = result["epochs"], result.get("members")
+    words = f"{result['seconds']:.3g} s, {result['examples_per_second']:,.0f} examples/s"
+    words = f"{'up to ' if members and result['stopped'] == 'early' else ''}{counted(n, 'epoch')} in {words}"
+    if members:
+        done = f"{len(members):,} of {result['settings']['ensemble']:,} networks"
+        parts = [f"single networks {found}"] if (found := single_networks(result)) else []
+        parts += [f"interrupted after {done}"] if result["interrupted"] else []
+        return ", ".join([*parts, words])
+    if n == 0:
+        return "interrupted in the first epoch"
+    if result["stopped"]:
+        return f"{'interrupted' if result['interrupted'] else 'stopped early'} after {words}"
+    return words

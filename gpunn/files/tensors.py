@@ -52,24 +52,41 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
 
     Raises UnreadableTensors if it is not a complete safetensors file, and OSError if it cannot be opened.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise UnreadableTensors("it is not a regular file")
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        length = int.from_bytes(_read(file, 8), "little")
-        if length > min(MAX_HEADER, size - 8):
-            raise UnreadableTensors("its header is damaged or incomplete")
-        try:
-            header = parse_json(_read(file, length))
-        except InvalidJSON as error:
-            raise UnreadableTensors(f"its header is not JSON: {error}") from None
-        metadata, places = _check_header(header, size - 8 - length)
-        content = _read(file, size - 8 - length)
+    with _open(path) as file:
+        header, size = _read_header(file)
+        metadata, places = _check_header(header, size)
+        content = _read(file, size)
     arrays = {}
     for name, (dtype, shape, begin) in places.items():
         flat = np.frombuffer(content, dtype, math.prod(shape), begin) if content else np.empty(0, dtype)
         arrays[name] = flat.reshape(shape)
     return metadata, arrays
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return the metadata alone, even if the arrays are damaged. Raises as `read_tensors` does."""
+    with _open(path) as file:
+        header, _ = _read_header(file)
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _open(path: Path) -> BinaryIO:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise UnreadableTensors("it is not a regular file")
+    return path.open("rb")
+
+
+def _read_header(file: BinaryIO) -> tuple[Any, int]:
+    """Return the header, and the number of the bytes after it."""
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(_read(file, 8), "little")
+    if length > min(MAX_HEADER, size - 8):
+        raise UnreadableTensors("its header is damaged or incomplete")
+    try:
+        return parse_json(_read(file, length)), size - 8 - length
+    except InvalidJSON as error:
+        raise UnreadableTensors(f"its header is not JSON: {error}") from None
 
 
 def _read(file: BinaryIO, size: int) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.network import Network
+from gpunn.predictor import Predictor
 
 UNITS = {"accuracy": "accuracy", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 BINS = 10
@@ -54,9 +54,9 @@ def most_confused(
     return sorted(found, reverse=True)[:most]
 
 
-def probabilities(net: Network, outputs: np.ndarray) -> np.ndarray | None:
+def probabilities(net: Predictor, outputs: np.ndarray) -> np.ndarray | None:
     """The probability of each class (n_classes, m), from outputs (n_out, m); None unless in (0, 1)."""
-    if not net.layers[-1].f.gives_probabilities:
+    if not net.output_activation.gives_probabilities:
         return None
     return np.concatenate([1 - outputs, outputs]) if len(outputs) == 1 else outputs
 

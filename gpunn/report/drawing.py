@@ -63,6 +63,7 @@ STYLE: dict[str, Any] = {
 }
 DASHED: dict[str, Any] = {"color": FAINT, "linewidth": 1, "linestyle": (0, (2, 3))}
 FEW_POINTS, FEW_LINES = 12, 4  # up to so many, each point gets a marker
+THIN = 0.7  # px
 DRAWING = threading.RLock()
 WIDE = 20  # an axis is logarithmic if the largest value exceeds the smallest by this factor
 
@@ -75,6 +76,7 @@ class Line:
     y: Sequence[float]
     colour: str
     dashed: bool = False
+    thin: bool = False
 
 
 @contextmanager
@@ -186,8 +188,9 @@ def plot(ax: Axes, lines: Sequence[Line]) -> None:
     """Plot lines, with markers if there are few points."""
     for line in reversed(lines):
         marker = "o" if len(line.x) <= FEW_POINTS and len(lines) <= FEW_LINES else ""
+        width = THIN if line.thin else None
         kind = (0, (3, 2)) if line.dashed else "solid"
-        ax.plot(line.x, line.y, color=line.colour, linestyle=kind, marker=marker)
+        ax.plot(line.x, line.y, color=line.colour, linestyle=kind, marker=marker, linewidth=width)
 
 
 def fit_scale(ax: Axes, which: str, values: Sequence[float]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from gpunn.names import counted
 from gpunn.report.run import Run
 
 BASELINES = {"accuracy": "the most frequent class", "rmse": "the mean"}
+ALONE = ("ensemble", 1)  # the setting of a single network
 MEASURES = ("accuracy", "rmse")  # a run is judged by the first of these that it has
 
 
@@ -84,16 +85,33 @@ def subtitle(run: Run) -> str:
 
 def tiles(run: Run, top: Headline) -> Iterator[Tile]:
     """The numbers beside the headline."""
+    result = run.result
     if top.baseline is not None:
         yield Tile("baseline", top.format(top.baseline), f"always predicting {BASELINES[top.measure]}")
+    if alone := single_networks(result):
+        yield Tile("single networks", alone, f"the {len(result['members'])} networks by themselves")
     for name, value in top.others.items():
         yield Tile(UNITS.get(name, f"{'' if top.folds else 'test '}{name}"), figure(name, value))
     epochs = len(run.history)
     yield Tile("epochs", f"{epochs:,}", ending(run))
     if epochs:
         each = f"{format_seconds(run.history.seconds / epochs)} per epoch"
-        yield Tile("training time", format_seconds(run.history.seconds), each)
+        how = "of all networks together" if run.members else each
+        yield Tile("training time", format_seconds(run.history.seconds), how)
         yield Tile("throughput", f"{run.history.examples_per_second:,.0f}", "examples per second")
+
+
+def single_networks(result: Mapping[str, Any]) -> str:
+    """The measure of an ensemble's networks by themselves, as in "96.11% to 97.22%"; "" if unknown.
+
+    result: what `gpunn train --json` prints.
+    """
+    tested: Sequence[Mapping[str, Any]] = result.get("members", ())
+    for name in MEASURES:
+        values = [each[f"test_{name}"] for each in tested if each.get(f"test_{name}") is not None]
+        if values:
+            return f"{figure(name, min(values))} to {figure(name, max(values))}"
+    return ""
 
 
 def ending(run: Run) -> str:
@@ -123,12 +141,22 @@ def notes(run: Run) -> Iterator[str]:
     result, settings = run.result, run.result["settings"]
     if not len(run.history):
         yield "No epoch was completed: the results are for the weights at that point."
+    elif run.history.interrupted and run.members:
+        planned = settings["ensemble"]
+        yield f"Training was interrupted: the ensemble has {len(run.members):,} of {planned:,} networks."
     elif run.history.interrupted:
         yield "Training was interrupted: the results are for the weights that were saved."
     if result["best_epoch"]:
         yield (
             f"The weights are those of epoch {result['best_epoch']}, the best on held-out training data. "
             f"Training stops after {counted(settings['patience'], 'epoch')} without improvement."
+        )
+    if run.members:
+        yield "The prediction is the mean of the networks' outputs. Only their random seeds differ."
+    if run.members and settings["patience"]:
+        yield (
+            "The weights of each network are those of its best epoch on a held-out tenth of its own. It "
+            f"stops after {counted(settings['patience'], 'epoch')} without improvement."
         )
     if "cv" in result:
         yield (
@@ -149,7 +177,7 @@ def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, str], list[st
     on, off = {}, []
     for name, value in settings.items():
         words = name.replace("_", " ")
-        if value is None or value is False or (value == 0 and name != "seed"):
+        if value is None or value is False or (value == 0 and name != "seed") or (name, value) == ALONE:
             off.append(words)
         else:
             on[words] = format_setting(value)

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gpunn.inspection.metrics import Calibration, calibrate, per_class, probabilities
-from gpunn.network import Network, classify
+from gpunn.network import classify
+from gpunn.predictor import Predictor
 from gpunn.report.pictures import of_example
 
 MISTAKES = 24
@@ -74,7 +75,7 @@ Findings: TypeAlias = ClassificationFindings | RegressionFindings
 
 
 def classification_findings(
-    net: Network,
+    net: Predictor,
     outputs: np.ndarray,
     y: np.ndarray,
     names: Sequence[str],

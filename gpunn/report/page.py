@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ import numpy as np
 
 from gpunn.files.writing import check_not_input, write_whole
 from gpunn.inspection.metrics import UNITS, figure, most_confused
+from gpunn.network import Network
+from gpunn.report.drawing import ABOVE, BELOW, FAINT, Line
 from gpunn.report.facts import (
     format_seconds,
     headline,
@@ -105,14 +107,37 @@ def learning_curves(run: Run) -> Iterator[Chart]:
     dropped = ", with dropout active" if any(run.net.dropout) else ""
     note = f"Training loss is averaged over the epoch, measured on each mini-batch before its step{dropped}."
     for name, ylabel in (("loss", run.net.cost.name), ("accuracy", "accuracy")):
-        lines = measured_lines(history, name)
+        lines, legend = (ensemble_lines if run.members else network_lines)(run, name)
         if not lines:
             continue
-        legend = [("faint", "training"), ("above", validation_examples(run))][: len(lines)]
         svg = curves(lines, ylabel, best, percent=name == "accuracy")
         yield Chart(name.capitalize(), svg, note if name == "loss" else "", tuple(legend))
-    if not isinstance(run.findings, ClassificationFindings):
+    if not isinstance(run.findings, ClassificationFindings) and not run.members:
         yield time_chart(run)
+
+
+def network_lines(run: Run, name: str) -> tuple[list[Line], list[tuple[str, str]]]:
+    """A measure in training and in validation, as lines and their legend."""
+    lines = measured_lines(run.history, name)
+    return lines, [("faint", "training"), ("above", validation_examples(run))][: len(lines)]
+
+
+def ensemble_lines(run: Run, name: str) -> tuple[list[Line], list[tuple[str, str]]]:
+    """A measure of each network of an ensemble, faint, and of their mean, as lines and their legend.
+
+    It is measured in validation, or in training if there is no validation.
+    """
+    mean = measured_lines(run.history, name)
+    if not mean:
+        return [], []
+    each = [lines[-1] for history in run.members if (lines := measured_lines(history, name))]
+    lines = [replace(mean[-1], colour=ABOVE)]
+    legend = [("above", f"mean, {'training' if len(mean) == 1 else validation_examples(run)}")]
+    if len(mean) == 2:
+        lines.append(replace(mean[0], colour=BELOW))
+        legend.append(("below", "mean, training"))
+    lines += [replace(line, colour=FAINT, thin=True) for line in each]
+    return lines, [*legend, ("faint", "each network")]
 
 
 def time_chart(run: Run) -> Chart:
@@ -131,7 +156,7 @@ def prediction_charts(run: Run) -> Iterator[Chart]:
             "line, where predictions with 80% confidence are correct 80% of the time."
         )
         yield Chart("Calibration", reliability(found.calibration), note)
-    if isinstance(found, ClassificationFindings) and len(run.history):
+    if isinstance(found, ClassificationFindings) and len(run.history) and not run.members:
         yield time_chart(run)
     if isinstance(found, RegressionFindings):
         some = run.result["test_examples"] > len(found.pairs)
@@ -141,7 +166,9 @@ def prediction_charts(run: Run) -> Iterator[Chart]:
 
 
 def first_layer(run: Run) -> Iterator[str]:
-    """Pictures of the largest weights of the first layer, one per neuron, if the inputs are images."""
+    """Pictures of a network's largest first-layer weights, one per neuron, if the inputs are images."""
+    if not isinstance(run.net, Network):
+        return
     shape, w = run.net.meta.get("image_shape"), run.net.weights[0]
     if not shape or math.prod(shape) != w.shape[1]:
         return

@@ -3,7 +3,8 @@
 `model.safetensors` holds the network, `history.jsonl` its epochs, and `run.json` the rest: {"format":
 "gpunn-run", "version": 1, "result" (the output of `gpunn train --json`), "findings" (see `findings`; null
 without a test), "notes" (remarks on the data), "command" (reproduces the run), "ended", "machine",
-"versions", "digest" (a checksum of all this and the epochs, which runs of gpunn 0.1.0 lack)}.
+"versions", "members" (only of an ensemble: the epochs of each network), "digest" (a checksum of all this and
+the epochs, which runs of gpunn 0.1.0 lack)}.
 `gpunn/files/schema/run.json` is its JSON schema.
 """
 
@@ -18,8 +19,9 @@ from gpunn.files.model import check_meta
 from gpunn.files.strict_json import dump_json, explain_mismatch, null_if_not_finite, parse_json
 from gpunn.files.tensors import DIGEST, digest
 from gpunn.files.writing import write_whole
-from gpunn.network import Network
+from gpunn.predictor import Predictor
 from gpunn.report.findings import ClassificationFindings, Findings, from_json, to_json
+from gpunn.sweeps.ensemble import load
 from gpunn.training.callbacks import read_records
 from gpunn.training.checkpoint import Checkpoints
 from gpunn.training.history import History, Record
@@ -41,10 +43,11 @@ class Run:
         ended: the date and time at which the run ended.
         machine: the CPU, its cores and the number of BLAS threads, in words.
         versions: the versions of gpunn, Python and the libraries, by name.
+        members: the histories of the networks of an ensemble.
     """
 
     folder: Path
-    net: Network
+    net: Predictor
     history: History
     result: Mapping[str, Any]
     findings: Findings | None
@@ -53,6 +56,7 @@ class Run:
     ended: str
     machine: str
     versions: Mapping[str, str]
+    members: Sequence[History] = ()
 
     @property
     def data(self) -> str:
@@ -69,6 +73,8 @@ class Run:
         """Write `run.json`. The network and its history are written by others."""
         kept: dict[str, Any] = {name: getattr(self, name) for name in STORED}
         kept |= {"format": FORMAT, "version": VERSION, "findings": to_json(self.findings)}
+        if self.members:
+            kept["members"] = [[asdict(record) for record in history] for history in self.members]
         kept[DIGEST] = _digest(kept, self.history)
         write_whole(self.folder / "run.json", dump_json(kept).encode())
 
@@ -87,7 +93,7 @@ class Run:
                 f"{folder} is not the folder of a run: it has no run.json, which gpunn train writes"
             )
         kept = _read(path)
-        net, result, found = Network.load(folder), kept["result"], from_json(kept["findings"])
+        net, result, found = load(folder), kept["result"], from_json(kept["findings"])
         check_meta(folder, net.meta)
         if isinstance(found, ClassificationFindings) and not _is_square(found.confusion, len(found.classes)):
             raise ValueError(f"{path} is damaged: its confusion matrix does not match its classes")
@@ -99,7 +105,9 @@ class Run:
         if DIGEST in kept and kept[DIGEST] != _digest(kept, records):
             raise ValueError(f"{path} or history.jsonl is damaged: their content does not match their digest")
         history = History(result["device_description"], records, result["stopped"])
-        return cls(folder, net, history, findings=found, **{name: kept[name] for name in STORED})
+        members = [History("", [Record(**each) for each in epochs]) for epochs in kept.get("members", ())]
+        stored = {name: kept[name] for name in STORED}
+        return cls(folder, net, history, findings=found, members=members, **stored)
 
 
 def _read(path: Path) -> dict[str, Any]:

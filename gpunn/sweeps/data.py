@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -23,6 +23,7 @@ class Data:
 
     Attributes:
         folds: (training indices, validation indices) of each fold; empty without folds.
+        by_seed: another validation set for networks with these seeds.
     """
 
     X: Any
@@ -30,6 +31,7 @@ class Data:
     validation: Any = None
     sample_weight: np.ndarray | None = None
     folds: Sequence[Fold] = ()
+    by_seed: Mapping[int, Any] = field(default_factory=dict)
     _latest: tuple[int, Given] | None = field(default=None, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -98,7 +98,10 @@ class Recipe:
     def options(self, member: Member, data: Data) -> FitOptions:
         """Return the options of a member, with its data. A schedule that follows records is its own."""
         options = self.of(member).options
-        return replace(options, schedule=deepcopy(options.schedule), **data.of(member.fold)[2])
+        given = data.of(member.fold)[2]
+        if member.seed in data.by_seed:
+            given = {**given, "validation": data.by_seed[member.seed]}
+        return replace(options, schedule=deepcopy(options.schedule), **given)
 
     def alike(self, members: Iterable[Member], data: Data) -> list[list[Member]]:
         """Return groups of members that can be trained together: those of one shape."""

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from gpunn.inspection.metrics import UNITS
-from gpunn.network import Network
+from gpunn.predictor import Predictor
 from gpunn.tables.target import Measures, Target
 
 
 def evaluate(
-    target: Target, net: Network, X: np.ndarray, y: np.ndarray, device: str = "cpu"
+    target: Target, net: Predictor, X: np.ndarray, y: np.ndarray, device: str = "cpu"
 ) -> tuple[np.ndarray, Measures]:
     """Return a network's outputs (n_out, m) for X (n_features, m), its loss and the target's measures."""
     outputs, loss, _ = net.examine(X, target.for_network(y), device=device)

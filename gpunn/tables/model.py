@@ -13,6 +13,7 @@ import numpy as np
 
 from gpunn.files.model import check_meta
 from gpunn.network import Network
+from gpunn.sweeps.ensemble import Ensemble, load
 from gpunn.tables import target as targets
 from gpunn.tables.dates import Dated
 from gpunn.tables.dates import from_json as dates_from_json
@@ -41,25 +42,26 @@ from gpunn.training.settings import Settings
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TableModel:
-    """A network that was trained on a table, with all that it needs to read other tables.
+    """A network, or an ensemble, that was trained on a table, with all that it needs to read other tables.
 
     `gpunn.tables.train` and `gpunn.tables.load_model` make it. Tables are given as to `gpunn.tables.train`;
     their columns may be in any order, and further columns are ignored.
 
     Attributes:
-        network: the `gpunn.Network`. Its `meta` is what the model file says about the table.
+        network: the `gpunn.Network`, or a `gpunn.Ensemble` of several. Its `meta` is what the model file says
+            about the table.
         name: what messages call the model, such as its path.
         target: the target: its name, and its classes, or its mean and scale.
         preprocessing: how columns become features.
         options: the options of the table that it was trained on.
         fingerprint: a digest of the table that it was trained on.
-        history: the `gpunn.History` of the training; None for a loaded model.
+        history: the `gpunn.History` of the training, of an ensemble the mean; None for a loaded model.
         held_out: the examples that it was tested on; None for a loaded model, and if there are none.
         constant: the best constant prediction in training, to compare with; None for a loaded model.
         notes: remarks on how the table was read; none for a loaded model.
     """
 
-    network: Network
+    network: Network | Ensemble
     name: str
     target: Target
     preprocessing: Preprocessing
@@ -74,7 +76,7 @@ class TableModel:
     def of(
         cls,
         name: object,
-        network: Network,
+        network: Network | Ensemble,
         history: History | None = None,
         held_out: TableExamples | None = None,
         constant: float | None = None,
@@ -300,7 +302,7 @@ def load_model(path: str | os.PathLike[str]) -> TableModel:
     >>> np.array_equal(again.predict(flips), model.predict(flips))
     True
     """
-    net = Network.load(path)
+    net = load(path)
     check_meta(Path(path), net.meta)
     if "table" not in net.meta:
         raise ValueError(f"{path} was not trained on a table; load it with gpunn.Network.load")

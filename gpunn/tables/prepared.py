@@ -13,7 +13,7 @@ from gpunn.functions import activations, costs
 from gpunn.functions.activations import Activation
 from gpunn.functions.costs import Cost
 from gpunn.names import listed
-from gpunn.network import Network
+from gpunn.predictor import Predictor
 from gpunn.tables.interpreting import describe_spelt, judge_again, leave_out_missing_targets
 from gpunn.tables.measures import evaluate, measure_constant
 from gpunn.tables.preprocessing import Preprocessing
@@ -45,7 +45,7 @@ class TableExamples:
     extreme: str = ""
     notes: tuple[str, ...] = ()
 
-    def evaluate(self, target: Target, net: Network, device: str = "cpu") -> tuple[np.ndarray, Measures]:
+    def evaluate(self, target: Target, net: Predictor, device: str = "cpu") -> tuple[np.ndarray, Measures]:
         """Return a network's outputs (n_out, m), its loss and the target's measures.
 
         Raises ValueError, with the place, for a value so large that the outputs overflow.
@@ -112,7 +112,7 @@ class PreparedTable:
     train: TableExamples
     test: TableExamples | None
 
-    def evaluate(self, net: Network, examples: TableExamples) -> tuple[np.ndarray, Measures]:
+    def evaluate(self, net: Predictor, examples: TableExamples) -> tuple[np.ndarray, Measures]:
         """Return a network's outputs (n_out, m) for some examples, and its measures."""
         return examples.evaluate(self.target, net)
 

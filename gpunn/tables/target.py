@@ -15,7 +15,8 @@ import numpy as np
 from gpunn.functions.costs import Cost
 from gpunn.inspection.metrics import per_class, probabilities
 from gpunn.names import counted, unknown
-from gpunn.network import Network, classify
+from gpunn.network import classify
+from gpunn.predictor import Predictor
 from gpunn.tables.table import MOST_TEXTS, NUMBER, TEXT, Column, Table, number_text
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
@@ -86,7 +87,7 @@ class Classes:
         """Return the class of each row (m,): each class keeps its share when rows are held out."""
         return y
 
-    def decode(self, net: Network, outputs: np.ndarray) -> np.ndarray:
+    def decode(self, net: Predictor, outputs: np.ndarray) -> np.ndarray:
         """Return the predicted class numbers (m,) from outputs (n_out, m)."""
         return classify(outputs, net.cost.threshold)
 
@@ -98,7 +99,7 @@ class Classes:
         """Return the names of class numbers (m,)."""
         return [self.classes[k] for k in predicted]
 
-    def probabilities(self, net: Network, outputs: np.ndarray) -> np.ndarray | None:
+    def probabilities(self, net: Predictor, outputs: np.ndarray) -> np.ndarray | None:
         """Return the probabilities (n_classes, m) in outputs (n_out, m); None if these are not in [0, 1]."""
         return probabilities(net, outputs)
 
@@ -191,7 +192,7 @@ class Quantity:
     def strata(self, y: np.ndarray) -> None:
         """Return None: rows are held out without regard to the target."""
 
-    def decode(self, net: Network, outputs: np.ndarray) -> np.ndarray:
+    def decode(self, net: Predictor, outputs: np.ndarray) -> np.ndarray:
         """Return the predictions (m,), in the target's units, from outputs (1, m)."""
         predicted: np.ndarray = outputs[0].astype(np.float64) * self.scale + self.mean
         return predicted
@@ -204,7 +205,7 @@ class Quantity:
         """Return the predictions (m,) as numbers of Python."""
         return [float(value) for value in predicted]
 
-    def probabilities(self, net: Network, outputs: np.ndarray) -> None:
+    def probabilities(self, net: Predictor, outputs: np.ndarray) -> None:
         """Return None: there are no classes."""
 
     def constant(self, y: np.ndarray) -> float:

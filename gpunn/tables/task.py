@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from gpunn.network import Network
+from gpunn.predictor import Predictor
+from gpunn.sweeps.averaging import Trained, train
 from gpunn.tables import dates
 from gpunn.tables import target as targets
 from gpunn.tables.loading import load
@@ -18,7 +20,7 @@ from gpunn.tables.prepared import Preparation, PreparedTable, find_extreme, prep
 from gpunn.tables.reading import IN_MEMORY, absolute, is_path, open_table
 from gpunn.tables.splitting import fold_rows, split_and_prepare
 from gpunn.tables.table import Table
-from gpunn.training.history import History
+from gpunn.training.fit_options import FitOptions
 from gpunn.training.loop import Diverged
 from gpunn.training.settings import Settings
 from gpunn.training.splitting import sample_each_class
@@ -94,16 +96,22 @@ class TableTask:
     def build_network(self, settings: Settings) -> Network:
         return Network(**settings.network_arguments(len(self.X), self.prepared.target.n_out))
 
-    def fit(self, net: Network, settings: Settings, **arguments: Any) -> History:
-        """Train a network. arguments: further arguments of `Network.fit`."""
-        validation = self.validation(settings)
-        chosen = settings.fit_arguments(METRIC)
-        return net.fit(self.X, self.y, validation=validation, **chosen, **arguments)
+    def fit(self, net: Network, settings: Settings, *, verbose: bool = False) -> Trained:
+        """Train a network, or the ensemble that begins with it."""
+        options = FitOptions(**settings.fit_arguments(METRIC), verbose=verbose)
+        return train(
+            net,
+            settings.ensemble,
+            self.X,
+            self.y,
+            options,
+            lambda seed: self.validation(replace(settings, seed=seed)),
+        )
 
     def test(
-        self, net: Network, folds: Sequence[Mapping[str, Any]]
+        self, net: Predictor, folds: Sequence[Mapping[str, Any]]
     ) -> tuple[dict[str, Any], np.ndarray | None]:
-        """Test a trained network. Return figures by their names in JSON, and the outputs for the test.
+        """Test what was trained. Return figures by their names in JSON, and the outputs for the test.
 
         folds: the results of cross-validation.
 
@@ -183,13 +191,14 @@ def cross_validate(task: TableTask, settings: Settings, *, verbose: bool = False
         assert test
         baseline = fold.prepared.baseline(test.y)
         try:
-            if fold.fit(net, settings, verbose=verbose).interrupted:
-                raise KeyboardInterrupt
+            trained = fold.fit(net, settings, verbose=verbose)
         except Diverged as error:
             yield {"failed": str(error), "baseline": baseline}
             continue
+        if trained.history.interrupted:
+            raise KeyboardInterrupt
         try:
-            _, measures = fold.prepared.evaluate(net, test)
+            _, measures = fold.prepared.evaluate(trained.predictor, test)
         except ValueError as error:  # the outputs overflow
             yield {"failed": str(error), "baseline": baseline}
         else:

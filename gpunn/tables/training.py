@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.names import unknown
+from gpunn.sweeps.averaging import describe_failed
 from gpunn.tables.model import TableModel
 from gpunn.tables.options import TableOptions
 from gpunn.tables.reading import IN_MEMORY, is_path
@@ -43,8 +44,8 @@ def train(
         verbose: show a progress bar.
         **options: the options of `gpunn train`, with underscores: `held_out`, `cv`, `task`, `category`,
             `ignore`, `missing`, `impute`, `delimiter`, `header`, `encoding` and `sheet` for the table;
-            `hidden`, `epochs`, `optimizer`, `learning_rate`, `patience`, `seed`, `device` and the others for
-            the network and its training.
+            `hidden`, `epochs`, `optimizer`, `learning_rate`, `patience`, `seed`, `ensemble`, `device` and
+            the others for the network and its training.
             Error messages name them as on the command line.
 
     Raises:
@@ -74,19 +75,22 @@ def train(
     for k, fold in enumerate(folds, start=1):
         if "failed" in fold:
             warnings.warn(f"fold {k} failed: {fold['failed']}", stacklevel=2)
-    history = task.fit(net, settings, verbose=verbose)
+    trained = task.fit(net, settings, verbose=verbose)
+    for seed, why in trained.failed.items():
+        warnings.warn(describe_failed(seed, why), stacklevel=2)
+    learnt, history = trained.predictor, trained.history
     try:
-        figures, _ = task.test(net, folds)
+        figures, _ = task.test(learnt, folds)
     except ValueError as error:  # a trained network is worth more than its test
         warnings.warn(f"the model was not tested: {error}", stacklevel=2)
         figures = {}
     kept = {name: value for name, value in figures.items() if name.startswith("test_")}
-    net.meta = {**task.meta(folds), **_described(history), **kept, "settings": asdict(settings)}
+    learnt.meta = {**task.meta(folds), **_described(history), **kept, "settings": asdict(settings)}
     prepared = task.prepared
     constant = prepared.target.constant(prepared.train.y)
     source = task.table.source
     notes = (*(f"{source.name} {note}" for note in source.notes), *task.table.notes)
-    return TableModel.of("the model", net, history, prepared.test, constant, notes)
+    return TableModel.of("the model", learnt, history, prepared.test, constant, notes)
 
 
 def _chosen(options: Mapping[str, Any]) -> tuple[Settings, TableOptions]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -50,6 +50,12 @@ def as_loss(record: Record, metric: str) -> float:
     if value is None:
         raise ValueError(f"{metric} is not measured: pass validation to fit, or choose another metric")
     return -value if metric.endswith(("accuracy", "score")) else value
+
+
+def best_epoch(records: Iterable[Record], metric: str) -> int | None:
+    """Return the epoch with the best value of a metric; None without epochs."""
+    best = min(records, key=lambda record: as_loss(record, metric), default=None)
+    return best.epoch if best else None
 
 
 @runtime_checkable

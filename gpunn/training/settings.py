@@ -169,6 +169,10 @@ class Settings:
             least=0,
         ),
     ] = None
+    ensemble: Annotated[
+        int,
+        training("Train this many networks, with seeds of their own, and average them.", least=1),
+    ] = 1
     checkpoint_every: Annotated[
         int | None,
         training("Save a checkpoint every this many epochs; see --resume.", "no checkpoints", least=1),
@@ -186,10 +190,15 @@ class Settings:
     ] = "float32"
 
     def __post_init__(self) -> None:
-        """Replace aliases and other spellings by gpunn's own names, which saved runs keep."""
+        """Replace aliases and other spellings by gpunn's own names, which saved runs keep.
+
+        Raises ValueError for an unknown name, or an ensemble of no network.
+        """
         for setting, name_of in NAMES.items():
             if (name := getattr(self, setting)) is not None:
                 object.__setattr__(self, setting, name_of(name))
+        if self.ensemble < 1:
+            raise ValueError(f"--ensemble must be at least 1, not {self.ensemble}")
 
     @property
     def dtype(self) -> str:

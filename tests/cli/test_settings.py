@@ -80,6 +80,7 @@ def test_every_setting_arrives(gpunn_: RunCommand) -> None:
         "hidden": [9],
         "batch_norm": True,
         "tensorboard": False,
+        "ensemble": 1,  # of several networks, none keeps checkpoints
     }
     assert result["settings"].keys() == asdict(Settings()).keys()
     net = Network.load(result["model"])
