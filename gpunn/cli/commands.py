@@ -135,6 +135,7 @@ def train(
       gpunn train fashion-mnist --optimizer adam --epochs 20
       gpunn train ~/my-idx-files --device cuda --output runs/mine
       gpunn train flowers.csv --target species
+      gpunn train flowers.csv --target species --ensemble 8
       gpunn train --checkpoint-every 1
       gpunn train --resume gpunn-runs/mnist-1    after a run was killed
       gpunn train --resume gpunn-runs/mnist-1 --epochs 20

@@ -146,7 +146,7 @@ def untouched(kept: dict[Path, int]) -> None:
 
 
 def test_a_killed_run_is_told_and_resumed(gpunn_: RunCommand) -> None:
-    train = ["train", "digits", "--hidden", 8, "--epochs", 20, "--device", "cpu", "--ensemble", 60]
+    train = ["train", "digits", "--hidden", 8, "--epochs", 20, "--device", "cpu", "--ensemble", 30]
     run = start_process(*train, "--output", "run")
     wait_until(lambda: any(Path("run/members").glob("network-*")), run)
     run.kill()
@@ -154,9 +154,9 @@ def test_a_killed_run_is_told_and_resumed(gpunn_: RunCommand) -> None:
     done = len(list(Path("run/members").glob("network-*")))
     code, out, _ = gpunn_("report", "run", "--no-browser")
     assert code == 0
-    assert out == f"run: stopped after {done} of 60 networks; continue it with gpunn train --resume run\n"
+    assert out == f"run: stopped after {done} of 30 networks; continue it with gpunn train --resume run\n"
     assert gpunn_("train", "--resume", "run")[0] == 0
-    assert len(theta("run")) == 60
+    assert len(theta("run")) == 30
 
 
 def test_an_unfinished_ensemble_is_replaced_if_asked(
