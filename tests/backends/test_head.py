@@ -35,6 +35,7 @@ class Case:
     way: tuple[int, int] = (4, 4)
     m: int = 43
     batch_size: int = 20
+    shared_bytes: int = SHARED
     how: dict[str, Any] = field(default_factory=dict)
 
 
@@ -56,6 +57,7 @@ CASES = {
     "normalised before": Case([gpunn.Dense(37, "tanh", batch_norm=True), gpunn.Dense(10, "softmax")]),
     "weights": Case(DIGITS, how={"sample_weight": np.arange(43) % 3, "label_smoothing": 0.1}),
     "many examples": Case(DIGITS, m=300, batch_size=150),
+    "in tiles": Case(DIGITS, way=(3, 0), m=300, batch_size=150, shared_bytes=30_000),
     "one example": Case(DIGITS, m=5, batch_size=1),
 }
 
@@ -117,7 +119,7 @@ def theta_after(case: Case, dtype: str = "float64", n_in: int = N_IN) -> np.ndar
 def test_it_equals_separate_steps(name: str, on: MakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     case = CASES[name]
     only(*case.way, monkeypatch)
-    launches = count_heads(on(), monkeypatch)
+    launches = count_heads(on(shared_bytes=case.shared_bytes), monkeypatch)
     theta = theta_after(case)
     assert set(launches) == {case.way[0]}
     make_default(Host("float64"), monkeypatch)
