@@ -233,8 +233,8 @@ struct Task {
 #else
             const T out = F(z);
 #endif
-            const T a = out;
-            T error = OUTPUT_ERROR(a, y, z);
+            T error = OUTPUT_ERROR(out, y, z);
+            (void)y;
 #if SOFTMAX && !PAIRED
             error = out * (error - column_sum(lane < N ? error * out : T(0)));  // the product with the Jacobian
 #endif

@@ -115,9 +115,11 @@ def goes_back(hidden: HiddenError, forward: Forward, error: OutputError) -> bool
 def moves_only_this_layer(prepared: list[Scale | Add], forward: Forward, gradient: Gradient) -> bool:
     """Whether these equations concern this layer of θ and of what its gradient lands in, and nothing else."""
     parts = [part for e in prepared for part in parts_of(e)]
-    known = {forward.theta, gradient.into}
+    known, kinds = {forward.theta, gradient.into}, ("w", "wb")
     scalars = [e.alpha for e in prepared] + [gradient.alpha, gradient.beta]
-    return len(scalars) <= SCALARS and all(part.layer == forward.layer and part.of in known for part in parts)
+    return len(scalars) <= SCALARS and all(
+        part.layer == forward.layer and part.kind in kinds and part.of in known for part in parts
+    )
 
 
 def way_and_exchange(k: Kernels, n: int, n_in: int, m: int) -> tuple[Way, Exchange] | None:
