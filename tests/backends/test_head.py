@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from gpunn.backends import Host
 from gpunn.backends.cuda import head_ways, resident
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.core.backend import Backend
+from gpunn.functions.calls import Calls
 
 N_IN = 7
 MakeDevice = Callable[..., Cuda]
@@ -166,6 +167,30 @@ def test_low_precision(precision: str, on: MakeDevice, monkeypatch: pytest.Monke
     make_default(Host("float32"), monkeypatch)
     expected = theta_after(case, "float32")
     assert 0 < np.abs(theta - expected).max() < 0.02 * np.abs(expected).max()
+
+
+@pytest.mark.skipif(not emulated.COMPILER, reason="no C++ compiler for the emulated device")
+@pytest.mark.parametrize("wanted", ["apart", "4 blocks, 4 in a cluster"])
+def test_trials_move_nothing(wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock decides between one launch and several, on copies of the parameters."""
+    monkeypatch.setattr(resident, "best_shape", lambda *_: None)
+    monkeypatch.setattr(head_ways, "THREADS", 64)
+    only(4, 4, monkeypatch)
+    device, tasks = EmulatedDevice(shared_bytes=SHARED, cluster=8), []
+
+    def fastest(task: str, ways: Mapping[str, Callable[[], Calls]]) -> str:
+        for bind in ways.values():
+            for call in bind():
+                call()
+        tasks.append(task)
+        return wanted if wanted in ways else next(iter(ways))
+
+    monkeypatch.setattr(device, "fastest", fastest)
+    make_default(Cuda(device, "float64"), monkeypatch)
+    theta = theta_after(CASES["nesterov"])
+    assert "a last layer (10, 37), relu and softmax, cross-entropy, float64, 20 examples" in tasks
+    make_default(Host("float64"), monkeypatch)
+    np.testing.assert_allclose(theta, theta_after(CASES["nesterov"]), rtol=1e-9, atol=1e-12)
 
 
 def test_two_runs_are_bitwise_identical(on: MakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,8 +146,10 @@ def test_the_way_that_is_chosen(n: int, n_in: int, m: int, cluster: int, way: tu
 
 def test_separate_launches_are_faster_for_a_large_layer_on_few_processors() -> None:
     device = EmulatedDevice(shared_bytes=SHARED, cluster=8)
-    assert best_way(10, 2048, 4096, 4, device) is None
-    assert best_way(10, 128, 128, 4, device)
+    for n_in, m, faster in ((2048, 4096, False), (128, 128, True)):
+        way = best_way(10, n_in, m, 4, device)
+        assert way
+        assert way.quicker_than_separate_launches == faster
 
 
 @pytest.mark.parametrize("n", [1, 10, 32])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from gpunn.backends.cuda import equations, head, passes, resident, vectors
 from gpunn.backends.cuda.data import CudaData
 from gpunn.backends.cuda.device import Device
 from gpunn.backends.cuda.fusing import fuse
-from gpunn.backends.cuda.head import heads
+from gpunn.backends.cuda.head import faster_by_the_clock, heads
 from gpunn.backends.cuda.kernels import Kernels
 from gpunn.backends.cuda.memory import CudaMemory
 from gpunn.backends.cuda.stream import Feed
@@ -82,7 +83,11 @@ class Cuda:
 
     def lower(self, equations: Sequence[Equation]) -> Calls:
         """Fuse the equations, and bind their launches and products."""
-        return lower(fuse(heads(self.kernels, equations)), LOWER, self.kernels)
+        faster = partial(faster_by_the_clock, self.kernels, self._lower_without_heads)
+        return self._lower_without_heads(heads(self.kernels, equations, faster))
+
+    def _lower_without_heads(self, equations: Sequence[Equation]) -> Calls:
+        return lower(fuse(equations), LOWER, self.kernels)
 
     def _keep_pace(self) -> None:
         """Wait for earlier replays, so that the host is never far ahead and the device is always busy."""

@@ -7,7 +7,7 @@ record `Head` stands for its equations; `heads` puts it in their place.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, TypeAlias
 
@@ -47,12 +47,21 @@ class Head(Equation):
     exchange: Exchange
 
 
-def heads(k: Kernels, equations: Sequence[Equation]) -> list[Equation]:
-    """Replace the equations of last layers by heads, if one kernel can do them."""
+def promising(head: Head) -> bool:
+    """Whether one launch is faster by estimate."""
+    return head.way.quicker_than_separate_launches
+
+
+def heads(
+    k: Kernels, equations: Sequence[Equation], faster: Callable[[Head], bool] = promising
+) -> list[Equation]:
+    """Replace the equations of last layers by heads, if one kernel can do them and is the faster way."""
     done: list[Equation] = []
     share_out, at = cache(partial(way_and_exchange, k)), 0
     while at < len(equations):
         head = read_head(equations, at, share_out)
+        if head and not faster(head):
+            head = None
         done.append(head or equations[at])
         at += len(equations_of(head)) if head else 1
     return done
@@ -131,6 +140,42 @@ def way_and_exchange(k: Kernels, n: int, n_in: int, m: int) -> tuple[Way, Exchan
     if way.cluster:  # through shared memory
         return way, (tags, k.memory.zero, k.memory.zero)
     return way, (tags, k.memory.new((way.blocks * way.exchanged,)), k.memory.new((way.exchanged,)))
+
+
+def faster_by_the_clock(k: Kernels, separately: Callable[[list[Equation]], Calls], e: Head) -> bool:
+    """Whether one launch is faster than the equations bound separately."""
+    way, f, before = e.way, e.error.f.name, e.hidden.f.name if e.hidden else "input"
+    together, apart = f"{way.blocks} blocks, {way.cluster} in a cluster", "apart"
+    trials: dict[str, Callable[[], Calls]] = {
+        together: lambda: launch(k, on_copies(k, e)),
+        apart: lambda: separately(equations_of(on_copies(k, e))),
+    }
+    names = [together, apart] if promising(e) else [apart, together]
+    task = f"a last layer ({way.n}, {way.n_in}), {before} and {f}, {e.error.cost.name}"
+    task += f", {k.memory.precision}, {way.m} examples"
+    return k.device.fastest(task, {name: trials[name] for name in names}) == together
+
+
+def on_copies(k: Kernels, e: Head) -> Head:
+    """The same head for copies of the parameters, which a trial may move."""
+    theta, into = e.forward.theta, e.gradient.into
+    copies = {x: k.memory.new_parameters(x.layout, x.name) for x in {theta, into}}
+    for x, copied in copies.items():
+        k.memory.copy(x.flat, into=copied.flat)
+
+    def moved(step: Scale | Add) -> Scale | Add:
+        x = replace(step.x, of=copies[step.x.of])
+        if isinstance(step, Scale):
+            return replace(step, x=x)
+        return replace(step, x=x, into=replace(step.into, of=copies[step.into.of]))
+
+    return replace(
+        e,
+        forward=replace(e.forward, theta=copies[theta]),
+        hidden=e.hidden and replace(e.hidden, theta=copies[theta]),
+        prepared=[moved(step) for step in e.prepared],
+        gradient=replace(e.gradient, into=copies[into]),
+    )
 
 
 def launch(k: Kernels, e: Head) -> Calls:

@@ -91,7 +91,7 @@ class Way:
 
     @property
     def quicker_than_separate_launches(self) -> bool:
-        """Whether it is the faster way to do the layer, by estimate."""
+        """Whether it is the faster way to do the layer, by estimate; a GPU's clock has the last word."""
         constant, each = SEPARATE
         return self.microseconds <= constant + each * self.n * self.n_in * self.m
 
@@ -109,9 +109,8 @@ def ways(n: int, n_in: int, m: int, itemsize: int, device: Device) -> Iterator[W
 
 
 def best_way(n: int, n_in: int, m: int, itemsize: int, device: Device) -> Way | None:
-    """Choose the fastest way by estimate; None if it is too large, or if separate launches are faster."""
+    """Choose the fastest way by estimate; None if the layer is too large."""
     if n > MOST_OUTPUTS or n_in > MOST_INPUTS or m > MOST_EXAMPLES:
         return None
     able = [way for way in ways(n, n_in, m, itemsize, device) if way.share <= THREADS and way.tile(device)[0]]
-    best = min(able, key=lambda way: way.microseconds, default=None)
-    return best if best and best.quicker_than_separate_launches else None
+    return min(able, key=lambda way: way.microseconds, default=None)
