@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,8 @@ MEMORY = 2 << 30  # bytes
 ADDRESS_SPACE = 16 << 30  # bytes; a larger allocation fails at once
 ESCAPED = 70  # exit code if an exception escapes the command line
 KEPT = 1 << 20  # bytes of each stream
+UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, of the largest resident memory
+ENDED: dict[int, tuple[int, resource.struct_rusage]] = {}  # processes that ended before they were waited for
 
 
 @dataclass(frozen=True)
@@ -76,24 +79,27 @@ class Process:
                 if not ready and not hung and watch.hangs():
                     os.kill(self.pid, signal.SIGKILL)
                     hung = True
-        _, status, used = os.wait4(self.pid, 0)
+        status, used = ENDED.pop(self.pid) if self.pid in ENDED else os.wait4(self.pid, 0)[1:]
         out, err = (bytes(texts[pipe]).decode(errors="replace") for pipe in (self.out, self.err))
         os.close(self.out)
         os.close(self.err)
         ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         code = None if ended_by else os.WEXITSTATUS(status)
-        cpu, memory = used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
+        cpu, memory = used.ru_utime + used.ru_stime, used.ru_maxrss * UNIT
         return Outcome(self.arguments, code, ended_by, out, err, cpu, memory, hung, self.fresh)
 
     def wait_until_stopped(self) -> bool:
         """Wait until the process stops itself, and return True; False if it ended or hangs."""
         watch = Watch(self.pid)
-        flags = os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG
-        while not (found := os.waitid(os.P_PID, self.pid, flags)):
-            if watch.hangs():
+        while True:
+            pid, status, used = os.wait4(self.pid, os.WUNTRACED | os.WNOHANG)
+            if pid and os.WIFSTOPPED(status):
+                return True
+            if pid:
+                ENDED[pid] = status, used
+            if pid or watch.hangs():
                 return False
             time.sleep(0.002)
-        return found.si_code == os.CLD_STOPPED
 
     def go_on(self) -> None:
         """Let a stopped process continue."""
@@ -177,7 +183,8 @@ def _limit(file_size: int | None) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as Python does: the write fails with EFBIG
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU + 5))
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    with suppress(ValueError):  # macOS has no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     if file_size is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
 
