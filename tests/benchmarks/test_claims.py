@@ -107,11 +107,13 @@ def test_a_neuron_that_learns_too_little_is_noticed(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_wrong_scale_of_the_weights_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(initialisation, "WIDTH", 100)
     monkeypatch.setitem(initialisation.SCHEMES, "He", lambda rng, n: rng.standard_normal((n, n)) / n**0.5)
     assert not initialisation.measure(None).passed
 
 
 def test_layers_that_are_not_normalised_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(initialisation, "WIDTH", 100)
     plain = initialisation.deviations
     monkeypatch.setattr(initialisation, "deviations", lambda f, draw, batch_norm: plain(f, draw, False))
     assert not initialisation.measure_normalised(None).passed

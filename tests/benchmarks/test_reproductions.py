@@ -15,6 +15,7 @@ import gpunn
 from benchmarks.reproductions import __main__ as command
 from benchmarks.reproductions import (
     held_out,
+    initialisation,
     report,
     three_blue,
 )
@@ -50,6 +51,7 @@ def test_command_writes_json_and_exits_by_result(
 
 def test_figures_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are drawn even if a network learned nothing."""
+    monkeypatch.setattr(initialisation, "WIDTH", 50)
     assert command.main(["initialisation", "--output", str(tmp_path)]) == 0
     monkeypatch.setattr(three_blue, "mnist", random_mnist)
     monkeypatch.setattr(three_blue, "RECIPE", replace(three_blue.RECIPE, epochs=1))
