@@ -55,6 +55,11 @@ def test_statements_of_several_optimizers() -> None:
     assert statements(reduce(merged, of_each)) == (
         "if (weight) x *= c[0]; x = c[1] * sum + x; if (weight) x -= clamped(x, c[2]);"
     )
+    ahead, behind = (
+        steps_of(equations_of(network(), make()))[0].motion.moves for make in (gpunn.Nesterov, gpunn.Momentum)
+    )
+    for both in (merged(ahead, behind), merged(behind, ahead)):
+        assert [move.text for move in both] == [move.text for move in ahead]
 
 
 @pytest.mark.parametrize(

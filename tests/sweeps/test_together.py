@@ -71,9 +71,11 @@ def test_networks_end_each_at_its_own_time(device: EmulatedDevice) -> None:
 def test_decay_may_differ_and_the_rule_may_not(device: EmulatedDevice) -> None:
     """Weight decay of 0 is a statement that does nothing."""
     options: dict[str, Any] = {"epochs": 2, "batch_size": 8}
-    grid = {"l2": [0.0, 0.1], "l1": [0.0, 0.01], "momentum": [0.0, 0.9]}
+    grid = {"l2": [0.0, 0.1], "l1": [0.0, 0.01], "nesterov": [False, True], "momentum": [0.9]}
     result = sweep(grid=grid, **options)
-    assert device.launches["train"] == 2 * 2
+    assert device.launches["train"] == 2
+    sweep(grid={"momentum": [0.0, 0.9]}, **options)
+    assert device.launches["train"] == 2 + 2 * 2
     for member in result.members:
         net = gpunn.Network(5, LAYERS, seed=0)
         net.fit(X, Y, **options, optimizer=gpunn.SGD(**member.settings))

@@ -63,12 +63,13 @@ def statements(moves: Sequence[Move]) -> str:
 
 
 def merged(moves: Sequence[Move], others: Sequence[Move]) -> list[Move]:
-    """Return all the statements of both, each once, in an order that suits both."""
+    """Return the statements of both, in an order that suits both; what is not neutral must be the same."""
     found, left = [], list(others)
     for move in moves:
-        texts = [other.text for other in left]
-        if move.text in texts:
-            at = texts.index(move.text)
+        ahead = next((k for k, other in enumerate(left) if other.neutral is None), len(left))
+        texts = [other.text for other in left[:ahead]]
+        at = ahead if move.neutral is None else texts.index(move.text) if move.text in texts else None
+        if at is not None:
             found += left[:at]
             left = left[at + 1 :]
         found.append(move)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from typing import Any
 
 import numpy as np
 
@@ -233,9 +234,11 @@ def numbers_of(e: Resident, moves: Sequence[Move]) -> np.ndarray:
     targets = gather.examples.on_and_off(first.error.out.shape[0])
     pairs = np.zeros((2, SCALARS, 2))
     for into, own in zip(pairs, (motion, last.motion), strict=True):
-        scalars = {move.text: [(scalar.p, scalar.q) for scalar in move.scalars] for move in own.moves}
-        of_each = [scalars.get(move.text, [(move.neutral, 0)]) for move in moves]
-        flat = [pair for each in of_each for pair in each]
+        flat: list[Any] = []
+        left = list(own.moves)  # among which the same statement may come twice
+        for move in moves:
+            mine = left.pop(0) if left and left[0].text == move.text else None
+            flat += [(scalar.p, scalar.q) for scalar in mine.scalars] if mine else [(move.neutral, 0)]
         into[: len(flat)] = flat
     return np.array([motion.scalars[0].scalars.eta, *constants, *targets, cost.threshold, *pairs.ravel()])
 
