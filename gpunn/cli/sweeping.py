@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from gpunn.cli.output import say
 from gpunn.cli.reports import warn_on_error
 from gpunn.cli.runs import RUNS, check_output, run_folder
 from gpunn.cli.training import Request, open_data, train_and_save
+from gpunn.cli.words import saved
 from gpunn.files.strict_json import dump_json
 from gpunn.files.writing import write_whole
 from gpunn.names import counted
@@ -258,5 +258,5 @@ def write_page(result: SweepResult, job: Job, folder: Path) -> str | None:
 
 def closing_words(run: dict[str, Any], job: Job) -> str:
     """Describe the best network after its training, and the commands to try next."""
-    steps = (f"  {command}" for command in job.next_steps(shlex.quote(run["model"])))
-    return "\n".join([f"{job.describe_result(run)}saved {run['model']}; now try", *steps])
+    first, *steps = saved(run, job)
+    return "\n".join([f"{job.describe_result(run)}{first}", *steps])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shlex
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,13 +19,13 @@ from gpunn.cli.output import Failed, remark, say, warn
 from gpunn.cli.reports import WINDOW, draw_curve, show_window, warn_on_error, write_report
 from gpunn.cli.runs import MODEL, RUNS, check_output, keep, run_folder
 from gpunn.cli.usage import refuse
+from gpunn.cli.words import closing_words, describe
 from gpunn.datasets.archives import is_archive
 from gpunn.files.ensemble import is_ensemble
 from gpunn.files.strict_json import dump_json
 from gpunn.names import counted
 from gpunn.network import Network
 from gpunn.predictor import Predictor
-from gpunn.report.facts import single_networks
 from gpunn.sweeps.averaging import Trained, describe_failed
 from gpunn.sweeps.ensemble import networks_of
 from gpunn.tables.options import TableOptions
@@ -225,17 +224,7 @@ def open_data(asked: Request) -> Job:
     return open_images(data, asked.data_dir, asked.settings)
 
 
-# what is printed and saved
-
-
-def describe(settings: Settings, job: Job, net: Network, device: str) -> str:
-    """Describe a training in one line: data, network, optimizer and device."""
-    n = settings.ensemble
-    name = net.name if n == 1 else f"{n:,} × {net.name}"
-    return (
-        f"{job.name}, {counted(job.X.shape[1], 'example')}: "
-        f"{name}, {n * net.parameters:,} parameters, {settings.optimizer}, on {device}"
-    )
+# what is saved
 
 
 def summarise(settings: Settings, job: Job, trained: Trained, tested: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,39 +261,3 @@ def model_metadata(job: Job, result: dict[str, Any]) -> dict[str, Any]:
     figures = "epochs", "stopped", "seconds", "device_description", "settings"
     kept = {name: value for name, value in result.items() if name in figures or name.startswith("test_")}
     return {**job.meta(), **kept, "gpunn": __version__}
-
-
-def closing_words(result: dict[str, Any], job: Job) -> str:
-    """Describe the result of a training, the files written and the commands to try next."""
-    words = course(result)
-    steps = job.next_steps(shlex.quote(result["model"]))
-    if result.get("members"):
-        steps = [step for step in steps if not step.startswith("gpunn demo")]
-        if result["interrupted"]:
-            steps.insert(0, f"gpunn train --resume {shlex.quote(str(Path(result['model']).parent))}")
-    drawn = [f"{name} {result[name]}" for name in ("report", "curve") if result.get(name)]
-    return "\n".join(
-        [
-            f"{job.describe_result(result)}{words}",
-            *drawn,
-            f"saved {result['model']}; now try",
-            *(f"  {step}" for step in steps),
-        ]
-    )
-
-
-def course(result: dict[str, Any]) -> str:
-    """Describe the course of a training: how it ended, epochs and speed."""
-    n, members = result["epochs"], result.get("members")
-    words = f"{result['seconds']:.3g} s, {result['examples_per_second']:,.0f} examples/s"
-    words = f"{'up to ' if members and result['stopped'] == 'early' else ''}{counted(n, 'epoch')} in {words}"
-    if members:
-        done = f"{len(members):,} of {result['settings']['ensemble']:,} networks"
-        parts = [f"single networks {found}"] if (found := single_networks(result)) else []
-        parts += [f"interrupted after {done}"] if result["interrupted"] else []
-        return ", ".join([*parts, words])
-    if n == 0:
-        return "interrupted in the first epoch"
-    if result["stopped"]:
-        return f"{'interrupted' if result['interrupted'] else 'stopped early'} after {words}"
-    return words

@@ -92,8 +92,8 @@ def tiles(run: Run, top: Headline) -> Iterator[Tile]:
         yield Tile("single networks", alone, f"the {len(result['members'])} networks by themselves")
     for name, value in top.others.items():
         yield Tile(UNITS.get(name, f"{'' if top.folds else 'test '}{name}"), figure(name, value))
-    epochs = len(run.history)
-    yield Tile("epochs", f"{epochs:,}", ending(run))
+    epochs, fewest = len(run.history), min(map(len, run.members), default=len(run.history))
+    yield Tile("epochs", f"{epochs:,}" if fewest == epochs else f"{fewest:,} to {epochs:,}", ending(run))
     if epochs:
         each = f"{format_seconds(run.history.seconds / epochs)} per epoch"
         how = "of all networks together" if run.members else each
@@ -156,7 +156,8 @@ def notes(run: Run) -> Iterator[str]:
     if run.members and settings["patience"]:
         yield (
             "The weights of each network are those of its best epoch on a held-out tenth of its own. It "
-            f"stops after {counted(settings['patience'], 'epoch')} without improvement."
+            f"stops after {counted(settings['patience'], 'epoch')} without improvement; the mean curves go "
+            "on with its best epoch."
         )
     if "cv" in result:
         yield (

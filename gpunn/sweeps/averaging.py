@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,14 @@ import numpy as np
 from gpunn.network import Network
 from gpunn.sweeps import sweep
 from gpunn.sweeps.ensemble import Ensemble
-from gpunn.sweeps.outcome import TRAINED
+from gpunn.sweeps.outcome import TRAINED, kept_record
 from gpunn.sweeps.preparing import Asked, Prepared, prepare
 from gpunn.sweeps.progress import NetworkEnd, OnNetworkEnd
 from gpunn.sweeps.result import SweepResult
 from gpunn.training.fit_options import FitOptions, Validation
 from gpunn.training.history import MEASURES, History, Record
 from gpunn.training.loop import Diverged
+from gpunn.training.stopping import EarlyStopping
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def train(
         result = sweep.train(prepared, options, on_network_end=on_end)
     except RuntimeError as error:  # no network could be trained, which is no matter of the seed
         raise ValueError(str(error)) from None
-    return _gather(result, time.monotonic() - start + earlier)
+    return _gather(result, options.stop, time.monotonic() - start + earlier)
 
 
 def _prepare(
@@ -93,7 +93,7 @@ def _prepare(
     return replace(prepared, data=replace(prepared.data, by_seed=by_seed))
 
 
-def _gather(result: SweepResult, seconds: float) -> Trained:
+def _gather(result: SweepResult, stop: EarlyStopping | None, seconds: float) -> Trained:
     """Put the networks that were trained together."""
     rows = list(result.table)
     trained = [row for row in rows if row["status"] in TRAINED]
@@ -106,32 +106,37 @@ def _gather(result: SweepResult, seconds: float) -> Trained:
     for net in networks:
         net.meta = {"seed": net.seed}
     members = {row["seed"]: result.history(row["network"]) for row in trained}
-    history = mean_history(list(members.values()), seconds)
+    history = mean_history(list(members.values()), stop, seconds)
     if result.interrupted:
         history.stopped = "interrupted"
     return Trained(Ensemble(networks), history, members, failed)
 
 
-def mean_history(histories: Sequence[History], seconds: float) -> History:
+def mean_history(histories: Sequence[History], stop: EarlyStopping | None, seconds: float) -> History:
     """Average the epochs of networks that were trained at once, in so many seconds of wall-clock time.
 
-    An epoch is the mean over the networks that reached it. Its seconds are its share of the wall-clock time.
+    A network that has stopped counts with the epoch whose weights it kept, or the mean would jump. The
+    seconds of an epoch are its share of the wall-clock time.
     """
     spent = sum(history.seconds for history in histories) or 1.0
-    epochs = zip_longest(*histories)
-    records = [_mean([r for r in each if r is not None], seconds / spent) for each in epochs]
+    kept = [kept_record(history.records, stop) for history in histories]
+    records = []
+    for epoch in range(max(map(len, histories))):
+        running = [history[epoch] for history in histories if epoch < len(history)]
+        stopped = [own for own, history in zip(kept, histories, strict=True) if epoch >= len(history)]
+        records.append(_mean(running, stopped, seconds / spent))
     early = any(history.stopped == "early" for history in histories)
     first = histories[0]
     return History(first.device, records, "early" if early else "", first.algorithms)
 
 
-def _mean(records: Sequence[Record], share: float) -> Record:
+def _mean(running: Sequence[Record], stopped: Sequence[Record], share: float) -> Record:
     """Average an epoch of several networks. share: wall-clock time by the networks' own time."""
-    measured = {name: _mean_of(getattr(record, name) for record in records) for name in MEASURES}
-    seconds = share * sum(record.seconds for record in records)
-    examples = sum(record.seconds * record.examples_per_second for record in records)
-    values: dict[str, Any] = {**measured, "seconds": seconds, "examples_per_second": examples / seconds}
-    return Record(epoch=records[0].epoch, **values)
+    measured = {name: _mean_of(getattr(r, name) for r in (*running, *stopped)) for name in MEASURES}
+    spent = sum(record.seconds for record in running) or 1e-9
+    examples = sum(record.seconds * record.examples_per_second for record in running)
+    values: dict[str, Any] = {**measured, "seconds": share * spent}
+    return Record(running[0].epoch, **values, examples_per_second=examples / (share * spent))
 
 
 def _mean_of(values: Iterable[float | None]) -> float | None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from reporting import RunCommand
 
-from gpunn import Network
+from gpunn import Ensemble, Network
 from gpunn.cli import display, grids, sweeping
 from gpunn.sweeps.members import Member
 from gpunn.sweeps.progress import NetworkEnd
@@ -158,3 +158,11 @@ def test_the_live_table_has_the_best_networks() -> None:
     assert columns["hidden"] == ["2-2", "3-2", "0-2"]
     assert columns["validation accuracy"] == ["0.9", "0.7", "0.5"]
     assert "fold" not in columns
+
+
+def test_the_best_settings_may_train_an_ensemble(gpunn_: RunCommand) -> None:
+    code, out, _ = gpunn_(*SWEEP, "--grid", "learning_rate=0.1", "--ensemble", 2, "--output", "found")
+    assert code == 0
+    assert "gpunn demo" not in out
+    assert Ensemble.load("found/best").name == "2 × 64-8-10"
+    assert "--ensemble 2" in json.loads(Path("found/best/run.json").read_text())["command"]

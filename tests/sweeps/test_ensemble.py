@@ -10,6 +10,7 @@ from sweeping import LAYERS, X, Y, alone, sweep
 
 import gpunn
 from gpunn import Dense, Ensemble, Network
+from gpunn.sweeps.ensemble import load
 
 
 def regression(seeds: int = 3, n_out: int = 1) -> Ensemble:
@@ -123,3 +124,26 @@ def test_onnx_computes_the_same(tmp_path: Path, kind: str) -> None:
 
 def test_it_is_in_the_package() -> None:
     assert gpunn.Ensemble is Ensemble
+
+
+def test_what_the_networks_have_in_common_is_its_meta(tmp_path: Path) -> None:
+    ensemble = regression(2)
+    for seed, net in enumerate(ensemble.networks):
+        net.meta = {"seed": seed}
+    ensemble.meta = {"dataset": "here", "seed": 9}
+    assert [net.meta for net in ensemble.networks] == [
+        {"dataset": "here", "seed": 0},
+        {"dataset": "here", "seed": 1},
+    ]
+    ensemble.save(tmp_path / "e")
+    loaded = Ensemble.load(tmp_path / "e")
+    assert loaded.meta == {"dataset": "here"}
+    assert [net.meta["seed"] for net in loaded.networks] == [0, 1]
+
+
+def test_one_function_loads_both_kinds(tmp_path: Path) -> None:
+    regression(2).save(tmp_path / "e")
+    regression(1).networks[0].save(tmp_path / "n")
+    assert [load(tmp_path / name).name for name in "en"] == ["2 × 5-4-1", "5-4-1"]
+    with pytest.raises(ValueError, match="nothing does not exist"):
+        load(tmp_path / "nothing")

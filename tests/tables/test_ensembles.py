@@ -101,13 +101,16 @@ def record(epoch: int, loss: float, seconds: float = 1.0) -> Record:
     return Record(epoch, loss, None, 2 * loss, None, seconds, 100.0)
 
 
-def test_the_mean_history_takes_the_networks_that_reached_an_epoch() -> None:
-    histories = [History("cpu", [record(1, 1.0), record(2, 0.5)]), History("cpu", [record(1, 3.0)], "early")]
-    mean = averaging.mean_history(histories, 1.5)
+def test_a_network_that_has_stopped_counts_with_the_epoch_that_it_kept() -> None:
+    losses = [1.0, 0.5, 0.25], [4.0, 2.0]
+    long, short = (History("cpu", [record(k, loss) for k, loss in enumerate(each, 1)]) for each in losses)
+    short.stopped = "early"
+    mean = averaging.mean_history([long, short], gpunn.EarlyStopping("validation_loss", 1), 2.5)
     assert [(r.epoch, r.loss, r.validation_loss, r.accuracy) for r in mean] == [
-        (1, 2.0, 4.0, None),
-        (2, 0.5, 1.0, None),
+        (1, 2.5, 5.0, None),
+        (2, 1.25, 2.5, None),
+        (3, 1.125, 2.25, None),
     ]
-    assert mean.seconds == pytest.approx(1.5)
-    assert mean.examples_per_second == pytest.approx(200.0)
+    assert mean.seconds == pytest.approx(2.5)
+    assert [r.examples_per_second for r in mean] == pytest.approx([200.0] * 3)
     assert mean.stopped == "early"
