@@ -18,7 +18,7 @@
 // block, not at all.
 
 #define BLOCKS (CLUSTER ? CLUSTER : (int)gridDim.x)
-#define AHEAD (N > 16 ? 1 : 4)  // iterations whose reads overlap, as far as registers go
+constexpr int AHEAD = N > 16 ? 1 : 4;  // iterations whose reads overlap, as far as registers go
 
 extern __shared__ Four<double> chip[];
 
