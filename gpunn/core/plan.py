@@ -122,7 +122,7 @@ def bind(
             *end_chunk(model, examples, chunk, p, outputs),
         ]
 
-    if update and be.launch_steps and (stages := bind_launches(be, say, m, batch_size)):
+    if be.launch_steps and outputs is None and (stages := bind_launches(be, say, m, batch_size)):
         return stages
     stages = []
     for batches, times in chunks(m, batch_size, chunk_steps(be, batch_size, layout.sizes[0])):
@@ -238,7 +238,7 @@ def together(plans: Sequence[Plan], be: Backend) -> list[Stage] | None:
     None if the backend has no way to do that.
     """
     of_each = [[(stage.m, stage.times) for stage in plan.stages] for plan in plans]
-    if any(each != of_each[0] for each in of_each):
+    if not plans or any(each != of_each[0] for each in of_each):
         return None
     stages = []
     for same in zip(*(plan.stages for plan in plans), strict=True):

@@ -16,7 +16,7 @@ from gpunn.core.backend import Backend
 from gpunn.core.examples import Examples
 from gpunn.core.inputs import CheckedExamples, check_examples, dense
 from gpunn.core.optimizers import Optimizer
-from gpunn.core.plan import BoundModel
+from gpunn.core.plan import BoundModel, together
 from gpunn.training import schedules
 from gpunn.training.checkpoint import Checkpoints, CheckpointWriter
 from gpunn.training.fit_options import Block, FitOptions, ScoreFunction
@@ -65,7 +65,7 @@ class Sharing:
 
     def __init__(self) -> None:
         self.loaded: dict[int, tuple[CheckedExamples, Examples]] = {}
-        self.evaluations: dict[tuple[int, int, bool], Evaluation] = {}
+        self.evaluations: dict[tuple[int, int, bool], tuple[Evaluation, bool]] = {}
 
     def examples(self, given: CheckedExamples, be: Backend) -> Examples:
         """Return the examples in the backend's memory."""
@@ -77,12 +77,19 @@ class Sharing:
     def evaluation(
         self, model: BoundModel, examples: Examples, order: np.ndarray, score: ScoreFunction | None
     ) -> Evaluation:
-        """Return the evaluation of the model, which is bound once, to a θ of its own."""
+        """Return the evaluation of the model: its own, if the device runs several together, or a shared one.
+
+        The shared one is bound once, to a θ of its own.
+        """
         key = id(examples.X), len(order), score is None
         if key not in self.evaluations:
             own = replace(model, theta=model.be.memory.new_parameters(model.theta.layout))
-            self.evaluations[key] = Evaluation(own, examples, order, score)
-        return self.evaluations[key].of(model.theta.flat, order, score)
+            shared = Evaluation(own, examples, order, score)
+            self.evaluations[key] = shared, together([shared.plan], model.be) is not None
+        shared, apart = self.evaluations[key]
+        if apart:
+            return Evaluation(model, examples, order, score)
+        return shared.of(model.theta.flat, order, score)
 
 
 def prepare(

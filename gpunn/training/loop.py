@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from gpunn.core.examples import Examples
-from gpunn.core.plan import BoundModel, Plan, Progress, forward_batch
+from gpunn.core.plan import BoundModel, Plan, Progress, forward_batch, run
 from gpunn.core.update import Update
 from gpunn.training.checkpoint import CheckpointWriter, TrainingState
 from gpunn.training.fit_options import OptimizerState, ScoreFunction
@@ -20,6 +20,8 @@ from gpunn.training.history import Callback, EpochObserver, History, Record
 from gpunn.training.schedules import Schedule
 from gpunn.training.sources import ExampleSource, Learner, RateFunction
 from gpunn.training.stopping import EarlyStopping, StoppingState
+
+Measured: TypeAlias = "tuple[float, float | None, float | None]"  # loss, accuracy and score
 
 DIVERGED = 1e9  # no weight is as large after one epoch of sound training
 ADVICE = "try a smaller learning rate, or inputs scaled to about ±1"
@@ -60,10 +62,16 @@ class Evaluation:
         other.other_theta, other.order, other.score = theta, order, score
         return other
 
-    def __call__(self) -> tuple[float, float | None, float | None]:
+    def __call__(self) -> Measured:
         if self.other_theta is not None:
             self.be.memory.copy(self.other_theta, into=self.theta)
-        losses, hits = self.plan(self.order)
+        self.plan.start(self.order)
+        run(self.plan.stages)
+        return self.measured()
+
+    def measured(self) -> Measured:
+        """Return what came out, once the plan has run."""
+        losses, hits = self.plan.results()
         score = float(self.score(self.be.memory.download(self.outputs))) if self.score else None
         return mean(losses), mean(hits) if self.has_labels else None, score
 
@@ -143,9 +151,15 @@ class Training:
         return self.record(epoch, before, losses, hits, time.perf_counter() - start)
 
     def record(
-        self, epoch: int, before: Any, losses: np.ndarray, hits: np.ndarray | None, seconds: float
+        self,
+        epoch: int,
+        before: Any,
+        losses: np.ndarray,
+        hits: np.ndarray | None,
+        seconds: float,
+        evaluated: Measured | None = None,
     ) -> Record:
-        """Evaluate after an epoch that began with the θ `before`, and return its record.
+        """Evaluate after an epoch that began with the θ `before`, unless that is done, and return its record.
 
         Raises Diverged if the loss is not finite; θ is then `before` again.
         """
@@ -154,7 +168,9 @@ class Training:
             self.be.memory.copy(before, into=self.theta)
             raise Diverged(_explain(losses, epoch, self.learner.batch_size))
         accuracy = None if hits is None else mean(hits)
-        val_loss, val_accuracy, val_score = self.evaluation() if self.evaluation else (None, None, None)
+        if evaluated is None and self.evaluation:
+            evaluated = self.evaluation()
+        val_loss, val_accuracy, val_score = evaluated or (None, None, None)
         if epoch == 1 and val_loss is not None and not np.isfinite(val_loss):
             self._warn_of(val_loss)
         speed = len(losses) / seconds

@@ -18,7 +18,7 @@ from gpunn.core.plan import Plan, Stage
 from gpunn.training.fit import Sharing, prepare
 from gpunn.training.fit_options import FitOptions
 from gpunn.training.history import History, Record
-from gpunn.training.loop import Training
+from gpunn.training.loop import Measured, Training
 from gpunn.training.sources import InMemory
 from gpunn.training.trainable import Trainable
 
@@ -58,11 +58,18 @@ class Run:
                 self.end()
         return self.result is None
 
-    def take(self, before: Any, losses: np.ndarray, hits: np.ndarray | None, seconds: float) -> None:
+    def take(
+        self,
+        before: Any,
+        losses: np.ndarray,
+        hits: np.ndarray | None,
+        seconds: float,
+        measured: Measured | None,
+    ) -> None:
         """Take what came out of an epoch that began with the θ `before`. An error ends this run alone."""
         assert self.epoch
         try:
-            record = self.training.record(self.epoch, before, losses, hits, seconds)
+            record = self.training.record(self.epoch, before, losses, hits, seconds, measured)
             self.training.end_epoch(record, self.tell)
         except Exception as error:
             self.end(error)
@@ -95,37 +102,61 @@ class Run:
         net.learnt_labels = self.source.has_labels
 
 
+class Bound:
+    """Plans that run together; they are bound again if they are not those of the last time."""
+
+    def __init__(self, be: Backend) -> None:
+        self.be = be
+        self.plans: list[Plan] = []
+        self.stages: list[Stage] | None = None
+
+    def of(self, plans: list[Plan]) -> list[Stage] | None:
+        """Return the stages of these plans; None if they cannot run together."""
+        if plans != self.plans:
+            self.plans, self.stages = plans, plan.together(plans, self.be)
+        return self.stages
+
+
 class Lockstep:
     """Runs the epochs of several networks, whose orders are drawn by several threads."""
 
     def __init__(self, be: Backend, pool: ThreadPoolExecutor) -> None:
         self.be, self.pool = be, pool
-        self.plans: list[Plan] = []
-        self.stages: list[Stage] | None = []
+        self.learning, self.evaluating = Bound(be), Bound(be)
 
-    def able(self, runs: Sequence[Run]) -> bool:
-        """Bind the plans of these runs together, unless they are; return whether that is possible."""
-        plans = [run.source.plan for run in runs]
-        if plans != self.plans:
-            self.plans, self.stages = plans, plan.together(plans, self.be)
-        return self.stages is not None
+    def stages(self, runs: Sequence[Run]) -> list[Stage] | None:
+        """Return the stages of an epoch of these runs; None if they cannot run together."""
+        return self.learning.of([run.source.plan for run in runs])
 
     def epoch(self, runs: Sequence[Run]) -> None:
         """Run an epoch of these networks, and tell each run what came out."""
-        assert self.able(runs)
-        begun = time.perf_counter()
+        begun, stages = time.perf_counter(), self.stages(runs)
+        assert stages is not None
         before = [self.be.memory.copy(run.training.theta) for run in runs]
         for run, drawn in zip(runs, self.pool.map(lambda run: run.source.draws.next(), runs), strict=True):
             assert run.epoch
             run.source.start(run.training.rates(run.epoch), drawn)
-        plan.run(self.stages or [])
+        plan.run(stages)
         ahead = [run for run in runs if run.source.draws.look]
         for run, drawn in zip(ahead, self.pool.map(lambda run: run.source.draws.look(), ahead), strict=True):
             run.source.plan.expect(*drawn)
         learnt = [run.source.results() for run in runs]
         seconds = (time.perf_counter() - begun) / len(runs)
-        for run, old, results in zip(runs, before, learnt, strict=True):
-            run.take(old, *results, seconds)
+        evaluated = self.evaluate(runs)
+        for run, old, results, measured in zip(runs, before, learnt, evaluated, strict=True):
+            run.take(old, *results, seconds, measured)
+
+    def evaluate(self, runs: Sequence[Run]) -> Sequence[Measured | None]:
+        """Evaluate the networks together; None for each if it has to do that by itself, or not at all."""
+        evaluations = [run.training.evaluation for run in runs]
+        each = [evaluation for evaluation in evaluations if evaluation and evaluation.other_theta is None]
+        stages = self.evaluating.of([evaluation.plan for evaluation in each])
+        if len(each) < len(runs) or stages is None:
+            return [None] * len(runs)
+        for evaluation in each:
+            evaluation.plan.start(evaluation.order)
+        plan.run(stages)
+        return [evaluation.measured() for evaluation in each]
 
 
 def fit(candidates: Sequence[Candidate]) -> list[History | Exception] | None:
@@ -141,7 +172,7 @@ def fit(candidates: Sequence[Candidate]) -> list[History | Exception] | None:
     with ThreadPoolExecutor() as pool, sharing_the_device(be, len(candidates)):
         sharing, lockstep = Sharing(), Lockstep(be, pool)
         runs = [Run(c, prepare(c.net, c.X, c.y, c.options, sharing)) for c in candidates]
-        if not lockstep.able(runs):
+        if lockstep.stages(runs) is None:
             return None
         try:
             for run in runs:

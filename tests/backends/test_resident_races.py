@@ -29,7 +29,7 @@ int main(int, char** arguments) {
         members[k] = {of<T>(1000, 0.5), of<T>(1000, 0), of<T>(1000, 0), order, of<Index>(1, 0),
                       of<Input>(count * 8, 1), of<Index>(count, 2), nullptr, nullptr, of<double>(9, 0.1),
                       of<Index>(1, 0), of<double>(3, 0), of<T>(count, 0), of<unsigned char>(count, 0),
-                      of<double>(100, 0.1), count};
+                      of<double>(100, 0.1), 0, count};
     launch(2 * CLUSTER, WIDTH, [=] { train(members); }, SHARED, false, CLUSTER);
     std::puts("done");
 }

@@ -42,8 +42,7 @@ def test_every_network_equals_the_one_trained_alone(device: EmulatedDevice) -> N
     grid = {"learning_rate": [0.1, 0.5], "schedule": [None, "cosine"], "label_smoothing": [0.0, 0.1]}
     options = {"epochs": 3, "batch_size": 8, "validation": (X[:, ::2], Y[::2])}
     result = sweep(grid=grid, seeds=2, **options)
-    assert device.launches["train"] == 3
-    assert device.launches["measure"] == 16 * 3
+    assert device.launches == {"train": 2 * 3}  # to learn, and to evaluate
     for member in result.members:
         net, history = alone(member.settings, member.seed, **options)
         np.testing.assert_allclose(result.network(member.index).theta, net.theta, rtol=0, atol=1e-6)
@@ -84,7 +83,7 @@ def test_decay_may_differ_and_the_rule_may_not(device: EmulatedDevice) -> None:
 
 def test_folds(device: EmulatedDevice) -> None:
     result = sweep(folds=[(np.arange(20, 60), np.arange(20)), (np.arange(40), np.arange(40, 60))])
-    assert device.launches["train"] == 2
+    assert device.launches["train"] == 2 * 2
     for member in result.members:
         kept, held = (
             (np.arange(20, 60), np.arange(20)) if member.fold == 0 else (np.arange(40), np.arange(40, 60))

@@ -120,6 +120,31 @@ def read_pass(equations: Sequence[Equation]) -> NetworkPass | None:
     return NetworkPass(gather, distort, steps, measure, advance)
 
 
+def read_evaluation(equations: Sequence[Equation]) -> NetworkPass | None:
+    """Return the pass if these equations are one that measures the outputs and learns nothing; else None.
+
+    Its steps have a BP1 that is not done, and no moves.
+    """
+    reader, steps = StepReader(equations), []
+    gather = reader.take(Gather)
+    reader.take(RefreshLowPrecision)
+    while forward := reader.take_layers():
+        steps.append(forward)
+    measure, advance = reader.take(Measure), reader.take(Advance)
+    if not steps or gather is None or gather.weights is not None or measure is None or advance is None:
+        return None
+    if reader.at < len(equations) or any(not chained_layers(forward) for forward in steps):
+        return None
+    said = [NetworkStep(None, f, unlearnt(f, measure), None, Motion([], [], None)) for f in steps]
+    return NetworkPass(gather, None, said, measure, advance)
+
+
+def unlearnt(forward: list[Forward], measure: Measure) -> OutputError:
+    """Return the BP1 that would follow the layers."""
+    last = forward[-1]
+    return OutputError(last.layer, measure.cost, last.f, last.z, last.out, last.z, last.out)
+
+
 def follows(step: NetworkStep, gather: Gather) -> bool:
     """Whether the step uses weights if examples are gathered with some, and is of the same pass."""
     weighted = (step.weights is None) is (gather.weights is None)
@@ -145,6 +170,16 @@ class StepReader:
 
     def take_all(self, *kinds: type[Equation]) -> list[Any]:
         return list(iter(lambda: self.take(*kinds), None))
+
+    def take_layers(self) -> list[Forward]:
+        """Return the forward equations of one mini-batch, from layer 1 on."""
+        found: list[Forward] = []
+        while self.at < len(self.equations):
+            e = self.equations[self.at]
+            if not isinstance(e, Forward) or e.layer != len(found) + 1:
+                break
+            found.append(self.take(Forward))
+        return found
 
     def read(self) -> NetworkStep | None:
         """Read a step; None if there is no other, and nothing is read then."""
@@ -193,10 +228,15 @@ class StepReader:
 
 def chained(forward: list[Forward], error: OutputError) -> bool:
     """Whether each layer of the same θ reads the one before, and the error the last."""
-    theta, last = forward[0].theta, forward[-1]
+    last = forward[-1]
+    return chained_layers(forward) and error.z is last.z and error.a is last.out and error.f is last.f
+
+
+def chained_layers(forward: list[Forward]) -> bool:
+    """Whether each layer of the same θ reads the one before."""
+    theta = forward[0].theta
     layers = all(e.layer == l and e.theta is theta for l, e in enumerate(forward, 1))
-    each = all(after.a is before.out for before, after in pairwise(forward))
-    return layers and each and error.z is last.z and error.a is last.out and error.f is last.f
+    return layers and all(after.a is before.out for before, after in pairwise(forward))
 
 
 def lands(gradient: Gradient, forward: Forward, delta: Any) -> bool:

@@ -19,7 +19,7 @@ DEVICE T clamped(T x, T limit) { return x > limit ? limit : x < -limit ? -limit 
 // Move one parameter; sum: its gradient, summed over the mini-batch.
 DEVICE void move(const T* constants, const Pace& now, bool weight, T sum, T& x, T& s0, T& s1) {
     const T *const c = now.c, n0 = constants[0], n1 = constants[1], n2 = constants[2], r0 = now.r0, r1 = now.r1;
-    (void)c, (void)weight, (void)n0, (void)n1, (void)n2, (void)r0, (void)r1, (void)s0, (void)s1;
+    (void)x, (void)sum, (void)c, (void)weight, (void)n0, (void)n1, (void)n2, (void)r0, (void)r1, (void)s0, (void)s1;
 #if defined(RULE)
     T g = 0;
 #endif
@@ -50,7 +50,7 @@ template <int l> DEVICE T& state(const Member& my, Own<l>& own, int s, int q, in
     using My = Layer<l>;
     if constexpr (STATES_IN == IN_REGISTERS) return own.states[s][q];
     else if constexpr (STATES_IN == IN_SHARED) return at(My::states)[(s * My::OWN + q) * WIDTH + thread()];
-    else return (s ? my.second : my.first)[index];
+    else return (s ? my.state_1 : my.state_0)[index];
 }
 
 // BP3 and BP4 of layers l to L, and the move, if this is a mini-batch's last tile
@@ -112,8 +112,8 @@ template <int l> DEVICE void load_theta(const Member& my, Own<L>& all) {
         (My::shared_w ? at(My::w)[k * My::ld + thread() % My::n] : own.w[q]) = my.theta[index];
         own.gradient[q] = 0;
         if (STATES_IN == IN_MEMORY) return;
-        if (STATES > 0) state<l>(my, own, 0, q, index) = my.first[index];
-        if (STATES > 1) state<l>(my, own, 1, q, index) = my.second[index];
+        if (STATES > 0) state<l>(my, own, 0, q, index) = my.state_0[index];
+        if (STATES > 1) state<l>(my, own, 1, q, index) = my.state_1[index];
     });
     if constexpr (l < L) {
         for (int j = thread(); j < ROW; j += WIDTH) at(My::a)[My::n * ROW + j] = 1;
@@ -128,8 +128,8 @@ template <int l> DEVICE void store_theta(const Member& my, Own<L>& all) {
         if (rank() > 0 && (l > 1 || k == N_IN)) return;  // all blocks have the same
         my.theta[index] = My::shared_w ? at(My::w)[k * My::ld + thread() % My::n] : own.w[q];
         if (STATES_IN == IN_MEMORY) return;
-        if (STATES > 0) my.first[index] = state<l>(my, own, 0, q, index);
-        if (STATES > 1) my.second[index] = state<l>(my, own, 1, q, index);
+        if (STATES > 0) my.state_0[index] = state<l>(my, own, 0, q, index);
+        if (STATES > 1) my.state_1[index] = state<l>(my, own, 1, q, index);
     });
     if constexpr (l < L) store_theta<l + 1>(my, all);
 }
@@ -160,7 +160,7 @@ __launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
     if (thread() == 0) extra.member = members[blockIdx.x / CLUSTER], extra.member.xs += rank() * N_IN;
     __syncthreads();
     const Tiles tiles{(int)my.count};
-    const Index start = *my.position, before = my.etas ? *my.step : 0;
+    const Index start = my.first + *my.position, before = my.etas ? *my.step : 0;
     const bool keeper = thread() == WIDTH - 1;  // of the pace
     Own<L> own{};
     Ahead ahead;
@@ -210,8 +210,10 @@ __launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
             if (keeper && last) set_pace(my, extra.pace[(steps + 1) % 2], ahead.eta, tiles.stop(next) - next == BATCH);
         }
         finish(my, inputs, tiles.columns(from), side, start + from);
-        go_back<L>();
-        learn<1>(my, own, x, last, extra.pace[steps % 2]);
+        if (LEARNS) {
+            go_back<L>();
+            learn<1>(my, own, x, last, extra.pace[steps % 2]);
+        }
         if (!FIRST_IN_REGISTERS || BUFFERS == 1) __syncthreads();
         if (BUFFERS == 1 && more) {
             ahead.put(x, other);
@@ -220,9 +222,10 @@ __launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
         steps += last;
         from = next;
     }
+    if (!LEARNS) return;
     store_theta<1>(my, own);
     if (thread() > 0 || rank() > 0) return;
-    *my.position = start + tiles.count;
+    *my.position += tiles.count;
     if (my.etas) *my.step = before + steps;
 #if defined(COUNTS_STEPS)
     my.counter[0] += steps;

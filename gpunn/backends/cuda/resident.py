@@ -24,6 +24,7 @@ from gpunn.backends.cuda.network import (
     NetworkPass,
     NetworkStep,
     merged,
+    read_evaluation,
     read_pass,
     statements,
 )
@@ -32,6 +33,8 @@ from gpunn.backends.cuda.source import CONSTANTS, RESIDENT, constants_of, define
 from gpunn.core.backend import UINT8_SCALE
 from gpunn.core.equations import Equation
 from gpunn.functions.calls import Call
+
+BUSY = 2  # blocks on each multiprocessor that measure outputs
 
 
 @dataclass(eq=False, slots=True)
@@ -56,6 +59,17 @@ class Resident(Equation):
         return x
 
     @property
+    def learns(self) -> bool:
+        """Whether θ moves."""
+        return bool(self.motion.moves)
+
+    def parts(self, blocks: int, columns: int) -> list[tuple[int, int]]:
+        """Share out the examples, if nothing is learnt, among blocks: (the first, how many) of each."""
+        each = -(-self.m // max(1, 1 if self.learns else blocks) // columns) * columns
+        each = self.m if self.learns else each
+        return [(start, min(each, self.m - start)) for start in range(0, self.m, each)]
+
+    @property
     def motion(self) -> Motion:
         """How each parameter moves."""
         return self.found.steps[0].motion
@@ -76,7 +90,7 @@ def recognised(k: Kernels, equations: Sequence[Equation], m: int | None = None) 
     m: the examples of the pass, of whose steps the equations show the first and, if it is shorter, the last;
     otherwise they show all steps.
     """
-    found = read_pass(equations)
+    found = read_pass(equations) or (None if m is None else read_evaluation(equations))
     if found is None or not spelled(found.steps[0]) or not alike(found.steps):
         return None
     if len(found.steps[0].motion.scalars) > SCALARS:
@@ -161,7 +175,13 @@ class Launch:
         """The launch, bound to the networks' buffers."""
         k, shape = self.k, self.shape
         members = [member(k, e, self.moves) for e in self.passes]
-        table = k.memory.put(np.array([pointers for pointers, _ in members]).T, np.int64)
+        each = max(1, BUSY * k.device.processors // len(self.passes))
+        rows = [
+            [*pointers, *part]
+            for e, (pointers, _) in zip(self.passes, members, strict=True)
+            for part in e.parts(each, shape.columns)
+        ]
+        table = k.memory.put(np.array(rows).T, np.int64)
         kernel, blocks = (
             k.compiled(source_of(self.passes[0], shape, self.moves), RESIDENT)("train"),
             len(members) * shape.cluster,
@@ -175,6 +195,8 @@ def bound(k: Kernels, e: Resident, networks: int = 1) -> Launch | None:
 
     networks: how many passes like this will be launched together.
     """
+    if networks == 1 and not e.learns:
+        return None  # a graph needs no compilation
     shape = chosen_shape(k, e, networks)
     if shape is None or (networks == 1 and not quicker_than_a_graph(shape)):
         return None
@@ -223,7 +245,7 @@ def member(k: Kernels, e: Resident, moves: Sequence[Move]) -> tuple[list[int], l
         *scheduled, counter, p.losses, p.hits, k.memory.put(numbers_of(e, moves), np.float64),
     ]  # fmt: skip
     pointers = [0 if buffer is None else buffer.pointer for buffer in buffers]
-    return [*pointers, e.m], [buffer for buffer in buffers if buffer is not None]
+    return pointers, [buffer for buffer in buffers if buffer is not None]
 
 
 def numbers_of(e: Resident, moves: Sequence[Move]) -> np.ndarray:
@@ -239,8 +261,9 @@ def numbers_of(e: Resident, moves: Sequence[Move]) -> np.ndarray:
         for move in moves:
             mine = left.pop(0) if left and left[0].text == move.text else None
             flat += [(scalar.p, scalar.q) for scalar in mine.scalars] if mine else [(move.neutral, 0)]
-        into[: len(flat)] = flat
-    return np.array([motion.scalars[0].scalars.eta, *constants, *targets, cost.threshold, *pairs.ravel()])
+        into[: len(flat)] = np.reshape(flat, (-1, 2))
+    eta = motion.scalars[0].scalars.eta if e.learns else 0.0
+    return np.array([eta, *constants, *targets, cost.threshold, *pairs.ravel()])
 
 
 def source_of(e: Resident, shape: Shape, moves: Sequence[Move]) -> str:
@@ -259,6 +282,7 @@ def source_of(e: Resident, shape: Shape, moves: Sequence[Move]) -> str:
             step.error.cost,
             last,
             MOVE=statements(moves),
+            LEARNS=int(e.learns),
             MOVE_SCALARS=sum(len(move.scalars) for move in moves),
             WEIGHTED=int(step.weights is not None),
             STARTS=", ".join(map(str, [0, *starts])),

@@ -22,6 +22,8 @@
 // their sums of z[1] through each other's shared memory, once a tile. All the rest is so little that each does all of
 // it, in the same order, so that their results are bitwise identical.
 //
+// LEARNS: otherwise the outputs are only measured, and several blocks may measure some of a network's examples each.
+//
 // A mini-batch is worked off in tiles of COLUMNS examples; gradients are summed tile after tile, in this order. A row
 // of x, a or delta holds one unit in all examples of the tile, and rows are ROW apart. While a tile is worked on, the
 // next one's examples are on their way into registers (Ahead), and the one after that's indices.
@@ -49,7 +51,7 @@ __device__ constexpr int least(int a, int b) { return a < b ? a : b; }
 
 // What a block needs to know of its network; the same order as in resident.py.
 struct Member {
-    T *theta, *first, *second;   // first and second: the optimizer's states, like theta
+    T *theta, *state_0, *state_1;  // the optimizer's states are like theta
     const Index* order;          // of the examples; null if they lie in the order of the pass
     Index* position;             // how many examples the pass has come
     const Input* xs;             // (n_0, all examples)
@@ -63,7 +65,7 @@ struct Member {
     unsigned char* hits;
     const double* numbers;       // eta; n0, n1, n2; on, off, threshold; then p and q of each scalar, for BATCH examples
                                  // and for those of the last step
-    Index count;                 // of the examples
+    Index first, count;          // the first of the examples, behind the position, and how many
 };
 
 // The layout of the block's shared memory, in elements.
