@@ -175,6 +175,13 @@ def test_times_to_accuracy_are_those_of_the_results() -> None:
     )
 
 
+def test_the_readme_counts_the_attacks() -> None:
+    found, page = measured("attack.json"), " ".join(read("README.md").split())
+    *kinds, last = [f"{n:,} {name}" for name, n in found["totals"].items() if name != "failures"]
+    broken = f"{n:,} broken rules" if (n := found["totals"]["failures"]) else "no broken rule"
+    assert f"{', '.join(kinds)} and {last}, with {broken}" in page
+
+
 def test_the_large_network_is_the_recorded_run() -> None:
     result, page = measured("nvidia-h200-ciresan.json")["result"], read("docs/gpu.md")
     error = f"{100 * (1 - result['test_accuracy']):.2f} %"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -68,3 +69,9 @@ def test_a_seed_is_run_once() -> None:
         assert trial not in seen and trial[1] >= 5
         seen.add(trial)
     assert {kind for kind, _ in seen} == set(names)
+
+
+def test_the_kept_results_say_what_was_run() -> None:
+    kept = json.loads(results.RESULTS.read_text(encoding="utf-8"))
+    assert all(run["commit"] and not run["commit"].endswith("+") for run in kept["runs"])
+    assert kept["totals"] == results.totals(kept["kinds"]) and set(kept["kinds"]) <= set(KINDS)
