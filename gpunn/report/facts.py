@@ -141,9 +141,9 @@ def notes(run: Run) -> Iterator[str]:
     result, settings = run.result, run.result["settings"]
     if not len(run.history):
         yield "No epoch was completed: the results are for the weights at that point."
-    elif run.history.interrupted and run.members:
-        planned = settings["ensemble"]
-        yield f"Training was interrupted: the ensemble has {len(run.members):,} of {planned:,} networks."
+    elif run.members and (few := len(run.members)) < settings["ensemble"]:
+        why = "Training was interrupted" if run.history.interrupted else "Networks diverged and are left out"
+        yield f"{why}: the ensemble has {few:,} of {settings['ensemble']:,} networks."
     elif run.history.interrupted:
         yield "Training was interrupted: the results are for the weights that were saved."
     if result["best_epoch"]:

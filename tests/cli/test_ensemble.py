@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from gpunn import Ensemble, Network
 from gpunn.cli import display, job
+from gpunn.sweeps.outcome import Outcome
 from gpunn.sweeps.progress import NetworkEnd
 
 TRAIN = ["train", "digits", "--hidden", 12, "--epochs", 3, "--device", "cpu"]
@@ -179,6 +180,24 @@ def test_ctrl_c_before_the_first_network_leaves_nothing(
     monkeypatch.setattr(job.averaging.sweep, "train", interrupt)
     assert gpunn_(*THREE)[0] == 130
     assert not Path("gpunn-runs").exists()
+
+
+def test_a_network_that_diverges_is_left_out_and_told(
+    gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = job.averaging.sweep.train
+
+    def train(*arguments: Any, **keywords: Any) -> Any:
+        result = original(*arguments, **keywords)
+        result._outcomes[1] = Outcome("diverged", message="too far")
+        return result
+
+    monkeypatch.setattr(job.averaging.sweep, "train", train)
+    code, _, err = gpunn_(*THREE, "--output", "run")
+    assert code == 0
+    assert "gpunn: warning: the ensemble is without the network of seed 6: too far\n" in err
+    assert [net.meta["seed"] for net in Ensemble.load("run").networks] == [5, 7]
+    assert "left out: the ensemble has 2 of 3 networks" in Path("run/report.html").read_text()
 
 
 def test_networks_that_all_diverge_are_a_failure(refused: Callable[..., None]) -> None:
