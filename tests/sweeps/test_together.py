@@ -14,6 +14,8 @@ import gpunn
 from gpunn import Dense, backends
 from gpunn.backends.cuda import shapes
 from gpunn.backends.cuda.backend import Cuda
+from gpunn.sweeps import averaging
+from gpunn.sweeps.ensemble import networks_of
 from gpunn.training import loop
 
 
@@ -123,3 +125,18 @@ def test_ctrl_c_keeps_what_was_learnt(device: EmulatedDevice, monkeypatch: pytes
     monkeypatch.setattr(loop.Training, "record", interrupted)
     result = sweep(epochs=4)
     assert result.interrupted
+
+
+def test_networks_of_an_ensemble_stop_on_rows_of_their_own(device: EmulatedDevice) -> None:
+    def held_out(seed: int) -> np.ndarray:
+        return np.sort(np.random.default_rng(seed).permutation(60)[:12])
+
+    stop = gpunn.EarlyStopping("validation_loss", patience=2)
+    options = gpunn.FitOptions(epochs=6, batch_size=8, optimizer=gpunn.SGD(0.5), stop=stop)
+    trained = averaging.train(gpunn.Network(5, LAYERS, seed=3), 3, X, Y, options, held_out)
+    assert device.launches["train"] > 0
+    for net in networks_of(trained.predictor):
+        other = gpunn.Network(5, LAYERS, seed=net.meta["seed"])
+        history = other.fit(X, Y, options, validation=held_out(net.meta["seed"]))
+        np.testing.assert_allclose(net.theta, other.theta, rtol=0, atol=1e-6)
+        assert len(trained.members[net.meta["seed"]]) == len(history)
