@@ -54,6 +54,18 @@ def test_every_network_equals_the_one_trained_alone(device: EmulatedDevice) -> N
     device.check()
 
 
+def test_several_blocks_evaluate_a_network(device: EmulatedDevice) -> None:
+    validation = np.tile(X, 5), np.tile(Y, 5)
+    options: dict[str, Any] = {"epochs": 2, "batch_size": 8, "validation": validation}
+    result = sweep(**options)
+    for member in result.members:
+        _, history = alone(member.settings, 0, **options)
+        for mine, theirs in zip(result.history(member.index), history, strict=True):
+            assert mine.validation_loss == pytest.approx(theirs.validation_loss, rel=1e-6)
+            assert mine.validation_accuracy == theirs.validation_accuracy
+    device.check()
+
+
 def test_networks_end_each_at_its_own_time(device: EmulatedDevice) -> None:
     """By early stopping and by divergence, which cost the others nothing."""
     grid = {"learning_rate": [0.05, 1e30, 3.0]}

@@ -28,7 +28,7 @@ from gpunn.backends.cuda.network import (
     read_pass,
     statements,
 )
-from gpunn.backends.cuda.shapes import SCALARS, Shape, Task, best_shape, quicker_than_a_graph
+from gpunn.backends.cuda.shapes import SCALARS, Shape, Task, best_shape, quicker_than_a_graph, up
 from gpunn.backends.cuda.source import CONSTANTS, RESIDENT, constants_of, defined, network_source, rule_source
 from gpunn.core.backend import UINT8_SCALE
 from gpunn.core.equations import Equation
@@ -65,8 +65,7 @@ class Resident(Equation):
 
     def parts(self, blocks: int, columns: int) -> list[tuple[int, int]]:
         """Share out the examples, if nothing is learnt, among blocks: (the first, how many) of each."""
-        each = -(-self.m // max(1, 1 if self.learns else blocks) // columns) * columns
-        each = self.m if self.learns else each
+        each = self.m if self.learns else up(up(self.m, blocks), columns) * columns
         return [(start, min(each, self.m - start)) for start in range(0, self.m, each)]
 
     @property
@@ -182,10 +181,8 @@ class Launch:
             for part in e.parts(each, shape.columns)
         ]
         table = k.memory.put(np.array(rows).T, np.int64)
-        kernel, blocks = (
-            k.compiled(source_of(self.passes[0], shape, self.moves), RESIDENT)("train"),
-            len(members) * shape.cluster,
-        )
+        kernel = k.compiled(source_of(self.passes[0], shape, self.moves), RESIDENT)("train")
+        blocks = len(rows) * shape.cluster
         call = k.device.launch(kernel, blocks, shape.threads, (table,), shape.shared_bytes)
         return keeping(call, *(buffer.memory for _, kept in members for buffer in kept))
 
@@ -208,7 +205,7 @@ def chosen_shape(k: Kernels, e: Resident, networks: int) -> Shape | None:
     """Choose the shape for a pass, if so many are launched together."""
     device, task = k.device, e.task(k.memory.dtype.itemsize)
     most_blocks = min(device.cluster, device.processors // networks)
-    return best_shape(task, device.shared_bytes, -(-networks // device.processors), most_blocks)
+    return best_shape(task, device.shared_bytes, up(networks, device.processors), most_blocks)
 
 
 def together(launches: Sequence[Launch]) -> list[Launch]:
