@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 from gpunn.cli.usage import other_spelling
 from gpunn.names import unknown
 from gpunn.sweeps.settings import VARYING
 from gpunn.training.option import Option
+from gpunn.training.settings import Settings
 
 sweep = partial(Option, "Sweep")
 
@@ -94,7 +95,11 @@ def _values(word: str, name: str, text: str, drawn: bool) -> Any:
     """Return the list of values, or the distribution of a range."""
     low, dots, high = text.partition("..")
     if not dots:
-        return [_value(name, part.strip()) for part in text.split(",")]
+        values = [_value(name, part.strip()) for part in text.split(",")]
+        kinds = get_type_hints(Settings).get(name, str)
+        if str not in (kinds, *get_args(kinds)) and (texts := [v for v in values if isinstance(v, str)]):
+            raise ValueError(f"--grid {word}: '{texts[0]}' is not a value of {name}")
+        return values
     if not drawn:
         raise ValueError(f"--grid {word}: a range needs --draws, the number of combinations to draw")
     ends = _value("", low.strip()), _value("", high.strip())

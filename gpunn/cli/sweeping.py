@@ -20,7 +20,7 @@ from gpunn.cli.runs import RUNS, check_output, run_folder
 from gpunn.cli.training import Request, open_data, train_and_save
 from gpunn.cli.words import saved
 from gpunn.files.strict_json import dump_json
-from gpunn.files.writing import write_whole
+from gpunn.files.writing import remove_temporary_files, write_whole
 from gpunn.names import counted
 from gpunn.sweeps.data import columns
 from gpunn.sweeps.preparing import Asked, prepare
@@ -108,6 +108,7 @@ def run(request: SweepRequest) -> int:
                 f"{folder} holds a sweep: continue it with --resume {folder}, or choose another folder with "
                 "--output"
             )
+        remove_temporary_files(folder / NETWORKS)  # of a sweep that was killed
         if not request.resumed:
             write_whole(folder / ASKED, dump_json(request.kept(job.name), indent=1).encode())
         try:
@@ -159,7 +160,10 @@ def hold_out(job: Job, settings: Settings) -> tuple[Any, np.ndarray, tuple[Any, 
     """Hold out a tenth of the training examples, the same for all networks: X, y, and a pair of both."""
     labels = job.y if job.y.ndim == 1 and job.y.dtype.kind in "iu" else None
     rng = np.random.default_rng(settings.seed)
-    kept, held = stratified_split(HELD_OUT, labels, job.X.shape[1], rng)
+    try:
+        kept, held = stratified_split(HELD_OUT, labels, job.X.shape[1], rng)
+    except ValueError as error:
+        raise ValueError(f"{job.name}: {error}") from None
     return columns(job.X, kept), job.y[..., kept], (columns(job.X, held), job.y[..., held])
 
 

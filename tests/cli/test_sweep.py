@@ -115,6 +115,7 @@ def test_a_table(gpunn_: RunCommand) -> None:
         (["--grid", "l2=1..0", "--draws", 2], "--grid l2=1..0: a range is LOW..HIGH"),
         (["--grid", "hidden=8x4"], "--grid hidden=8x4: write the sizes of the layers as in 128-64"),
         (["--grid", "optimizer=sgdd"], "unknown optimizer 'sgdd': did you mean 'sgd'?"),
+        (["--grid", "l2=0,nan"], "--grid l2=0,nan: 'nan' is not a value of l2"),
         (["--folds", 2000], "folds=2000 needs at least 2,000 examples, but there are 1,437"),
         (["--cv", 3], "--cv"),
         (["--resume", "nothing"], "--resume continues a sweep with its own settings: leave out the data"),
@@ -131,6 +132,9 @@ def test_a_folder_that_holds_a_sweep(gpunn_: RunCommand, refused: Callable[..., 
     refused([*SWEEP, "--output", "found"], "found holds a sweep: continue it with --resume found")
     assert Path("found/sweep.csv").read_bytes() == before
     refused(["sweep", "--resume", "elsewhere"], "elsewhere has no sweep.json")
+    left = Path("found/networks/.network-1.safetensors.0123abcd.tmp")
+    left.touch()
+    assert gpunn_("sweep", "--resume", "found")[0] == 0 and not left.exists()
     kept = Path("found/sweep.json").read_text()
     Path("found/sweep.json").write_text(kept.replace('"epochs": 2', '"epochs": -2'))
     refused(["sweep", "--resume", "found"], "found/sweep.json: epochs must be a whole number")
