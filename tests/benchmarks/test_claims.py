@@ -156,10 +156,13 @@ def test_best_of_three_counts_all_triples() -> None:
     ("peaks", "passed"), [([97.0] * 3 + [90.0] * 9, True), ([97.0] + [90.0] * 11, False)]
 )
 def test_nielsens_claim_holds_by_its_rule(
-    peaks: list[float], passed: bool, monkeypatch: pytest.MonkeyPatch
+    peaks: list[float], passed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nielsen, "run", lambda hidden, seed, progress: [0.5, peaks[seed] / 100, 0.6])
-    found = nielsen.measure(30, 95.0)
+    runs = np.array([[0.5, peak / 100, 0.6] for peak in peaks])
+    monkeypatch.setattr(nielsen, "accuracies", lambda hidden, seeds, progress: runs)
+    found = nielsen.measure(30, 95.0, len(peaks), tmp_path)
+    assert found.figures == (tmp_path / "nielsen-30.png",)
+    assert found.figures[0].exists()
     assert found.passed == passed
     assert (
         found.runs["best epochs in percent"] == peaks and found.runs["last epochs in percent"] == [60.0] * 12
