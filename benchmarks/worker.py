@@ -28,7 +28,8 @@ class Worker:
         self.name = name
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, name), daemon=name not in MANY)
+        many = {"name": "MainProcess"} if name in MANY else {"daemon": True}  # may start processes itself
+        self.process = context.Process(target=serve, args=(theirs, name), **many)
         self.process.start()
         theirs.close()
         self.connection.send(data)
