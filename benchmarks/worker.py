@@ -17,7 +17,6 @@ from benchmarks.machine import gpu, threads
 from benchmarks.nets import Data, Net, Problem
 from gpunn.backends import explain_cuda
 
-ALL = {**CONTESTANTS, **MANY, **MANY_ON_CUDA}
 PATIENCE = 120  # seconds to wait for a worker's answer
 
 
@@ -120,7 +119,7 @@ def serve(connection: Connection, name: str) -> None:
         try:
             if request == "prepare":
                 contestant = None  # frees the memory of the previous contestant
-                contestant = ALL[name](Problem(args[0], data, args[1]))
+                contestant = {**CONTESTANTS, **MANY, **MANY_ON_CUDA}[name](Problem(args[0], data, args[1]))
                 answer: Any = contestant.max_examples, contestant.batch_size
             elif request == "facts":
                 answer = contestant.facts  # type: ignore[union-attr]

@@ -157,7 +157,7 @@ def block_check(net: Trainable, options: FitOptions) -> Callable[[Block], Checke
     def checked(block: Block) -> CheckedExamples:
         nonlocal warned
         given = check_block(net, options, block)
-        warned = warned or warn_out_of_reach(net.layers[-1].f, given.y, stacklevel=11)
+        warned = warned or warn_out_of_reach(net.layers[-1].f, given.y, stacklevel=10)
         return given
 
     return checked

@@ -114,13 +114,14 @@ def peak_growth(path, target):
     """Return the error of loading a table in a process of its own, and the memory it took, in MiB."""
     receive, send = os.pipe()
     if (process := os.fork()) == 0:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # what this process has of the tests
         try:
             load(Path(path), TableOptions(target=target), "float32")
             error = ""
         except ValueError as refusal:
             error = str(refusal)
         with os.fdopen(send, "w") as file:
-            file.write(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss} {error}")
+            file.write(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before} {error}")
         os._exit(0)
     os.close(send)
     with os.fdopen(receive) as file:
