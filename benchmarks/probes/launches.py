@@ -1,4 +1,4 @@
-"""What it costs to launch a kernel, and to let blocks wait for each other."""
+"""Measure the cost of launching a kernel, and of letting blocks wait for each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a probe is, and what it gets: a GPU, and new backends on it."""
+"""Define a probe, and the GPU and the new backends that it gets."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ FIXED = ("augmentation", "shuffle", "stop")  # what varies in Python only
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions:
-    """Which networks a sweep trains, and how it compares them."""
+    """The networks that a sweep trains, and how it compares them."""
 
     grid: Annotated[
         tuple[str, ...],

@@ -1,4 +1,4 @@
-"""What `gpunn train` prints about a training, before and after it."""
+"""Describe a training before and after it, as `gpunn train` prints it."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Ensemble:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What the networks' `meta` have in common. To set it changes the networks' too."""
+        """The entries that the networks' `meta` have in common. Setting it changes every network's `meta`."""
         return self._meta
 
     @meta.setter

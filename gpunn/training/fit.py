@@ -61,7 +61,7 @@ def fit(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) -> His
 
 
 class Sharing:
-    """What networks that are trained on the same examples have in common, so that it is loaded once."""
+    """Examples and evaluations that several networks share, so that they are loaded once."""
 
     def __init__(self) -> None:
         self.loaded: dict[int, tuple[CheckedExamples, Examples]] = {}

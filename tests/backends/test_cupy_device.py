@@ -342,7 +342,7 @@ class TestTheDevice:
     def test_trials_leave_theta_alone(
         self, machine: Machine, precision: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        """Whatever is timed when a step is bound writes to memory of its own."""
+        """Trials that are timed when a step is bound write to memory of their own."""
         thetas = []
         for folder in ("first", str(tmp_path)):
             monkeypatch.setenv("GPUNN_ALGORITHMS", folder)

@@ -1,4 +1,4 @@
-"""Which equations become a head, how it is shared out, and how many launches a step has then."""
+"""Check which equations become a head, how it is shared out, and how many launches a step has then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which equations the resident kernel recognises as a pass of a network: everything else it must refuse."""
+"""Check which equations the resident kernel takes as a pass of a network, and that it refuses all others."""
 
 from __future__ import annotations
 

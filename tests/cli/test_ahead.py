@@ -1,4 +1,4 @@
-"""What `gpunn train` starts while its data are read."""
+"""Check the work that `gpunn train` starts while its data are read."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_several_blocks_evaluate_a_network(device: EmulatedDevice) -> None:
 
 
 def test_networks_end_each_at_its_own_time(device: EmulatedDevice) -> None:
-    """By early stopping and by divergence, which cost the others nothing."""
+    """Networks that stop early or diverge cost the others nothing."""
     grid = {"learning_rate": [0.05, 1e30, 3.0]}
     stop = gpunn.EarlyStopping("validation_loss", patience=1)
     options: dict[str, Any] = {"epochs": 6, "batch_size": 8, "validation": 0.2, "stop": stop}

@@ -26,7 +26,7 @@ class ForwardError(Equation):
 
 @dataclass
 class Bits:
-    """Where z was above 0, for products that apply f′.
+    """Bits that say whether z was above 0, for products that apply f′.
 
     Attributes:
         chosen: it was chosen whether products or a kernel apply f′, which happens on lowering.

@@ -157,7 +157,7 @@ def faster_by_the_clock(k: Kernels, separately: Callable[[list[Equation]], Calls
 
 
 def on_copies(k: Kernels, e: Head) -> Head:
-    """The same head for copies of the parameters, which a trial may move."""
+    """Return a head that works on copies of the parameters, which a trial may move."""
     theta, into = e.forward.theta, e.gradient.into
     copies = {x: k.memory.new_parameters(x.layout, x.name) for x in {theta, into}}
     for x, copied in copies.items():

@@ -99,7 +99,7 @@ class NetworkPass:
 
     @property
     def before(self) -> list[Equation]:
-        """What happens before the first step."""
+        """The equations before the first step."""
         return [self.gather, self.distort] if self.distort else [self.gather]
 
 

@@ -74,7 +74,7 @@ class Resident(Equation):
         return self.found.steps[0].motion
 
     def task(self, itemsize: int) -> Task:
-        """What the kernel has to do."""
+        """The task of the kernel."""
         first, x = self.found.steps[0], self.inputs
         sizes = (x.shape[0], *(e.z.shape[0] for e in first.forward))
         m, motion = first.error.out.shape[1], first.motion

@@ -37,7 +37,7 @@ def up(a: int, b: int) -> int:
 
 @dataclass(frozen=True)
 class Task:
-    """What a block has to do.
+    """The task of a block.
 
     Attributes:
         sizes: (n_0, …, n_L).

@@ -50,9 +50,9 @@ class Host:
         return lower(equations, LOWER, self.context)
 
     def plan_steps(self, equations: Sequence[Equation], m: int) -> Calls | None:
-        """None: every step is bound."""
+        """Return None, since every step is bound."""
         return None
 
     def together(self, plans: Sequence[Calls]) -> Calls | None:
-        """None: networks are trained one after the other."""
+        """Return None, since networks are trained one after the other."""
         return None
