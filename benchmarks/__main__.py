@@ -78,7 +78,7 @@ GPU = Effort(
     seeds=1,
 )
 
-MANY = Effort(MANY_NETS, [], list(contestants.MANY), rounds=3, target=2.5, seeds=0)
+MANY = Effort(MANY_NETS, [], list(contestants.MANY), rounds=3, target=6, seeds=0)
 MANY_ON_CUDA = Effort(MANY_CUDA, [], [*contestants.MANY_ON_CUDA, contestants.AT_ONCE], 3, target=0.5, seeds=0)
 
 
