@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from gpunn.sweeps.outcome import Outcome
 from gpunn.sweeps.preparing import Prepared
 from gpunn.sweeps.scoring import mean_scores
 from gpunn.sweeps.store import Store
-from gpunn.sweeps.training import Pause, train_members
+from gpunn.sweeps.training import Pause, train_in_batches, train_members
 from gpunn.training.history import History
 
 
@@ -76,8 +76,8 @@ class Trainer:
             self.workers.run(Job(work, partial(recipe.seconds, data=data), take, _lost), left)
             return
         for group in recipe.alike(left, data):
-            for member, outcome in zip(group, work(data, group), strict=True):
-                take(member, outcome)
+            for batch in train_in_batches(group, recipe, data, pause):
+                self._take_all(batch, pause)
 
     def _is_on_file(self, member: Member, pause: Pause | None) -> bool:
         """Take the outcome of an earlier sweep, if the folder holds it."""
@@ -87,16 +87,27 @@ class Trainer:
             self._tell(member, on_file=True)
         return found is not None
 
-    def _take(self, member: Member, outcome: Outcome, pause: Pause | None) -> None:
-        """Keep an outcome."""
-        if outcome.status == "interrupted":
+    def _take_all(self, known: Iterable[tuple[Member, Outcome]], pause: Pause | None) -> None:
+        """Keep the outcomes of networks trained at the same time, even if one of them ends the sweep."""
+        ended = False
+        for member, outcome in known:
+            try:
+                self._take(member, outcome, pause)
+            except KeyboardInterrupt:
+                ended = True
+        if ended:
             raise KeyboardInterrupt
+
+    def _take(self, member: Member, outcome: Outcome, pause: Pause | None) -> None:
+        """Keep an outcome. Raises KeyboardInterrupt if the sweep ends with it."""
         if before := self.outcomes.get(member.index):  # an earlier round
             outcome = replace(outcome, seconds=before.seconds + outcome.seconds)
-            if not outcome.trained:  # what was recorded begins where that round ended
+            if outcome.theta is None:  # what was recorded begins where that round ended
                 records = [*before.history, *outcome.history]
                 outcome = replace(outcome, history=History(before.history.device, records))
         self.outcomes[member.index] = outcome
+        if outcome.status == "interrupted":
+            raise KeyboardInterrupt
         if self.store:
             self.store.keep(member, self._epochs(member, pause), outcome)
         self._tell(member)

@@ -42,14 +42,27 @@ def train_members(
     """Train members, and yield the outcome of each, in their order.
 
     Every outcome equals that of `recipe.network(member).fit(…, recipe.options(member, data))`: bitwise on a
-    CPU, to 1e-5 on CUDA. An outcome is yielded as soon as it is known, since Ctrl-C keeps what was yielded.
+    CPU, to 1e-5 on CUDA.
+    """
+    for batch in train_in_batches(members, recipe, data, pause):
+        yield from (outcome for _, outcome in batch)
+
+
+def train_in_batches(
+    members: Sequence[Member], recipe: Recipe, data: Data, pause: Pause | None = None
+) -> Iterator[list[tuple[Member, Outcome]]]:
+    """Train members, and yield each with its outcome, in their order: those trained in lockstep at once.
 
     This is the one place that decides how networks are trained. On CUDA, all members in a call have the same
-    `recipe.shape`, and those that fit on a multiprocessor are trained in lockstep.
+    `recipe.shape`, and those that a device can train at the same time are trained in lockstep. After Ctrl-C,
+    the caller takes no other batch.
     """
-    yield from train_together(members, recipe, data, pause) or (
-        train(member, recipe, data, pause) for member in members
-    )
+    outcomes = train_together(members, recipe, data, pause)
+    if outcomes is not None:
+        yield list(zip(members, outcomes, strict=True))
+        return
+    for member in members:
+        yield [(member, train(member, recipe, data, pause))]
 
 
 def train_together(
@@ -69,10 +82,7 @@ def train_together(
             options = follow(recipe.options(member, data), member, records, pause)
             candidates.append(Candidate(recipe.network(member), X, y, options))
             followed.append(records)
-        try:
-            results = together.fit(candidates)
-        except Exception:  # of one of them: let each say it for itself
-            return None
+        results = together.fit(candidates)
     if results is None:
         return None
     seconds = (time.perf_counter() - start) / len(members)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -33,18 +33,21 @@ class Candidate:
     options: FitOptions
 
 
+Result: TypeAlias = "History | Exception"  # how training ended: an error is that of one network alone
+
+
 @dataclass(eq=False)
 class Run:
     """The training of one network among others.
 
     Attributes:
-        result: how it ended: a history, or an error; None as long as it goes on.
+        result: how it ended; None as long as it goes on.
     """
 
     candidate: Candidate
     training: Training
     epoch: int | None = None
-    result: History | Exception | None = None
+    result: Result | None = None
 
     @property
     def source(self) -> InMemory:
@@ -159,11 +162,12 @@ class Lockstep:
         return [evaluation.measured() for evaluation in each]
 
 
-def fit(candidates: Sequence[Candidate]) -> list[History | Exception] | None:
+def fit(candidates: Sequence[Candidate]) -> list[Result] | None:
     """Train networks of one shape as `Network.fit` does, all at the same time.
 
     Returns the history of each network, or the error that ended its training; None, without having trained,
-    if the device cannot train them together. The seconds of an epoch are each network's share.
+    if the device cannot train them together. The seconds of an epoch are each network's share. After Ctrl-C,
+    every network that was still learning has what it learnt, and a history that says so.
     """
     first = candidates[0]
     be = backends.choose(first.options.device, first.net.dtype, first.options.precision)
@@ -171,19 +175,34 @@ def fit(candidates: Sequence[Candidate]) -> list[History | Exception] | None:
         return None
     with ThreadPoolExecutor() as pool, sharing_the_device(be, len(candidates)):
         sharing, lockstep = Sharing(), Lockstep(be, pool)
-        runs = [Run(c, prepare(c.net, c.X, c.y, c.options, sharing)) for c in candidates]
-        if lockstep.stages(runs) is None:
+        begun = [begin(candidate, sharing) for candidate in candidates]
+        runs = [run for run in begun if isinstance(run, Run)]
+        if runs and lockstep.stages(runs) is None:
             return None
         try:
-            for run in runs:
-                run.training.begin()
             while going := [run for run in runs if run.goes_on()]:
                 lockstep.epoch(going)
         except KeyboardInterrupt:
             for run in runs:
                 if run.result is None:
                     run.end(interrupted=True)
-    return [run.result for run in runs if run.result is not None]
+    return [ended(run) if isinstance(run, Run) else run for run in begun]
+
+
+def begin(candidate: Candidate, sharing: Sharing) -> Run | Exception:
+    """Prepare a network, and restore earlier state if there is any; return its error if that fails."""
+    try:
+        training = prepare(candidate.net, candidate.X, candidate.y, candidate.options, sharing)
+        training.begin()
+    except Exception as error:  # of this network's options or files, which are no matter of the others
+        return error
+    return Run(candidate, training)
+
+
+def ended(run: Run) -> Result:
+    """Return how a network's training ended."""
+    assert run.result is not None
+    return run.result
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import emulated
@@ -14,6 +16,7 @@ import gpunn
 from gpunn import Dense, backends
 from gpunn.backends.cuda import shapes
 from gpunn.backends.cuda.backend import Cuda
+from gpunn.core.backend import BackendError
 from gpunn.sweeps import averaging
 from gpunn.sweeps.ensemble import networks_of
 from gpunn.training import loop
@@ -126,17 +129,71 @@ def test_networks_that_the_kernel_does_not_know_are_trained_one_by_one(device: E
     assert result.table.column("status") == ["done", "done"]
 
 
-def test_ctrl_c_keeps_what_was_learnt(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Press Ctrl-C in the second epoch of every network."""
     record = loop.Training.record
 
-    def interrupted(training: Any, epoch: int, *rest: Any) -> Any:
+    def broken(training: Any, epoch: int, *rest: Any) -> Any:
         if epoch == 2:
             raise KeyboardInterrupt
         return record(training, epoch, *rest)
 
-    monkeypatch.setattr(loop.Training, "record", interrupted)
-    result = sweep(epochs=4)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Training, "record", broken)
+        yield patch
+
+
+def test_ctrl_c_keeps_what_every_network_learnt(
+    device: EmulatedDevice, interrupted: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Networks that have ended stay on file; the others are rows with their weights and their history."""
+    options: dict[str, Any] = {
+        "grid": {"epochs": [1, 4], "learning_rate": [0.1, 0.5]},
+        "checkpoint": tmp_path,
+    }
+    # one shape has the same epochs, so both networks of one epoch are finished before the others begin
+    result = sweep(**options)
     assert result.interrupted
+    assert result.table.column("status") == ["done", "done", "interrupted", "interrupted"]
+    assert [len(result.history(i)) for i in range(4)] == [1, 1, 1, 1]
+    assert all(np.isfinite(result.network(i).theta).all() for i in range(4))
+    assert result.ranked() and set(result.ranked()) == {0, 1}
+    interrupted.undo()
+    resumed, whole = sweep(**options, resume=True), sweep(grid=options["grid"])
+    assert resumed.table.column("status") == ["done"] * 4
+    for i in range(4):
+        np.testing.assert_array_equal(resumed.network(i).theta, whole.network(i).theta)
+
+
+def test_a_report_that_ends_the_sweep_loses_no_network_of_its_batch(device: EmulatedDevice) -> None:
+    result = sweep(on_network_end=lambda end: True)
+    assert result.interrupted
+    assert result.table.column("status") == ["done", "done"]
+
+
+def test_an_error_of_one_network_costs_the_others_nothing(device: EmulatedDevice) -> None:
+    def score(outputs: np.ndarray) -> float:
+        scored.append(outputs)
+        if len(scored) == 2:
+            raise ValueError("no score today")
+        return 0.5
+
+    scored: list[np.ndarray] = []
+    result = sweep(validation=(X, Y), score=score, seeds=2)
+    assert sorted(result.table.column("status")) == ["done"] * 3 + ["failed"]
+    assert "no score today" in result.table.column("message")
+
+
+def test_a_fault_of_the_device_is_not_hidden(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only networks that cannot be launched together are trained one by one."""
+
+    def broken(self: Cuda, plans: Any) -> None:
+        raise BackendError("out of order")
+
+    monkeypatch.setattr(Cuda, "together", broken)
+    with pytest.raises(BackendError, match="out of order"):
+        sweep()
 
 
 def test_networks_of_an_ensemble_stop_on_rows_of_their_own(device: EmulatedDevice) -> None:
