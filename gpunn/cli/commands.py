@@ -247,7 +247,8 @@ def evaluate(
 ) -> None:
     """Test a saved network.
 
-    Classification: accuracy, loss, confusion matrix, and precision and recall of each class.
+    Classification: accuracy, balanced accuracy, ROC AUC, average precision, log loss, Brier score, confusion
+    matrix, and precision and recall of each class.
     Regression: RMSE, MAE and R².
 
     \b

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gpunn.cli.output import printable, say
-from gpunn.inspection.metrics import most_confused
+from gpunn.inspection.metrics import figure, most_confused
+from gpunn.inspection.scores import SCORES
 from gpunn.names import counted
 
 
@@ -20,7 +21,15 @@ def print_evaluation(result: dict[str, Any]) -> None:
     console, matrix = Console(highlight=False), result["confusion_matrix"]
     names = [printable(row["class"]) for row in result["classes"]]
     say(f"{result['model']} on {result['dataset']}, {counted(result['examples'], 'example')}")
-    say(f"accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f}\n")
+    say(f"accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f}")
+    scores = [
+        f"{words} {figure(name, result[name])}"
+        for name, words in SCORES.items()
+        if result.get(name) is not None
+    ]
+    if scores:
+        console.print(Text(", ".join(scores)))
+    say("")
     numbers = [f"#{k}" for k in range(1, len(names) + 1)]
     numbered = [f"{number} {name}" for number, name in zip(numbers, names, strict=True)]
     ways = (names, names), (numbers, numbered)  # numbers if names do not fit

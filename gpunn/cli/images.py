@@ -19,6 +19,7 @@ from gpunn.datasets.catalog import CLASSES, is_class_folder
 from gpunn.datasets.dataset import Form
 from gpunn.functions.augmentation import Augmentation
 from gpunn.predictor import Predictor
+from gpunn.report.facts import verdict
 from gpunn.report.findings import Findings, classification_findings
 from gpunn.training.option import option_name
 from gpunn.training.settings import Settings
@@ -122,6 +123,10 @@ class ImageJob:
 
     def describe_result(self, result: dict[str, Any]) -> str:
         return f"test accuracy {result['test_accuracy']:.2%}, "
+
+    def remarks(self, result: dict[str, Any]) -> list[str]:
+        """Say if the network is no better than always predicting the most frequent class."""
+        return [line] if (line := verdict(result)) else []
 
     def next_steps(self, model: str) -> list[str]:
         """Return commands to try."""

@@ -23,6 +23,7 @@ from gpunn.files.model import check_meta, file_of
 from gpunn.files.strict_json import dump_json
 from gpunn.files.writing import check_not_input
 from gpunn.inspection.metrics import per_class, probabilities
+from gpunn.inspection.scores import balanced_accuracy, score_probabilities
 from gpunn.network import Network, classify
 from gpunn.sweeps.ensemble import Ensemble, load, networks_of
 from gpunn.tables.model import TableModel
@@ -143,13 +144,15 @@ def score_images(model: SavedModel, dataset: Dataset, device: str) -> dict[str, 
         raise ValueError(f"{path} takes {n_in:,} inputs, but images of {dataset.name} have {len(X):,} pixels")
     with naming(path, dataset.name):
         outputs, loss, accuracy = model.net.examine(X, y, device=device)
-    predicted = classify(outputs, model.net.cost.threshold)
+    predicted, p = classify(outputs, model.net.cost.threshold), probabilities(model.net, outputs)
     return {
         "model": str(path),
         "dataset": dataset.name,
         "examples": len(y),
         "accuracy": accuracy,
         "loss": loss,
+        "balanced_accuracy": balanced_accuracy(y, predicted),
+        **({} if p is None else score_probabilities(y, p)),
         **per_class(y, predicted, model.classes),
     }
 

@@ -263,4 +263,4 @@ def write_page(result: SweepResult, job: Job, folder: Path) -> str | None:
 def closing_words(run: dict[str, Any], job: Job) -> str:
     """Describe the best network after its training, and the commands to try next."""
     first, *steps = saved(run, job)
-    return "\n".join([f"{job.describe_result(run)}{first}", *steps])
+    return "\n".join([*job.remarks(run), f"{job.describe_result(run)}{first}", *steps])

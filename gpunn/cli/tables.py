@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ import numpy as np
 from gpunn.cli.output import warn
 from gpunn.functions.augmentation import Augmentation
 from gpunn.inspection.metrics import UNITS, figure
+from gpunn.inspection.scores import SCORES
 from gpunn.names import counted, listed
 from gpunn.predictor import Predictor
+from gpunn.report.facts import tested, verdict
 from gpunn.report.findings import Findings, classification_findings, regression_findings
 from gpunn.tables.model import describe_unknown
 from gpunn.tables.options import TableOptions
@@ -110,6 +113,11 @@ class TableJob:
         tested = {name: result[f"test_{name}"] for name in UNITS if f"test_{name}" in result}
         return f"test {in_words(tested)} (baseline {in_words(result['baseline'])}), "
 
+    def remarks(self, result: dict[str, Any]) -> list[str]:
+        """Return the further scores, and a line if the model is no better than its baseline."""
+        found, spread, _ = tested(result)
+        return [line for line in (in_words(found, SCORES, spread), verdict(result)) if line]
+
     def next_steps(self, model: str) -> list[str]:
         """Return commands to try."""
         if is_stream(self.path):
@@ -150,20 +158,23 @@ def describe_table(task: TableTask) -> Iterator[str]:
         yield describe_unknown(test.unknown)
 
 
-def in_words(found: dict[str, Any]) -> str:
-    """Write measures with their names."""
-    shown = {name: found[name] for name in UNITS if found.get(name) is not None}
-    return ", ".join(f"{UNITS[name]} {figure(name, value)}" for name, value in shown.items())
+def in_words(
+    found: Mapping[str, Any],
+    names: Mapping[str, str] = UNITS,
+    spread: Mapping[str, float | None] = MappingProxyType({}),
+) -> str:
+    """Write measures with their names, and ± their standard deviations if these are known."""
+    shown = {name: found[name] for name in names if found.get(name) is not None}
+    return ", ".join(
+        f"{names[name]} {figure(name, value)}"
+        + (f" ± {figure(name, deviation)}" if (deviation := spread.get(name)) is not None else "")
+        for name, value in shown.items()
+    )
 
 
 def in_words_of_folds(cv: dict[str, Any]) -> str:
     """Write the results of cross-validation: mean ± standard deviation of each measure."""
-    measured = ", ".join(
-        f"{UNITS[name]} {figure(name, mean)}"
-        + (f" ± {figure(name, cv['std'][name])}" if cv["std"][name] is not None else "")
-        for name, mean in cv["mean"].items()
-        if name in UNITS
-    )
+    measured = in_words(cv["mean"], UNITS, cv["std"])
     folds, failed = len(cv["folds"]), sum("failed" in fold for fold in cv["folds"])
     if failed == folds:
         return f"all {folds} folds failed"

@@ -29,6 +29,7 @@ def closing_words(result: dict[str, Any], job: Job) -> str:
     return "\n".join(
         [
             f"{job.describe_result(result)}{course(result)}",
+            *job.remarks(result),
             *drawn,
             *saved(result, job),
         ]

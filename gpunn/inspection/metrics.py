@@ -14,12 +14,13 @@ import numpy as np
 from gpunn.predictor import Predictor
 
 UNITS = {"accuracy": "accuracy", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
+PERCENT = ("accuracy", "balanced_accuracy")
 BINS = 10
 
 
 def figure(name: str, value: float) -> str:
-    """Format a metric: accuracy as a percentage, other numbers to four digits or as a whole number."""
-    if name == "accuracy":
+    """Format a metric: an accuracy as a percentage, other numbers to four digits or as a whole number."""
+    if name in PERCENT:
         return f"{value:.2%}"
     return f"{value:,.0f}" if 1e3 <= abs(value) < 1e12 else f"{value:.4g}"
 

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpunn.inspection.metrics import UNITS, figure
+from gpunn.inspection.scores import SCORES
 from gpunn.names import counted
 from gpunn.report.run import Run
 
-BASELINES = {"accuracy": "the most frequent class", "rmse": "the mean"}
+BASELINES = dict.fromkeys(("accuracy", "balanced_accuracy"), "the most frequent class") | {"rmse": "the mean"}
 ALONE = ("ensemble", 1)  # the setting of a single network
 MEASURES = ("accuracy", "rmse")  # a run is judged by the first of these that it has
+NAMES = UNITS | SCORES
+RANKS = 0.6  # a ROC AUC above this says that the classes can be told apart
 
 
 @dataclass(frozen=True)
@@ -61,17 +64,44 @@ class Headline:
 
 def headline(result: Mapping[str, Any]) -> Headline:
     """The headline of the result that `gpunn train --json` prints."""
-    spread: Mapping[str, float] = {}
-    if folds := len(result["cv"]["folds"]) if "cv" in result else 0:
-        found, spread, baseline = (result["cv"][name] for name in ("mean", "std", "baseline"))
-    else:
-        found = {name.removeprefix("test_"): v for name, v in result.items() if name.startswith("test_")}
-        baseline = result.get("baseline", {})
+    found, spread, baseline = tested(result)
     known = [name for name in MEASURES if found.get(name) is not None]
     measure = known[0] if known else "rmse"
-    others = {n: found[n] for n in ("r2", "mae", "loss") if found.get(n) is not None}
+    others = {n: found[n] for n in ("r2", "mae", *SCORES, "loss") if found.get(n) is not None}
     value = found[measure] if known else math.nan
+    folds = len(result["cv"]["folds"]) if "cv" in result else 0
     return Headline(measure, value, baseline.get(measure), others, spread.get(measure), folds)
+
+
+def tested(result: Mapping[str, Any]) -> tuple[Mapping[str, float], Mapping[str, float], Mapping[str, float]]:
+    """The measures of the test by name, their standard deviations over folds, and those of the baseline."""
+    if "cv" in result:
+        return result["cv"]["mean"], result["cv"]["std"], result["cv"]["baseline"]
+    found = {name.removeprefix("test_"): v for name, v in result.items() if name.startswith("test_")}
+    return found, {}, result.get("baseline", {})
+
+
+def verdict(result: Mapping[str, Any]) -> str:
+    """A line that says so if a model is no better than its baseline; "" if it is better, or unknown.
+
+    A classifier whose classes are weighted is judged by its balanced accuracy, which is what they are
+    weighted for.
+    """
+    found, _, baseline = tested(result)
+    weighted = result["settings"].get("class_weight") is not None
+    names = ("balanced_accuracy",) if weighted and "balanced_accuracy" in found else MEASURES
+    name = next((name for name in names if None not in (found.get(name), baseline.get(name))), None)
+    if name is None:
+        return ""
+    value, constant = found[name], baseline[name]
+    if value < constant if name == "rmse" else value > constant:
+        return ""
+    line = f"No better than always predicting {BASELINES[name]}: {NAMES[name]} {figure(name, value)} against "
+    line += figure(name, constant)
+    auc = found.get("roc_auc") or 0.0
+    if auc <= RANKS:
+        return line
+    return f"{line}. It ranks the rows better than chance (ROC AUC {auc:.3g}): try --class-weight balanced"
 
 
 def subtitle(run: Run) -> str:
@@ -91,7 +121,7 @@ def tiles(run: Run, top: Headline) -> Iterator[Tile]:
     if alone := single_networks(result):
         yield Tile("single networks", alone, f"the {len(result['members'])} networks by themselves")
     for name, value in top.others.items():
-        yield Tile(UNITS.get(name, f"{'' if top.folds else 'test '}{name}"), figure(name, value))
+        yield Tile(NAMES.get(name, f"{'' if top.folds else 'test '}{name}"), figure(name, value))
     epochs, fewest = len(run.history), min(map(len, run.members), default=len(run.history))
     yield Tile("epochs", f"{epochs:,}" if fewest == epochs else f"{fewest:,} to {epochs:,}", ending(run))
     if epochs:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from gpunn.files.writing import check_not_input, write_whole
-from gpunn.inspection.metrics import UNITS, figure, most_confused
+from gpunn.inspection.metrics import figure, most_confused
 from gpunn.network import Network
 from gpunn.report.drawing import ABOVE, BELOW, FAINT, Line
 from gpunn.report.facts import (
+    NAMES,
     format_seconds,
     headline,
     notes,
@@ -23,6 +24,7 @@ from gpunn.report.facts import (
     subtitle,
     tiles,
     validation_examples,
+    verdict,
 )
 from gpunn.report.figures import agreement, curves, measured_lines, reliability, residuals, times
 from gpunn.report.findings import ClassificationFindings, RegressionFindings
@@ -60,6 +62,7 @@ def render_report(run: Run) -> str:
         headline=top,
         subtitle=subtitle(run),
         tiles=list(tiles(run, top)),
+        verdict=verdict(run.result),
         notes=list(notes(run)),
         folds=run.result.get("cv", {}).get("folds", []),
         charts=list(learning_curves(run)),
@@ -91,7 +94,7 @@ def template(name: str) -> Any:
         undefined=StrictUndefined,
     )
     environment.filters["figure"] = lambda value, name: figure(name, value)
-    environment.filters["measure"] = lambda name: UNITS.get(name, name)
+    environment.filters["measure"] = lambda name: NAMES.get(name, name)
     environment.globals |= {"MATRIX": MATRIX, "LISTED": LISTED}
     return environment.get_template(name)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.inspection.metrics import UNITS
+from gpunn.inspection.scores import SCORES
 from gpunn.predictor import Predictor
 from gpunn.tables.target import Measures, Target
 
@@ -17,7 +18,8 @@ def evaluate(
 ) -> tuple[np.ndarray, Measures]:
     """Return a network's outputs (n_out, m) for X (n_features, m), its loss and the target's measures."""
     outputs, loss, _ = net.examine(X, target.for_network(y), device=device)
-    return outputs, {"loss": loss, **target.measure(y, target.decode(net, outputs))}
+    measures = target.measure(y, target.decode(net, outputs)) | target.score(y, net, outputs)
+    return outputs, {"loss": loss, **measures}
 
 
 def measure_constant(target: Target, y: np.ndarray, constant: float) -> Measures:
@@ -28,16 +30,21 @@ def measure_constant(target: Target, y: np.ndarray, constant: float) -> Measures
 def summarise_folds(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the folds, the mean and standard deviation of each measure, and the mean of the baseline.
 
-    Failed folds do not count. The standard deviation of a single fold is None, and without a fold there is no
-    measure at all.
+    Failed folds do not count, nor do folds that lack a measure. The standard deviation of a single fold is
+    None, and without a fold there is no measure at all.
     """
     good = [fold for fold in found if "failed" not in fold]
-    names = [name for name in ("loss", *UNITS) if good and good[0].get(name) is not None]
-    values = {name: [fold[name] for fold in good] for name in names}
-    measures = [name for name in names if name in UNITS]
+    values = {name: _known(good, name) for name in ("loss", *UNITS, *SCORES)}
+    values = {name: known for name, known in values.items() if known}
+    always = {name: _known([fold["baseline"] for fold in good], name) for name in values}
     return {
         "folds": list(found),
         "mean": {name: float(np.mean(v)) for name, v in values.items()},
-        "std": {name: float(np.std(v, ddof=1)) if len(good) > 1 else None for name, v in values.items()},
-        "baseline": {name: float(np.mean([fold["baseline"][name] for fold in good])) for name in measures},
+        "std": {name: float(np.std(v, ddof=1)) if len(v) > 1 else None for name, v in values.items()},
+        "baseline": {name: float(np.mean(v)) for name, v in always.items() if v},
     }
+
+
+def _known(found: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    """Return a measure of each fold that has it."""
+    return [fold[name] for fold in found if fold.get(name) is not None]

@@ -187,9 +187,11 @@ class TableModel:
         The arguments are those of `predict`.
 
         Returns:
-            `examples`, their number; `loss`; `accuracy`, or `rmse`, `mae` and `r2`; for classes the
-            `confusion_matrix` and the precision, recall and F1 of each of the `classes`; and `baseline`, the
-            measures of the best constant prediction, if the training rows are known.
+            `examples`, their number; `loss`; `accuracy`, `balanced_accuracy`, `roc_auc`, `average_precision`,
+            `log_loss` and `brier`, or `rmse`, `mae` and `r2`; for classes the `confusion_matrix`
+            and the precision, recall and F1 of each of the `classes`; and `baseline`, the measures of the
+            best constant prediction, if the training rows are known. Measures of several classes are means
+            over the classes, each against all others.
 
         Raises:
             ValueError: as `predict` does; or no rows were held out, as with cross-validation.

@@ -14,6 +14,7 @@ import numpy as np
 
 from gpunn.functions.costs import Cost
 from gpunn.inspection.metrics import per_class, probabilities
+from gpunn.inspection.scores import balanced_accuracy, score_probabilities
 from gpunn.names import counted, unknown
 from gpunn.network import classify
 from gpunn.predictor import Predictor
@@ -108,8 +109,16 @@ class Classes:
         return int(np.argmax(np.bincount(y)))
 
     def measure(self, y: np.ndarray, predicted: np.ndarray) -> Measures:
-        """Return the accuracy."""
-        return {"accuracy": float(np.mean(y == predicted))}
+        """Return the accuracy, and its mean over the classes."""
+        return {
+            "accuracy": float(np.mean(y == predicted)),
+            "balanced_accuracy": balanced_accuracy(y, predicted),
+        }
+
+    def score(self, y: np.ndarray, net: Predictor, outputs: np.ndarray) -> Measures:
+        """Return the scores of the probabilities in outputs (n_out, m), if there are any."""
+        p = self.probabilities(net, outputs)
+        return {} if p is None else score_probabilities(y, p)
 
     def details(self, y: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
         """Return the confusion matrix, and precision, recall and F1 of each class."""
@@ -221,6 +230,10 @@ class Quantity:
             "mae": float(mean_absolute_error(y, predicted)),
             "r2": float(r2_score(y, predicted)) if len(y) > 1 else None,
         }
+
+    def score(self, y: np.ndarray, net: Predictor, outputs: np.ndarray) -> Measures:
+        """Return nothing: there are no probabilities."""
+        return {}
 
     def details(self, y: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
         """Return nothing more than the measures."""

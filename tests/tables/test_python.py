@@ -98,7 +98,7 @@ def test_python_loads_a_run_of_the_command_line(run_of_fruits):
     model = tables.load_model(run_of_fruits)
     result = model.evaluate()
     assert result["accuracy"] == model.network.meta["test_accuracy"]
-    assert result["examples"] == 24 and result["baseline"] == {"accuracy": 0.5}
+    assert result["examples"] == 24 and result["baseline"] == {"accuracy": 0.5, "balanced_accuracy": 0.5}
     data = run_of_fruits.parent / "fruits.csv"
     assert model.evaluate(data)["examples"] == 120 and "baseline" not in model.evaluate(data)
     p = model.predict_proba(str(data))
@@ -128,7 +128,7 @@ def test_cross_validation(trained, fruit, gpunn_):
     assert tables.load_model("model.safetensors").cv == model.cv
     with pytest.raises(ValueError, match="was trained on all rows of its table; name another table"):
         model.evaluate()
-    assert model.evaluate("fruits.csv")["baseline"] == {"accuracy": 0.5}
+    assert model.evaluate("fruits.csv")["baseline"] == {"accuracy": 0.5, "balanced_accuracy": 0.5}
 
 
 def test_a_test_table_in_memory(trained, fruit, gpunn_):

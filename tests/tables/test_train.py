@@ -39,9 +39,10 @@ def test_classification_is_detected_described_and_learnt(gpunn_):
     assert lines[1] == "target 'kind': classification, 2 classes: apple, banana"
     assert lines[2] == "fruits.csv, 96 examples: 6-128-2, 1,154 parameters, adam, on cpu"
     assert re.match(r"test accuracy [\d.]+% \(baseline accuracy 50.00%\), (stopped early after )?", lines[3])
-    assert lines[4] == "report gpunn-runs/fruits-1/report.html"
-    assert lines[5] == "saved gpunn-runs/fruits-1/model.safetensors; now try"
-    for line in lines[6:]:
+    assert lines[4].startswith("balanced accuracy ") and "ROC AUC" in lines[4] and "Brier score" in lines[4]
+    assert lines[5] == "report gpunn-runs/fruits-1/report.html"
+    assert lines[6] == "saved gpunn-runs/fruits-1/model.safetensors; now try"
+    for line in lines[7:]:
         program, *arguments = shlex.split(line)
         assert program == "gpunn"
         assert gpunn_(*arguments)[0] == 0
@@ -59,7 +60,7 @@ def test_json_has_the_score_and_the_baseline(trained):
     assert result["task"] == "classification"
     assert result["test_examples"] == 24
     assert result["test_accuracy"] > 0.9
-    assert result["baseline"] == {"accuracy": 0.5}
+    assert result["baseline"] == {"accuracy": 0.5, "balanced_accuracy": 0.5}
     assert result["settings"]["optimizer"] == "adam"
     assert Network.load("gpunn-runs/fruits-1").meta["test_accuracy"] == result["test_accuracy"]
 
