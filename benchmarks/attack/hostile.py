@@ -30,8 +30,8 @@ NUMERIC = (
 )  # fmt: skip
 NAMED = (
     "activation", "output-activation", "cost", "init", "optimizer", "schedule", "class-weight", "device",
-    "precision", "target", "task", "test", "category", "ignore", "impute", "missing", "delimiter", "encoding",
-    "sheet", "data-dir", "from", "output",
+    "precision", "target", "task", "test", "categorical", "drop", "date", "impute", "missing",
+    "delimiter", "encoding", "sheet", "data-dir", "from", "output",
 )  # fmt: skip
 
 

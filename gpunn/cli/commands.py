@@ -17,6 +17,7 @@ from gpunn.cli.usage import (
     check_network_left_out,
     check_resume_alone,
     given_options,
+    renamed,
     repeat_options,
 )
 
@@ -71,11 +72,17 @@ class Commands(PlainHelp, TyperGroup):
 
 
 class TrainCommand(Command):
-    """A command whose repeatable options take several values at once, as in `--ignore x z`."""
+    """A command whose repeatable options take several values at once, as in `--drop x z`.
+
+    Options of tables have their earlier names, too, which the help leaves out.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        from gpunn.tables.options import TableOptions
+        from gpunn.training.option import former_names
+
         options = [param for param in self.params if param.param_type_name == "option"]
-        return super().parse_args(ctx, repeat_options(args, options))
+        return super().parse_args(ctx, repeat_options(renamed(args, former_names(TableOptions)), options))
 
 
 def _new_app(completion: bool = False, **arguments: Any) -> typer.Typer:

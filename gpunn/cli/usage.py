@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import typer
@@ -38,8 +38,9 @@ OTHER_SPELLINGS = {
     "--target": "label labels class y",
     "--held-out": "test-size test-split val-split validation-split",
     "--cv": "folds k-folds cross-validation cross-validate",
-    "--category": "categories categorical",
-    "--ignore": "drop exclude skip",
+    "--categorical": "categories categoricals cat",
+    "--drop": "exclude skip",
+    "--date": "dates datetime parse-dates",
     "--delimiter": "sep separator",
 }
 
@@ -88,6 +89,13 @@ def given_options(ctx: typer.Context) -> list[str]:
     return found
 
 
+def renamed(args: Sequence[str], former: Mapping[str, str]) -> list[str]:
+    """Return arguments in which options have their present names. former: present names by earlier ones."""
+    names = {option_name(old): option_name(new) for old, new in former.items()}
+    parts = (arg.partition("=") for arg in args)
+    return ["".join((names.get(name, name), *value)) for name, *value in parts]
+
+
 def check_resume_alone(ctx: typer.Context, beside: Collection[str], what: str) -> None:
     """Raise ValueError if options were given beside --resume, other than those that may be."""
     for option in ctx.command.params:
@@ -107,7 +115,7 @@ def check_network_left_out(ctx: typer.Context) -> None:
 
 
 def repeat_options(args: Sequence[str], options: Sequence[Any]) -> list[str]:
-    """Spell `--hidden 128 64 digits` as `--hidden 128 --hidden 64 digits`, and `--ignore x z` alike.
+    """Spell `--hidden 128 64 digits` as `--hidden 128 --hidden 64 digits`, and `--drop x z` alike.
 
     Words after an option of several values are further values, whole numbers only for `--hidden`. If no other
     word can be the data, the last of these words is the data.

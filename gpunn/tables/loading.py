@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpunn.names import listed, unknown
-from gpunn.tables.dates import with_dates
+from gpunn.tables.dated import with_dates
 from gpunn.tables.interpreting import read_to_train
 from gpunn.tables.options import TableOptions
 from gpunn.tables.preprocessing import mark_row_numbers
@@ -38,9 +39,10 @@ def load(data: Any, options: TableOptions, dtype: DTypeLike) -> tuple[Table, Tar
     format = options.format(data)
     source = open_table(data, format)
     target = _target(source, "y" if format.targets else options.target)
-    source = with_dates(source, options.category, options.ignore, target, options.missing)
+    _check_options(source, options, target)
+    source = with_dates(source, options, target)
     kinds = _kinds(source, options, target)
-    table = read_to_train(source, kinds, target, dtype, options.category, options.missing)
+    table = read_to_train(source, kinds, target, dtype, options.categorical, options.missing)
     chosen = choose_target(table, options.task)
     return mark_row_numbers(replace(table, y=chosen.encode(table))), chosen
 
@@ -74,15 +76,25 @@ def _check_there(source: Source, names: Iterable[str]) -> None:
             raise ValueError(f"{source.name}: {unknown(name, 'column', source.kinds)}{hint}")
 
 
+def _check_options(source: Source, options: TableOptions, target: str) -> None:
+    """Raise ValueError if an option names a column that is not there, or contradicts another."""
+    ways = {"--drop": options.drop, "--categorical": options.categorical, "--date": options.date}
+    _check_there(source, [name for names in ways.values() for name in names])
+    for one, other in itertools.combinations(ways, 2):
+        if both := [name for name in ways[one] if name in ways[other]]:
+            raise ValueError(f"{one} and {other} exclude each other: choose one for the column '{both[0]}'")
+    if target in options.drop:
+        raise ValueError(f"'{target}' is the target and cannot be dropped")
+    if target in options.date:
+        raise ValueError(f"'{target}' is the target and cannot be read as dates")
+
+
 def _kinds(source: Source, options: TableOptions, target: str) -> dict[str, str]:
     """Return the columns to read, and NUMBER or TEXT for each."""
-    _check_there(source, [*options.category, *options.ignore])
-    if target in options.ignore:
-        raise ValueError(f"'{target}' is the target and cannot be ignored")
-    kinds = {name: kind for name, kind in source.kinds.items() if name not in options.ignore}
+    kinds = {name: kind for name, kind in source.kinds.items() if name not in options.drop}
     if len(kinds) == 1:
-        raise ValueError(f"{source.name}: no column is left to learn from: all but '{target}' are ignored")
-    return {name: TEXT if name in options.category else kind for name, kind in kinds.items()}
+        raise ValueError(f"{source.name}: no column is left to learn from: all but '{target}' are dropped")
+    return {name: TEXT if name in options.categorical else kind for name, kind in kinds.items()}
 
 
 def choose_target(table: Table, task: str | None) -> Target:
@@ -106,7 +118,8 @@ def _check_values(name: str, column: Column, values: np.ndarray, number: bool) -
         raise ValueError(f"{target} holds strings, but regression needs numbers")
     if not number and not column.texts and np.abs(values).max() > MOST_WHOLE:
         raise ValueError(
-            f"{target} has numbers too long to tell apart; --category '{column.name}' treats them as strings"
+            f"{target} has numbers too long to tell apart; --categorical '{column.name}' treats them as "
+            "strings"
         )
     if len(values) == 1:
         raise ValueError(f"{target} is always {class_names(column, values)[0]}, so there is nothing to learn")

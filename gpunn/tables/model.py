@@ -15,7 +15,7 @@ from gpunn.files.model import check_meta
 from gpunn.network import Network
 from gpunn.sweeps.ensemble import Ensemble, load
 from gpunn.tables import target as targets
-from gpunn.tables.dates import Dated
+from gpunn.tables.dated import Dated
 from gpunn.tables.dates import from_json as dates_from_json
 from gpunn.tables.measures import measure_constant, summarise_folds
 from gpunn.tables.options import TableOptions
@@ -240,7 +240,7 @@ class TableModel:
 
     def ignored_columns(self, table: Table) -> list[str]:
         """Return the columns of a table that were not in the table that was trained on."""
-        dropped = {*self.preprocessing.dropped, *self.options.ignore}
+        dropped = {*self.preprocessing.dropped, *self.options.drop}
         known = self.preprocessing.kinds.keys() | dropped | {self.target.name}
         return [name for name in table.source.kinds if name not in known]
 

@@ -42,10 +42,21 @@ class TableOptions:
         int | None,
         tables("Test by cross-validation with this many folds, then train on all rows.", least=2),
     ] = None
-    category: Annotated[
-        tuple[str, ...], tables("Treat these numeric columns as categories.", metavar="NAME …")
+    drop: Annotated[
+        tuple[str, ...], tables("Leave these columns out.", metavar="COLUMN …", former="ignore")
     ] = ()
-    ignore: Annotated[tuple[str, ...], tables("Ignore these columns.", metavar="NAME …")] = ()
+    categorical: Annotated[
+        tuple[str, ...],
+        tables("Treat these columns as categories.", "text", metavar="COLUMN …", former="category"),
+    ] = ()
+    date: Annotated[
+        tuple[str, ...],
+        tables(
+            "Read these columns as dates, 20240312 included.",
+            "text that is a date in every row",
+            metavar="COLUMN …",
+        ),
+    ] = ()
     impute: Annotated[str | None, tables("Replace missing numbers by: median or mean.", "median")] = None
     missing: Annotated[
         tuple[str, ...],

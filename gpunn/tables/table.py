@@ -99,8 +99,8 @@ class NotANumberError(ValueError):
         """Make the error for a text at a place of a source that was to train on."""
         return cls(
             f"{source}, {place}, column '{column}': {quoted(text)} is not a number; correct it, or train "
-            f"with --missing {quoted(text)} if it stands for a missing value, or with --category '{column}' "
-            "to treat the column as categories",
+            f"with --missing {quoted(text)} if it stands for a missing value, or with "
+            f"--categorical '{column}' to treat the column as categories",
             column,
         )
 

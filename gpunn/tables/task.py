@@ -11,7 +11,7 @@ import numpy as np
 from gpunn.network import Network
 from gpunn.predictor import Predictor
 from gpunn.sweeps.averaging import Trained, train
-from gpunn.tables import dates
+from gpunn.tables import dated, dates
 from gpunn.tables import target as targets
 from gpunn.tables.loading import load
 from gpunn.tables.measures import summarise_folds
@@ -135,7 +135,7 @@ class TableTask:
 
     def _dates(self) -> dict[str, Any]:
         """Return how the dates are written, if there are any in use."""
-        used = dates.dates_of(self.table.source, self.prepared.preprocessing.kinds)
+        used = dated.dates_of(self.table.source, self.prepared.preprocessing.kinds)
         return {"dates": dates.to_json(used)} if used else {}
 
     def meta(self, folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -164,8 +164,8 @@ def open_task(data: Any, settings: Settings, options: TableOptions, test: Any = 
     tested = options.test if test is None else test
     format = replace(options.format(tested), targets=None, header=table.source.header)
     other = None if tested is None else open_table(tested, format)
-    if other and (found := dates.dates_of(table.source)):
-        other = dates.Dated(other, found, options.missing)
+    if other and (found := dated.dates_of(table.source)):
+        other = dated.Dated(other, found, options.missing)
     how = preparation(options, settings)
     prepared = split_and_prepare(table, target, options, settings.seed, how, other)
     dataset = absolute(data) if is_path(data) else IN_MEMORY

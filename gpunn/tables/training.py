@@ -42,10 +42,10 @@ def train(
         target: the column to predict. Not needed if the data are a mapping or a .npz file with a "y".
         test: a table to test on, of any of these kinds.
         verbose: show a progress bar.
-        **options: the options of `gpunn train`, with underscores: `held_out`, `cv`, `task`, `category`,
-            `ignore`, `missing`, `impute`, `delimiter`, `header`, `encoding` and `sheet` for the table;
-            `hidden`, `epochs`, `optimizer`, `learning_rate`, `patience`, `seed`, `ensemble`, `device` and
-            the others for the network and its training.
+        **options: the options of `gpunn train`, with underscores: `held_out`, `cv`, `task`, `drop`,
+            `categorical`, `date`, `missing`, `impute`, `delimiter`, `header`, `encoding` and `sheet`
+            for the table; `hidden`, `epochs`, `optimizer`, `learning_rate`, `patience`, `seed`,
+            `ensemble`, `device` and the others for the network and its training.
             Error messages name them as on the command line.
 
     Raises:
@@ -101,7 +101,7 @@ def _chosen(options: Mapping[str, Any]) -> tuple[Settings, TableOptions]:
         if name not in for_training + for_tables:
             raise TypeError(str(unknown(name, "option", sorted(for_training + for_tables))))
     values = {name: v.item() if isinstance(v, np.generic) else v for name, v in options.items()}  # for JSON
-    for name in ("category", "ignore", "missing"):
+    for name in ("categorical", "drop", "date", "missing"):
         names = values.get(name, ())
         values[name] = (names,) if isinstance(names, str) else tuple(map(str, names))
     if values.get("hidden") is not None:

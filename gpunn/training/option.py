@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 T = TypeVar("T")
 
@@ -21,6 +21,7 @@ class Option:
         default: what happens if the option is left out, in words; None to show the field's own default.
         least: smallest number allowed.
         metavar: placeholder of the value in `--help`; None for one that fits the type.
+        former: an earlier name of the field, which still works as an option and in files.
     """
 
     panel: str
@@ -28,6 +29,7 @@ class Option:
     default: str | None = None
     least: int | None = None
     metavar: str | None = None
+    former: str | None = None
 
 
 def option_name(field: str) -> str:
@@ -40,5 +42,15 @@ def from_kept(record: type[T], kept: Mapping[str, Any]) -> T:
 
     A field that is newer than the run has its default; one that no longer exists is ignored.
     """
-    known = {field.name for field in fields(record)}  # type: ignore[arg-type]
-    return record(**{name: value for name, value in kept.items() if name in known})
+    names = {field.name: field.name for field in fields(record)} | former_names(record)  # type: ignore[arg-type]
+    return record(**{names[name]: value for name, value in kept.items() if name in names})
+
+
+def former_names(record: type) -> dict[str, str]:
+    """Return the names of fields by their earlier names."""
+    return {
+        option.former: name
+        for name, hint in get_type_hints(record, include_extras=True).items()
+        for option in get_args(hint)
+        if isinstance(option, Option) and option.former
+    }

@@ -20,7 +20,7 @@ from gpunn.training.settings import Settings
 
 OPTIONS = [
     SimpleNamespace(opts=["--hidden"], multiple=True, is_flag=False),
-    SimpleNamespace(opts=["--ignore"], multiple=True, is_flag=False),
+    SimpleNamespace(opts=["--drop"], multiple=True, is_flag=False),
     SimpleNamespace(opts=["--target"], multiple=False, is_flag=False),
     SimpleNamespace(opts=["--json"], multiple=False, is_flag=True),
 ]
@@ -33,16 +33,16 @@ OPTIONS = [
         ("digits --hidden 128 64", "digits --hidden 128 --hidden 64"),
         ("--hidden 128 64", "--hidden 128 --hidden 64"),
         ("--hidden=128 64", "--hidden=128 --hidden 64"),
-        ("a.csv --ignore x z", "a.csv --ignore x --ignore z"),
-        ("a.csv --ignore x z --target y", "a.csv --ignore x --ignore z --target y"),
-        ("--ignore x z a.csv", "--ignore x --ignore z a.csv"),
-        ("--ignore x z a.csv --hidden 8 4", "--ignore x --ignore z a.csv --hidden 8 --hidden 4"),
-        ("--hidden 8 4 a.csv --ignore x z", "--hidden 8 --hidden 4 a.csv --ignore x --ignore z"),
-        ("--ignore x --target y a.csv", "--ignore x --target y a.csv"),
-        ("--ignore x --json a.csv", "--ignore x --json a.csv"),
-        ("--ignore x z -", "--ignore x --ignore z -"),
-        ("--ignore x z -- -a.csv", "--ignore x --ignore z -- -a.csv"),
-        ("--ignore", "--ignore"),
+        ("a.csv --drop x z", "a.csv --drop x --drop z"),
+        ("a.csv --drop x z --target y", "a.csv --drop x --drop z --target y"),
+        ("--drop x z a.csv", "--drop x --drop z a.csv"),
+        ("--drop x z a.csv --hidden 8 4", "--drop x --drop z a.csv --hidden 8 --hidden 4"),
+        ("--hidden 8 4 a.csv --drop x z", "--hidden 8 --hidden 4 a.csv --drop x --drop z"),
+        ("--drop x --target y a.csv", "--drop x --target y a.csv"),
+        ("--drop x --json a.csv", "--drop x --json a.csv"),
+        ("--drop x z -", "--drop x --drop z -"),
+        ("--drop x z -- -a.csv", "--drop x --drop z -- -a.csv"),
+        ("--drop", "--drop"),
     ],
 )
 def test_an_option_takes_several_values(written: str, meant: str) -> None:
@@ -53,7 +53,7 @@ def test_several_columns_are_ignored(gpunn_: RunCommand) -> None:
     rows = "".join(f"{i % 3},{i},{i % 2},{'ab'[i % 2]}\n" for i in range(60))
     with open("table.csv", "w", encoding="utf-8") as file:
         file.write("x,z,w,y\n" + rows)
-    for order in (["table.csv", "--ignore", "x", "z"], ["--ignore", "x", "z", "table.csv"]):
+    for order in (["table.csv", "--drop", "x", "z"], ["--drop", "x", "z", "table.csv"]):
         code, out, err = gpunn_("train", *order, "--target", "y", *QUICK, "--json")
         assert (code, err) == (0, "")
         assert Network.load(json.loads(out)["model"]).sizes[0] == 1
@@ -86,7 +86,7 @@ def test_a_saved_network_has_the_names_of_gpunn(gpunn_: RunCommand) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "completed"),
-    [("gpunn tr", "train"), ("gpunn train --le", "--learning-rate"), ("gpunn train --ign", "--ignore")],
+    [("gpunn tr", "train"), ("gpunn train --le", "--learning-rate"), ("gpunn train --cate", "--categorical")],
 )
 def test_the_shell_completes_commands_and_options(typed: str, completed: str) -> None:
     words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}

@@ -263,12 +263,12 @@ def test_unknown_categories_are_a_warning(fruit):
 
 
 def test_numpy_numbers_and_single_values_are_options(fruit):
-    options = {**FAST, "seed": np.int64(3), "hidden": 8, "held_out": np.float64(0.25), "ignore": "colour"}
+    options = {**FAST, "seed": np.int64(3), "hidden": 8, "held_out": np.float64(0.25), "drop": "colour"}
     model = tables.train(fruit, "kind", **options)
     assert model.network.name == "2-8-2"
     model.save("model.safetensors")
     assert tables.load_model("model.safetensors").settings == model.settings
-    assert (model.settings.seed, model.settings.hidden, model.options.ignore) == (3, [8], ("colour",))
+    assert (model.settings.seed, model.settings.hidden, model.options.drop) == (3, [8], ("colour",))
     assert tables.train(fruit, "kind", **{**FAST, "hidden": 0}).network.name == "6-2"
 
 
@@ -293,7 +293,7 @@ def test_unknown_options(fruit, options, words):
             {},
             "the DataFrame: choose the target with --target NAME; the columns are weight, colour, length, k",
         ),
-        ({"target": "kind", "ignore": "size"}, "unknown column 'size'"),
+        ({"target": "kind", "drop": "size"}, "unknown column 'size'"),
         ({"target": "kind", "cv": 1}, "--cv must be at least 2 folds, not 1"),
         ({"target": "kind", "cv": 3, "held_out": 0.3}, "--cv and --held-out exclude each other"),
     ],

@@ -270,12 +270,12 @@ def test_dates_are_distinguished_from_other_strings(gpunn_):
 
 def test_columns_can_be_ignored_or_treated_as_categories(trained, refused):
     write("t.csv", "zip,x,y\n" + "".join(f"{i % 3},{i * 37 % 11},{i % 2}\n" for i in range(60)))
-    result = trained("t.csv", "--target", "y", "--category", "zip", "--ignore", "x", *QUICK)
+    result = trained("t.csv", "--target", "y", "--categorical", "zip", "--drop", "x", *QUICK)
     assert result["network"] == "3-8-2"
-    refused(["train", "t.csv", "--target", "y", "--ignore", "zipp"], "did you mean 'zip'")
-    refused(["train", "t.csv", "--target", "y", "--ignore", "y"], "'y' is the target")
-    ignored = "--ignore", "x", "--ignore", "zip"
-    refused(["train", "t.csv", "--target", "y", *ignored], "no column is left", "all but 'y' are ignored")
+    refused(["train", "t.csv", "--target", "y", "--drop", "zipp"], "did you mean 'zip'")
+    refused(["train", "t.csv", "--target", "y", "--drop", "y"], "'y' is the target")
+    ignored = "--drop", "x", "--drop", "zip"
+    refused(["train", "t.csv", "--target", "y", *ignored], "no column is left", "all but 'y' are dropped")
 
 
 def test_tiny_tables(trained, refused, gpunn_):
@@ -294,8 +294,8 @@ def test_long_class_numbers_keep_all_digits(gpunn_, refused):
     out = gpunn_("train", "t.csv", "--target", "y", *QUICK)[1]
     assert out.splitlines()[1].endswith("2 classes: 1234567890123456, 1234567890123457")
     write("t.csv", "x,y\n" + "".join(f"{i * 37 % 11},{12345678901234567 + i % 3}\n" for i in range(60)))
-    refused(["train", "t.csv", "--target", "y"], "'y' has numbers too long", "--category 'y'")
-    out = gpunn_("train", "t.csv", "--target", "y", "--category", "y", *QUICK)[1]
+    refused(["train", "t.csv", "--target", "y"], "'y' has numbers too long", "--categorical 'y'")
+    out = gpunn_("train", "t.csv", "--target", "y", "--categorical", "y", *QUICK)[1]
     assert "3 classes: 12345678901234567, 12345678901234568, 12345678901234569" in out
 
 
