@@ -24,7 +24,8 @@ from benchmarks.probes import launches
 from gpunn.backends.cuda import head, head_ways, source
 from gpunn.backends.cuda.device import BF16
 from gpunn.backends.cuda.resident import source_of
-from gpunn.backends.cuda.shapes import Shape, best_shape
+from gpunn.backends.cuda.shape_choice import best_shape
+from gpunn.backends.cuda.shapes import Shape
 from gpunn.core.optimizers import OPTIMIZERS, Rule
 from gpunn.files.writing import write_whole
 

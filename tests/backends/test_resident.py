@@ -7,21 +7,17 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import by_the_book
-import emulated
 import numpy as np
 import pytest
 from emulated import EmulatedDevice
-from helpers import need_cuda
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from resident_cases import SIGMOIDS, Case, check, count_launches, shape_as, theta_after
 
 import gpunn
-from gpunn import backends
-from gpunn.backends import Host
 from gpunn.backends.cuda import backend as cuda
-from gpunn.backends.cuda import resident, shapes
 from gpunn.backends.cuda.backend import Cuda
-from gpunn.backends.cuda.shapes import PLACES, Shape, Task
+from gpunn.backends.cuda.shapes import PLACES
 from gpunn.backends.host import backend as host
 from gpunn.core.equations import Equation
 from gpunn.core.optimizers import OPTIMIZERS
@@ -29,24 +25,9 @@ from gpunn.core.update import ByRule
 from gpunn.core.vector_equations import Step
 from gpunn.training import schedules
 
-SHARED, CLUSTER = 200 << 10, 4
-SIGMOIDS = [gpunn.Dense(6), gpunn.Dense(4)]
 ELEMENTWISE = [f for f in gpunn.ACTIVATIONS.values() if f.cuda]
 CHAIN = [gpunn.Dense(5 + k, f.name, "glorot") for k, f in enumerate(ELEMENTWISE)]
 LINEAR = gpunn.Dense(3, "identity")
-
-
-@dataclass
-class Case:
-    """A network and how it is trained."""
-
-    layers: list[gpunn.Dense]
-    cost: str | None = None
-    n_in: int = 19
-    m: int = 43
-    batch_size: int = 8
-    how: dict[str, Any] | None = None
-
 
 CASES = {
     "the book's": Case(SIGMOIDS, "quadratic"),
@@ -75,84 +56,6 @@ CASES = {
 }
 
 
-@pytest.fixture(params=["emulated", "cuda"])
-def on(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[str], Cuda | Host]]:
-    """Return a function that selects the backend by name; "device" has room for small networks."""
-    kind, devices, choose = request.param, [], backends.choose
-    if kind == "cuda":
-        need_cuda()
-    if kind == "emulated" and not emulated.COMPILER:
-        pytest.skip("no C++ compiler for the emulated device")
-    monkeypatch.setattr(resident, "quicker_than_a_graph", lambda shape: True)
-    if kind == "emulated":
-        shape_as(monkeypatch)
-
-    def use(name: str, dtype: str = "float64") -> Any:
-        be: Any = Host(dtype)
-        if name == "device" and kind == "cuda":
-            be = choose("cuda", dtype)
-        elif name == "device":
-            devices.append(EmulatedDevice(shared_bytes=SHARED, cluster=CLUSTER))
-            be = Cuda(devices[-1], dtype)
-        monkeypatch.setattr(backends, "choose", lambda *_: be)
-        return be
-
-    yield use
-    for device in devices:
-        device.check()
-
-
-def shape_as(monkeypatch: pytest.MonkeyPatch, **wanted: Any) -> None:
-    """Let the kernel have 64 threads, and the first shape that has these attributes, or else any."""
-
-    def chosen(task: Task, shared_bytes: int, networks_each: int, most_blocks: int) -> Shape | None:
-        able = list(shapes.shapes(task, shared_bytes, most_blocks))
-        fitting = [s for s in able if all(getattr(s, name) == value for name, value in wanted.items())]
-        return next(iter([*fitting, *able]), None)
-
-    monkeypatch.setattr(shapes, "THREADS", (64,))
-    monkeypatch.setattr(resident, "best_shape", chosen)
-
-
-def count_launches(be: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return a list that collects the number of blocks of each bound launch of the resident kernel."""
-    launch, found = be.device.launch, []
-
-    def counted(kernel: Any, blocks: int, *rest: Any) -> Any:
-        if kernel.name == "train":
-            found.append(blocks)
-        return launch(kernel, blocks, *rest)
-
-    monkeypatch.setattr(be.device, "launch", counted)
-    return found
-
-
-def theta_after(case: Case, dtype: str = "float64", epochs: int = 2) -> tuple[np.ndarray, gpunn.History]:
-    net = gpunn.Network(case.n_in, case.layers, case.cost, 0, dtype)
-    rng, n_out = np.random.default_rng(1), net.sizes[-1]
-    X, y = rng.standard_normal((case.n_in, case.m)), rng.integers(0, max(2, n_out), case.m)
-    how = {"optimizer": gpunn.SGD(0.5), **(case.how or {})}
-    if how.pop("pixels", False):
-        X = rng.integers(0, 256, X.shape).astype(np.uint8)
-    if how.pop("targets", False):
-        y = rng.standard_normal((n_out, case.m))
-    history = net.fit(X, y, epochs=epochs, batch_size=case.batch_size, **how)
-    return net.theta.copy(), history
-
-
-def check(case: Case, on: Callable[..., Any]) -> None:
-    """Check that the device trains as the CPU does."""
-    on("device")
-    theta, history = theta_after(case)
-    on("cpu")
-    expected, as_expected = theta_after(case)
-    np.testing.assert_allclose(theta, expected, rtol=1e-9, atol=1e-12)
-    for mine, theirs in zip(history, as_expected, strict=True):
-        assert (mine.loss, mine.accuracy) == (pytest.approx(theirs.loss, rel=1e-10), theirs.accuracy)
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_it_equals_separate_steps(name: str, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     launches = count_launches(on("device"), monkeypatch)
@@ -172,30 +75,6 @@ def test_every_shape(
         pytest.skip("a GPU chooses the shape")
     shape_as(monkeypatch, first_in_registers=first, buffers=buffers, states_in=place, columns=8)
     check(Case(SIGMOIDS, "quadratic", m=28, batch_size=16, how={"optimizer": gpunn.Adam(0.05)}), on)
-
-
-CLUSTERS = {
-    "the book's": (Case(SIGMOIDS, "quadratic", n_in=20), 4),
-    "pixels": (Case(SIGMOIDS, "quadratic", n_in=32, how={"pixels": True, "optimizer": gpunn.Adam(0.05)}), 4),
-    "pixels, an odd number": (Case(SIGMOIDS, "quadratic", n_in=9, how={"pixels": True}), 3),
-    "no hidden layer, several tiles": (
-        Case([gpunn.Dense(4, "softmax")], "cross-entropy", n_in=20, m=70, batch_size=35),
-        2,
-    ),
-}
-
-
-@pytest.mark.parametrize("name", CLUSTERS)
-def test_a_cluster_of_blocks(name: str, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    case, cluster = CLUSTERS[name]
-    be = on("device")
-    if not isinstance(be.device, EmulatedDevice):
-        pytest.skip("a GPU chooses the shape")
-    shape_as(monkeypatch, cluster=cluster)
-    launches = count_launches(be, monkeypatch)
-    theta_after(case)
-    assert launches == [cluster]
-    check(case, on)
 
 
 def test_several_launches(on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,58 +235,3 @@ def test_other_networks_are_trained_in_separate_steps(
     launches = count_launches(on("device"), monkeypatch)
     theta_after(Case(layers, cost, how=how))
     assert not launches
-
-
-LARGE, SMALL = 227 << 10, 64 << 10  # shared memory of a block on an H200 and on a T4
-
-
-@pytest.mark.parametrize(
-    ("sizes", "m", "states", "room", "chosen"),
-    [
-        ((784, 30, 10), 10, 0, LARGE, True),  # the book's
-        ((784, 30, 10), 10, 2, LARGE, True),  # with Adam
-        ((784, 16, 16, 10), 100, 0, LARGE, True),  # 3Blue1Brown's
-        ((64, 32, 10), 32, 0, LARGE, True),
-        ((64, 32, 10), 32, 0, SMALL, True),
-        ((20, 64, 3), 200, 0, LARGE, True),
-        ((64, 100, 10), 200, 2, LARGE, True),  # scikit-learn's default
-        ((2, 3, 1), 1, 0, LARGE, True),
-        ((64, 32, 10), 32, 0, 0, False),
-        ((784, 100, 10), 10, 0, LARGE, False),
-        ((784, 128, 10), 128, 0, LARGE, False),
-        ((784, 1024, 1024, 10), 128, 0, LARGE, False),
-        ((784, 30, 10), 1024, 0, LARGE, False),  # more work than a block can do quickly
-    ],
-)
-def test_the_choice(sizes: tuple[int, ...], m: int, states: int, room: int, chosen: bool) -> None:
-    packed = 4 if sizes[0] == 784 else 1
-    shape = shapes.best_shape(Task(sizes, m, states, 4, packed, True), room, 1)
-    assert bool(shape and shapes.quicker_than_a_graph(shape)) is chosen
-    assert shape is None or shape.shared_bytes <= room
-
-
-def test_many_networks_share_a_multiprocessor() -> None:
-    task = Task((64, 32, 10), 32, 0, 4, 1, True)
-    alone, together = (shapes.best_shape(task, LARGE, each) for each in (1, 8))
-    assert alone and together
-    assert alone.resident == 1 < together.resident
-    assert together.microseconds(8) < alone.microseconds(8)
-
-
-@pytest.mark.parametrize(
-    ("sizes", "m", "several"),
-    [
-        ((784, 30, 10), 10, True),
-        ((784, 100, 10), 10, True),  # it does not fit on one multiprocessor
-        ((784, 64, 32, 10), 32, True),
-        ((64, 32, 10), 32, False),  # the exchange would take longer than it saves
-        ((784, 128, 10), 128, None),
-    ],
-)
-def test_the_choice_of_a_cluster(sizes: tuple[int, ...], m: int, several: bool | None) -> None:
-    shape = shapes.best_shape(Task(sizes, m, 0, 4, 4, True), LARGE, 1, 8)
-    if several is None:
-        assert shape is None or not shapes.quicker_than_a_graph(shape)
-    else:
-        assert shape and shapes.quicker_than_a_graph(shape)
-        assert (shape.cluster > 1) is several

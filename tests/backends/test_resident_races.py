@@ -37,6 +37,12 @@ int main(int, char** arguments) {
 KINDS = {
     "first in registers": {"first_in_registers": True, "buffers": 2, "columns": 12},
     "a cluster": {"first_in_registers": True, "buffers": 2, "columns": 8, "cluster": 2},
+    "a cluster shares out the examples": {
+        "first_in_registers": False,
+        "buffers": 2,
+        "columns": 4,
+        "cluster": 2,
+    },
     "several tiles": {"first_in_registers": False, "buffers": 1, "columns": 4},
 }
 BARRIER = re.compile(r"(__syncthreads|meet)\(\);(?!  // all blocks have begun)")  # which here they have

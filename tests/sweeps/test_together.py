@@ -14,7 +14,7 @@ from sweeping import LAYERS, X, Y, sweep
 
 import gpunn
 from gpunn import Dense, backends
-from gpunn.backends.cuda import shapes
+from gpunn.backends.cuda import shape_choice
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.core.backend import BackendError
 from gpunn.sweeps import averaging
@@ -29,8 +29,8 @@ def device(monkeypatch: pytest.MonkeyPatch) -> EmulatedDevice:
         pytest.skip("no C++ compiler for the emulated device")
     device = EmulatedDevice(shared_bytes=200 << 10)
     be = Cuda(device, "float32")
-    monkeypatch.setattr(shapes, "THREADS", (64,))
-    shapes.best_shape.cache_clear()
+    monkeypatch.setattr(shape_choice, "THREADS", (64,))
+    shape_choice.best_shape.cache_clear()
     monkeypatch.setattr(backends, "choose", lambda *_: be)
     return device
 

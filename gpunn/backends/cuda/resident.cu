@@ -29,7 +29,7 @@ DEVICE void move(const T* constants, const Pace& now, bool weight, T sum, T& x, 
 // where the weight of input k of unit i of layer l lies in theta; the last input is the bias
 template <int l> DEVICE int place(int k, int i) {
     using My = Layer<l>;
-    const int input = l > 1 || CLUSTER == 1 ? k : k < N_IN ? rank() * N_IN + k : SIZE_0;
+    const int input = l > 1 || !SHARES_INPUTS ? k : k < N_IN ? rank() * N_IN + k : SIZE_0;
     return My::start + input * My::n + i;
 }
 
@@ -45,18 +45,37 @@ template <int l, class F_> DEVICE void each_own(F_ f) {
     }
 }
 
-// where state s of the thread's own parameter q lies
-template <int l> DEVICE T& state(const Member& my, Own<l>& own, int s, int q, int index) {
+// f(slot, k, place of the parameter) for each parameter of layer l that this thread moves
+template <int l, class F_> DEVICE void each_moved(F_ f) {
     using My = Layer<l>;
-    if constexpr (STATES_IN == IN_REGISTERS) return own.states[s][q];
-    else if constexpr (STATES_IN == IN_SHARED) return at(My::states)[(s * My::OWN + q) * WIDTH + thread()];
+    const int i = thread() % My::n, group = thread() / My::n;
+    if (group >= My::GROUPS) return;
+    UNROLL
+    for (int slot = My::number / MOVERS; slot < quotient_up(My::numbers, MOVERS); ++slot) {
+        const int q = slot * MOVERS + (MOVERS > 1 ? rank() : 0) - My::number, k = group + q * My::GROUPS;
+        if (q >= 0 && q < My::OWN && k <= My::n_in) f(slot, k, place<l>(k, i));
+    }
+}
+
+// state s of the parameter in a slot
+DEVICE T& state(const Member& my, Own& own, int s, int slot, int index) {
+    if constexpr (STATES_IN == IN_REGISTERS) return own.states[s][slot];
+    else if constexpr (STATES_IN == IN_SHARED) return at(STATES_AT)[(s * SLOTS + slot) * WIDTH + thread()];
     else return (s ? my.state_1 : my.state_0)[index];
 }
 
+// Move w of layer l, which belongs to input k, along its gradient.
+template <int l>
+DEVICE void step(const Member& my, Own& own, const Pace& now, int slot, int k, int index, T sum, T& w) {
+    T unused = 0;
+    T& s0 = STATES > 0 ? state(my, own, 0, slot, index) : unused;
+    T& s1 = STATES > 1 ? state(my, own, 1, slot, index) : unused;
+    move(extras().constants, now, k < Layer<l>::n_in, sum, w, s0, s1);
+}
+
 // BP3 and BP4 of layers l to L, and the move, if this is a mini-batch's last tile
-template <int l> DEVICE void learn(const Member& my, Own<L>& all, const T* before, bool last, const Pace& now) {
+template <int l> DEVICE void learn(const Member& my, Own& own, const T* before, bool last, const Pace& now) {
     using My = Layer<l>;
-    Own<l>& own = all;
     constexpr int D = C <= 16 ? C : C % 8 ? 4 : 8;  // columns of delta in registers
     constexpr int AT_ONCE = D == C ? 2 : 4;         // parameters whose gradients are summed side by side
     const int i = thread() % My::n, group = thread() / My::n;
@@ -90,48 +109,70 @@ template <int l> DEVICE void learn(const Member& my, Own<L>& all, const T* befor
             for (int r = 0; r < AT_ONCE; ++r) {
                 const int q = q0 + r, k = group + q * My::GROUPS;
                 if (q >= My::OWN || (q == My::OWN - 1 && k > My::n_in)) continue;
-                if (!ONE_TILE) sums[r] = own.gradient[q] += sums[r];
+                const int number = My::number + q;
+                if (!ONE_TILE) sums[r] = own.gradient[number] += sums[r];
                 if (!ONE_TILE && !last) continue;
-                const int index = place<l>(k, i);
-                T unused = 0, &w = My::shared_w ? at(My::w)[k * My::ld + i] : own.w[q];
-                T& s0 = STATES > 0 ? state<l>(my, own, 0, q, index) : unused;
-                T& s1 = STATES > 1 ? state<l>(my, own, 1, q, index) : unused;
-                move(extras().constants, now, k < My::n_in, sums[r], w, s0, s1);
-                if (!ONE_TILE) own.gradient[q] = 0;
+                if constexpr (SHARES_EXAMPLES)
+                    at(INBOX, number % CLUSTER)[(number / CLUSTER * CLUSTER + rank()) * WIDTH + thread()] = sums[r];
+                else {
+                    T& w = My::shared_w ? at(My::w)[k * My::ld + i] : own.w[q];
+                    step<l>(my, own, now, number, k, place<l>(k, i), sums[r], w);
+                }
+                if (!ONE_TILE) own.gradient[number] = 0;
             }
         }
     }
-    if constexpr (l < L) learn<l + 1>(my, all, at(My::a), last, now);
+    if constexpr (l < L) learn<l + 1>(my, own, at(My::a), last, now);
+}
+
+// Sum the gradients that all blocks have sent for layers l to L, move the block's parameters, and send these to all.
+template <int l> DEVICE void settle(const Member& my, Own& own, const Pace& now) {
+    using My = Layer<l>;
+    each_moved<l>([&](int slot, int k, int index) {
+        const int to = My::w + k * My::ld + thread() % My::n;
+        T sum = 0, w = *at(to);
+        UNROLL
+        for (int r = 0; r < CLUSTER; ++r) sum += at(INBOX)[(slot * CLUSTER + r) * WIDTH + thread()];
+        step<l>(my, own, now, slot, k, index, sum, w);
+        UNROLL
+        for (int r = 0; r < CLUSTER; ++r) *at(to, r) = w;
+    });
+    if constexpr (l < L) settle<l + 1>(my, own, now);
 }
 
 // between theta in device memory and where the launch keeps it
-template <int l> DEVICE void load_theta(const Member& my, Own<L>& all) {
+template <int l> DEVICE void load_theta(const Member& my, Own& own) {
     using My = Layer<l>;
-    Own<l>& own = all;
     each_own<l>([&](int q, int k, int index) {
         (My::shared_w ? at(My::w)[k * My::ld + thread() % My::n] : own.w[q]) = my.theta[index];
-        own.gradient[q] = 0;
-        if (STATES_IN == IN_MEMORY) return;
-        if (STATES > 0) state<l>(my, own, 0, q, index) = my.state_0[index];
-        if (STATES > 1) state<l>(my, own, 1, q, index) = my.state_1[index];
     });
+    if (STATES_IN != IN_MEMORY)
+        each_moved<l>([&](int slot, int, int index) {
+            if (STATES > 0) state(my, own, 0, slot, index) = my.state_0[index];
+            if (STATES > 1) state(my, own, 1, slot, index) = my.state_1[index];
+        });
     if constexpr (l < L) {
         for (int j = thread(); j < ROW; j += WIDTH) at(My::a)[My::n * ROW + j] = 1;
-        load_theta<l + 1>(my, all);
+        load_theta<l + 1>(my, own);
     }
 }
 
-template <int l> DEVICE void store_theta(const Member& my, Own<L>& all) {
+// whether another block stores the parameter of input k, since all have the same
+template <int l> DEVICE bool stored_elsewhere(int k) { return rank() > 0 && (l > 1 || !SHARES_INPUTS || k == N_IN); }
+
+template <int l> DEVICE void store_theta(const Member& my, Own& own) {
     using My = Layer<l>;
-    Own<l>& own = all;
     each_own<l>([&](int q, int k, int index) {
-        if (rank() > 0 && (l > 1 || k == N_IN)) return;  // all blocks have the same
+        if (stored_elsewhere<l>(k)) return;
         my.theta[index] = My::shared_w ? at(My::w)[k * My::ld + thread() % My::n] : own.w[q];
-        if (STATES_IN == IN_MEMORY) return;
-        if (STATES > 0) my.state_0[index] = state<l>(my, own, 0, q, index);
-        if (STATES > 1) my.state_1[index] = state<l>(my, own, 1, q, index);
     });
-    if constexpr (l < L) store_theta<l + 1>(my, all);
+    if (STATES_IN != IN_MEMORY)
+        each_moved<l>([&](int slot, int k, int index) {
+            if (!SHARES_EXAMPLES && stored_elsewhere<l>(k)) return;
+            if (STATES > 0) my.state_0[index] = state(my, own, 0, slot, index);
+            if (STATES > 1) my.state_1[index] = state(my, own, 1, slot, index);
+        });
+    if constexpr (l < L) store_theta<l + 1>(my, own);
 }
 
 // the numbers of the next step, of BATCH examples or fewer
@@ -157,16 +198,16 @@ __cluster_dims__(CLUSTER, 1, 1)
 __launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
     Extras& extra = extras();
     const Member& my = extra.member;
-    if (thread() == 0) extra.member = members[blockIdx.x / CLUSTER], extra.member.xs += rank() * N_IN;
+    if (thread() == 0) extra.member = members[blockIdx.x / CLUSTER], extra.member.xs += SHARES_INPUTS * rank() * N_IN;
     __syncthreads();
     const Tiles tiles{(int)my.count};
     const Index start = my.first + *my.position, before = my.etas ? *my.step : 0;
     const bool keeper = thread() == WIDTH - 1;  // of the pace
-    Own<L> own{};
+    Own own{};
     Ahead ahead;
     load_theta<1>(my, own);
     for (int j = thread(); j < BUFFERS * ROW; j += WIDTH)
-        at(j / ROW * Layer<0>::size_x)[N_IN * ROW + j % ROW] = rank() == 0;  // the bias counts once
+        at(j / ROW * Layer<0>::size_x)[N_IN * ROW + j % ROW] = first_of_its_examples();  // for the bias
     if (thread() < CONSTANTS + 3) extra.constants[thread()] = my.numbers[1 + thread()];
     ahead.load_index(my, tiles, start, 0);
     ahead.put_index(0);
@@ -182,9 +223,7 @@ __launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
     ahead.load_index(my, tiles, start, tiles.next(0));
     ahead.put_index(1);
     __syncthreads();
-#if CLUSTER > 1
     meet();  // all blocks have begun
-#endif
     int steps = 0, side = 0;
     for (int from = 0; from < tiles.count; side ^= 1) {
         const int next = tiles.next(from), other = side ^ 1;
@@ -199,9 +238,7 @@ __launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
         if (FIRST_IN_REGISTERS) {
             sum_own(own, x);
             __syncthreads();
-#if CLUSTER > 1
-            exchange(side);
-#endif
+            if constexpr (SHARES_INPUTS) exchange(side);
         }
         const T* const inputs = feed_forward<1>(x, side);  // of the last layer
         if (more) {  // everyone is done with the tile before
@@ -209,10 +246,16 @@ __launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
             ahead.put_index(side);
             if (keeper && last) set_pace(my, extra.pace[(steps + 1) % 2], ahead.eta, tiles.stop(next) - next == BATCH);
         }
-        finish(my, inputs, tiles.columns(from), side, start + from);
+        finish(my, inputs, tiles.columns(from), side, start + tiles.first(from));
         if (LEARNS) {
             go_back<L>();
             learn<1>(my, own, x, last, extra.pace[steps % 2]);
+            if constexpr (SHARES_EXAMPLES)
+                if (last) {
+                    meet();
+                    settle<1>(my, own, extra.pace[steps % 2]);
+                    meet();
+                }
         }
         if (!FIRST_IN_REGISTERS || BUFFERS == 1) __syncthreads();
         if (BUFFERS == 1 && more) {
@@ -232,4 +275,4 @@ __launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
 #endif
 }
 
-static_assert(sizeof(Extras) + quotient_up(Layer<L>::end * sizeof(T), sizeof *chip) * sizeof *chip == SHARED, "");
+static_assert(sizeof(Extras) + quotient_up(END * sizeof(T), sizeof *chip) * sizeof *chip == SHARED, "");

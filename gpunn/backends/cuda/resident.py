@@ -28,7 +28,8 @@ from gpunn.backends.cuda.network import (
     read_pass,
     statements,
 )
-from gpunn.backends.cuda.shapes import SCALARS, Shape, Task, best_shape, quicker_than_a_graph, up
+from gpunn.backends.cuda.shape_choice import best_shape, quicker_than_a_graph
+from gpunn.backends.cuda.shapes import SCALARS, Shape, Task, up
 from gpunn.backends.cuda.source import CONSTANTS, RESIDENT, constants_of, defined, network_source, rule_source
 from gpunn.core.backend import UINT8_SCALE
 from gpunn.core.equations import Equation

@@ -1,15 +1,17 @@
 // The resident kernel's examples, which are read ahead of their use.
 
-// Tiles, by their first example: a step ends where the mini-batch or the pass does.
+// Tiles, by their first example in the first block: a step ends where the mini-batch or the pass does. A block that has
+// none of a step's examples, as others share them out, has an empty tile.
 struct Tiles {
     int count;  // examples
 
-    __device__ int stop(int from) const {
-        const int end = (from / BATCH + 1) * BATCH;
-        return end < count ? end : count;
+    __device__ int stop(int from) const { return least((from / BATCH + 1) * BATCH, count); }
+    __device__ int first(int from) const { return from + SHARES_EXAMPLES * rank() * SHARE; }  // in this block
+    __device__ int left(int from) const {  // of the block's examples of the step
+        return least(SHARE - from % BATCH, stop(from) - first(from));
     }
-    __device__ int columns(int from) const { return least(C, stop(from) - from); }
-    __device__ bool last(int from) const { return from + C >= stop(from); }
+    __device__ int columns(int from) const { return least(C, left(from)); }
+    __device__ bool last(int from) const { return left(from) <= C; }
     __device__ int next(int from) const { return last(from) ? stop(from) : from + C; }
 };
 
@@ -98,7 +100,9 @@ struct Ahead {
     __device__ void load_index(const Member& my, const Tiles& tiles, Index start, int from) {
         const int j = thread();
         index = 0;
-        if (from < tiles.count && j < tiles.columns(from)) index = my.order ? my.order[start + from + j] : from + j;
+        if (from >= tiles.count || j >= tiles.columns(from)) return;
+        const int mine = tiles.first(from) + j;
+        index = my.order ? my.order[start + mine] : mine;
     }
     __device__ void put_index(int side) const {
         if (thread() < C) extras().index[side][thread()] = index;

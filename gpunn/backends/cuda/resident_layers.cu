@@ -38,7 +38,7 @@ DEVICE void product(const T* w, const T* b, Start start, Finish finish) {
 }
 
 // z[1]: sums over a thread's own inputs, into shared memory
-DEVICE void sum_own(const Own<L>& own, const T* x) {
+DEVICE void sum_own(const Own& own, const T* x) {
     using My = Layer<1>;
     constexpr int AT = C % 8 ? C : least(C, 16);
     const int group = thread() / My::n;
@@ -50,7 +50,7 @@ DEVICE void sum_own(const Own<L>& own, const T* x) {
         for (int q = 0; q < My::OWN; ++q) {
             const int k = group + q * My::GROUPS;
             if (q == My::OWN - 1 && k > My::n_in) continue;
-            const T by = static_cast<const Own<1>&>(own).w[q];
+            const T by = own.w[q];
             UNROLL
             for (int j = 0; j < AT; j += 4) {
                 const Four<T> four = *(const Four<T>*)(x + k * ROW + j0 + j);
@@ -71,37 +71,26 @@ DEVICE T sum_of_parts(int i, int j) {
     return sum;
 }
 
-#if CLUSTER > 1
-DEVICE int rank() { return __clusterRelativeBlockRank(); }
-
-DEVICE void meet() {
-    __cluster_barrier_arrive();
-    __cluster_barrier_wait();
-}
-
 // send the block's sums of z[1] to all blocks of its cluster, and wait for theirs
 DEVICE void exchange(int side) {
     constexpr int ALL = Layer<1>::n * C;
     for (int e = thread(); e < ALL; e += WIDTH) {
         const T sum = sum_of_parts(e % Layer<1>::n, e / Layer<1>::n);
         for (int r = 0; r < CLUSTER; ++r)
-            ((T*)__cluster_map_shared_rank(at(Layer<0>::sums), r))[(side * CLUSTER + rank()) * ALL + e] = sum;
+            at(Layer<0>::sums, r)[(side * CLUSTER + rank()) * ALL + e] = sum;
     }
     meet();
 }
 
 // z[1] of unit i and column j; two sides, since a block may be a tile ahead of another
 DEVICE T first_sum(int i, int j, int side) {
+    if (!SHARES_INPUTS) return sum_of_parts(i, j);
     constexpr int ALL = Layer<1>::n * C;
     T sum = 0;
     UNROLL
     for (int r = 0; r < CLUSTER; ++r) sum += at(Layer<0>::sums)[(side * CLUSTER + r) * ALL + j * Layer<1>::n + i];
     return sum;
 }
-#else
-DEVICE int rank() { return 0; }
-DEVICE T first_sum(int i, int j, int) { return sum_of_parts(i, j); }
-#endif
 
 // a[l] = f(z[l]) and, in delta[l], f'(z[l]), for the hidden layers from l on, each with a barrier behind it; a[L-1]
 template <int l> DEVICE const T* feed_forward(const T* before, int side) {
@@ -193,9 +182,9 @@ DEVICE void finish_column(const Member& my, const T (&z)[UNITS], int lane, int j
     loss = total(loss);
 #if defined(LABELLED)
     const int best = N_OUT > 1 ? winner(a, lane) : a[0] > extra.constants[CONSTANTS + 2];
-    if (there && lane == 0 && rank() == 0) my.hits[example] = best == label;
+    if (there && lane == 0 && first_of_its_examples()) my.hits[example] = best == label;
 #endif
-    if (there && lane == 0 && rank() == 0) my.losses[example] = WEIGHTED ? weight * loss : loss;
+    if (there && lane == 0 && first_of_its_examples()) my.losses[example] = WEIGHTED ? weight * loss : loss;
 }
 
 // the last layer, for the tile of `columns` examples from `example` of the pass on

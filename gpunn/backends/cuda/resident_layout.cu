@@ -18,9 +18,13 @@
 // threads. Its owners then keep the weights in registers, too, and sum z[1] over their own inputs; the parts of the
 // groups are added up in shared memory. No other layer needs w[1], as there is no BP2 for it.
 //
-// CLUSTER: a network of its own may have several blocks, which share out the inputs of the first layer. They exchange
-// their sums of z[1] through each other's shared memory, once a tile. All the rest is so little that each does all of
-// it, in the same order, so that their results are bitwise identical.
+// CLUSTER: a network of its own may have several blocks, which exchange numbers through each other's shared memory.
+// SHARES_INPUTS: they share out the inputs of a first layer in registers, and exchange their sums of z[1], once a tile.
+// All the rest is so little that each does all of it, in the same order, so that their results are bitwise identical.
+// SHARES_EXAMPLES: they share out the examples of a mini-batch, and each has all of theta. Each parameter has one block
+// that moves it and has its states: it sums the gradients that all blocks have sent, in the blocks' order, moves the
+// parameter, and sends it to all. Of the parameters that a thread owns, numbered through all layers, block r moves r,
+// r + CLUSTER, r + 2 CLUSTER, ...
 //
 // LEARNS: otherwise the outputs are only measured, and several blocks may measure some of a network's examples each.
 //
@@ -41,13 +45,16 @@
 #endif
 
 constexpr int SIZE[] = {SIZES}, START[] = {STARTS};  // START[l]: of layer l in theta
-constexpr int C = COLUMNS, L = DEPTH, N_IN = SIZE[0] / CLUSTER, N_OUT = SIZE[L];
-constexpr int SIZE_0 = SIZE[0];  // N_IN is the block's share of it
-constexpr bool ONE_TILE = C >= BATCH;
-enum Place { IN_REGISTERS, IN_SHARED, IN_MEMORY };
-
 __device__ constexpr int quotient_up(int a, int b) { return (a + b - 1) / b; }
 __device__ constexpr int least(int a, int b) { return a < b ? a : b; }
+
+enum Place { IN_REGISTERS, IN_SHARED, IN_MEMORY };
+constexpr bool SHARES_INPUTS = FIRST_IN_REGISTERS && CLUSTER > 1, SHARES_EXAMPLES = !FIRST_IN_REGISTERS && CLUSTER > 1;
+constexpr int MOVERS = SHARES_EXAMPLES ? CLUSTER : 1;  // blocks that share out the parameters that they move
+constexpr int C = COLUMNS, L = DEPTH, SIZE_0 = SIZE[0], N_OUT = SIZE[L];
+constexpr int N_IN = SHARES_INPUTS ? SIZE_0 / CLUSTER : SIZE_0;  // inputs of a block
+constexpr int SHARE = quotient_up(BATCH, MOVERS);                // examples of a block in a step
+constexpr bool ONE_TILE = C >= SHARE;
 
 // What a block needs to know of its network; the same order as in resident.py.
 struct Member {
@@ -74,15 +81,19 @@ template <int l> struct Layer {
     static constexpr bool shared_w = l > 1 || !FIRST_IN_REGISTERS;
     static constexpr int GROUPS = least(WIDTH / n, n_in + 1), OWN = quotient_up(n_in + 1, GROUPS);
     static constexpr int w = Layer<l - 1>::end, a = w + shared_w * quotient_up(ld * (n_in + 1), 4) * 4;
-    static constexpr int delta = a + (l < L) * (n + 1) * ROW, states = delta + n * ROW;
-    static constexpr int end = states + (STATES_IN == IN_SHARED) * STATES * OWN * WIDTH;
+    static constexpr int delta = a + (l < L) * (n + 1) * ROW, end = delta + n * ROW;
+    static constexpr int number = Layer<l - 1>::numbers, numbers = number + OWN;  // of a thread's parameters
 };
 
 template <> struct Layer<0> {
     static constexpr int size_x = (N_IN + 1) * ROW, parts = BUFFERS * size_x;
     static constexpr int sums = parts + FIRST_IN_REGISTERS * C * WIDTH;
-    static constexpr int end = sums + (CLUSTER > 1) * 2 * CLUSTER * SIZE[1] * C;
+    static constexpr int end = sums + SHARES_INPUTS * 2 * CLUSTER * SIZE[1] * C, numbers = 0;
 };
+
+constexpr int NUMBERS = Layer<L>::numbers, SLOTS = quotient_up(NUMBERS, MOVERS);  // that a thread owns, and moves
+constexpr int STATES_AT = Layer<L>::end, INBOX = STATES_AT + (STATES_IN == IN_SHARED) * STATES * SLOTS * WIDTH;
+constexpr int END = INBOX + SHARES_EXAMPLES * SLOTS * CLUSTER * WIDTH;
 
 extern __shared__ Four<double> chip[];
 
@@ -113,11 +124,31 @@ struct Extras {
 #endif
 };
 
-DEVICE Extras& extras() { return *(Extras*)(chip + quotient_up(Layer<L>::end * sizeof(T), sizeof *chip)); }
+DEVICE Extras& extras() { return *(Extras*)(chip + quotient_up(END * sizeof(T), sizeof *chip)); }
 
-// What a thread owns of layers 1 to l. Arrays that lie elsewhere take no registers, since nobody uses them.
-template <int l> struct Own : Own<l - 1> {
-    T w[Layer<l>::OWN], gradient[Layer<l>::OWN], states[STATES > 0 ? STATES : 1][Layer<l>::OWN];
+// What a thread owns: weights of the first layer, gradients, and states. Arrays that lie elsewhere take no registers,
+// since nobody uses them.
+struct Own {
+    T w[Layer<1>::OWN], gradient[NUMBERS], states[STATES > 0 ? STATES : 1][SLOTS];
 };
-template <> struct Own<0> {};
+
+#if CLUSTER > 1
+DEVICE int rank() { return __clusterRelativeBlockRank(); }
+
+// wait for all blocks of the cluster
+DEVICE void meet() {
+    __cluster_barrier_arrive();
+    __cluster_barrier_wait();
+}
+
+// the place in the shared memory of block r
+DEVICE T* at(int element, int r) { return (T*)__cluster_map_shared_rank(at(element), r); }
+#else
+DEVICE int rank() { return 0; }
+DEVICE void meet() {}
+DEVICE T* at(int element, int) { return at(element); }
+#endif
+
+// whether this block does what needs to be done once for the examples that it has
+DEVICE bool first_of_its_examples() { return SHARES_EXAMPLES || rank() == 0; }
 

@@ -1,0 +1,154 @@
+"""The choice of the resident kernel's shape, by an estimate of how long a step takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import product
+
+from gpunn.backends.cuda.shapes import PLACES, Shape, Task, up
+from gpunn.backends.cuda.source import LANES
+
+THREADS = (512, 384, 256, 128, 64)  # that a block may have
+MOST_COLUMNS = 64  # of a tile
+REGISTERS = 65536  # of a multiprocessor
+RESERVED = 1024  # bytes of shared memory that the driver takes from each block
+RESIDENT = 8  # blocks that share a multiprocessor at most
+SLACK = 8  # registers by which that estimate may err
+
+# Clocks, estimated by counting instructions; a multiprocessor begins four instructions in a clock, and one
+# access to shared memory
+PHASE = 120  # a barrier, and the latency of what is before and after it
+STALLS = 3.0  # clocks from one instruction of a warp to its next
+CLOCK = 1800  # clocks in a µs
+
+# µs of an exchange through distributed shared memory: a constant, for each block, and for each number that a
+# block sends. prim.txt, measured on an H200: with 8 blocks 0.55 for 256 numbers, 0.82 for 1,024, 1.95 for
+# 4,096; with 4 blocks 0.44 for 128, 1.10 for 2,048
+EXCHANGE = (0.35, 0.02, 0.0004)
+
+# µs of a step in a graph, by layer and by example, fitted to persistent.txt, which was measured on an H200:
+# 21.5 for 784-30-10 at 10, 25.5 for 30-16-16-2 at 16, 38 for 64-100-10 at 200
+GRAPH_LAYER, GRAPH_EXAMPLE = 11.0, 0.08
+
+
+@dataclass
+class Clocks:
+    """How long some work of a block takes, and for how long it keeps the multiprocessor busy."""
+
+    shape: Shape
+    latency: float = 0.0
+    busy: float = 0.0
+
+    def phase(self, loads: float, others: float, active: float = 1.0) -> None:
+        """Add what each of some of the warps does: accesses to shared memory, and other instructions."""
+        work = active * self.shape.threads / LANES * max(loads, (loads + others) / 4)
+        self.busy += work
+        self.latency += PHASE + max(work, STALLS * (loads + others))
+
+    def multiply(self, rows: int, inner: int) -> None:
+        """Add a product, as resident.cu shares it out among threads."""
+        threads, columns = self.shape.threads, self.shape.columns
+        each = 0 if columns % 8 else rows * columns // threads
+        r, q = 1 + (each >= 16), 8 if each >= 8 else 4
+        tasks = up(rows, r) * columns / q
+        rounds = up(int(tasks), threads)
+        self.phase(rounds * inner * (r + q / 4), rounds * inner * r * q, tasks / (rounds * threads))
+
+    def first_in_registers(self, own: int, groups: int, n: int) -> None:
+        """Add the sums over a thread's own inputs, and those over the threads of a unit."""
+        columns = self.shape.columns
+        each = n * columns / self.shape.threads
+        self.phase(own * columns / 4 + columns, own * columns)
+        self.phase(each * groups, each * (groups + 40))
+
+
+def tile_clocks(shape: Shape) -> Clocks:
+    """Estimate a tile."""
+    clocks, columns = Clocks(shape), shape.columns
+    moved = 1 if shape.movers > 1 else 4 + 8 * shape.task.states
+    for l, (n_in, n) in enumerate(shape.layers, 1):
+        own = shape.own(n_in, n)
+        if l == 1 and shape.first_in_registers:
+            clocks.first_in_registers(own, shape.groups(n_in, n), n)
+        else:
+            clocks.multiply(n, n_in)
+        if l > 1:
+            clocks.multiply(n_in, n)
+            clocks.latency -= PHASE  # of learning, which needs no barrier of its own
+        clocks.phase(own * columns / 4 * 1.25 + own, own * columns + own * moved)
+    clocks.latency += 2 * PHASE  # the last layer's lanes meet, and the next tile arrives
+    if shape.cluster > shape.movers:
+        clocks.latency += exchange(shape.cluster, shape.cluster * shape.task.sizes[1] * columns)
+    return clocks
+
+
+def exchange(blocks: int, numbers: int) -> float:
+    """Estimate the clocks in which each of the blocks sends so many numbers, and all meet."""
+    constant, each_block, each_number = EXCHANGE
+    return CLOCK * (constant + each_block * blocks + each_number * numbers)
+
+
+def microseconds(shape: Shape, networks_each: int) -> float:
+    """Estimate a step of so many networks on each multiprocessor."""
+    tile, settled = tile_clocks(shape), Clocks(shape)
+    if shape.movers > 1:
+        work = shape.slots * (2 * shape.movers + 4 + 8 * shape.task.states)
+        settled.phase(shape.slots * 2 * shape.movers, work)
+        settled.latency += 2 * exchange(shape.movers, shape.numbers * shape.threads)
+    latency = shape.tiles * tile.latency + settled.latency
+    busy = shape.tiles * tile.busy + settled.busy
+    whole, rest = divmod(networks_each, shape.resident)
+    waves = [shape.resident] * whole + [rest] * (rest > 0)
+    return sum(max(latency, together * busy * 1.2) for together in waves) / CLOCK
+
+
+def tile_sizes(m: int) -> list[int]:
+    """The columns that a tile may have for m examples, multiples of 4."""
+    return sorted({up(up(m, tiles), 4) * 4 for tiles in range(up(m, MOST_COLUMNS), up(m, 8) + 1)})
+
+
+def shapes(task: Task, shared_bytes: int, most_blocks: int = 1) -> Iterator[Shape]:
+    """Every way to do the task on a multiprocessor with so much shared memory for a block.
+
+    most_blocks: a network may have so many blocks, if they are a cluster.
+    """
+    places = PLACES if task.states else PLACES[:1]
+    for threads, first, buffers, place in product(THREADS, (True, False), (2, 1), places):
+        if max(task.sizes[1:]) > threads:
+            continue
+        one = Shape(task, threads, 0, first, buffers, place)
+        together = (replace(one, resident=count) for count in range(2, RESIDENT + 1))
+        for shape in (one, *together, *clusters(one, most_blocks)):
+            tiled = (replace(shape, columns=columns) for columns in tile_sizes(shape.examples))
+            yield from (shape for shape in tiled if shape.columns <= threads and fits(shape, shared_bytes))
+
+
+def clusters(alone: Shape, most_blocks: int) -> Iterator[Shape]:
+    """The shape, with several blocks of a network."""
+    if alone.states_in == "IN_MEMORY":
+        return
+    for blocks in range(2, most_blocks + 1):
+        if not alone.first_in_registers or alone.task.sizes[0] % blocks == 0:
+            yield replace(alone, cluster=blocks)
+
+
+def fits(shape: Shape, shared_bytes: int) -> bool:
+    """Whether a multiprocessor has the shared memory and the registers for its blocks."""
+    room = min(shared_bytes, (shared_bytes + RESERVED) // shape.resident - RESERVED)
+    registers = min(255, REGISTERS // shape.threads // shape.resident)
+    return shape.shared_bytes <= room and shape.registers <= registers - SLACK
+
+
+@lru_cache(maxsize=256)
+def best_shape(task: Task, shared_bytes: int, networks_each: int, most_blocks: int = 1) -> Shape | None:
+    """Choose the quickest way to do the task for so many networks on each multiprocessor, if there is one."""
+    able = shapes(task, shared_bytes, most_blocks)
+    return min(able, key=lambda shape: microseconds(shape, networks_each), default=None)
+
+
+def quicker_than_a_graph(shape: Shape) -> bool:
+    """Whether one block is the faster way to train a network alone, by the figures of an H200."""
+    layers = len(shape.task.sizes) - 1
+    return microseconds(shape, 1) <= GRAPH_LAYER * layers + GRAPH_EXAMPLE * shape.task.m
