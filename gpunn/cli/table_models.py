@@ -19,7 +19,9 @@ from gpunn.report.findings import format_number
 from gpunn.tables.model import TableModel, describe_changed, describe_unknown
 from gpunn.tables.reading import Format
 from gpunn.tables.table import Table
-from gpunn.tables.target import CLASSIFICATION
+from gpunn.tables.target import CLASSIFICATION, Classes
+
+IN_UNITS = ("prediction",)  # columns of predictions in the units of the target
 
 
 def remark_on(model: TableModel, table: Table, unknown: dict[str, int]) -> None:
@@ -67,11 +69,14 @@ def predict_table(
     with naming(model.name, table.name):
         outputs, unknown = model.outputs(table, device)
     remark_on(model, table, unknown)
-    columns = predictions(model, outputs)
+    columns, p = predictions(model, outputs), probabilities(model, outputs)
     if as_json:
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        for row, values in zip(rows, zip(*p.values(), strict=True), strict=bool(p)):
+            row["probabilities"] = dict(zip(p, values, strict=True))
         content = dump_json({"model": model.name, "predictions": rows}) + "\n"
     else:
+        columns |= {f"P({name})": values for name, values in p.items()}
         content = as_csv(columns, model.target.spread)
         remark_on_formulas(columns["prediction"])
     if output:
@@ -104,17 +109,37 @@ def predictions(model: TableModel, outputs: np.ndarray) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {"prediction": list(model.target.names_of(predicted))}
     p = model.target.probabilities(model.network, outputs)
     if p is not None:
-        found["probability"] = p[predicted, np.arange(len(predicted))].tolist()
+        found["probability"] = shortest(p[predicted, np.arange(len(predicted))])
     return found
 
 
+def probabilities(model: TableModel, outputs: np.ndarray) -> dict[str, list[float]]:
+    """Return the probability of each class in each row, by the class; nothing unless there are some."""
+    p = model.target.probabilities(model.network, outputs)
+    if p is None or not isinstance(model.target, Classes):
+        return {}
+    return {name: shortest(values) for name, values in zip(model.target.classes, p, strict=True)}
+
+
+def shortest(values: np.ndarray) -> list[float]:
+    """Return the numbers (m,) with as few digits as tell them from their neighbours in their dtype."""
+    return [float(str(value)) for value in values]
+
+
 def as_csv(columns: dict[str, list[Any]], spread: float) -> str:
-    """Write CSV with a header, and numbers to a millionth of the spread: a network knows no more."""
+    """Write CSV with a header.
+
+    Predicted numbers are written to a millionth of the spread, since a network knows no more, and
+    probabilities with all their digits, so that they rank the rows.
+    """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
     for values in zip(*columns.values(), strict=True):
         writer.writerow(
-            [format_number(value, spread) if isinstance(value, float) else value for value in values]
+            [
+                format_number(value, spread) if name in IN_UNITS and isinstance(value, float) else value
+                for name, value in zip(columns, values, strict=True)
+            ]
         )
     return file.getvalue()

@@ -84,7 +84,7 @@ def test_formulas_in_classes_are_told(gpunn_: RunCommand) -> None:
     code, _, err = gpunn_("predict", "run", "t.csv", "-o", "p.csv")
     assert code == 0
     assert err == "gpunn: a spreadsheet would take classes such as =1+1 for formulas: import them as text\n"
-    assert set(Path("p.csv").read_text().split("\n")) >= {"prediction,probability"}
+    assert set(Path("p.csv").read_text().split("\n")) >= {"prediction,probability,P(-5),P(=1+1)"}
 
 
 def test_everything_is_printed_through_one_module() -> None:

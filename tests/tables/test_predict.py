@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tabular import QUICK, quantities, write
 
-from gpunn import Network
+from gpunn import Network, tables
 
 pytest.importorskip("pyarrow")
 
@@ -30,6 +30,16 @@ def test_predictions_are_a_csv(gpunn_, run_of_fruits):
     assert Path("p.csv").read_text() == out
     found = json.loads(gpunn_("predict", run_of_fruits, data, "--json")[1])["predictions"]
     assert [p["prediction"] for p in found] == [row["prediction"] for row in rows]
+
+
+def test_every_class_has_a_probability_with_the_digits_to_rank_by(gpunn_, run_of_fruits):
+    data = run_of_fruits.parent / "fruits.csv"
+    rows = list(csv.DictReader(gpunn_("predict", run_of_fruits, data)[1].splitlines()))
+    p = tables.load_model(run_of_fruits).predict_proba(data)
+    for k, name in enumerate(("apple", "banana")):
+        assert np.array_equal([np.float32(row[f"P({name})"]) for row in rows], p[:, k])
+    found = json.loads(gpunn_("predict", run_of_fruits, data, "--json")[1])["predictions"]
+    assert [each["probabilities"]["banana"] for each in found] == [float(row["P(banana)"]) for row in rows]
 
 
 def test_predictions_far_from_0_keep_enough_digits(gpunn_, trained):
@@ -142,8 +152,8 @@ def test_a_confusion_matrix_names_the_classes(gpunn_, trained, monkeypatch):
         write("t.csv", "x,y\n" + "\n".join(rows))
         trained("t.csv", "--target", "y", "--output", "run", "--overwrite", *QUICK)
         lines = gpunn_("evaluate", "run")[1].splitlines()
-        assert lines[3] == "confusion matrix (rows: true class, columns: predicted)"
-        return [re.sub(r"( +\d+){3}$", "", line).strip() for line in lines[6:9]], lines[5].split()
+        lines = lines[lines.index("confusion matrix (rows: true class, columns: predicted)") :]
+        return [re.sub(r"( +\d+){3}$", "", line).strip() for line in lines[3:6]], lines[2].split()
 
     assert matrix(["3", "1", "2"]) == (["1", "2", "3"], ["1", "2", "3"])
     assert matrix(["b", "[c]", "a"]) == (["[c]", "a", "b"], ["[c]", "a", "b"])
