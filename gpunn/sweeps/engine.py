@@ -14,10 +14,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import signal
 import tempfile
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -32,12 +29,12 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import joblib
 from joblib import cpu_count, wrap_non_picklable_objects
 
-# The package loky has these names, too, but its resource tracker and joblib's complain of each other's files.
-from joblib.externals.loky import ProcessPoolExecutor
+# The package loky has this name, too, but its resource tracker and joblib's complain of each other's files.
 from joblib.externals.loky.backend import resource_tracker
 from threadpoolctl import threadpool_limits
 
 from gpunn.names import one_line
+from gpunn.sweeps.processes import Processes, processes_of
 
 D = TypeVar("D")
 T = TypeVar("T")
@@ -46,9 +43,7 @@ Work: TypeAlias = Callable[[D, Sequence[T]], Iterator[R]]
 
 SHORT = 2.0  # seconds of work that do not pay for starting worker processes
 TASK = 0.2  # seconds of work that a task should have at least
-IDLE = 300  # seconds after which idle workers end
 AHEAD = 2  # tasks a worker that have been submitted, so that no worker waits for this process
-ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)
@@ -85,7 +80,6 @@ class Workers(Generic[D]):
     def __init__(self, data: D, executor: Executor | None = None, folder: Path | None = None) -> None:
         self.data, self.executor, self.folder = data, executor, folder
         self.shared: Path | None = None
-        self.processes = 0  # as many as the first job can use; later jobs use the same
 
     def __enter__(self) -> Workers[D]:
         self.limits = threadpool_limits(1)
@@ -107,12 +101,11 @@ class Workers(Generic[D]):
                 for result in job.work(self.data, [item]):
                     job.take(item, result)
             return
-        self.processes = self.processes or min(cpu_count(), len(items))
         items = sorted(items, key=job.seconds, reverse=True)  # the longest first, so that all end together
-        for batch, reason in self._attempt(job, batched(items, job.seconds)):
-            for item in batch:  # alone, so that no other item is to blame if its process dies again
-                for _ in self._attempt(job, [[item]]):
-                    job.take(item, job.lost(item, reason))
+        lost = self._attempt(job, batched(items, job.seconds))
+        again = [[item] for batch, _ in lost for item in batch]
+        for (item,), reason in self._attempt(job, again):
+            job.take(item, job.lost(item, reason))
 
     def _pays(self, job: Job[D, T, R], items: Sequence[T]) -> bool:
         """Whether worker processes would be quicker than this process, which may be a worker itself."""
@@ -122,7 +115,7 @@ class Workers(Generic[D]):
     def _attempt(self, job: Job[D, T, R], batches: Sequence[list[T]]) -> list[tuple[list[T], str]]:
         """Do the work in batches; return those that were lost with their process, and the reasons."""
         waiting, lost = deque(batches), []
-        most = len(waiting) if self.executor else AHEAD * self.processes
+        most = len(waiting) if self.executor else AHEAD * cpu_count()
         running: dict[Future[list[R]], list[T]] = {}
         try:
             while waiting or running:
@@ -134,7 +127,6 @@ class Workers(Generic[D]):
                     try:
                         results = future.result()
                     except Exception as error:  # of the executor: the work's own errors are results
-                        local_executor.cache_clear()
                         lost.append((batch, one_line(error)))
                         continue
                     for item, result in zip(batch, results, strict=True):
@@ -146,14 +138,15 @@ class Workers(Generic[D]):
 
     def _submit(self, work: Work[D, T, R], batch: list[T]) -> Future[list[R]]:
         """Submit a task. An executor that is broken makes a future with its error."""
-        task = wrap_non_picklable_objects(partial(perform, work, self._share(), batch), keep_wrapper=False)
+        task = partial(perform, work, self._share(), batch)
+        if self.executor is None:
+            return local_processes().submit(task)
         try:
-            future: Future[list[R]] = (self.executor or local_executor(self.processes)).submit(task)
+            return self.executor.submit(wrap_non_picklable_objects(task, keep_wrapper=False))
         except RuntimeError as error:  # concurrent.futures.BrokenExecutor is one
-            local_executor.cache_clear()
-            future = Future()
+            future: Future[list[R]] = Future()
             future.set_exception(error)
-        return future
+            return future
 
     def _share(self) -> Source:
         """Write the data for the workers, once."""
@@ -177,9 +170,8 @@ class Workers(Generic[D]):
                 for item, result in zip(batch, future.result(), strict=True):
                     with suppress(Exception, KeyboardInterrupt):
                         job.take(item, result)
-        if running and self.executor is None:
-            local_executor(self.processes).shutdown(wait=True, kill_workers=True)
-            local_executor.cache_clear()
+        while self.executor is None and wait(running, timeout=0.01).not_done:
+            local_processes().kill()
 
 
 def batched(items: Sequence[T], seconds: Callable[[T], float]) -> list[list[T]]:
@@ -195,28 +187,9 @@ def batched(items: Sequence[T], seconds: Callable[[T], float]) -> list[list[T]]:
     return batches
 
 
-# the local executor
-
-
-@lru_cache(maxsize=1)
-def local_executor(processes: int) -> Any:
-    """Return the executor of this machine, whose processes are kept warm.
-
-    Clear the cache if its processes are broken. Python ends those of an executor that nobody keeps.
-    """
-    return ProcessPoolExecutor(processes, timeout=IDLE, env=ONE_THREAD, initializer=begin_worker)
-
-
-def begin_worker() -> None:
-    """Leave Ctrl-C, which reaches all processes of a terminal, to the parent, and end if that is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+def local_processes() -> Processes:
+    """Return the worker processes of this machine, one a core, which are kept warm."""
+    return processes_of(os.getpid(), cpu_count())
 
 
 # in a worker

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
@@ -52,12 +53,24 @@ def count_threads(data: int, items: Sequence[int]) -> Iterator[set[int]]:
 
 
 def die(data: int, items: Sequence[int], folder: Path, times: int) -> Iterator[int]:
-    """Let the process die on the item 3, for the first few times."""
+    """Let the process die on the item 3, for the first few times. A file for each attempt is left."""
     for item in items:
-        deaths = len(list(folder.iterdir()))
-        if item == 3 and deaths < times:
-            (folder / str(deaths)).touch()
+        attempts = len(list(folder.glob(f"{item}-*")))
+        (folder / f"{item}-{attempts}").touch()
+        if item == 3 and attempts < times:
             os.kill(os.getpid(), signal.SIGKILL)
+        yield item
+
+
+def meet(data: int, items: Sequence[int], folder: Path) -> Iterator[int]:
+    """Let the process die at the first attempt, and wait for the other item at the second."""
+    for item in items:
+        if not (folder / f"{item}-1").exists():
+            (folder / f"{item}-1").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        (folder / f"{item}-2").touch()
+        while len(list(folder.glob("*-2"))) < 2:
+            time.sleep(0.01)
         yield item
 
 
@@ -88,6 +101,19 @@ def test_a_worker_that_dies_costs_its_item_only(processes: None, tmp_path: Path,
         assert results[3].startswith("lost: ")
         expected[3] = results[3]
     assert results == expected
+    attempts = [len(list(tmp_path.glob(f"{item}-*"))) for item in range(8)]
+    assert attempts == [1, 1, 1, 2, 1, 1, 1, 1]
+
+
+def test_what_was_lost_is_done_again_on_all_cores(processes: None, tmp_path: Path) -> None:
+    assert run(partial(meet, folder=tmp_path), [0, 1]) == [0, 1]
+
+
+def test_a_worker_that_died_while_idle_costs_nothing(processes: None) -> None:
+    before = {pid for _, pid in run(add, range(4))}
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    assert [result for result, _ in run(add, range(4))] == [5, 6, 7, 8]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +167,15 @@ def test_any_kind_of_data_reaches_the_workers(processes: None, kind: str) -> Non
     assert all(equal(result.network(i), here.network(i)) for i in range(8))
 
 
-def test_ctrl_c_keeps_what_is_finished(processes: None) -> None:
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Let SIGINT interrupt, which the children of a background job ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_keeps_what_is_finished(processes: None, ctrl_c: None) -> None:
     def press(end: gpunn.NetworkEnd) -> None:
         if end.done == 2:
             main = threading.main_thread().ident
