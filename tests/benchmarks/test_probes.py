@@ -47,7 +47,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "NETS", [TINY])
     monkeypatch.setattr(heads, "NETS", [TINY])
     monkeypatch.setattr(head_ways, "WAYS", [(1, 1), (2, 2), (1, 0)])
-    few = {"ALONE": [(TINY, "sgd"), (TINY, "adam")], "TOGETHER": [TINY], "EXAMPLES": 12, "SHARED": 12}
+    few = {"EXAMPLES": 12, "SHARED": 12, "BLOCKS": (1, 4)}
+    few |= {"ALONE": [(TINY, "sgd", None), (TINY, "adam", "≤ 5 µs")], "TOGETHER": [(TINY, {4: "≥ 2 M/s"})]}
     for name, value in few.items():
         monkeypatch.setattr(networks, name, value)
     for name in ("CALLS", "ROUNDS"):
@@ -135,6 +136,7 @@ def test_small_networks(short: None) -> None:
     rows = list(networks.measure(on_emulated))
     check(networks.PROBE, rows)
     assert [row["networks"] for row in rows] == [1, 1, 8, 32]
+    assert [row["target"] for row in rows] == [None, "≤ 5 µs", None, "≥ 2 M/s"]
     assert all(row["resident, µs"] > 0 < row["M examples/s"] for row in rows)
     assert all(row["graph, µs"] > 0 for row in rows[:2])
 
