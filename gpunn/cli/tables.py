@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +20,7 @@ from gpunn.names import counted, listed
 from gpunn.predictor import Predictor
 from gpunn.report.facts import tested, verdict
 from gpunn.report.findings import Findings, classification_findings, regression_findings
+from gpunn.report.ranking import rank
 from gpunn.tables.model import describe_unknown
 from gpunn.tables.options import TableOptions
 from gpunn.tables.reading import is_stream
@@ -104,7 +105,9 @@ class TableJob:
             return f"row {1 + (i if test.rows is None else int(test.rows[i])):,}"
 
         if isinstance(target, Classes):
-            return classification_findings(net, outputs, test.y, target.classes, place)
+            found = classification_findings(net, outputs, test.y, target.classes, place)
+            p = target.probabilities(net, outputs)
+            return found if p is None else replace(found, ranking=rank(test.y, p, target.classes))
         return regression_findings(target.decode(net, outputs), test.y, place)
 
     def describe_result(self, result: dict[str, Any]) -> str:

@@ -121,6 +121,8 @@ def tiles(run: Run, top: Headline) -> Iterator[Tile]:
     if alone := single_networks(result):
         yield Tile("single networks", alone, f"the {len(result['members'])} networks by themselves")
     for name, value in top.others.items():
+        if name == "loss" and "log_loss" in top.others:
+            continue
         yield Tile(NAMES.get(name, f"{'' if top.folds else 'test '}{name}"), figure(name, value))
     epochs, fewest = len(run.history), min(map(len, run.members), default=len(run.history))
     yield Tile("epochs", f"{epochs:,}" if fewest == epochs else f"{fewest:,} to {epochs:,}", ending(run))

@@ -15,6 +15,7 @@ from gpunn.report.drawing import (
     FAINT,
     LEFT,
     RIGHT,
+    RUNS,
     TALL,
     WIDTH,
     Line,
@@ -27,6 +28,7 @@ from gpunn.report.drawing import (
     svg,
 )
 from gpunn.report.findings import RegressionFindings
+from gpunn.report.ranking import Curve, Points
 from gpunn.training.history import History
 
 if TYPE_CHECKING:
@@ -124,6 +126,39 @@ def reliability(found: Calibration) -> str:
             percent_ticks(each.xaxis)
 
     return svg(draw, "accuracy by confidence", TALL)
+
+
+def roc(found: Sequence[Curve]) -> str:
+    """Chart the recall of each class by its false positive rate; chance is the dashed line."""
+
+    def draw(figure: Figure) -> None:
+        ax = axes(figure, "false positive rate", "recall", TALL)
+        ax.plot([0, 1], [0, 1], **DASHED)
+        draw_shares(ax, [curve.roc for curve in found])
+
+    return svg(draw, "recall by false positive rate", TALL)
+
+
+def precision_recall(found: Sequence[Curve]) -> str:
+    """Chart the precision of each class by its recall; chance, for a single class, is the dashed line."""
+
+    def draw(figure: Figure) -> None:
+        ax = axes(figure, "recall", "precision", TALL)
+        if len(found) == 1:
+            ax.axhline(found[0].share, **DASHED)
+        draw_shares(ax, [curve.recall for curve in found])
+
+    return svg(draw, "precision by recall", TALL)
+
+
+def draw_shares(ax: Axes, curves: Sequence[Points]) -> None:
+    """Draw curves of shares, each in a colour of its own, on axes from 0% to 100%."""
+    for points, colour in zip(curves, RUNS, strict=False):
+        x, y = zip(*points, strict=True)
+        ax.plot(x, y, color=colour)
+    for axis in (ax.xaxis, ax.yaxis):
+        percent_ticks(axis)
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
 
 
 def agreement(found: RegressionFindings) -> str:

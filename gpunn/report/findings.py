@@ -13,6 +13,7 @@ from gpunn.inspection.metrics import Calibration, calibrate, per_class, probabil
 from gpunn.network import classify
 from gpunn.predictor import Predictor
 from gpunn.report.pictures import of_example
+from gpunn.report.ranking import Ranking
 
 MISTAKES = 24
 PAIRS = 1000  # (actual, predicted) pairs that are drawn
@@ -45,6 +46,8 @@ class ClassificationFindings:
         classes: precision, recall, F1 and support of each class.
         wrong: the number of misclassified examples.
         mistakes: the most confident mistakes.
+        ranking: how well the probabilities tell the classes of a table apart; None if there are none, or if
+            the test has only one class.
     """
 
     confusion: list[list[int]]
@@ -52,6 +55,7 @@ class ClassificationFindings:
     wrong: int
     mistakes: list[Mistake]
     calibration: Calibration | None
+    ranking: Ranking | None = None
 
 
 @dataclass(frozen=True)
@@ -154,4 +158,7 @@ def from_json(kept: Mapping[str, Any] | None) -> Findings | None:
     if "confusion" not in kept:
         return RegressionFindings(**{**kept, "mistakes": mistakes})
     calibration = kept["calibration"] and Calibration(**kept["calibration"])
-    return ClassificationFindings(**{**kept, "mistakes": mistakes, "calibration": calibration})
+    ranking = Ranking.from_json(kept.get("ranking"))
+    return ClassificationFindings(
+        **{**kept, "mistakes": mistakes, "calibration": calibration, "ranking": ranking}
+    )

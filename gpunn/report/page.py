@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gpunn.files.strict_json import dump_json
 from gpunn.files.writing import check_not_input, write_whole
 from gpunn.inspection.metrics import figure, most_confused
 from gpunn.network import Network
@@ -26,9 +30,19 @@ from gpunn.report.facts import (
     validation_examples,
     verdict,
 )
-from gpunn.report.figures import agreement, curves, measured_lines, reliability, residuals, times
+from gpunn.report.figures import (
+    agreement,
+    curves,
+    measured_lines,
+    precision_recall,
+    reliability,
+    residuals,
+    roc,
+    times,
+)
 from gpunn.report.findings import ClassificationFindings, RegressionFindings
 from gpunn.report.pictures import of_matrix, of_weights
+from gpunn.report.ranking import Ranking
 from gpunn.report.run import Run
 
 WEIGHTS = 40  # neurons whose weights are shown
@@ -67,6 +81,8 @@ def render_report(run: Run) -> str:
         folds=run.result.get("cv", {}).get("folds", []),
         charts=list(learning_curves(run)),
         classification=classification,
+        counts=threshold_counts(classification) if classification else "",
+        script=script("threshold.js"),
         regression=found if isinstance(found, RegressionFindings) else None,
         prediction_charts=list(prediction_charts(run)),
         confusions=confusions(classification) if classification else [],
@@ -151,8 +167,10 @@ def time_chart(run: Run) -> Chart:
 
 
 def prediction_charts(run: Run) -> Iterator[Chart]:
-    """Calibration and time of a classifier, or the errors of a regressor."""
+    """Ranking, calibration and time of a classifier, or the errors of a regressor."""
     found = run.findings
+    if isinstance(found, ClassificationFindings) and found.ranking:
+        yield from ranking_charts(found.ranking)
     if isinstance(found, ClassificationFindings) and found.calibration:
         note = (
             f"Expected calibration error {found.calibration.error:.2%}: the mean distance from the dashed "
@@ -166,6 +184,37 @@ def prediction_charts(run: Run) -> Iterator[Chart]:
         note = f"Showing {len(found.pairs):,} of {run.result['test_examples']:,} test rows." if some else ""
         yield Chart("Predicted against actual", agreement(found), note)
         yield Chart("Residuals", residuals(found))
+
+
+def ranking_charts(found: Ranking) -> Iterator[Chart]:
+    """ROC and precision by recall, of the second of two classes or of some of more classes."""
+    curves, legend = found.curves, []
+    if found.of_two:
+        area = f"Of {curves[0].name}. ROC AUC {curves[0].roc_auc:.4f}; the dashed line is chance."
+        precision = f"Average precision {curves[0].average_precision:.4f}; chance is {curves[0].share:.2%}."
+    else:
+        legend = [(f"run-{k}", curve.name) for k, curve in enumerate(curves)]
+        area = "Each class against all others, the hardest ones first. The dashed line is chance."
+        precision = "; ".join(f"{curve.name}: {curve.average_precision:.4f}" for curve in curves)
+        precision = f"Average precision: {precision}."
+    yield Chart("ROC", roc(curves), area, tuple(legend))
+    yield Chart("Precision by recall", precision_recall(curves), precision, tuple(legend))
+
+
+def threshold_counts(found: ClassificationFindings) -> str:
+    """What each threshold predicts, as JSON for the page's slider; "" without two classes."""
+    if not found.ranking or not found.ranking.of_two:
+        return ""
+    totals = [row["support"] for row in found.classes]
+    return dump_json({"hits": found.ranking.hits, "alarms": found.ranking.alarms, "totals": totals})
+
+
+@lru_cache
+def script(name: str) -> tuple[str, str]:
+    """A script of the page, and its digest, which allows the browser to run it."""
+    text = (resources.files("gpunn.report") / "templates" / name).read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return text, f"sha256-{digest}"
 
 
 def first_layer(run: Run) -> Iterator[str]:

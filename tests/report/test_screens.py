@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from reporting import KINDS, NASTY, UNREADABLE, RunCommand, text_of
+from reporting import KINDS, NASTY, UNREADABLE, RunCommand, kept, text_of
+
+from gpunn import tables
 
 ROOT = Path(__file__).parents[2]
 PARTS = {
@@ -17,7 +20,7 @@ PARTS = {
     "numbers": ["#result", "#curves", "#judging", "#mistakes"],
     "folds": ["#result", "#folds", "#curves"],
 }
-CHARTS = {"images": 4, "classes": 4, "numbers": 4, "folds": 3}
+CHARTS = {"images": 4, "classes": 6, "numbers": 4, "folds": 3}
 SCREENS = {
     "light": {"color_scheme": "light", "viewport": {"width": 1100, "height": 900}},
     "dark": {"color_scheme": "dark", "viewport": {"width": 1100, "height": 900}},
@@ -125,6 +128,34 @@ def test_long_class_names_cut_nothing_off(
     check_layout(opened, screen)
     for place in ("#classes .scroll", "#mistakes .scroll"):
         assert opened.evaluate(CUT, place) == 0
+
+
+def test_the_confusion_matrix_follows_the_slider(
+    visit: Callable[..., Any], gpunn_: RunCommand, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = [f"{rng.normal(k % 4 == 0, 0.7):.3f},{'yes' if k % 4 == 0 else 'no'}" for k in range(400)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,y", *rows]))
+    run = tmp_path / "run"
+    assert gpunn_("train", tmp_path / "t.csv", "--target", "y", "--epochs", "9", "--output", run)[0] == 0
+    opened = visit(run / "report.html", "light")
+    cells, slider = opened.locator("#confusion .matrix tbody td"), opened.locator("#threshold input")
+    static = cells.all_inner_texts(), opened.locator("#classes tbody").inner_text()
+    slider.fill("501")  # a step beside
+    slider.fill("500")
+    assert (cells.all_inner_texts(), opened.locator("#classes tbody").inner_text()) == static
+    slider.fill("0")
+    assert cells.all_inner_texts() == ["·", "60", "·", "20"]
+    slider.fill("200")
+    p = tables.load_model(run).predict_proba({"x": [float(row.split(",")[0]) for row in rows]})[:, 1]
+    found = kept(run)["findings"]["ranking"]
+    assert found["threshold"] == 0.5 and found["hits"][0] == 20 and found["alarms"][0] == 60
+    assert [int(n) for n in cells.all_inner_texts()] == [
+        60 - found["alarms"][200], found["alarms"][200], 20 - found["hits"][200], found["hits"][200],
+    ]  # fmt: skip
+    assert found["hits"][200] + found["alarms"][200] <= np.sum(p > 0.2)
+    assert opened.locator("#threshold output").inner_text() == "0.200"
+    assert opened.locator("#threshold .metrics").inner_text().startswith("accuracy ")
 
 
 def test_names_are_escaped(runs: Path, visit: Callable[..., Any]) -> None:
