@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from gpunn.estimators import lockstep
 from gpunn.estimators.building import batch_size, hidden_sizes
 from gpunn.estimators.devices import on_cuda
 from gpunn.sweeps.engine import Job, Workers
@@ -37,29 +39,24 @@ class Trained:
 
     member: Any
     warned: Sequence[tuple[str, type[Warning]]] = ()
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 def fit(estimator: Any, examples: Examples) -> list[Any]:
     """Train the members of an ensemble; return them, and copy what they share to the estimator.
 
     Member k equals the estimator with n_ensemble=1 and the k-th seed that random_state draws. Members are
-    trained in worker processes, one a core, unless callbacks follow them or they are trained on CUDA.
+    trained in worker processes, one a core, or together on CUDA; one by one if callbacks follow them.
 
     Raises the first error of a member.
     """
     members = _members(estimator, examples.incremental)
-    trained: dict[int, Trained] = {}
-    if estimator.callbacks or on_cuda(estimator.device):
-        trained.update(enumerate(_train(examples, members)))
+    if estimator.callbacks:
+        results = list(_train(examples, members))
+    elif on_cuda(estimator.device):
+        results = _train_in_lockstep(examples, members)
     else:
-        seconds = _seconds(estimator, examples)
-        work = Job(
-            _train_at, lambda item: seconds, lambda item, result: trained.update({item[0]: result}), _lost
-        )
-        with Workers(examples) as workers:
-            workers.run(work, list(enumerate(members)))
-    results = [trained[k] for k in range(len(members))]
+        results = _train_by_workers(examples, members, _seconds(estimator, examples))
     for result in results:
         if result.error:
             raise result.error
@@ -95,9 +92,7 @@ def _members(estimator: Any, incremental: bool) -> list[Any]:
     if not hasattr(estimator, "estimators_") or not (estimator.warm_start or incremental):
         members = [clone(estimator).set_params(n_ensemble=1, random_state=int(seed)) for seed in seeds]
         for member in members if incremental else ():
-            vars(member).update(
-                {k: v for k, v in vars(estimator).items() if k in ("classes_", "_multilabel")}
-            )
+            copy_fitted(estimator, member, CLASSES)
         return members
     members = estimator.estimators_
     if len(members) != len(seeds):
@@ -110,16 +105,42 @@ def _members(estimator: Any, incremental: bool) -> list[Any]:
 
 def _train(examples: Examples, members: Sequence[Any]) -> Iterator[Trained]:
     """Train members one after the other."""
-    given = examples.X, examples.y, examples.sample_weight, examples.X_val, examples.y_val
     for member in members:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                member._fit(*given, incremental=examples.incremental)
+                _fit(examples, member)
             except Exception as error:
                 yield Trained(member, error=error)
                 continue
-        yield Trained(member, [(str(warning.message), warning.category) for warning in caught])
+        yield Trained(member, _texts(caught))
+
+
+def _fit(examples: Examples, member: Any) -> None:
+    given = examples.X, examples.y, examples.sample_weight, examples.X_val, examples.y_val
+    member._fit(*given, incremental=examples.incremental)
+
+
+def _texts(caught: Sequence[warnings.WarningMessage]) -> list[tuple[str, type[Warning]]]:
+    return [(str(warning.message), warning.category) for warning in caught]
+
+
+def _train_in_lockstep(examples: Examples, members: Sequence[Any]) -> list[Trained]:
+    """Train members at the same time. All their warnings are those of the first."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tasks = lockstep.run([partial(_fit, examples, member) for member in members])
+    texts = [_texts(caught), *[[]] * len(members)]
+    return [Trained(m, t, task.error) for m, t, task in zip(members, texts, tasks, strict=False)]
+
+
+def _train_by_workers(examples: Examples, members: Sequence[Any], seconds: float) -> list[Trained]:
+    """Train members in worker processes, each for about so many seconds."""
+    trained: dict[int, Trained] = {}
+    work = Job(_train_at, lambda item: seconds, lambda item, result: trained.update({item[0]: result}), _lost)
+    with Workers(examples) as workers:
+        workers.run(work, list(enumerate(members)))
+    return [trained[k] for k in range(len(members))]
 
 
 def _train_at(examples: Examples, items: Sequence[tuple[int, Any]]) -> Iterator[Trained]:

@@ -66,10 +66,12 @@ class Fit:
     def ends_after(self, record: Record) -> bool:
         """Publish the progress and call every callback; return True if a callback ends training."""
         self.publish(self.progress)
-        answers = [callback(record) for callback in self._callbacks()]
+        answers = [callback(record) for callback in self.callbacks]
         return any(answer is True for answer in answers)
 
-    def _callbacks(self) -> Sequence[Callback]:
+    @property
+    def callbacks(self) -> Sequence[Callback]:
+        """The user's callbacks."""
         given = self.parameters.callbacks
         return [given] if callable(given) else given or ()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from gpunn.estimators import lockstep
 from gpunn.estimators.building import batch_size, optimizer
 from gpunn.estimators.fit import NOT_FINITE, Fit, Outcome
 from gpunn.estimators.stopping import EpochMonitor
@@ -70,7 +72,9 @@ def _train_at_one_rate(
         over = ended_by_rule or ended_by_callback
         return over or progress.learning_rate != rate
 
-    history = fit.network.fit(
+    # callbacks see one network after the other
+    train = fit.network.fit if fit.callbacks else partial(lockstep.train, fit.network)
+    history = train(
         fit.rows.X.T,
         fit.rows.targets,
         epochs=epochs - progress.n_iter,

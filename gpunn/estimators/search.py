@@ -14,6 +14,7 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.model_selection._search import BaseSearchCV
 
 from gpunn.estimators.devices import on_cuda
+from gpunn.estimators.lockstep import Lockstep
 
 ParamGrid: TypeAlias = "Mapping[str, Any] | Sequence[Mapping[str, Any]]"
 
@@ -24,7 +25,7 @@ class SweepSearchCV(BaseSearchCV):
     It takes the place of scikit-learn's GridSearchCV and RandomizedSearchCV: the same splits, scores and
     `cv_results_`, for a gpunn estimator or a pipeline with one. On a CPU, worker processes train one network
     a core, each with one BLAS thread, and share the data. If an estimator would use CUDA, this process trains
-    all of them on the device.
+    all of them on the device, networks of one shape at the same time.
 
     Args:
         estimator: an estimator with scikit-learn's interface, such as `gpunn.MLPClassifier` or a pipeline.
@@ -105,7 +106,7 @@ class SweepSearchCV(BaseSearchCV):
             ValueError: if a parameter is unknown or invalid, the data does not suit the estimator, or every
                 training fails.
         """
-        with workers(self):
+        with workers(self, X):
             super().fit(X, y, **params)
         return self
 
@@ -120,14 +121,14 @@ class SweepSearchCV(BaseSearchCV):
 
 
 @contextmanager
-def workers(search: SweepSearchCV) -> Iterator[None]:
-    """Give each worker process one BLAS thread, or train in this process if the estimator uses CUDA.
+def workers(search: SweepSearchCV, X: Any) -> Iterator[None]:
+    """Give each worker process one BLAS thread, or train in lockstep if the estimator uses CUDA.
 
     A backend of joblib that the caller has chosen, such as Dask's, stays as it is.
     """
     backend, _ = get_active_backend()
     if uses_cuda(search):
-        with parallel_config("sequential"):
+        with parallel_config(Lockstep(X)):
             yield
     elif type(backend).__name__ == "LokyBackend" and cpu_count() > 1:
         with parallel_config("loky", inner_max_num_threads=1):

@@ -20,7 +20,7 @@ from gpunn.functions.costs import Cost
 from gpunn.network import Network
 from gpunn.sweeps.data import Data
 from gpunn.sweeps.settings import Base, Settings, in_text, in_words
-from gpunn.training import fit, schedules
+from gpunn.training import fit, schedules, together
 from gpunn.training.fit_options import FitOptions
 from gpunn.training.reach import warn_out_of_reach
 
@@ -107,16 +107,10 @@ class Recipe:
         """Return groups of members that can be trained together: those of one shape."""
         groups: dict[tuple[Any, ...], list[Member]] = {}
         for member in members:
-            groups.setdefault(self._shape(member, data), []).append(member)
+            made = self.of(member)
+            shape = together.shape_of(made.layers, made.options, data.examples(member.fold))
+            groups.setdefault(shape, []).append(member)
         return list(groups.values())
-
-    def _shape(self, member: Member, data: Data) -> tuple[Any, ...]:
-        """Return all that shapes a step: layers, kind of optimizer, mini-batches, number of examples."""
-        made = self.of(member)
-        options, optimizer = made.options, optimizers.get(made.options.optimizer)
-        layers = tuple((layer.n, layer.f, layer.batch_norm) for layer in made.layers)
-        kind = type(optimizer), getattr(optimizer, "lands", None), options.precision
-        return layers, kind, options.batch_size, options.epochs, data.examples(member.fold)
 
     def seconds(self, member: Member, data: Data) -> float:
         """Estimate the seconds that a member takes on one core of a CPU: to order work, not to promise."""

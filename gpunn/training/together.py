@@ -12,8 +12,9 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from gpunn import backends
-from gpunn.core import plan
+from gpunn.core import optimizers, plan
 from gpunn.core.backend import Backend
+from gpunn.core.layers import Dense
 from gpunn.core.plan import Plan, Stage
 from gpunn.training.fit import Sharing, prepare
 from gpunn.training.fit_options import FitOptions
@@ -31,6 +32,14 @@ class Candidate:
     X: Any
     y: np.ndarray
     options: FitOptions
+
+
+def shape_of(layers: Sequence[Dense], options: FitOptions, m: int) -> tuple[Any, ...]:
+    """Return all that shapes a step on m examples: networks that are trained together have it in common."""
+    optimizer = optimizers.get(options.optimizer)
+    of_layers = tuple((layer.n, layer.f, layer.batch_norm) for layer in layers)
+    kind = type(optimizer), getattr(optimizer, "lands", None)
+    return of_layers, kind, options.precision, options.batch_size, m
 
 
 Result: TypeAlias = "History | Exception"  # how training ended: an error is that of one network alone

@@ -104,6 +104,6 @@ def test_the_device_decides_where_candidates_are_trained(
 
     monkeypatch.setattr(devices.backends, "choose", choose)
     found = SweepSearchCV(make_pipeline(MLPClassifier(device=device)), {}, n_jobs=1)
-    with search.workers(found):
+    with search.workers(found, np.eye(2)):
         backend, _ = get_active_backend()
-    assert (type(backend).__name__ == "SequentialBackend") == (device == "cuda")
+    assert (type(backend).__name__ == "Lockstep") == (device == "cuda")
