@@ -132,16 +132,18 @@ class Adam(ByElement):
     def numpy(self, theta: Array, g: Array, *states: Array, eta: Array, steps: Array) -> Iterator[Call]:
         """m and v are kept as `Average` says, so that a step is seven passes and not nine."""
         m, v = states
-        first, second = vectors.Average(m, self.beta1), vectors.Average(v, self.beta2)
+        beta1, beta2, epsilon, sqrt = self.beta1, self.beta2, self.epsilon, math.sqrt
+        first, second = vectors.Average(m, beta1), vectors.Average(v, beta2)
         rate, small = constant(theta, 0), constant(theta, 0)
+        read_eta = eta.item if eta.dtype == float else partial(eta.__getitem__, ())  # as it is, but quickly
 
         def begin() -> None:
-            t = steps[0] = steps.item(0) + 1
-            first.begin(t)
-            second.begin(t)
-            unbias, root = math.sqrt(1 - self.beta2**t), math.sqrt(second.factor)
-            rate[()] = -eta * unbias / (1 - self.beta1**t) * first.factor / root
-            small[()] = self.epsilon * unbias / root
+            t = steps.item(0) + 1
+            steps[0] = t
+            factor, root = first.begin(t), sqrt(second.begin(t))
+            unbias = sqrt(1 - beta2**t)
+            rate[()] = -read_eta() * unbias / (1 - beta1**t) * factor / root
+            small[()] = epsilon * unbias / root
 
         yield begin
         for x, g_, m_, v_, s in vectors.blocks(theta, g, m, v):

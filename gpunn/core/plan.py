@@ -117,7 +117,7 @@ def bind(
         how = layout, model.f[1:], model.cost, batches, dropout, training, update is not None
         chunk = Chunk(be.memory, examples, *how)
         return [
-            *begin_chunk(examples, chunk, p, augmentation),
+            *begin_chunk(examples, chunk, p, augmentation, training),
             *steps(model, chunk, p, update, scheduled),
             *end_chunk(model, examples, chunk, p, outputs),
         ]
@@ -146,10 +146,10 @@ def bind_launches(
 
 
 def begin_chunk(
-    examples: Examples, chunk: Chunk, p: Pass, augmentation: Augmentation | None
+    examples: Examples, chunk: Chunk, p: Pass, augmentation: Augmentation | None, repeated: bool
 ) -> Iterator[Equation]:
     """Gather the chunk's examples."""
-    yield Gather(examples, p, chunk.x, chunk.y, chunk.labels, chunk.weights)
+    yield Gather(examples, p, chunk.x, chunk.y, chunk.labels, chunk.weights, repeated)
     if augmentation:
         yield Distort(augmentation, chunk.x, p)
 

@@ -176,12 +176,10 @@ def _relu(a: Array, s: Array) -> Calls:
 
 
 def _relu_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
-    """f′ = min(⌈a⌉, 1): 1 if a > 0, else 0, with no Boolean to convert."""
-    return [
-        partial(np.ceil, a, s),
-        partial(np.minimum, s, filled(a.shape, a.dtype, 1), out=s),
-        partial(np.multiply, delta, s, delta),
-    ]
+    """f′ = 1 if a > 0, else 0: a's bits as an integer, at most 1, by which δ's bits are multiplied."""
+    bits = np.dtype(f"i{a.itemsize}")
+    delta, a, s = (x.view(bits) for x in (delta, a, s))
+    return [partial(np.minimum, a, filled(a.shape, bits, 1), out=s), partial(np.multiply, delta, s, delta)]
 
 
 RELU = Activation(

@@ -54,19 +54,20 @@ def add_scaled_by_root(rate: Array, m: Array, v: Array, epsilon: Array, into: Ar
 class Average:
     """A moving average x ← β x + (1 − β) y over the steps, in one pass a step instead of two.
 
-    x is kept divided by `factor` = βᵏ, k steps after it was last multiplied out, so y comes in by
+    x is kept divided by βᵏ, k steps after it was last multiplied out, so y comes in by
     `share` = (1 − β)/βᵏ and nothing else changes. x is multiplied out before it has grown by GROWTH.
     """
 
     def __init__(self, x: Array, beta: float) -> None:
         self.x, self.beta = x, beta
         self.period = max(1, int(math.log(GROWTH) / -math.log(beta))) if beta > 0 else 1
-        self.factor, self.share = 1.0, constant(x, 0)
+        self.share = constant(x, 0)
 
-    def begin(self, t: int) -> None:
-        """Begin step t = 1, 2, …"""
-        k = int(t - 1) % self.period
+    def begin(self, t: float) -> float:
+        """Begin step t = 1, 2, …, and return βᵏ."""
+        beta, k = self.beta, (t - 1) % self.period
         if k == 0:
-            np.multiply(self.x, constant(self.x, self.beta**self.period), self.x)
-        self.factor = self.beta**k
-        self.share[()] = (1 - self.beta) / self.factor
+            np.multiply(self.x, constant(self.x, beta**self.period), self.x)
+        factor: float = beta**k
+        self.share[()] = (1 - beta) / factor
+        return factor

@@ -78,8 +78,10 @@ class Evaluation:
 
 def mean(values: np.ndarray) -> float:
     """Return the mean in float64; infinite if even the sum overflows float64."""
+    if values.dtype == bool:
+        return float(np.count_nonzero(values) / values.size)
     with np.errstate(over="ignore", invalid="ignore"):
-        return float(np.mean(values, dtype=np.float64))
+        return float(np.add.reduce(values, None, np.float64) / values.size)
 
 
 @dataclass
@@ -104,6 +106,7 @@ class Training:
         self.be, self.theta = self.learner.model.be, self.learner.model.theta.flat
         self.history = History(self.be.description, algorithms=self.algorithms)
         self.stopping = StoppingState(self.stop, self.be, self.theta) if self.stop else None
+        self.before: Any = None  # θ before the epoch
 
     def run(self, progress: Progress | None = None, on_epoch_end: Callback | None = None) -> History:
         """Train until the last epoch, early stopping, Ctrl-C, or until on_epoch_end returns True.
@@ -145,7 +148,7 @@ class Training:
 
     def run_epoch(self, epoch: int, progress: Progress | None) -> Record:
         """Learn from all the examples once, then evaluate."""
-        before = self.be.memory.copy(self.theta)
+        self.before = before = self.be.memory.copy(self.theta, into=self.before)
         start = time.perf_counter()
         losses, hits = self.source.learn(self.rates(epoch), progress)
         return self.record(epoch, before, losses, hits, time.perf_counter() - start)

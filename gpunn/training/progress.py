@@ -105,30 +105,34 @@ class ProgressDisplay:
         on_terminal = sys.stderr.isatty()
         stream = sys.stdout if in_notebook() else sys.stderr
         self.lines = EpochLines(epochs, lambda line: print(line, file=stream, flush=True))
-        self.show_lines = show and not on_terminal
-        self.bar = Bar(
-            total=m and m * epochs,
-            initial=(m or 0) * done,
-            unit=" examples",
-            unit_scale=True,
-            dynamic_ncols=True,
-            miniters=1,  # check the clock on every update, since no monitor thread does
-            bar_format="{percentage:3.0f}% {bar} {remaining} left, {rate_fmt}{postfix}",
-            disable=not (show and on_terminal),
-        )
-        self.update = self.bar.update
+        self.show_lines, self.bar = show and not on_terminal, None
+        if show and on_terminal:  # a hidden bar costs time, too
+            self.bar = Bar(
+                total=m and m * epochs,
+                initial=(m or 0) * done,
+                unit=" examples",
+                unit_scale=True,
+                dynamic_ncols=True,
+                miniters=1,  # check the clock on every update, since no monitor thread does
+                bar_format="{percentage:3.0f}% {bar} {remaining} left, {rate_fmt}{postfix}",
+            )
+        self.update = self.bar.update if self.bar else None
 
     def epoch(self, record: Record) -> None:
         """Show the epoch that has just ended."""
         if self.show_lines:
             self.lines(record)
-        if self.bar.total is None:
-            self.bar.total = self.bar.n * self.epochs
+        if self.bar:
+            self._show(self.bar, record)
+
+    def _show(self, bar: Bar, record: Record) -> None:
+        if bar.total is None:
+            bar.total = bar.n * self.epochs
         shown = {"epoch": f"{record.epoch}/{self.epochs}", "loss": f"{record.loss:.4f}"}
         accuracy = record.validation_accuracy if record.validation_accuracy is not None else record.accuracy
         if accuracy is not None:
             shown["accuracy"] = f"{accuracy:.2%}"
-        self.bar.set_postfix(shown)
+        bar.set_postfix(shown)
 
     def __enter__(self) -> ProgressDisplay:
         return self
@@ -136,7 +140,8 @@ class ProgressDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        self.bar.close()
+        if self.bar:
+            self.bar.close()
 
 
 def in_notebook() -> bool:

@@ -64,6 +64,8 @@ def apply_arrange(arrange: Arrange, order: np.ndarray) -> np.ndarray:
     found = np.asarray(arrange(order))
     last = order.max()
     if found.shape == order.shape and found.dtype.kind in "iu" and 0 <= found.min() <= found.max() <= last:
+        if last + 1 == len(order):  # these are all the indices that there are
+            return found
         known = np.zeros(last + 1, bool)
         known[order] = True
         if known[found].all():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 from scipy.linalg import blas
 
+from gpunn.backends.host import products
 from gpunn.core.scalars import Scalar
 from gpunn.functions.calls import Array, Calls
 
@@ -55,4 +54,4 @@ class Context:
         for operand in (a, b, c):
             if operand.dtype != self.dtype or not operand.flags.f_contiguous:
                 raise ValueError(f"the product needs column-major {self.dtype}, not {operand.dtype}")
-        return [partial(self.gemm, alpha, a, b, beta, c, trans_a, trans_b, 1)]
+        return products.product(self.gemm, alpha, a, b, beta, c, trans_a, trans_b)

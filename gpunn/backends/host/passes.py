@@ -10,12 +10,15 @@ import numpy as np
 
 from gpunn.backends.host import sparse
 from gpunn.backends.host.context import Context
-from gpunn.backends.host.memory import SparseColumns
+from gpunn.backends.host.memory import Columns, SparseColumns
 from gpunn.core.equations import Equation
-from gpunn.core.examples import Pass
+from gpunn.core.examples import Examples, Pass
 from gpunn.core.inputs import is_sparse
 from gpunn.core.pass_equations import Advance, CollectOutputs, Gather, Measure, NextStep, WeighLosses
 from gpunn.functions.calls import Array, Calls
+
+PREPARED_BYTES = 1 << 24  # the most that X may take if it is kept in a second form
+FEW = 64  # outputs among which the largest is sought by rows
 
 
 def gather(context: Context, e: Gather) -> Calls:
@@ -23,6 +26,8 @@ def gather(context: Context, e: Gather) -> Calls:
     examples, p = e.examples, e.p
     if isinstance(e.x, SparseColumns):
         calls = sparse.gather(context, examples.X, p, e.x)
+    elif e.repeated and can_prepare(examples.X, e.x):
+        calls = _take_prepared(prepared(examples), p, e.x.ones)
     else:
         calls = _take(examples.X, p, e.x.ones[:-1])
     if examples.targets is not None:
@@ -42,7 +47,7 @@ def _take(source: Array, p: Pass, out: Array) -> Calls:
 
     def take() -> None:
         where = places(p.order[p.position : p.position + c])
-        found = rows[where] if isinstance(where, slice) else np.take(rows, where, 0, taken, "clip")
+        found = rows[where] if isinstance(where, slice) else rows.take(where, 0, taken, "clip")
         np.copyto(into, found, "same_kind")
 
     def take_sparse() -> None:
@@ -50,6 +55,31 @@ def _take(source: Array, p: Pass, out: Array) -> Calls:
         np.copyto(into, rows[where].toarray(out=taken), "same_kind")
 
     return [take_sparse if is_sparse(source) else take]
+
+
+def can_prepare(X: Array, x: Columns) -> bool:
+    """Whether columns x of X are copies of X's with a 1 beneath, so that they can be copied as a whole."""
+    return not is_sparse(X) and X.dtype == x.ones.dtype and x.scale == 1 and X.nbytes <= PREPARED_BYTES
+
+
+def prepared(examples: Examples) -> Array:
+    """Return X with a row of ones beneath, (n + 1, m), made once."""
+    if "with ones" not in examples.prepared:
+        X = examples.X
+        examples.prepared["with ones"] = with_ones = np.ones((X.shape[0] + 1, X.shape[1]), X.dtype, order="F")
+        with_ones[:-1] = X
+    found: Array = examples.prepared["with ones"]
+    return found
+
+
+def _take_prepared(source: Array, p: Pass, out: Array) -> Calls:
+    """out (n + 1, c) ← the next c columns of source (n + 1, m)."""
+    rows, into, c = source.T, out.T, out.shape[1]
+
+    def take() -> None:
+        rows.take(p.order[p.position : p.position + c], 0, into, "clip")
+
+    return [take]
 
 
 def places(order: Array) -> Array | slice:
@@ -91,7 +121,37 @@ def _hits(e: Measure, a: Array, c: int) -> Calls:
     def hits() -> None:
         np.equal(predicted, labels, p.hits[p.position : p.position + c])
 
+    if 1 < len(a) <= FEW:
+        return _hits_of_few(a, labels, p, [predict, hits])
     return [predict, hits]
+
+
+def _hits_of_few(a: Array, labels: Array, p: Pass, by_index: Calls) -> Calls:
+    """Write whether each label's output is its column's only maximum; with a tie, go by_index.
+
+    NumPy finds the index of a maximum column by column, which takes far longer for columns that are short.
+    """
+    rows, most = np.empty(a.shape, a.dtype), np.empty((1, a.shape[1]), a.dtype)
+    spread, is_most = np.empty_like(rows), np.empty(a.shape, bool)
+    c, place = np.array(a.shape[1]), np.empty_like(labels)
+    columns = np.arange(a.shape[1])
+
+    def hits() -> None:
+        if np.count_nonzero(is_most) == len(labels):
+            is_most.take(place, None, p.hits[p.position : p.position + len(labels)], "clip")
+        else:
+            for call in by_index:
+                call()
+
+    return [
+        partial(np.copyto, rows, a),
+        partial(np.maximum.reduce, rows, 0, None, most, True),
+        partial(np.copyto, spread, most),
+        partial(np.equal, rows, spread, is_most),
+        partial(np.multiply, labels, c, place),
+        partial(np.add, place, columns, place),
+        hits,
+    ]
 
 
 def weigh_losses(context: Context, e: WeighLosses) -> Calls:

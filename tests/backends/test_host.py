@@ -1,0 +1,95 @@
+"""The CPU's own ways: products in pieces, prepared examples, and hits among few outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gpunn.backends import Host
+from gpunn.backends.host import products
+from gpunn.core.pass_equations import Gather, Measure
+from gpunn.functions.activations import ACTIVATIONS
+from gpunn.functions.costs import COSTS
+
+SHAPES = [(100, 65, 200), (128, 785, 31), (7, 999, 255), (61, 3, 200), (61, 60, 199)]  # (n, n_in, m)
+
+
+def matrix(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return np.asfortranarray(rng.standard_normal(shape))
+
+
+@pytest.mark.parametrize("in_place", [True, False], ids=["pieces", "whole"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+def test_product(
+    shape: tuple[int, int, int], beta: float, in_place: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The three products of a layer agree with NumPy's, in pieces or not."""
+    monkeypatch.setattr(products, "reads_in_place", lambda: in_place)
+    (n, n_in, m), rng, gemm = shape, np.random.default_rng(0), Host("float64").context.gemm
+    w, a, delta = matrix(rng, n, n_in), matrix(rng, n_in, m), matrix(rng, n, m)
+    cases: list[tuple[np.ndarray, np.ndarray, int, int]] = [(w, a, 0, 0), (w, delta, 1, 0), (delta, a, 0, 1)]
+    for left, right, trans_left, trans_right in cases:
+        expected = 0.3 * (left.T if trans_left else left) @ (right.T if trans_right else right)
+        out = matrix(rng, *expected.shape)
+        expected += beta * out
+        calls = products.product(
+            gemm, np.array(0.3), left, right, np.array(beta), out, trans_left, trans_right
+        )
+        for call in calls:
+            call()
+        np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product of a few millions is cut on one thread; smaller, larger and wider ones are not."""
+    monkeypatch.setattr(products, "reads_in_place", lambda: True)
+
+    def count(n: int, n_in: int, m: int) -> int:
+        a, b, c = (np.empty(shape, order="F") for shape in ((n, n_in), (n_in, m), (n, m)))
+        return len(products.product(len, 1.0, a, b, 0.0, c))
+
+    assert [count(100, k, 200) for k in (50, 59, 60, 101, 200, 201)] == [1, 1, 2, 3, 4, 1]
+    assert count(100, 65, 257) == 1
+
+
+@pytest.fixture
+def gathered() -> Any:
+    """Gather from examples that are gathered repeatedly; return x with its ones, and the examples."""
+    be, X = Host("float64"), np.arange(12.0).reshape(3, 4, order="F")
+    examples, p = be.data.examples(X, np.arange(4), None), be.data.new_pass(2)
+    x, y, labels = be.memory.inputs(examples, 2, 0.0), be.memory.matrix(4, 2), be.memory.labels(2)
+    calls = be.plan([Gather(examples, p, x, y, labels, repeated=True)])
+
+    def gather(order: list[int]) -> np.ndarray:
+        be.data.start_pass(p, np.array(order))
+        for call in calls:
+            call()
+        found: np.ndarray = x.ones
+        return found
+
+    return gather, be, examples
+
+
+def test_prepared_examples(gathered: Any) -> None:
+    """Prepared examples bring their row of ones along, and follow X when it is replaced."""
+    gather, be, examples = gathered
+    np.testing.assert_array_equal(gather([2, 0]), [[6, 0], [7, 1], [8, 2], [1, 1]])
+    be.data.refill(examples, -examples.X, np.arange(4), None, None)
+    np.testing.assert_array_equal(gather([0, 3]), [[0, -9], [-1, -10], [-2, -11], [1, 1]])
+
+
+@pytest.mark.parametrize("n", [2, 10, 64, 65])
+@pytest.mark.parametrize("tied", [False, True], ids=["single", "tied"])
+def test_hits(n: int, tied: bool) -> None:
+    """An example is a hit if its label is the first index of its largest output."""
+    be, rng, m = Host("float64"), np.random.default_rng(n), 50
+    outputs = be.memory.outputs(n, m, over=be.memory.matrix(n, m))
+    a, labels, p = outputs.plain, rng.integers(n, size=m), be.data.new_pass(m)
+    a[:] = rng.integers(3, size=(n, m)) if tied else rng.random((n, m))
+    measure = Measure(COSTS["quadratic"], ACTIVATIONS["identity"], a, outputs, np.zeros((n, m)), labels, p)
+    for call in be.plan([measure]):
+        call()
+    np.testing.assert_array_equal(be.data.results(p)[1], a.argmax(0) == labels)
