@@ -26,7 +26,7 @@ from gpunn.predictor import Predictor
 from gpunn.sweeps.ensemble import Ensemble, networks_of
 from gpunn.tables.preprocessing import Category, Number, Preprocessing
 from gpunn.tables.table import is_far
-from gpunn.tables.target import Quantity, from_json
+from gpunn.tables.target import Classes, Quantity, from_json
 
 try:
     import onnx
@@ -114,7 +114,7 @@ def build(net: Network | Ensemble) -> Any:
         outputs, kind = _in_units(graph, outputs, target)
     declared = [helper.make_tensor_value_info(outputs, kind, ["N", net.sizes[-1]])]
     if predicts_labels(net):
-        label = _label(graph, outputs, net.sizes[-1], net.cost.threshold)
+        label = _label(graph, outputs, net.sizes[-1], *_thresholds(net))
         declared.append(helper.make_tensor_value_info(label, TensorProto.INT64, ["N"]))
     opsets = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(
@@ -233,11 +233,22 @@ def _activate(graph: Graph, f: Activation, z: str, out: str) -> str:
     return names["a"]
 
 
-def _label(graph: Graph, outputs: str, n: int, threshold: float) -> str:
-    """Classify the outputs as `gpunn.network.classify` does."""
-    if n > 1:
+def _thresholds(net: Predictor) -> tuple[float, float | None]:
+    """(The threshold of a single output; that of the second of two classes of a table, if it has one)."""
+    target = from_json(net.meta["table"]["target"]) if "table" in net.meta else None
+    chosen = target.threshold if isinstance(target, Classes) and target.threshold != 0.5 else None
+    return net.cost.threshold, chosen
+
+
+def _label(graph: Graph, outputs: str, n: int, threshold: float, second: float | None) -> str:
+    """Classify the outputs as `gpunn.network.classify` does, or by a threshold for the second class."""
+    if n > 1 and second is None:
         return graph.add("ArgMax", outputs, out="label", axis=1, keepdims=0)
-    above = graph.add("Greater", outputs, graph.constant("threshold", threshold), out="above")
+    a, kind = outputs, np.float32
+    if second is not None:  # as the table's target does, in float64
+        a = graph.add("Gather", a, graph.constant("second", [1], np.int64), out="second_p", axis=1)
+        a, threshold, kind = graph.add("Cast", a, out="exact_p", to=TensorProto.DOUBLE), second, np.float64
+    above = graph.add("Greater", a, graph.constant("threshold", threshold, kind), out="above")
     column = graph.add("Cast", above, out="column", to=TensorProto.INT64)
     return graph.add("Reshape", column, graph.constant("vector", [-1], np.int64), out="label")
 

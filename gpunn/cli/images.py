@@ -21,6 +21,7 @@ from gpunn.functions.augmentation import Augmentation
 from gpunn.predictor import Predictor
 from gpunn.report.facts import verdict
 from gpunn.report.findings import Findings, classification_findings
+from gpunn.sweeps.averaging import Trained
 from gpunn.training.option import option_name
 from gpunn.training.settings import Settings
 
@@ -80,6 +81,13 @@ class ImageJob:
                 f"{self.name} has colours"
             )
         return Augmentation(self.dataset.image_shape, *chosen) if any(chosen) else None
+
+    def check(self, settings: Settings) -> None:
+        """Accept all settings."""
+
+    def adjusted(self, trained: Trained, settings: Settings) -> ImageJob:
+        """Return this job: nothing is fitted after training."""
+        return self
 
     def rehearse(self, settings: Settings) -> Iterator[str]:
         """Yield nothing: images have test examples of their own."""

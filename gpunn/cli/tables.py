@@ -21,8 +21,9 @@ from gpunn.predictor import Predictor
 from gpunn.report.facts import tested, verdict
 from gpunn.report.findings import Findings, classification_findings, regression_findings
 from gpunn.report.ranking import rank
+from gpunn.sweeps.averaging import Trained
 from gpunn.tables.model import describe_unknown
-from gpunn.tables.options import TableOptions
+from gpunn.tables.options import BEST, TableOptions
 from gpunn.tables.reading import is_stream
 from gpunn.tables.sources.files import name_of
 from gpunn.tables.target import Classes
@@ -78,6 +79,12 @@ class TableJob:
     def augmentation(self, settings: Settings) -> Augmentation | None:
         return None
 
+    def check(self, settings: Settings) -> None:
+        self.task.check(settings)
+
+    def adjusted(self, trained: Trained, settings: Settings) -> TableJob:
+        return replace(self, task=self.task.adjusted(trained, settings))
+
     def rehearse(self, settings: Settings) -> Iterator[str]:
         """Cross-validate, unless a resumed run has done so, and yield a line for each fold."""
         if self.folds:
@@ -105,9 +112,13 @@ class TableJob:
             return f"row {1 + (i if test.rows is None else int(test.rows[i])):,}"
 
         if isinstance(target, Classes):
-            found = classification_findings(net, outputs, test.y, target.classes, place)
+            found = classification_findings(
+                net, outputs, test.y, target.classes, place, predicted=target.decode(net, outputs)
+            )
             p = target.probabilities(net, outputs)
-            return found if p is None else replace(found, ranking=rank(test.y, p, target.classes))
+            if p is not None:
+                found = replace(found, ranking=rank(test.y, p, target.classes, target.threshold))
+            return found
         return regression_findings(target.decode(net, outputs), test.y, place)
 
     def describe_result(self, result: dict[str, Any]) -> str:
@@ -119,7 +130,10 @@ class TableJob:
     def remarks(self, result: dict[str, Any]) -> list[str]:
         """Return the further scores, and a line if the model is no better than its baseline."""
         found, spread, _ = tested(result)
-        return [line for line in (in_words(found, SCORES, spread), verdict(result)) if line]
+        lines = [in_words(found, SCORES, spread)]
+        if "threshold" in result:
+            lines.append(describe_threshold(self.task, result["threshold"]))
+        return [line for line in (*lines, verdict(result)) if line]
 
     def next_steps(self, model: str) -> list[str]:
         """Return commands to try."""
@@ -159,6 +173,14 @@ def describe_table(task: TableTask) -> Iterator[str]:
         yield from test.notes
     if test and test.unknown:
         yield describe_unknown(test.unknown)
+
+
+def describe_threshold(task: TableTask, threshold: float) -> str:
+    """Say from which probability the second class is predicted."""
+    target = task.prepared.target
+    assert isinstance(target, Classes)
+    how = ", chosen on held-out training rows" if task.options.threshold == BEST else ""
+    return f"'{target.classes[1]}' is predicted if its probability is above {threshold:.4g}{how}"
 
 
 def in_words(

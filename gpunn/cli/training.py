@@ -117,7 +117,7 @@ def train_and_save(
     )
     for seed, why in trained.failed.items():
         warn(describe_failed(seed, why))
-    learnt, history = trained.predictor, trained.history
+    learnt, history, job = trained.predictor, trained.history, job.adjusted(trained, settings)
     learnt.meta = model_metadata(job, summarise(settings, job, trained, {}))
     try:
         keep(folder, learnt, history)

@@ -84,11 +84,11 @@ def tested(result: Mapping[str, Any]) -> tuple[Mapping[str, float], Mapping[str,
 def verdict(result: Mapping[str, Any]) -> str:
     """A line that says so if a model is no better than its baseline; "" if it is better, or unknown.
 
-    A classifier whose classes are weighted is judged by its balanced accuracy, which is what they are
-    weighted for.
+    A classifier with weighted classes or a threshold is judged by its balanced accuracy, which is what
+    these are for.
     """
     found, _, baseline = tested(result)
-    weighted = result["settings"].get("class_weight") is not None
+    weighted = result["settings"].get("class_weight") is not None or "threshold" in result
     names = ("balanced_accuracy",) if weighted and "balanced_accuracy" in found else MEASURES
     name = next((name for name in names if None not in (found.get(name), baseline.get(name))), None)
     if name is None:
@@ -101,7 +101,8 @@ def verdict(result: Mapping[str, Any]) -> str:
     auc = found.get("roc_auc") or 0.0
     if auc <= RANKS:
         return line
-    return f"{line}. It ranks the rows better than chance (ROC AUC {auc:.3g}): try --class-weight balanced"
+    hint = "try --threshold best or --class-weight balanced"
+    return f"{line}. It ranks the rows better than chance (ROC AUC {auc:.3g}): {hint}"
 
 
 def subtitle(run: Run) -> str:

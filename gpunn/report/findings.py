@@ -85,6 +85,7 @@ def classification_findings(
     names: Sequence[str],
     place: Callable[[int], str],
     pixels: Callable[[int], np.ndarray] | None = None,
+    predicted: np.ndarray | None = None,
 ) -> ClassificationFindings:
     """Compare outputs (n_out, m) with the classes y (m,).
 
@@ -92,8 +93,10 @@ def classification_findings(
         names: the names of the classes.
         place: the place of the i-th example.
         pixels: the i-th example as an image, if the examples are images.
+        predicted: the predicted classes (m,), if they are not those with the largest outputs.
     """
-    predicted, p = classify(outputs, net.cost.threshold), probabilities(net, outputs)
+    predicted = classify(outputs, net.cost.threshold) if predicted is None else predicted
+    p = probabilities(net, outputs)
     names = names if len(names) > 1 else ["0", "1"]
     found, wrong = per_class(y, predicted, names), np.flatnonzero(predicted != y)
     confidence = None if p is None else p[predicted, np.arange(len(y))]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 tables = partial(Option, "Tables")
 
+BEST = "best"  # the threshold that is chosen on held-out rows
+
 
 @dataclass(frozen=True)
 class TableOptions:
@@ -57,6 +59,15 @@ class TableOptions:
             metavar="COLUMN …",
         ),
     ] = ()
+    threshold: Annotated[
+        str | None,
+        tables(
+            "Predict the second of two classes if its probability is above this; best: what gives the "
+            "largest F1 of the rarer class on rows held out from training.",
+            "0.5",
+            metavar="X",
+        ),
+    ] = None
     impute: Annotated[str | None, tables("Replace missing numbers by: median or mean.", "median")] = None
     missing: Annotated[
         tuple[str, ...],
@@ -116,8 +127,20 @@ class TableOptions:
             look_up(dict.fromkeys(("median", "mean")), self.impute, "imputation")
         if self.held_out is not None and not 0 < self.held_out < 1:
             raise ValueError(f"--held-out must be between 0 and 1, not {self.held_out}")
+        self.check_threshold()
         if self.cv is not None and self.cv < 2:
             raise ValueError(f"--cv must be at least 2 folds, not {self.cv}")
         ways = [f"--{name.replace('_', '-')}" for name in ("test", "cv", "held_out") if getattr(self, name)]
         if len(ways) > 1:
             raise ValueError(f"{' and '.join(ways)} exclude each other: choose one way to test")
+
+    def check_threshold(self) -> None:
+        """Raise ValueError unless the threshold, if there is one, is `best` or a number between 0 and 1."""
+        if self.threshold in (None, BEST):
+            return
+        try:
+            valid = 0 < float(self.threshold) < 1
+        except ValueError:
+            valid = False
+        if not valid:
+            raise ValueError(f"--threshold must be {BEST} or a number between 0 and 1, not {self.threshold}")

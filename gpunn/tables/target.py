@@ -35,11 +35,13 @@ class Classes:
         name: the column.
         kind: NUMBER or TEXT, what the column holds.
         classes: the classes' names, by their numbers.
+        threshold: the second of two classes is predicted if its probability is above this.
     """
 
     name: str
     kind: str
     classes: tuple[str, ...]
+    threshold: float = 0.5
 
     task = CLASSIFICATION
     output_activation = "softmax"
@@ -90,7 +92,12 @@ class Classes:
 
     def decode(self, net: Predictor, outputs: np.ndarray) -> np.ndarray:
         """Return the predicted class numbers (m,) from outputs (n_out, m)."""
-        return classify(outputs, net.cost.threshold)
+        if self.threshold == 0.5:
+            return classify(outputs, net.cost.threshold)
+        p = self.probabilities(net, outputs)
+        assert p is not None
+        above: np.ndarray = p[1].astype(np.float64) > self.threshold
+        return above.astype(np.intp)
 
     def labels_of(self, predicted: np.ndarray) -> np.ndarray:
         """Return the labels (m,) of class numbers (m,)."""

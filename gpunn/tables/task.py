@@ -11,7 +11,8 @@ import numpy as np
 from gpunn.network import Network
 from gpunn.predictor import Predictor
 from gpunn.sweeps.averaging import Trained, train
-from gpunn.tables import dated, dates
+from gpunn.sweeps.ensemble import networks_of
+from gpunn.tables import adjusting, dated, dates
 from gpunn.tables import target as targets
 from gpunn.tables.loading import load
 from gpunn.tables.measures import summarise_folds
@@ -20,6 +21,7 @@ from gpunn.tables.prepared import Preparation, PreparedTable, find_extreme, prep
 from gpunn.tables.reading import IN_MEMORY, absolute, is_path, open_table
 from gpunn.tables.splitting import fold_rows, split_and_prepare
 from gpunn.tables.table import Table
+from gpunn.tables.target import Classes
 from gpunn.training.fit_options import FitOptions
 from gpunn.training.loop import Diverged
 from gpunn.training.settings import Settings
@@ -108,6 +110,22 @@ class TableTask:
             lambda seed: self.validation(replace(settings, seed=seed)),
         )
 
+    def check(self, settings: Settings) -> None:
+        """Raise ValueError for settings that do not suit the table's options."""
+        adjusting.check(self.prepared.target, self.options, settings)
+
+    def adjusted(self, trained: Trained, settings: Settings) -> TableTask:
+        """Return the task whose target is adjusted to the rows that were held out from training."""
+
+        def rows_of(seed: int) -> Any:
+            return self.validation(replace(settings, seed=seed)) if settings.patience else None
+
+        prepared, net = self.prepared, trained.predictor
+        seeds = trained.members or (settings.seed,)
+        held = adjusting.held_out_outputs(networks_of(net), seeds, self.X, rows_of)
+        target = adjusting.adjust(prepared.target, self.options, net, prepared.train.y, held)
+        return replace(self, prepared=replace(prepared, target=target))
+
     def test(
         self, net: Predictor, folds: Sequence[Mapping[str, Any]]
     ) -> tuple[dict[str, Any], np.ndarray | None]:
@@ -119,6 +137,8 @@ class TableTask:
         """
         target, test = self.prepared.target, self.prepared.test
         figures: dict[str, Any] = {"task": target.task, "target": target.name}
+        if self.options.threshold is not None and isinstance(target, Classes):
+            figures["threshold"] = target.threshold
         if folds:
             figures["cv"] = summarise_folds(folds)
         if not test:
@@ -197,6 +217,7 @@ def cross_validate(task: TableTask, settings: Settings, *, verbose: bool = False
             continue
         if trained.history.interrupted:
             raise KeyboardInterrupt
+        fold = fold.adjusted(trained, settings)
         try:
             _, measures = fold.prepared.evaluate(trained.predictor, test)
         except ValueError as error:  # the outputs overflow

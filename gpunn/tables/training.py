@@ -70,6 +70,7 @@ def train(
     settings = settings.with_defaults(task.defaults)
     optimizer = settings.build_optimizer()
     net = task.build_network(settings)
+    task.check(settings)
     settings = settings.with_choices(net.cost.name, optimizer)
     folds = list(cross_validate(task, settings, verbose=verbose))
     for k, fold in enumerate(folds, start=1):
@@ -78,7 +79,7 @@ def train(
     trained = task.fit(net, settings, verbose=verbose)
     for seed, why in trained.failed.items():
         warnings.warn(describe_failed(seed, why), stacklevel=2)
-    learnt, history = trained.predictor, trained.history
+    learnt, history, task = trained.predictor, trained.history, task.adjusted(trained, settings)
     try:
         figures, _ = task.test(learnt, folds)
     except ValueError as error:  # a trained network is worth more than its test

@@ -89,4 +89,4 @@ def test_a_model_no_better_than_its_baseline_is_said_to_be_so(found, words):
 
 def test_a_model_that_only_ranks_is_told_how_to_go_on():
     line = verdict(result(test_accuracy=0.97, accuracy=0.97, test_roc_auc=0.83))
-    assert line.endswith("better than chance (ROC AUC 0.83): try --class-weight balanced")
+    assert line.endswith("better than chance (ROC AUC 0.83): try --threshold best or --class-weight balanced")

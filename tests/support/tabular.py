@@ -59,3 +59,13 @@ def columns_of_fruits(m=60, seed=0):
         "length": [float(row["length"]) for row in rows],
         "kind": [row["kind"] for row in rows],
     }
+
+
+def rare(m=400, seed=0):
+    """Make a table of two overlapping classes, of which "yes" is rare."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(m):
+        yes = i % 8 == 0
+        rows.append(f"{rng.normal(1.2 * yes):.4f},{rng.normal():.4f},{'yes' if yes else 'no'}")
+    return "\n".join(["a,b,y", *rows]) + "\n"

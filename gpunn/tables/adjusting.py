@@ -1,0 +1,100 @@
+"""What is fitted after training, to rows that were held out of it: the threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from gpunn.functions import activations
+from gpunn.network import Network
+from gpunn.predictor import Predictor
+from gpunn.tables.options import BEST, TableOptions
+from gpunn.tables.target import Classes, Target
+from gpunn.training.settings import Settings
+
+HeldOut = tuple[np.ndarray, np.ndarray]  # outputs (n_out, k), and the rows (k,) that they are for
+
+
+def held_out_outputs(
+    networks: Sequence[Network], seeds: Iterable[int], X: np.ndarray, rows_of: Callable[[int], object]
+) -> HeldOut | None:
+    """Return outputs for the training rows that were held out, and these rows; None if there are none.
+
+    Each network predicts only rows that it was not trained on, and the outputs of several networks for a row
+    are averaged.
+
+    Args:
+        networks: the networks of an ensemble, or the only network.
+        seeds: their random seeds.
+        X: (n_features, m), all the training rows.
+        rows_of: returns the rows (k,) that were held out for a seed, or something else if there are none.
+    """
+    total, counts = np.zeros((networks[0].sizes[-1], X.shape[1])), np.zeros(X.shape[1], np.intp)
+    for net, seed in zip(networks, seeds, strict=True):
+        rows = rows_of(seed)
+        if not isinstance(rows, np.ndarray):
+            return None
+        total[:, rows] += net.forward(np.asfortranarray(X[:, rows]))
+        counts[rows] += 1
+    rows = np.flatnonzero(counts)
+    return total[:, rows] / counts[rows], rows
+
+
+def best_threshold(y: np.ndarray, p: np.ndarray, *, balanced: bool) -> float:
+    """Return the threshold for p (m,), the probability of class 1, that predicts y (m,) best.
+
+    Best is the largest F1 of the rarer class, or the largest balanced accuracy. The threshold lies in the
+    middle between two probabilities; ½ if y has only one class.
+    """
+    from sklearn.metrics import precision_recall_curve, roc_curve
+
+    if y.min() == y.max():
+        return 0.5
+    rare = 1 if balanced or 2 * y.sum() <= len(y) else 0
+    p = p.astype(np.float64) if rare else 1 - p.astype(np.float64)
+    if balanced:
+        false, hit, least = roc_curve(y == rare, p, drop_intermediate=False)
+        score, least = (hit - false)[1:], least[1:]
+    else:
+        precision, recall, least = precision_recall_curve(y == rare, p)
+        score = (precision * recall / np.maximum(precision + recall, 1e-300))[:-1]
+    at = least[int(np.argmax(score))]
+    below = p[p < at]
+    middle = float((at + below.max()) / 2 if len(below) else at / 2)
+    return middle if rare else 1 - middle
+
+
+def adjust(
+    target: Target, options: TableOptions, net: Predictor, y: np.ndarray, held: HeldOut | None
+) -> Target:
+    """Return the target with what its options choose after training.
+
+    Args:
+        net: the network that was trained.
+        y: (m,), the targets of all the training rows.
+        held: outputs for rows that were held out from training; None if there are none.
+    """
+    if not isinstance(target, Classes) or options.threshold is None:
+        return target
+    if options.threshold != BEST:
+        return replace(target, threshold=float(options.threshold))
+    assert held
+    outputs, rows = held
+    p = target.probabilities(net, outputs)
+    assert p is not None
+    return replace(target, threshold=best_threshold(y[rows], p[1], balanced=False))
+
+
+def check(target: Target, options: TableOptions, settings: Settings) -> None:
+    """Raise ValueError if the options ask for what the target or the settings do not allow."""
+    if options.threshold is None:
+        return
+    if not isinstance(target, Classes) or target.n_out != 2:
+        raise ValueError(f"--threshold needs two classes, but '{target.name}' is {target.describe()}")
+    output = settings.output_activation
+    if output and not activations.get(output).gives_probabilities:
+        raise ValueError(f"--threshold needs probabilities, which {output} outputs are not")
+    if options.threshold == BEST and not settings.patience:
+        raise ValueError("--threshold best needs the rows that early stopping holds out: choose --patience")
