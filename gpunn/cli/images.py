@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,10 @@ class ImageJob:
     @property
     def n_out(self) -> int:
         return len(self.dataset.classes)
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return [str(name) for name in self.dataset.classes]
 
     @property
     def usual(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from gpunn.predictor import Predictor
 from gpunn.report.findings import Findings
 from gpunn.sweeps import averaging
 from gpunn.sweeps.averaging import Trained
-from gpunn.training import schedules
+from gpunn.training import class_weights, schedules
 from gpunn.training.callbacks import JsonLines, TensorBoard
 from gpunn.training.fit_options import FitOptions
 from gpunn.training.history import Callback, Record
@@ -36,6 +36,7 @@ class Job(Protocol):
 
     name: of the data, as the user gave it. folder: first part of the name of the run's folder.
     words: lines to print before training. X, y: training examples. n_out: neurons of the output layer.
+    classes: names of the classes, none in regression.
     metric: metric for early stopping. usual: settings used where the user chose none.
 
     validation: validation data for `Network.fit`. augmentation: for the training images.
@@ -58,6 +59,8 @@ class Job(Protocol):
     def y(self) -> np.ndarray: ...
     @property
     def n_out(self) -> int: ...
+    @property
+    def classes(self) -> Sequence[str]: ...
     @property
     def metric(self) -> str: ...
     @property
@@ -88,7 +91,8 @@ def fit(
 
     print_epochs: print lines about the progress, unless a terminal shows it otherwise.
     """
-    options = FitOptions(**settings.fit_arguments(job.metric), augmentation=job.augmentation(settings))
+    arguments = settings.fit_arguments(job.metric, job.classes)
+    options = FitOptions(**arguments, augmentation=job.augmentation(settings))
     if settings.ensemble > 1:
         return fit_ensemble(net, job, settings, folder, options, quiet=not print_epochs)
     bar = sys.stderr.isatty()
@@ -158,5 +162,5 @@ def check_settings(settings: Settings, job: Job, net: Network) -> None:
     schedules.get(settings.schedule)
     m, n_out = job.X.shape[1], net.sizes[-1]
     y = check_y(job.y, m, n_out)
-    check_weights(None, settings.class_weight, y, m, n_out)
+    check_weights(None, class_weights.parse(settings.class_weight, job.classes), y, m, n_out)
     check_smoothing(settings.label_smoothing, y, net.cost)

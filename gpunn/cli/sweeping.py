@@ -127,7 +127,7 @@ def train_all(
     chosen, asked = request.sweep, request.training
     X, y, validation = hold_out(job, settings) if chosen.folds is None else (job.X, job.y, None)
     options = FitOptions(
-        **settings.fit_arguments(job.metric),
+        **settings.fit_arguments(job.metric, job.classes),
         augmentation=job.augmentation(settings),
         validation=validation,
         checkpoint=folder / NETWORKS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -68,6 +68,10 @@ class TableJob:
     @property
     def n_out(self) -> int:
         return self.task.prepared.target.n_out
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return self.task.classes
 
     @property
     def usual(self) -> dict[str, Any]:

@@ -61,6 +61,12 @@ class TableTask:
         return self.prepared.target.for_network(self.prepared.train.y)
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; none in regression."""
+        target = self.prepared.target
+        return target.classes if isinstance(target, Classes) else ()
+
+    @property
     def defaults(self) -> dict[str, Any]:
         """The default settings.
 
@@ -100,7 +106,7 @@ class TableTask:
 
     def fit(self, net: Network, settings: Settings, *, verbose: bool = False) -> Trained:
         """Train a network, or the ensemble that begins with it."""
-        options = FitOptions(**settings.fit_arguments(METRIC), verbose=verbose)
+        options = FitOptions(**settings.fit_arguments(METRIC, self.classes), verbose=verbose)
         return train(
             net,
             settings.ensemble,

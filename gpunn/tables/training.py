@@ -17,7 +17,9 @@ from gpunn.sweeps.averaging import describe_failed
 from gpunn.tables.model import TableModel
 from gpunn.tables.options import TableOptions
 from gpunn.tables.reading import IN_MEMORY, is_path
+from gpunn.tables.table import number_text
 from gpunn.tables.task import cross_validate, open_task
+from gpunn.training import class_weights
 from gpunn.training.history import History
 from gpunn.training.settings import Settings
 from gpunn.version import __version__
@@ -43,10 +45,11 @@ def train(
         test: a table to test on, of any of these kinds.
         verbose: show a progress bar.
         **options: the options of `gpunn train`, with underscores: `held_out`, `cv`, `task`, `drop`,
-            `categorical`, `date`, `missing`, `impute`, `delimiter`, `header`, `encoding` and `sheet`
-            for the table; `hidden`, `epochs`, `optimizer`, `learning_rate`, `patience`, `seed`,
-            `ensemble`, `device` and the others for the network and its training.
-            Error messages name them as on the command line.
+            `categorical`, `date`, `missing`, `impute`, `delimiter`, `header`, `encoding`, `sheet` and
+            `threshold` (a number or "best") for the table; `hidden`, `epochs`, `optimizer`,
+            `learning_rate`, `class_weight` ("balanced" or {class: weight}), `patience`, `seed`, `ensemble`,
+            `device` and the others for the network and its training. Error messages name them as on the
+            command line.
 
     Raises:
         TypeError: there is no such option.
@@ -105,6 +108,10 @@ def _chosen(options: Mapping[str, Any]) -> tuple[Settings, TableOptions]:
     for name in ("categorical", "drop", "date", "missing"):
         names = values.get(name, ())
         values[name] = (names,) if isinstance(names, str) else tuple(map(str, names))
+    if isinstance(weights := values.get("class_weight"), Mapping):
+        values["class_weight"] = class_weights.spell(
+            {number_text(k) if isinstance(k, float) else k: weight for k, weight in weights.items()}
+        )
     if values.get("hidden") is not None:
         values["hidden"] = [n for n in np.atleast_1d(values["hidden"]).astype(int).tolist() if n]
     return (

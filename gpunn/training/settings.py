@@ -6,7 +6,7 @@ default. A field that an optimizer has too is passed to the optimizer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from gpunn.functions.activations import ACTIVATIONS
 from gpunn.functions.costs import COSTS, FAMILIES
 from gpunn.functions.initializers import INITIALIZERS
 from gpunn.names import listed, look_up
+from gpunn.training import class_weights
 from gpunn.training.option import Option, option_name
 from gpunn.training.schedules import SCHEDULES
 from gpunn.training.stopping import EarlyStopping
@@ -133,7 +134,11 @@ class Settings:
     )
     class_weight: Annotated[
         str | None,
-        training("balanced: weigh the classes inversely to their frequency.", "all examples count alike"),
+        training(
+            "Weights of the classes in training: balanced, inversely to their frequency, or NAME=W,….",
+            "all examples count alike",
+            metavar="NAME=W,…",
+        ),
     ] = None
     label_smoothing: Annotated[
         float, training("Label smoothing ε: targets are (1 − ε) one-hot + ε / classes.")
@@ -266,15 +271,18 @@ class Settings:
             "input_dropout": self.input_dropout,
         }
 
-    def fit_arguments(self, metric: str) -> dict[str, Any]:
-        """Return the arguments of `Network.fit` that the settings decide. metric: for early stopping."""
+    def fit_arguments(self, metric: str, classes: Sequence[str] = ()) -> dict[str, Any]:
+        """Return the arguments of `Network.fit` that the settings decide.
+
+        metric: for early stopping. classes: the names of the classes.
+        """
         return {
             "epochs": self.epochs or 0,
             "batch_size": self.batch_size or 0,
             "optimizer": self.build_optimizer(),
             "schedule": self.schedule,
             "stop": EarlyStopping(metric, self.patience) if self.patience else None,
-            "class_weight": self.class_weight,
+            "class_weight": class_weights.parse(self.class_weight, classes),
             "label_smoothing": self.label_smoothing,
             "device": self.device,
             "precision": self.precision,

@@ -51,7 +51,7 @@ from gpunn.files import model as model_file
         (["train", "digits", "--learning-rate", "nan"], ["learning_rate"]),
         (["train", "digits", "--l2", "-1"], ["l2"]),
         (["train", "digits", "--cost", "huber(0)"], ["huber's delta"]),
-        (["train", "digits", "--class-weight", "balancd"], ["class_weight", "'balanced'"]),
+        (["train", "digits", "--class-weight", "balancd"], ["--class-weight must be balanced or NAME=W"]),
         (["train", "digits", "--label-smoothing", "1"], ["label_smoothing", "[0, 1)"]),
         (["train", "digits", "--label-smoothing", "0.1", "--cost", "hinge"], ["hinge", "label_smoothing"]),
         (["train", "digits", "--seed", "-1"], ["--seed"]),
