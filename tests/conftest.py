@@ -61,7 +61,7 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         need_cuda()
     if kind == "emulated" and not emulated.COMPILER:
         pytest.skip("no C++ compiler for the emulated device")
-    monkeypatch.setattr(backends, "choose", lambda device, dtype, precision=None: make(np.dtype(dtype).name))
+    monkeypatch.setattr(backends, "choose", lambda device, dtype, *_: make(np.dtype(dtype).name))
     yield make
     for device in devices:
         device.check()

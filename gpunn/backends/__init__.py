@@ -18,13 +18,16 @@ __all__ = ["Backend", "BackendError", "Host", "choose", "cuda_devices", "explain
 CUDA_PRECISIONS = ("tf32", "bf16")
 
 
-def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None) -> Backend:
+def choose(
+    device: str, dtype: np.dtype[Any] | str, precision: str | None = None, threads: int | None = None
+) -> Backend:
     """Return the backend for the device auto, cpu, cuda or cuda:N.
 
     Args:
         device: its name.
         dtype: the network's.
         precision: the dtype itself, or on CUDA "tf32" or "bf16" for a float32 network.
+        threads: the number of threads on the CPU; None to choose it by trials.
 
     Raises:
         ValueError: the device or the precision is unknown.
@@ -51,7 +54,7 @@ def choose(device: str, dtype: np.dtype[Any] | str, precision: str | None = None
             raise BackendError(f"no CUDA device: {reason}")
     if precision in CUDA_PRECISIONS:
         raise BackendError(f"precision {precision} needs a CUDA device")
-    return Host(own, reason.partition(": pip install")[0])  # the advice is for `gpunn info`
+    return Host(own, reason.partition(": pip install")[0], threads)  # the advice is for `gpunn info`
 
 
 def explain_cuda(index: int = 0) -> str:

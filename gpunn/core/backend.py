@@ -9,6 +9,7 @@ calls allocates nothing and checks nothing. The types of arrays are the backend'
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -118,6 +119,28 @@ class Data(Protocol):
         """Read back the losses (m,) and hits (m,) of the pass."""
 
 
+class Threads(Protocol):
+    """The number of threads of a backend's matrix products; it holds inside a `with` block."""
+
+    def __enter__(self) -> object: ...
+    def __exit__(self, *error: object) -> None: ...
+    def go_on_with(self, n: int) -> int | None:
+        """Use as many threads as a run so far, if they are allowed; return the number that is used."""
+
+    def take_used(self) -> int | None:
+        """Return the number of threads since the last call; None if there were several numbers."""
+
+
+class NoThreads(nullcontext[None]):
+    """The threads of a device that has no such number."""
+
+    def go_on_with(self, n: int) -> None:
+        """Do nothing."""
+
+    def take_used(self) -> None:
+        """Return None."""
+
+
 class Backend(Protocol):
     """A device and a way to compute equations on it.
 
@@ -142,6 +165,9 @@ class Backend(Protocol):
 
     @property
     def data(self) -> Data: ...
+
+    @property
+    def threads(self) -> Threads: ...
 
     def note_algorithms(self) -> Mapping[str, str]:
         """Return a checksum of the algorithm of each matrix product that is bound from now on, by product.

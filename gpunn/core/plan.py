@@ -186,12 +186,12 @@ def end_chunk(
     yield Advance(p, chunk.m)
 
 
-def run(stages: Sequence[Stage], progress: Progress | None = None) -> None:
+def run(be: Backend, stages: Sequence[Stage], progress: Progress | None = None) -> None:
     """Run an epoch's stages, or launch them: a device may then lag some stages behind the progress shown.
 
     Overflow raises no warning here, because it shows in the losses.
     """
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), be.threads:
         for stage in stages:
             for _ in range(stage.times):
                 for call in stage.calls:
@@ -207,13 +207,13 @@ class Plan:
     """
 
     def __init__(self, model: BoundModel, examples: Examples, m: int, batch_size: int, **how: Any) -> None:
-        self.data, self.p = model.be.data, model.be.data.new_pass(m)
+        self.be, self.data, self.p = model.be, model.be.data, model.be.data.new_pass(m)
         self.stages = bind(model, examples, self.p, m, batch_size, **how)
 
     def __call__(self, order: np.ndarray, key: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Make a pass; return each example's loss (m,) and hit (m,), which the next pass overwrites."""
         self.start(order, key=key)
-        run(self.stages)
+        run(self.be, self.stages)
         return self.results()
 
     def start(self, order: np.ndarray, etas: np.ndarray | None = None, key: int = 0) -> None:

@@ -126,8 +126,13 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _digest(kept: Mapping[str, Any], records: Iterable[Record]) -> str:
     """Return a checksum of `run.json`, without its digest, and of the epochs."""
-    texts = [{name: value for name, value in kept.items() if name != DIGEST}, *map(asdict, records)]
+    texts = [{name: value for name, value in kept.items() if name != DIGEST}, *map(_digested, records)]
     return digest({}, *map(dump_json, texts))
+
+
+def _digested(record: Record) -> dict[str, Any]:
+    """Return the fields that count; the number of threads is newer than some runs."""
+    return {name: v for name, v in asdict(record).items() if name != "threads" or v is not None}
 
 
 def _is_square(matrix: list[list[int]], n: int) -> bool:

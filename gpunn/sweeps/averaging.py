@@ -136,6 +136,8 @@ def _mean(running: Sequence[Record], stopped: Sequence[Record], share: float) ->
     spent = sum(record.seconds for record in running) or 1e-9
     examples = sum(record.seconds * record.examples_per_second for record in running)
     values: dict[str, Any] = {**measured, "seconds": share * spent}
+    numbers = {record.threads for record in running}
+    values["threads"] = numbers.pop() if len(numbers) == 1 else None
     return Record(running[0].epoch, **values, examples_per_second=examples / (share * spent))
 
 

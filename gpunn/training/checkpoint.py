@@ -29,6 +29,7 @@ from gpunn.files.strict_json import (
 )
 from gpunn.files.tensors import DIGEST, UnreadableTensors, digest, pack, read_tensors
 from gpunn.files.writing import check_writable, write_whole
+from gpunn.names import counted
 from gpunn.training.history import EpochObserver, History, Record
 from gpunn.training.identity import explain_other_algorithms
 
@@ -183,7 +184,18 @@ class CheckpointWriter:
                 state.restore(self.saved.tensors, self.saved.state)
             self.written = self.epochs_done
             self._tidy(self.saved.path)
+            self._go_on_with_threads()
         self._compare_algorithms()
+
+    def _go_on_with_threads(self) -> None:
+        """Use as many threads as the run so far; warn if that is not allowed."""
+        so_far = self.state.history[-1].threads if len(self.state.history) else None
+        if so_far and (now := self.state.be.threads.go_on_with(so_far)) and now != so_far:
+            warnings.warn(
+                f"the run so far used {counted(so_far, 'thread')}, and {now} from now on, so the result may "
+                "differ in the last bits from that of an unbroken run",
+                stacklevel=2,
+            )
 
     def epoch_done(self) -> None:
         """Take a snapshot in case of Ctrl-C, and write it if it is due."""

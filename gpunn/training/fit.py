@@ -106,7 +106,7 @@ def prepare(
     options.check_metric(classes=given is None or given.y.labels is not None)
     optimizer = optimizers.get(options.optimizer)
     checkpoints = open_checkpoints(net, given, options)
-    be = backends.choose(options.device, net.dtype, options.precision)
+    be = backends.choose(options.device, net.dtype, options.precision, options.threads)
     algorithms = be.note_algorithms()
     learner = bind_learner(net.bind(be, given.y if given else None), optimizer, net.rng, options)
     if given is None:

@@ -61,6 +61,10 @@ class FitOptions:
         device: auto, cpu, cuda or cuda:N; auto takes a working GPU if there is one.
         precision: the network's dtype; on CUDA also "tf32", or "bf16" (activations and δ in 16 bits, θ in
             float32).
+        threads: on a CPU, how many threads compute a matrix product, and at most as many as OMP_NUM_THREADS,
+            `threadpoolctl` and the like allow. None takes GPUNN_THREADS, or chooses between one and all of
+            them by short trials, since threads are slow beside other busy processes. The last bits of the
+            result may depend on the number, which `Record.threads` keeps; threads=1 repeats everywhere.
         verbose: whether to show progress: a bar if stderr is a terminal, otherwise a line every few seconds.
         on_epoch_end: one or several functions, called with the `Record` of each epoch while the network has
             that epoch's weights. Training ends if one of them returns True. `gpunn.callbacks` has some.
@@ -74,7 +78,7 @@ class FitOptions:
             next. Start with an empty one.
 
     Raises:
-        ValueError: if `epochs` or `batch_size` is not a whole number of at least 1.
+        ValueError: if `epochs`, `batch_size` or `threads` is not a whole number of at least 1.
 
     >>> options = gpunn.FitOptions(epochs=3, optimizer="adam", device="cpu")
     >>> net = gpunn.Network([2, 3, 1], seed=0)
@@ -96,6 +100,7 @@ class FitOptions:
     label_smoothing: float = 0.0
     device: str = "auto"
     precision: str | None = None
+    threads: int | None = None
     verbose: bool = False
     on_epoch_end: Callback | Sequence[Callback] | None = None
     checkpoint: str | os.PathLike[str] | None = None
@@ -105,8 +110,10 @@ class FitOptions:
     optimizer_state: OptimizerState | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "threads"):
             value = getattr(self, name)
+            if name == "threads" and value is None:
+                continue
             if not isinstance(value, int | np.integer) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
 

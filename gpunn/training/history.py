@@ -26,6 +26,8 @@ class Record:
         seconds: wall-clock time spent training, without validation.
         examples_per_second: training throughput, including shuffling and gathering.
         validation_score: what `fit`'s `score` returned for the outputs of the validation examples.
+        threads: on a CPU, the number of threads of its matrix products, on which the last bits may depend;
+            None if the number changed during the epoch.
     """
 
     epoch: int
@@ -36,6 +38,7 @@ class Record:
     seconds: float
     examples_per_second: float
     validation_score: float | None = None
+    threads: int | None = None
 
 
 Callback: TypeAlias = Callable[[Record], object]

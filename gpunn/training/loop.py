@@ -66,7 +66,7 @@ class Evaluation:
         if self.other_theta is not None:
             self.be.memory.copy(self.other_theta, into=self.theta)
         self.plan.start(self.order)
-        run(self.plan.stages)
+        run(self.be, self.plan.stages)
         return self.measured()
 
     def measured(self) -> Measured:
@@ -149,6 +149,7 @@ class Training:
     def run_epoch(self, epoch: int, progress: Progress | None) -> Record:
         """Learn from all the examples once, then evaluate."""
         self.before = before = self.be.memory.copy(self.theta, into=self.before)
+        self.be.threads.take_used()
         start = time.perf_counter()
         losses, hits = self.source.learn(self.rates(epoch), progress)
         return self.record(epoch, before, losses, hits, time.perf_counter() - start)
@@ -166,7 +167,7 @@ class Training:
 
         Raises Diverged if the loss is not finite; θ is then `before` again.
         """
-        loss = mean(losses)
+        loss, threads = mean(losses), self.be.threads.take_used()
         if not np.isfinite(loss):
             self.be.memory.copy(before, into=self.theta)
             raise Diverged(_explain(losses, epoch, self.learner.batch_size))
@@ -177,7 +178,7 @@ class Training:
         if epoch == 1 and val_loss is not None and not np.isfinite(val_loss):
             self._warn_of(val_loss)
         speed = len(losses) / seconds
-        return Record(epoch, loss, accuracy, val_loss, val_accuracy, seconds, speed, val_score)
+        return Record(epoch, loss, accuracy, val_loss, val_accuracy, seconds, speed, val_score, threads)
 
     def end_epoch(self, record: Record, on_epoch_end: Callback | None) -> None:
         """Keep the record, and tell it to everything that follows the epochs."""

@@ -193,6 +193,14 @@ class Settings:
         str,
         training(f"Precision: {listed(DTYPES)}; {' and '.join(CUDA_ONLY)} need CUDA.", metavar="PRECISION"),
     ] = "float32"
+    threads: Annotated[
+        int | None,
+        training(
+            "Threads of a matrix product on the CPU; the last bits of the result may depend on it.",
+            "$GPUNN_THREADS, or one or all of them, whichever is quicker",
+            least=1,
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         """Replace aliases and other spellings by gpunn's own names, which saved runs keep.
@@ -286,4 +294,5 @@ class Settings:
             "label_smoothing": self.label_smoothing,
             "device": self.device,
             "precision": self.precision,
+            "threads": self.threads,
         }

@@ -137,7 +137,7 @@ class InMemory:
     def learn(self, rates: RateFunction, progress: Progress | None) -> Results:
         """Run an epoch over the examples in a new order."""
         self.start(rates, self.draws.next())
-        run(self.plan.stages, progress)
+        run(self.learner.model.be, self.plan.stages, progress)
         if self.draws.look:
             self.plan.expect(*self.draws.look())
         return self.results()
@@ -195,7 +195,7 @@ class BlockStream:
         etas = rates(begin, end, self.learner.steps(m))
         key, order = self.learner.draw(self.learner.rng, np.arange(m))
         plan.start(order, etas, key)
-        run(plan.stages, progress)
+        run(self.learner.model.be, plan.stages, progress)
         losses, hits = plan.results()
         return losses.copy(), None if given.y.labels is None else hits.copy()
 

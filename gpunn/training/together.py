@@ -148,7 +148,7 @@ class Lockstep:
         for run, drawn in zip(runs, self.pool.map(lambda run: run.source.draws.next(), runs), strict=True):
             assert run.epoch
             run.source.start(run.training.rates(run.epoch), drawn)
-        plan.run(stages)
+        plan.run(self.be, stages)
         ahead = [run for run in runs if run.source.draws.look]
         for run, drawn in zip(ahead, self.pool.map(lambda run: run.source.draws.look(), ahead), strict=True):
             run.source.plan.expect(*drawn)
@@ -167,7 +167,7 @@ class Lockstep:
             return [None] * len(runs)
         for evaluation in each:
             evaluation.plan.start(evaluation.order)
-        plan.run(stages)
+        plan.run(self.be, stages)
         return [evaluation.measured() for evaluation in each]
 
 

@@ -15,6 +15,7 @@ from gpunn.backends.cuda.head import faster_by_the_clock, heads
 from gpunn.backends.cuda.kernels import Kernels
 from gpunn.backends.cuda.memory import CudaMemory
 from gpunn.backends.cuda.stream import Feed
+from gpunn.core.backend import NoThreads
 from gpunn.core.equations import Equation, lower
 from gpunn.functions.calls import Call, Calls
 
@@ -42,6 +43,7 @@ class Cuda:
     launch_steps = 1 << 13  # so that none keeps the GPU for seconds
     runs_ahead = True
     networks = 1
+    threads = NoThreads()
 
     def __init__(self, device: Device, precision: str = "float32") -> None:
         self.device, self.description = device, device.description

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from gpunn.backends.host import equations, images, norm, passes, vectors
 from gpunn.backends.host.context import Context
 from gpunn.backends.host.data import HostData
 from gpunn.backends.host.memory import HostMemory
-from gpunn.core.equations import Equation, lower
+from gpunn.backends.host.threads import Threads
+from gpunn.core.equations import Equation, Gradient, lower
 from gpunn.functions.calls import Calls
 
 LOWER: dict[type[Equation], Callable[[Context, Any], Calls]] = {
@@ -27,6 +29,8 @@ class Host:
     Args:
         dtype: "float32" or "float64".
         why: the reason for using the CPU, if there is one to tell.
+        threads: the number of threads of matrix products, and at most what is allowed; None to choose it by
+            trials.
     """
 
     name = "cpu"
@@ -36,18 +40,23 @@ class Host:
     runs_ahead = False
     networks = 1
 
-    def __init__(self, dtype: str = "float32", why: str = "") -> None:
+    def __init__(self, dtype: str = "float32", why: str = "", threads: int | None = None) -> None:
         self.description = f"cpu ({why})" if why else "cpu"
         self.memory = HostMemory(dtype)
         self.data = HostData(self.memory.dtype)
-        self.context = Context(self.memory.dtype)
+        self.threads = Threads(threads)
+        self.context = Context(self.memory.dtype, one_thread=self.threads.most == 1)
 
     def note_algorithms(self) -> Mapping[str, str]:
         return {}
 
     def plan(self, equations: Sequence[Equation]) -> Calls:
-        """Lower one equation at a time."""
-        return lower(equations, LOWER, self.context)
+        """Lower one equation at a time; the calls begin with the trials of a product that threads share."""
+        calls = lower(equations, LOWER, self.context)
+        if (product := self.context.take_largest()) is None:
+            return calls
+        training = any(isinstance(equation, Gradient) for equation in equations)
+        return [partial(self.threads.before_chunk, product, training), *calls]
 
     def plan_steps(self, equations: Sequence[Equation], m: int) -> Calls | None:
         """Return None, since every step is bound."""

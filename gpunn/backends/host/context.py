@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from scipy.linalg import blas
 
 from gpunn.backends.host import products
+from gpunn.backends.host.threads import SHARED, Product
 from gpunn.core.scalars import Scalar
 from gpunn.functions.calls import Array, Calls
 
 
 class Context:
-    """BLAS routines, scratch buffers and scalars of one dtype."""
+    """BLAS routines, scratch buffers and scalars of one dtype.
 
-    def __init__(self, dtype: np.dtype[np.floating]) -> None:
-        self.dtype = dtype
+    one_thread: whether products never have more.
+    """
+
+    def __init__(self, dtype: np.dtype[np.floating], one_thread: bool) -> None:
+        self.dtype, self.one_thread = dtype, one_thread
         single = dtype == np.float32
         self.gemm = blas.sgemm if single else blas.dgemm
         self.axpy = blas.saxpy if single else blas.daxpy
         self.nrm2 = blas.snrm2 if single else blas.dnrm2
         self.gemv = blas.sgemv if single else blas.dgemv
         self._scratches: dict[tuple[int, ...], Array] = {}
+        self._largest: tuple[int, Callable[[Array], object], Array] | None = None
 
     def scratch(self, like: Array) -> Array:
         """Return the scratch buffer of that shape; all equations share it, since only one runs at a time."""
@@ -54,4 +62,16 @@ class Context:
         for operand in (a, b, c):
             if operand.dtype != self.dtype or not operand.flags.f_contiguous:
                 raise ValueError(f"the product needs column-major {self.dtype}, not {operand.dtype}")
-        return products.product(self.gemm, alpha, a, b, beta, c, trans_a, trans_b)
+        work = c.size * a.shape[0 if trans_a else 1]
+        if work > (self._largest[0] if self._largest else SHARED):
+            self._largest = work, lambda out: self.gemm(1.0, a, b, 0.0, out, trans_a, trans_b, 1), c
+        how = trans_a, trans_b, self.one_thread
+        return products.product(self.gemm, alpha, a, b, beta, c, *how)
+
+    def take_largest(self) -> Product | None:
+        """Return the largest product since the last call, into scratch memory; None if all are small."""
+        largest, self._largest = self._largest, None
+        if largest is None:
+            return None
+        work, call, like = largest
+        return Product(partial(call, np.empty_like(like)), work)

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from gpunn.backends.host import threads
 from gpunn.functions.calls import Array, Calls, constant
 
 Gemm: TypeAlias = Callable[..., Any]
@@ -26,17 +27,29 @@ TURNED = 4096, 100_000  # elements of a matrix and multiplications for which a�
 
 
 def product(
-    gemm: Gemm, alpha: Any, a: Array, b: Array, beta: Any, c: Array, trans_a: int = 0, trans_b: int = 0
+    gemm: Gemm,
+    alpha: Any,
+    a: Array,
+    b: Array,
+    beta: Any,
+    c: Array,
+    trans_a: int = 0,
+    trans_b: int = 0,
+    one_thread: bool = True,
 ) -> Calls:
-    """c ← alpha op(a) op(b) + beta c, in place."""
+    """c ← alpha op(a) op(b) + beta c, in place.
+
+    one_thread: whether the product never has more.
+    """
     depth = a.shape[0] if trans_a else a.shape[1]
     multiplications = c.size * depth
     if trans_a and a.size <= TURNED[0] and multiplications >= TURNED[1]:
         turned = np.empty(a.shape[::-1], a.dtype, order="F")
         turn = partial(np.copyto, turned, a.T)
-        return [turn, *product(gemm, alpha, turned, b, beta, c, 0, trans_b)]
+        return [turn, *product(gemm, alpha, turned, b, beta, c, 0, trans_b, one_thread)]
     pieces = -(-multiplications // SMALL) if multiplications >= CUT else 1
-    if trans_a or not 1 < pieces <= PIECES or b.shape[1] > COLUMNS or not reads_in_place():
+    cut = one_thread and not trans_a and 1 < pieces <= PIECES and b.shape[1] <= COLUMNS
+    if not (cut and reads_in_place()):
         return [partial(gemm, alpha, a, b, beta, c, trans_a, trans_b, 1)]
     columns = [slice(k * b.shape[1] // pieces, (k + 1) * b.shape[1] // pieces) for k in range(pieces)]
     if not trans_b:
@@ -47,14 +60,8 @@ def product(
     ]
 
 
-def reads_in_place() -> bool:
-    """Whether SciPy's BLAS has the kernels for small operands and uses one thread now."""
-    return all(pool.num_threads == 1 and pool.architecture in CORES for pool in _pools())
-
-
 @lru_cache(maxsize=1)
-def _pools() -> Any:
-    from threadpoolctl import ThreadpoolController  # a product is bound long after `import gpunn`
-
-    pools = ThreadpoolController().select(user_api="blas").lib_controllers
-    return [pool for pool in pools if hasattr(pool, "architecture")]
+def reads_in_place() -> bool:
+    """Whether BLAS has the kernels for small operands."""
+    found = {getattr(library, "architecture", None) for library in threads.blas().libraries}
+    return bool(found) and found <= set(CORES)

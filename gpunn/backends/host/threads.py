@@ -1,0 +1,248 @@
+"""The number of threads that BLAS uses: all that it may, or one if other processes keep the cores busy.
+
+The threads of a product wait for each other. Beside busy processes, a product of 0.1 ms can take 60 ms with
+two threads. Trials therefore time the largest product of a step with one thread and with all. They write into
+scratch memory and never change what is learnt, since the last bits of a product may depend on the number of
+threads: OpenBLAS divides long sums in other places if it shares the product.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from gpunn.functions.calls import Call
+
+VARIABLE = "GPUNN_THREADS"
+SHARED = 1 << 18  # multiply-adds: OpenBLAS computes smaller products with one thread
+SPEED = 4e10  # multiply-adds a second, to guess how long the first trial takes
+SHORTEST = 2e-4  # seconds that one thread should be busy in a trial
+FREE = 5e-3  # seconds: a trial as short as this precedes the first step
+COST = 0.015  # trials take at most this part of the time
+PAUSE = 0.1  # seconds between trials
+WORSE, LOST = 1.25, 2  # all threads lose if they are slower than this, in this many
+LAST = 10  # of the last trials; they come back after winning as many in a row
+
+# Logged, not warned: a busy machine must not end a program that turns warnings into errors.
+log = logging.getLogger("gpunn")
+
+
+@dataclass(frozen=True)
+class Product:
+    """The largest product of a plan, into scratch memory, and its number of multiply-adds."""
+
+    call: Call
+    work: int
+
+
+class Library(Protocol):
+    """A BLAS library, as threadpoolctl sees it."""
+
+    def get_num_threads(self) -> int | None: ...
+    def set_num_threads(self, num_threads: int) -> Any: ...
+
+
+class Pool:
+    """The threads of the BLAS libraries, which everything in this process shares.
+
+    A backend that runs asks for a number of threads; the smallest number asked for holds. The libraries
+    get their own numbers back when the last backend has run.
+    """
+
+    def __init__(self, libraries: list[Library]) -> None:
+        self.libraries, self.lock = libraries, threading.Lock()
+        self.asked: dict[Threads, int] = {}
+        self.before: list[int] = []
+        self.told = False  # whether a line has said that one thread is quicker
+
+    def limit(self) -> int:
+        """Return the most threads that may run: the number in force, and at most the cores there are."""
+        with self.lock:
+            if not self.asked:
+                self.before = [library.get_num_threads() or 1 for library in self.libraries]
+            return min(max(self.before, default=1), cores())
+
+    def use(self, who: Threads, n: int) -> None:
+        with self.lock:
+            self.asked[who] = n
+            self._apply(min(self.asked.values()))
+
+    def leave(self, who: Threads) -> None:
+        with self.lock:
+            del self.asked[who]
+            self._apply(min(self.asked.values(), default=max(self.before, default=1)))
+
+    def alone(self) -> bool:
+        """Whether nobody else in this process is running."""
+        return len(self.asked) == 1
+
+    def _apply(self, n: int) -> None:
+        for library, before in zip(self.libraries, self.before, strict=True):
+            library.set_num_threads(min(n, before))
+
+
+@lru_cache(maxsize=1)
+def blas() -> Pool:
+    """Return the pool of this process."""
+    import scipy.linalg.blas  # noqa: F401  # loads its library
+    from threadpoolctl import ThreadpoolController
+
+    return Pool(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use, by its affinity and by its container's quota."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return min(found, max(1, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # there is no quota
+        return found
+
+
+def from_environment() -> int | None:
+    """Return GPUNN_THREADS. Raises ValueError unless it is a whole number of at least 1."""
+    text = os.environ.get(VARIABLE, "").strip()
+    if text and not (text.isascii() and text.isdigit() and int(text)):
+        raise ValueError(f"{VARIABLE} must be a whole number of at least 1, not '{text}'")
+    return int(text) if text else None
+
+
+class Threads:
+    """The number of threads of one backend, as a context manager that holds while its calls run.
+
+    Args:
+        asked: the number that the user asked for; None to let trials choose.
+        pool: the threads of this process.
+        clock: the time in seconds.
+    """
+
+    def __init__(
+        self,
+        asked: int | None = None,
+        pool: Pool | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.asked = self.cap = from_environment() if asked is None else asked
+        self.pool, self.clock = pool or blas(), clock
+        self.most = self.now = self._most()
+        self.used: set[int] = set()
+        self.trials: deque[tuple[float, float]] = deque(maxlen=LAST)  # seconds with one thread and with all
+        self.due: float | None = None
+
+    def _most(self) -> int:
+        limit = self.pool.limit()
+        return min(self.cap or limit, limit)
+
+    def __enter__(self) -> None:
+        if (most := self._most()) != self.most:  # somebody has changed the limit
+            self.most = self.now = most
+        self.pool.use(self, self.now)
+
+    def __exit__(self, *error: object) -> None:
+        self.pool.leave(self)
+
+    def go_on_with(self, n: int) -> int:
+        """Use as many threads as a run so far, if they are allowed; return the number that is used."""
+        if self.asked is None:
+            self.cap = n if n > 1 else None
+            self.most = self._most()
+            self.now = min(n, self.most)
+        return self.now
+
+    def take_used(self) -> int | None:
+        """Return the number of threads since the last call; None if there were several numbers."""
+        used, self.used = self.used or {self.now}, set()
+        return used.pop() if len(used) == 1 else None
+
+    # trials
+
+    def before_chunk(self, product: Product, training: bool) -> None:
+        """Try both numbers of threads if it is time to, and note the number that is used.
+
+        training: whether it pays to try before anything is computed.
+        """
+        if not (self.asked or self.most == 1) and self.pool.alone():
+            self._try_if_due(product, training)
+        self.used.add(self.now)
+
+    def _try_if_due(self, product: Product, training: bool) -> None:
+        now = self.clock()
+        if self.due is None:
+            expected = 3 * max(SHORTEST, product.work / SPEED)
+            self.due = now if training and expected <= FREE else now + expected / COST
+        if now >= self.due:
+            self._try(product)
+            spent = self.clock() - now
+            self.due = now + (0 if self._undecided() else max(PAUSE, spent / COST))
+
+    def _try(self, product: Product) -> None:
+        """Make trials until it is clear which number to use, but only a few of them at a time."""
+        times = 1 + int(SHORTEST * SPEED / product.work)
+        for _ in range(LAST // 2):
+            self.trials.append(self._trial(product.call, times))
+            if not self._undecided():
+                break
+        lost, slower = self._lost(), self._slower()
+        if self.now > 1 and lost >= LOST and slower > WORSE:
+            self._tell(slower)
+            self._change(1)
+        elif self.now == 1 and len(self.trials) == LAST and not lost and slower < 1:
+            self._change(self.most)
+        else:
+            self.pool.use(self, self.now)
+
+    def _undecided(self) -> bool:
+        """Whether all threads are in use, and were slower, but not often enough to be sure."""
+        return self.now > 1 and self._slower() > WORSE and self._lost() < LOST
+
+    def _trial(self, call: Call, times: int) -> tuple[float, float]:
+        """Return the seconds with one thread and with all, which are not waited for to the end if slow."""
+        one = self._timed(call, 1, times)
+        woken = self._timed(call, self.most, 1)  # sleeping threads need a moment
+        most = 4 * one + 1e-3
+        return one, woken if woken > most else self._timed(call, self.most, times, most)
+
+    def _timed(self, call: Call, n: int, times: int, most: float = float("inf")) -> float:
+        self.pool.use(self, n)
+        seconds, begun = 0.0, self.clock()
+        for _ in range(times):
+            call()
+            seconds = self.clock() - begun
+            if seconds > most:
+                break
+        return seconds
+
+    def _lost(self) -> int:
+        """Count the trials that all threads lost."""
+        return sum(many > WORSE * one for one, many in self.trials)
+
+    def _slower(self) -> float:
+        """Return how many times longer all threads took than one."""
+        one, many = (sum(seconds) for seconds in zip(*self.trials, strict=True)) if self.trials else (1, 0)
+        return many / one
+
+    def _change(self, n: int) -> None:
+        self.now = n
+        self.pool.use(self, n)
+        self.trials.clear()
+
+    def _tell(self, slower: float) -> None:
+        """Say, once in a process, that one thread goes on."""
+        if not self.pool.told:
+            log.warning(
+                "gpunn: %d threads are %.1f times slower than one beside other busy processes; one goes on, "
+                "which may change the last bits (--threads, fit(threads=N) or %s sets the number)",
+                self.most,
+                slower,
+                VARIABLE,
+            )
+        self.pool.told = True
