@@ -78,10 +78,10 @@ def test_a_step_allocates_nothing(optimizer: gpunn.SGD | gpunn.Adam) -> None:
     p = be.data.new_pass(512)
     update = optimizer.bind(be, model.theta)
     stages = plan.bind(model, be.data.examples(X, np.arange(512) % 10, None), p, 512, 256, update=update)
-    plan.run(stages)
+    plan.run(be, stages)
     be.data.start_pass(p, np.arange(512))
     tracemalloc.start()
-    plan.run(stages)
+    plan.run(be, stages)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     hidden = 512 * 256 * 4  # one matrix of the hidden layer; NumPy's reductions allocate some 20 kB

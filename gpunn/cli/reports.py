@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backends.host.threads import cores
 from gpunn.cli import ensembles
 from gpunn.cli.job import Job
 from gpunn.cli.locking import is_locked
 from gpunn.cli.output import say
 from gpunn.cli.runs import HISTORY, LOCK, MODEL, NEW_HISTORY, REPORT, RUN, RUNS
-from gpunn.cli.system import PACKAGES, blas, cores, cpu_name, installed
+from gpunn.cli.system import PACKAGES, cpu_name, installed
 from gpunn.files.strict_json import dump_json
 from gpunn.files.tensors import digest
 from gpunn.names import counted
@@ -66,7 +67,7 @@ def write_report(
         kept = {**result, "report": str(path)}
         net, history = trained.predictor, trained.history
         found, members = job.findings(net, outputs), tuple(trained.members.values())
-        here = machine(), versions(history)
+        here = machine(history), versions(history)
         run = Run(folder, net, history, kept, found, job.words, command, ended, *here, members)
         run.save()
         page.write(run, path)
@@ -91,11 +92,13 @@ def show_window() -> None:
     window.show()
 
 
-def machine() -> str:
-    """Describe the machine, as in "AMD EPYC 7B13, 4 cores, 4 BLAS threads"."""
-    threads = next((library["threads"] for library in blas() if library["used"]), None)
-    counted = "" if threads is None else f", {threads} BLAS thread{'' if threads == 1 else 's'}"
-    return f"{cpu_name()}, {cores()} cores{counted}"
+def machine(history: History) -> str:
+    """Describe the machine and its use, as in "AMD EPYC 7B13, 4 cores, 4 BLAS threads"."""
+    known = sorted({record.threads or 0 for record in history})  # 0: it changed, or there is no such number
+    words = f", {counted(known[0], 'BLAS thread')}" if known and known[0] == known[-1] else ""
+    if len(known) > 1:
+        words = ", a changing number of BLAS threads"
+    return f"{cpu_name()}, {cores()} cores{words if any(known) else ''}"
 
 
 def versions(history: History) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -42,6 +41,7 @@ def show(as_json: bool) -> None:
 def system_facts() -> dict[str, Any]:
     """Return the facts about this machine."""
     from gpunn import backends
+    from gpunn.backends.host.threads import cores
     from gpunn.datasets import catalog
     from gpunn.version import __version__
 
@@ -80,11 +80,6 @@ def cpu_name() -> str:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor() or platform.machine())
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def blas() -> list[dict[str, Any]]:

@@ -65,6 +65,7 @@ GIVEN = {
     "seed": 5,
     "device": "cpu",
     "precision": "float64",
+    "threads": 2,
 }
 
 
