@@ -122,6 +122,10 @@ class Data(Protocol):
 class Threads(Protocol):
     """The number of threads of a backend's matrix products; it holds inside a `with` block."""
 
+    @property
+    def most(self) -> int | None:
+        """The largest number for which products are bound; None on a device that has no such number."""
+
     def __enter__(self) -> object: ...
     def __exit__(self, *error: object) -> None: ...
     def go_on_with(self, n: int) -> int | None:
@@ -133,6 +137,8 @@ class Threads(Protocol):
 
 class NoThreads(nullcontext[None]):
     """The threads of a device that has no such number."""
+
+    most = None
 
     def go_on_with(self, n: int) -> None:
         """Do nothing."""

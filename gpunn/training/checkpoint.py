@@ -81,6 +81,8 @@ class TrainingState:
             "generator": self.rng.bit_generator.state,
             "records": [asdict(record) for record in self.history],
         }
+        if self.be.threads.most:
+            values["threads"] = self.be.threads.most
         if self.history.algorithms:
             values["algorithms"] = dict(self.history.algorithms)
         for name, observer in self.observers.items():
@@ -160,6 +162,11 @@ class CheckpointWriter:
     def epochs_done(self) -> int:
         """The number of epochs in the checkpoint that this run resumes from."""
         return len(self.saved.state["records"]) if self.saved else 0
+
+    @property
+    def one_thread(self) -> bool:
+        """Whether products were bound for one thread in the run that goes on."""
+        return bool(self.saved and self.saved.state.get("threads") == 1)
 
     def _check_same_run(self, saved: SavedCheckpoint) -> None:
         for name, here in self.description.items():

@@ -106,7 +106,8 @@ def prepare(
     options.check_metric(classes=given is None or given.y.labels is not None)
     optimizer = optimizers.get(options.optimizer)
     checkpoints = open_checkpoints(net, given, options)
-    be = backends.choose(options.device, net.dtype, options.precision, options.threads)
+    threads = options.threads or (1 if checkpoints and checkpoints.one_thread else None)
+    be = backends.choose(options.device, net.dtype, options.precision, threads)
     algorithms = be.note_algorithms()
     learner = bind_learner(net.bind(be, given.y if given else None), optimizer, net.rng, options)
     if given is None:

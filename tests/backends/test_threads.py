@@ -204,7 +204,18 @@ def test_trials_change_nothing_that_is_learnt(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Threads, "_trial", lambda self, call, times: (tried.append(call), call(), (1, 1))[2])
     theta = fit()[0].theta
     assert tried
-    np.testing.assert_array_equal(theta, fit(threads=1)[0].theta)
+    np.testing.assert_array_equal(theta, fit(threads=2)[0].theta)
+
+
+def test_a_run_that_was_bound_for_one_thread_goes_on_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(n=1)
+    monkeypatch.setattr(threads, "blas", lambda: Pool([machine]))
+    fit(checkpoint=tmp_path)
+    machine.n = 2
+    history = fit(checkpoint=tmp_path, resume=True, epochs=4)[1]
+    assert [record.threads for record in history] == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, "2"])

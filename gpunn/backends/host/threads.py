@@ -133,7 +133,7 @@ class Threads:
     ) -> None:
         self.asked = self.cap = from_environment() if asked is None else asked
         self.pool, self.clock = pool or blas(), clock
-        self.most = self.now = self._most()
+        self.cap = self.most = self.now = self._most()  # products are bound for this number
         self.used: set[int] = set()
         self.trials: deque[tuple[float, float]] = deque(maxlen=LAST)  # seconds with one thread and with all
         self.due: float | None = None
@@ -153,9 +153,9 @@ class Threads:
     def go_on_with(self, n: int) -> int:
         """Use as many threads as a run so far, if they are allowed; return the number that is used."""
         if self.asked is None:
-            self.cap = n if n > 1 else None
-            self.most = self._most()
             self.now = min(n, self.most)
+            if n > 1:
+                self.cap = self.most = self.now
         return self.now
 
     def take_used(self) -> int | None:
