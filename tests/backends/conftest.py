@@ -40,12 +40,12 @@ def on(
     if kind == "emulated":
         shape_as(monkeypatch)
 
-    def use(name: str, dtype: str = "float64") -> Any:
+    def use(name: str, dtype: str = "float64", cluster: int = CLUSTER) -> Any:
         be: Any = Host(dtype)
         if name == "device" and kind == "cuda":
             be = choose("cuda", dtype)
         elif name == "device":
-            devices.append(EmulatedDevice(shared_bytes=SHARED, cluster=CLUSTER))
+            devices.append(EmulatedDevice(shared_bytes=SHARED, cluster=cluster))
             be = Cuda(devices[-1], dtype)
         monkeypatch.setattr(backends, "choose", lambda *_: be)
         return be

@@ -176,7 +176,7 @@ class TestTraining:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         machine.shared_bytes, machine.capability = 200 << 10, capability
-        monkeypatch.setattr(resident, "best_shape", lambda *_: None)
+        monkeypatch.setattr(resident, "best_shapes", lambda *_: ())
         only(*way, monkeypatch)
         nets = [gpunn.Network(5, [gpunn.Dense(64), gpunn.Dense(9, "softmax")], seed=0) for _ in range(2)]
         for net, device in zip(nets, ("cuda", "cpu"), strict=True):

@@ -71,7 +71,7 @@ def on(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Itera
         need_cuda()
     if kind == "emulated" and not emulated.COMPILER:
         pytest.skip("no C++ compiler for the emulated device")
-    monkeypatch.setattr(resident, "best_shape", lambda *_: None)
+    monkeypatch.setattr(resident, "best_shapes", lambda *_: ())
     monkeypatch.setattr(backend, "faster_by_the_clock", lambda *_: True)
     if kind == "emulated":
         monkeypatch.setattr(head_ways, "THREADS", 64)
@@ -177,7 +177,7 @@ def test_low_precision(precision: str, on: MakeDevice, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("wanted", ["apart", "4 blocks, 4 in a cluster"])
 def test_trials_move_nothing(wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock decides between one launch and several, on copies of the parameters."""
-    monkeypatch.setattr(resident, "best_shape", lambda *_: None)
+    monkeypatch.setattr(resident, "best_shapes", lambda *_: ())
     monkeypatch.setattr(head_ways, "THREADS", 64)
     only(4, 4, monkeypatch)
     device, tasks = EmulatedDevice(shared_bytes=SHARED, cluster=8), []

@@ -191,5 +191,5 @@ def calls_of_a_step(sizes: tuple[int, ...], f: str, m: int, optimizer: Any) -> i
 def test_launches_of_a_step(
     sizes: tuple[int, ...], f: str, optimizer: Any, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resident, "best_shape", lambda *_: None)
+    monkeypatch.setattr(resident, "best_shapes", lambda *_: ())
     assert calls_of_a_step(sizes, f, 128, optimizer) == most

@@ -29,23 +29,33 @@ int main(int, char** arguments) {
         members[k] = {of<T>(1000, 0.5), of<T>(1000, 0), of<T>(1000, 0), order, of<Index>(1, 0),
                       of<Input>(count * 8, 1), of<Index>(count, 2), nullptr, nullptr, of<double>(9, 0.1),
                       of<Index>(1, 0), of<double>(3, 0), of<T>(count, 0), of<unsigned char>(count, 0),
-                      of<double>(100, 0.1), 0, count};
-    launch(2 * CLUSTER, WIDTH, [=] { train(members); }, SHARED, false, CLUSTER);
+                      of<double>(100, 0.1), of<T>(BLOCKS * EXCHANGED, 0), of<Index>(BLOCKS, 0), 0, count};
+    launch(2 * BLOCKS, WIDTH, [=] { train(members); }, SHARED, BLOCKS > CLUSTER, CLUSTER);
     std::puts("done");
 }
 """
 KINDS = {
     "first in registers": {"first_in_registers": True, "buffers": 2, "columns": 12},
-    "a cluster": {"first_in_registers": True, "buffers": 2, "columns": 8, "cluster": 2},
+    "a cluster": {"first_in_registers": True, "buffers": 2, "columns": 8, "blocks": 2},
     "a cluster shares out the examples": {
         "first_in_registers": False,
         "buffers": 2,
         "columns": 4,
-        "cluster": 2,
+        "blocks": 2,
+    },
+    "a grid": {"first_in_registers": True, "buffers": 2, "columns": 8, "blocks": 2, "grid": True},
+    "a grid shares out the examples": {
+        "first_in_registers": False,
+        "buffers": 2,
+        "columns": 8,
+        "blocks": 2,
+        "grid": True,
     },
     "several tiles": {"first_in_registers": False, "buffers": 1, "columns": 4},
 }
-BARRIER = re.compile(r"(__syncthreads|meet)\(\);(?!  // all blocks have begun)")  # which here they have
+BARRIER = re.compile(
+    r"(__syncthreads\(\)|\bmeet\(tag\));(?!  // all blocks have begun)"
+)  # which here they have
 LINES = [RESIDENT.count("\n", 0, barrier.start()) + 1 for barrier in BARRIER.finditer(RESIDENT)]
 
 

@@ -11,7 +11,7 @@ import gpunn
 from gpunn.backends import Host
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.network import NetworkStep, read_pass
-from gpunn.backends.cuda.resident import Resident, recognised
+from gpunn.backends.cuda.resident_pass import Resident, recognised
 from gpunn.core import plan
 from gpunn.core.backend import Backend
 from gpunn.core.equations import Equation

@@ -32,13 +32,13 @@ class Case:
 def shape_as(monkeypatch: pytest.MonkeyPatch, **wanted: Any) -> None:
     """Let the kernel have 64 threads, and the first shape that has these attributes, or else any."""
 
-    def chosen(task: Task, shared_bytes: int, networks_each: int, most_blocks: int) -> Shape | None:
-        able = list(shape_choice.shapes(task, shared_bytes, most_blocks))
+    def chosen(task: Task, shared_bytes: int, each: int, cluster: int, grid: int) -> list[Shape]:
+        able = list(shape_choice.shapes(task, shared_bytes, cluster, grid))
         fitting = [s for s in able if all(getattr(s, name) == value for name, value in wanted.items())]
-        return next(iter([*fitting, *able]), None)
+        return [*fitting, *able][:1]
 
     monkeypatch.setattr(shape_choice, "THREADS", (64,))
-    monkeypatch.setattr(resident, "best_shape", chosen)
+    monkeypatch.setattr(resident, "best_shapes", chosen)
 
 
 def count_launches(be: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:

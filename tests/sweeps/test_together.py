@@ -30,7 +30,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> EmulatedDevice:
     device = EmulatedDevice(shared_bytes=200 << 10)
     be = Cuda(device, "float32")
     monkeypatch.setattr(shape_choice, "THREADS", (64,))
-    shape_choice.best_shape.cache_clear()
+    shape_choice.best_shapes.cache_clear()
     monkeypatch.setattr(backends, "choose", lambda *_: be)
     return device
 

@@ -14,6 +14,7 @@ from gpunn.backends.cuda.fusing import fuse
 from gpunn.backends.cuda.head import faster_by_the_clock, heads
 from gpunn.backends.cuda.kernels import Kernels
 from gpunn.backends.cuda.memory import CudaMemory
+from gpunn.backends.cuda.resident_pass import recognised
 from gpunn.backends.cuda.stream import Feed
 from gpunn.core.backend import NoThreads
 from gpunn.core.equations import Equation, lower
@@ -58,7 +59,7 @@ class Cuda:
 
     def plan(self, equations: Sequence[Equation]) -> Calls:
         """Launch the resident kernel if it can do it all; else fuse the equations, lower and capture them."""
-        found = resident.recognised(self.kernels, equations)
+        found = recognised(self.kernels, equations)
         if launch := found and resident.bound(self.kernels, found):
             before = [] if found.gathers else self.lower(found.found.before)
             return self.capture([*before, launch]) if before else [launch, self._keep_pace]
@@ -66,7 +67,7 @@ class Cuda:
 
     def plan_steps(self, equations: Sequence[Equation], m: int) -> Calls | None:
         """Launch the resident kernel for all steps, if it can do them."""
-        found = resident.recognised(self.kernels, equations, m)
+        found = recognised(self.kernels, equations, m)
         launch = found and resident.bound(self.kernels, found, self.networks)
         return [launch, self._keep_pace] if launch else None
 

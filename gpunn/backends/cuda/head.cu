@@ -53,20 +53,6 @@ static __device__ Four<T>& operator+=(Four<T>& sum, const Four<T>& x) {
     return sum;
 }
 
-// reduce over the WIDTH lanes of a column
-static __device__ T column_sum(T x) {
-    for (int apart = WIDTH / 2; apart; apart /= 2) x += __shfl_xor_sync(0xffffffff, x, apart);
-    return x;
-}
-
-static __device__ T column_max(T x) {
-    for (int apart = WIDTH / 2; apart; apart /= 2) {
-        const T other = __shfl_xor_sync(0xffffffff, x, apart);
-        x = other > x ? other : x;
-    }
-    return x;
-}
-
 // `count` numbers, of which a thread reads the first at once and the rest when it needs them
 struct Copy {
     const T* from;
@@ -94,26 +80,13 @@ static __device__ void move(bool weight, T sum, const T* c, T x, T* theta, T* in
 
 // Wait until every block has come here and its writes are visible; tag: larger each time.
 static __device__ void meet(Index* flags, Index tag) {
+    (void)flags, (void)tag;
 #if CLUSTER > 1
-    (void)flags, (void)tag;
-    __cluster_barrier_arrive();
-    __cluster_barrier_wait();
+    meet_in_cluster();
 #elif CLUSTER == 1
-    (void)flags, (void)tag;
     __syncthreads();
 #else
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        __threadfence();
-        __stwt(flags + blockIdx.x, tag);
-    }
-    for (int b = threadIdx.x; b < (int)gridDim.x; b += HEAD_THREADS)
-        for (int tries = 0; __ldcv(flags + b) < tag; ++tries) {
-            if (tries == 1 << 24) __trap();  // after seconds: a block is missing
-            __nanosleep(20);
-        }
-    __threadfence();
-    __syncthreads();
+    meet_in_grid(flags, blockIdx.x, gridDim.x, tag);
 #endif
 }
 
@@ -229,14 +202,14 @@ struct Task {
             T z = 0;
             for (int g = 0; g < crew.groups; ++g) z += sums[4 * g * fours + c * COLUMN + q];
 #if SOFTMAX
-            const T power = exp(z - column_max(z)), out = power / column_sum(lane < N ? power : T(0));
+            const T power = exp(z - lanes_max<WIDTH>(z)), out = power / lanes_sum<WIDTH>(lane < N ? power : T(0));
 #else
             const T out = F(z);
 #endif
             T error = OUTPUT_ERROR(out, y, z);
             (void)y;
 #if SOFTMAX && !PAIRED
-            error = out * (error - column_sum(lane < N ? error * out : T(0)));  // the product with the Jacobian
+            error = out * (error - lanes_sum<WIDTH>(lane < N ? error * out : T(0)));  // the product with the Jacobian
 #endif
             if (wanted >= mine || lane >= N) continue;
             if (weighted) error *= weights[first + c];

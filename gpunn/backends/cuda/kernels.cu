@@ -138,14 +138,14 @@ struct Share {
     }
 };
 
-// sum over a warp, returned to each of its threads
-static __device__ T warp_sum(T x) {
-    for (int apart = LANES / 2; apart; apart /= 2) x += __shfl_xor_sync(0xffffffff, x, apart);
+// sum over `lanes` neighbouring lanes of a warp, a power of 2, returned to each of them
+template <int lanes = LANES> static __device__ T lanes_sum(T x) {
+    for (int apart = lanes / 2; apart; apart /= 2) x += __shfl_xor_sync(0xffffffff, x, apart);
     return x;
 }
 
-static __device__ T warp_max(T x) {
-    for (int apart = LANES / 2; apart; apart /= 2) {
+template <int lanes = LANES> static __device__ T lanes_max(T x) {
+    for (int apart = lanes / 2; apart; apart /= 2) {
         const T other = __shfl_xor_sync(0xffffffff, x, apart);
         x = other > x ? other : x;
     }
@@ -227,7 +227,7 @@ extern "C" __global__ void measure(Index m, Index n, const T* as, const T* ys, c
         (void)a, (void)z;
         sum += LOSS(a, y, z);
     }
-    sum = warp_sum(sum);
+    sum = lanes_sum(sum);
     if (lane == 0) losses[*position + j] = sum;
     if (labelled) mark_hit(j, lane, n, as + j * n, labels, threshold, hits + *position);
 }
@@ -425,9 +425,9 @@ template <class X> static __device__ void softmax(int lane, Index n, const T* b,
         in[i] = in[i] + b[i];
         most = in[i] > most ? in[i] : most;
     }
-    most = warp_max(most);
+    most = lanes_max(most);
     for (Index i = lane; i < n; i += LANES) sum += out[i] = exp(in[i] - most);
-    sum = warp_sum(sum);
+    sum = lanes_sum(sum);
     for (Index i = lane; i < n; i += LANES) out[i] = out[i] / sum;
 }
 
@@ -453,7 +453,7 @@ extern "C" __global__ void times_softmax_jacobian(Index m, Index n, Index ld_a, 
     Operand* delta = deltas + j * ld;
     T sum = 0;
     for (Index i = lane; i < n; i += LANES) sum += delta[i] * a[i];
-    sum = warp_sum(sum);
+    sum = lanes_sum(sum);
     for (Index i = lane; i < n; i += LANES) delta[i] = a[i] * (delta[i] - sum);
 }
 
@@ -565,7 +565,7 @@ extern "C" __global__ void times(Index count, const Operand* by, Operand* x) {
 static __device__ T right_output(Index n, int lane, const T* a, const T* y) {
     T right = 0;
     for (Index i = lane; i < n; i += LANES) right += a[i] * y[i];
-    return warp_sum(right);
+    return lanes_sum(right);
 }
 
 // a - right + 1 for the other classes, 0 for the class itself; a single output: 1 - a for class 1, 1 + a for 0
@@ -582,7 +582,7 @@ extern "C" __global__ void measure_hinge(Index m, Index n, const T* a, const T* 
         const T above = margin(n, a[i], y[i], right);
         sum += above <= 0 ? T(0) : above;
     }
-    sum = warp_sum(sum);
+    sum = lanes_sum(sum);
     if (lane == 0) losses[*position + j] = sum;
     mark_hit(j, lane, n, a + j * n, labels, threshold, hits + *position);
 }
@@ -594,7 +594,7 @@ extern "C" __global__ void hinge_gradient(Index m, Index n, Index ld, const T* a
     Operand* delta = deltas + j * ld;
     T count = 0, right = right_output(n, lane, a, y);
     for (Index i = lane; i < n; i += LANES) count += delta[i] = T(margin(n, a[i], y[i], right) > 0);
-    count = warp_sum(count);
+    count = lanes_sum(count);
     for (Index i = lane; i < n; i += LANES)
         delta[i] = n == 1 ? -(2 * y[i] - 1) * count : delta[i] - y[i] * count;
 }

@@ -113,7 +113,7 @@ template <int l> DEVICE void learn(const Member& my, Own& own, const T* before, 
                 if (!ONE_TILE) sums[r] = own.gradient[number] += sums[r];
                 if (!ONE_TILE && !last) continue;
                 if constexpr (SHARES_EXAMPLES)
-                    at(INBOX, number % CLUSTER)[(number / CLUSTER * CLUSTER + rank()) * WIDTH + thread()] = sums[r];
+                    inbox_of(number % BLOCKS)[(number / BLOCKS * BLOCKS + rank()) * WIDTH + thread()] = sums[r];
                 else {
                     T& w = My::shared_w ? at(My::w)[k * My::ld + i] : own.w[q];
                     step<l>(my, own, now, number, k, place<l>(k, i), sums[r], w);
@@ -132,20 +132,27 @@ template <int l> DEVICE void settle(const Member& my, Own& own, const Pace& now)
         const int to = My::w + k * My::ld + thread() % My::n;
         T sum = 0, w = *at(to);
         UNROLL
-        for (int r = 0; r < CLUSTER; ++r) sum += at(INBOX)[(slot * CLUSTER + r) * WIDTH + thread()];
+        for (int r = 0; r < BLOCKS; ++r) sum += inbox()[(slot * BLOCKS + r) * WIDTH + thread()];
         step<l>(my, own, now, slot, k, index, sum, w);
+        if (GRID) my.theta[index] = w;
         UNROLL
-        for (int r = 0; r < CLUSTER; ++r) *at(to, r) = w;
+        for (int r = 0; r < CLUSTER && !GRID; ++r) *at(to, r) = w;
     });
     if constexpr (l < L) settle<l + 1>(my, own, now);
 }
 
 // between theta in device memory and where the launch keeps it
-template <int l> DEVICE void load_theta(const Member& my, Own& own) {
+template <int l> DEVICE void load_weights(const Member& my, Own& own) {
     using My = Layer<l>;
     each_own<l>([&](int q, int k, int index) {
         (My::shared_w ? at(My::w)[k * My::ld + thread() % My::n] : own.w[q]) = my.theta[index];
     });
+    if constexpr (l < L) load_weights<l + 1>(my, own);
+}
+
+// all else that a launch begins with: the states, and ones for the biases
+template <int l> DEVICE void load_states(const Member& my, Own& own) {
+    using My = Layer<l>;
     if (STATES_IN != IN_MEMORY)
         each_moved<l>([&](int slot, int, int index) {
             if (STATES > 0) state(my, own, 0, slot, index) = my.state_0[index];
@@ -153,12 +160,14 @@ template <int l> DEVICE void load_theta(const Member& my, Own& own) {
         });
     if constexpr (l < L) {
         for (int j = thread(); j < ROW; j += WIDTH) at(My::a)[My::n * ROW + j] = 1;
-        load_theta<l + 1>(my, own);
+        load_states<l + 1>(my, own);
     }
 }
 
-// whether another block stores the parameter of input k, since all have the same
-template <int l> DEVICE bool stored_elsewhere(int k) { return rank() > 0 && (l > 1 || !SHARES_INPUTS || k == N_IN); }
+// whether the parameter of input k is in device memory, or another block stores it, since all have the same
+template <int l> DEVICE bool stored_elsewhere(int k) {
+    return (SHARES_EXAMPLES && GRID) || (rank() > 0 && (l > 1 || !SHARES_INPUTS || k == N_IN));
+}
 
 template <int l> DEVICE void store_theta(const Member& my, Own& own) {
     using My = Layer<l>;
@@ -198,14 +207,15 @@ __cluster_dims__(CLUSTER, 1, 1)
 __launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
     Extras& extra = extras();
     const Member& my = extra.member;
-    if (thread() == 0) extra.member = members[blockIdx.x / CLUSTER], extra.member.xs += SHARES_INPUTS * rank() * N_IN;
+    if (thread() == 0) extra.member = members[blockIdx.x / BLOCKS], extra.member.xs += SHARES_INPUTS * rank() * N_IN;
     __syncthreads();
     const Tiles tiles{(int)my.count};
     const Index start = my.first + *my.position, before = my.etas ? *my.step : 0;
     const bool keeper = thread() == WIDTH - 1;  // of the pace
     Own own{};
     Ahead ahead;
-    load_theta<1>(my, own);
+    load_weights<1>(my, own);
+    load_states<1>(my, own);
     for (int j = thread(); j < BUFFERS * ROW; j += WIDTH)
         at(j / ROW * Layer<0>::size_x)[N_IN * ROW + j % ROW] = first_of_its_examples();  // for the bias
     if (thread() < CONSTANTS + 3) extra.constants[thread()] = my.numbers[1 + thread()];
@@ -223,7 +233,8 @@ __launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
     ahead.load_index(my, tiles, start, tiles.next(0));
     ahead.put_index(1);
     __syncthreads();
-    meet();  // all blocks have begun
+    Index tag = GRID ? my.flags[rank()] : 0;
+    if (CLUSTER > 1) meet(tag);  // all blocks have begun
     int steps = 0, side = 0;
     for (int from = 0; from < tiles.count; side ^= 1) {
         const int next = tiles.next(from), other = side ^ 1;
@@ -238,7 +249,7 @@ __launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
         if (FIRST_IN_REGISTERS) {
             sum_own(own, x);
             __syncthreads();
-            if constexpr (SHARES_INPUTS) exchange(side);
+            if constexpr (SHARES_INPUTS) exchange(side, tag);
         }
         const T* const inputs = feed_forward<1>(x, side);  // of the last layer
         if (more) {  // everyone is done with the tile before
@@ -252,9 +263,10 @@ __launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
             learn<1>(my, own, x, last, extra.pace[steps % 2]);
             if constexpr (SHARES_EXAMPLES)
                 if (last) {
-                    meet();
+                    meet(tag);
                     settle<1>(my, own, extra.pace[steps % 2]);
-                    meet();
+                    meet(tag);
+                    if (GRID) load_weights<1>(my, own);
                 }
         }
         if (!FIRST_IN_REGISTERS || BUFFERS == 1) __syncthreads();

@@ -1,154 +1,37 @@
-"""The resident kernel: which plans it can do, and its launch, for one network or for many.
+"""The resident kernel's launch, for one network or for many.
 
 A graph of a small network's steps spends most of its time between its kernels. If the network fits on a
 multiprocessor, a block of resident.cu takes all steps of a plan instead: it gathers the examples, learns from
 them and measures the outputs. Networks that differ in nothing that the kernel's source contains are trained
 by one launch, a block each.
+
+A network that is trained alone may have several blocks, which share out its inputs or the examples of a
+mini-batch: a cluster or, on a device without clusters, blocks of a grid. The estimates of shape_choice.py say
+which ways are worth a trial, and a GPU's clock chooses among these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property, reduce
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, partial, reduce
 from typing import Any
 
 import numpy as np
 
-from gpunn.backends.cuda.data import OnHost
 from gpunn.backends.cuda.device import Buffer, keeping
 from gpunn.backends.cuda.kernels import Kernels
-from gpunn.backends.cuda.network import (
-    Motion,
-    Move,
-    NetworkPass,
-    NetworkStep,
-    merged,
-    read_evaluation,
-    read_pass,
-    statements,
-)
-from gpunn.backends.cuda.shape_choice import best_shape, quicker_than_a_graph
-from gpunn.backends.cuda.shapes import SCALARS, Shape, Task, up
+from gpunn.backends.cuda.network import Move, merged, statements
+from gpunn.backends.cuda.resident_pass import Resident
+from gpunn.backends.cuda.shape_choice import best_shapes, quicker_than_a_graph
+from gpunn.backends.cuda.shapes import SCALARS, Shape, up
 from gpunn.backends.cuda.source import CONSTANTS, RESIDENT, constants_of, defined, network_source, rule_source
 from gpunn.core.backend import UINT8_SCALE
-from gpunn.core.equations import Equation
-from gpunn.functions.calls import Call
+from gpunn.functions.calls import Call, Calls
 
 BUSY = 2  # blocks on each multiprocessor that measure outputs
-
-
-@dataclass(eq=False, slots=True)
-class Resident(Equation):
-    """Network: all of a pass, from a[0], y ← the next examples to the move of θ
-
-    Attributes:
-        found: the equations that it stands for.
-        m: the examples of all steps, in mini-batches like the first; a shorter one is like the last.
-        gathers: whether it gathers the examples itself; else they are gathered, and perhaps distorted.
-    """
-
-    found: NetworkPass
-    m: int
-    gathers: bool
-
-    @property
-    def inputs(self) -> Buffer:
-        """The matrix of which the kernel reads columns."""
-        gather = self.found.gather
-        x: Buffer = gather.examples.X if self.gathers else gather.x
-        return x
-
-    @property
-    def learns(self) -> bool:
-        """Whether θ moves."""
-        return bool(self.motion.moves)
-
-    def parts(self, blocks: int, columns: int) -> list[tuple[int, int]]:
-        """Share out the examples, if nothing is learnt, among blocks: (the first, how many) of each."""
-        each = self.m if self.learns else up(up(self.m, blocks), columns) * columns
-        return [(start, min(each, self.m - start)) for start in range(0, self.m, each)]
-
-    @property
-    def motion(self) -> Motion:
-        """How each parameter moves."""
-        return self.found.steps[0].motion
-
-    def task(self, itemsize: int) -> Task:
-        """The task of the kernel."""
-        first, x = self.found.steps[0], self.inputs
-        sizes = (x.shape[0], *(e.z.shape[0] for e in first.forward))
-        m, motion = first.error.out.shape[1], first.motion
-        packed = 4 if x.dtype == np.uint8 and sizes[0] % 4 == 0 else 1
-        labelled = self.found.gather.examples.labels is not None
-        return Task(sizes, m, len(motion.states), itemsize, packed, labelled)
-
-
-def recognised(k: Kernels, equations: Sequence[Equation], m: int | None = None) -> Resident | None:
-    """Recognise a pass that the kernel can do.
-
-    m: the examples of the pass, of whose steps the equations show the first and, if it is shorter, the last;
-    otherwise they show all steps.
-    """
-    found = read_pass(equations) or (None if m is None else read_evaluation(equations))
-    if found is None or not spelled(found.steps[0]) or not alike(found.steps):
-        return None
-    if len(found.steps[0].motion.scalars) > SCALARS:
-        return None
-    given = found.gather.examples
-    gathers = found.distort is None and not any(isinstance(x, OnHost) for x in (given.X, given.targets))
-    if m is None:
-        return Resident(found, found.advance.m, gathers)
-    return Resident(found, m, gathers) if gathers else None
-
-
-def spelled(step: NetworkStep) -> bool:
-    """Whether f[1]…f[L] and the cost have a C spelling: all elementwise, or softmax last with its cost."""
-    *hidden, last = (e.f for e in step.forward)
-    cost = step.error.cost
-    if any(e.a.scale != 1 for e in step.forward):
-        return False
-    output = last.cuda is not None or cost.pairs(last)
-    return cost.cuda is not None and output and all(f.cuda for f in hidden)
-
-
-def alike(steps: list[NetworkStep]) -> bool:
-    """Whether the steps differ only in their examples, which lie side by side; the last may be shorter."""
-    first, m = steps[0], steps[0].error.out.shape[1]
-    batches = [step.error.out.shape[1] for step in steps]
-    if set(batches[:-1]) - {m} or batches[-1] > m:
-        return False
-    for k, step in enumerate(steps):
-        motion = step.motion
-        same = (
-            step.rates is first.rates
-            and step.error.cost is first.error.cost
-            and [(e.theta, e.f) for e in step.forward] == [(e.theta, e.f) for e in first.forward]
-            and statements(motion.moves) == statements(first.motion.moves)
-            and motion.step is first.motion.step
-            and motion.states == first.motion.states
-            and (k == len(steps) - 1 or motion.scalars == first.motion.scalars)
-        )
-        pairs = zip(examples_of(step), examples_of(first), strict=True)
-        if not same or not all(follows(mine, theirs, k * m) for mine, theirs in pairs):
-            return False
-    return True
-
-
-def examples_of(step: NetworkStep) -> list[Buffer | None]:
-    """The buffers of a step that hold its own examples: x, y, weights, z and a."""
-    weights = step.weights and step.weights.weights
-    return [step.forward[0].a, step.error.y, weights, step.error.z, step.error.a]
-
-
-def follows(buffer: Buffer | None, first: Buffer | None, columns: int) -> bool:
-    """Whether the buffer lies so many columns behind the first."""
-    if buffer is None or first is None:
-        return buffer is first
-    return buffer.pointer == first.columns(columns, columns).pointer
-
-
-# the launch
+MOST_IN_GRID = 16  # blocks of a network, on a device without clusters
+TRIAL_STEPS = 50  # that the clock times at most
 
 
 class Launch:
@@ -174,18 +57,22 @@ class Launch:
     def call(self) -> Call:
         """The launch, bound to the networks' buffers."""
         k, shape = self.k, self.shape
-        members = [member(k, e, self.moves) for e in self.passes]
         each = max(1, BUSY * k.device.processors // len(self.passes))
         rows = [
-            [*pointers, *part]
-            for e, (pointers, _) in zip(self.passes, members, strict=True)
+            (own, part)
+            for own, e in ((member(k, e, self.moves, shape), e) for e in self.passes)
             for part in e.parts(each, shape.columns)
         ]
-        table = k.memory.put(np.array(rows).T, np.int64)
-        kernel = k.compiled(source_of(self.passes[0], shape, self.moves), RESIDENT)("train")
-        blocks = len(rows) * shape.cluster
-        call = k.device.launch(kernel, blocks, shape.threads, (table,), shape.shared_bytes)
-        return keeping(call, *(buffer.memory for _, kept in members for buffer in kept))
+        return launch(k, source_of(self.passes[0], shape, self.moves), shape, rows)
+
+
+def launch(k: Kernels, source: str, shape: Shape, rows: Sequence[tuple[Member, tuple[int, int]]]) -> Call:
+    """Bind a launch for members, each with its first example and how many it has."""
+    table = k.memory.put(np.array([[*own.pointers, *part] for own, part in rows]).T, np.int64)
+    kernel = k.compiled(source, RESIDENT, together=shape.grid)("train")
+    blocks = len(rows) * shape.blocks
+    call = k.device.launch(kernel, blocks, shape.threads, (table,), shape.shared_bytes)
+    return keeping(call, *(buffer.memory for own, _ in rows for buffer in own.buffers if buffer))
 
 
 def bound(k: Kernels, e: Resident, networks: int = 1) -> Launch | None:
@@ -195,18 +82,69 @@ def bound(k: Kernels, e: Resident, networks: int = 1) -> Launch | None:
     """
     if networks == 1 and not e.learns:
         return None  # a graph needs no compilation
-    shape = chosen_shape(k, e, networks)
-    if shape is None or (networks == 1 and not quicker_than_a_graph(shape)):
+    able = able_shapes(k, e, networks)
+    if not able or (networks == 1 and not quicker_than_a_graph(able[0])):
         return None
-    launch = Launch(k, [e], shape)
-    return launch.bind() if networks == 1 else launch
+    return Launch(k, [e], by_the_clock(k, e, able)).bind() if networks == 1 else Launch(k, [e], able[0])
 
 
-def chosen_shape(k: Kernels, e: Resident, networks: int) -> Shape | None:
-    """Choose the shape for a pass, if so many are launched together."""
+def able_shapes(k: Kernels, e: Resident, networks: int) -> Sequence[Shape]:
+    """The shapes for a pass that are worth a trial, if so many are launched together."""
     device, task = k.device, e.task(k.memory.dtype.itemsize)
-    most_blocks = min(device.cluster, device.processors // networks)
-    return best_shape(task, device.shared_bytes, up(networks, device.processors), most_blocks)
+    room = max(1, device.processors // networks)  # blocks of a network
+    cluster, grid = min(device.cluster, room), 1
+    if device.cluster == 1 and e.learns:
+        grid = min(MOST_IN_GRID, room)
+    return best_shapes(task, device.shared_bytes, up(networks, device.processors), cluster, grid)
+
+
+def by_the_clock(k: Kernels, e: Resident, able: Sequence[Shape]) -> Shape:
+    """Return the fastest of the shapes."""
+    if len(able) == 1:
+        return able[0]
+    named = {shape.way: shape for shape in able}
+    trials = {way: partial(trial, k, e, shape) for way, shape in named.items()}
+    return named[k.device.fastest(f"{described(e)}, {k.memory.precision}", trials)]
+
+
+def described(e: Resident) -> str:
+    """Describe a step of the network: what its time depends on."""
+    step, x = e.found.steps[0], e.inputs
+    functions = ", ".join(forward.f.name for forward in step.forward)
+    sizes = "-".join(str(n) for n in (x.shape[0], *(forward.z.shape[0] for forward in step.forward)))
+    rule = step.motion.step.rule if step.motion.step else None
+    by = type(rule).__name__ if rule else f"{len(step.motion.states)} states"
+    m = step.error.out.shape[1]
+    return f"network {sizes}, {functions}, {step.error.cost.name}, {by}, {m} examples of {x.dtype}"
+
+
+def trial(k: Kernels, e: Resident, shape: Shape) -> Calls:
+    """Bind some steps on copies of what they change, which take the pass back to its start."""
+    m = min(e.m, TRIAL_STEPS * shape.task.m)
+    own = on_copies(k, member(k, e, e.motion.moves, shape), m)
+    steps = launch(k, source_of(e, shape, e.motion.moves), shape, [(own, (0, m))])
+    return [steps, *k.each("advance", 1, -m, own.position)]
+
+
+def on_copies(k: Kernels, own: Member, m: int) -> Member:
+    """Return a Member that takes the first m examples in their order, and changes nothing of a run."""
+
+    def copied(buffer: Buffer | None) -> Buffer | None:
+        return buffer and k.memory.copy(buffer)
+
+    return replace(
+        own,
+        theta=k.memory.copy(own.theta),
+        state_0=copied(own.state_0),
+        state_1=copied(own.state_1),
+        order=None,
+        position=k.memory.put(np.zeros(1), np.int64),
+        etas=None,
+        step=None,
+        counter=copied(own.counter),
+        losses=k.memory.new((m,)),
+        hits=k.memory.new((m,), np.uint8),
+    )
 
 
 def together(launches: Sequence[Launch]) -> list[Launch]:
@@ -224,26 +162,68 @@ def together(launches: Sequence[Launch]) -> list[Launch]:
     ]
 
 
-def member(k: Kernels, e: Resident, moves: Sequence[Move]) -> tuple[list[int], list[Buffer]]:
-    """The kernel's Member of a pass, and the buffers that it points to."""
+@dataclass(frozen=True)
+class Member:
+    """The pointers in the kernel's Member, in its order; see resident_layout.cu."""
+
+    theta: Buffer
+    state_0: Buffer | None
+    state_1: Buffer | None
+    order: Buffer | None
+    position: Buffer
+    xs: Buffer
+    labels: Buffer | None
+    targets: Buffer | None
+    weights: Buffer | None
+    etas: Buffer | None
+    step: Buffer | None
+    counter: Buffer | None
+    losses: Buffer
+    hits: Buffer
+    numbers: Buffer
+    exchange: Buffer | None
+    flags: Buffer | None
+
+    @property
+    def buffers(self) -> list[Buffer | None]:
+        """The buffers in the kernel's order."""
+        return [getattr(self, field.name) for field in fields(self)]
+
+    @property
+    def pointers(self) -> list[int]:
+        """The pointers in the kernel's order; 0 for none."""
+        return [buffer.pointer if buffer else 0 for buffer in self.buffers]
+
+
+def member(k: Kernels, e: Resident, moves: Sequence[Move], shape: Shape) -> Member:
+    """The Member of a pass."""
     step, gather, p = e.found.steps[0], e.found.gather, e.found.gather.p
-    theta, motion, given = step.forward[0].theta, step.motion, gather.examples
+    motion, given = step.motion, gather.examples
     labels, targets, weights = (
         (given.labels, given.targets, given.weights)
         if e.gathers
         else (gather.labels, gather.y, gather.weights)
     )
-    states = [*(state.flat for state in motion.states), None, None][:2]
-    scheduled = (p.etas, p.step) if step.rates else (None, None)
-    counter = motion.step.steps if motion.step else None
-    buffers = [
-        theta.flat, *states, p.order if e.gathers else None, p.position,
-        e.inputs, labels if given.labels is not None else None,
-        None if given.labels is not None else targets, weights,
-        *scheduled, counter, p.losses, p.hits, k.memory.put(numbers_of(e, moves), np.float64),
-    ]  # fmt: skip
-    pointers = [0 if buffer is None else buffer.pointer for buffer in buffers]
-    return pointers, [buffer for buffer in buffers if buffer is not None]
+    state_0, state_1 = [*(state.flat for state in motion.states), None, None][:2]
+    return Member(
+        theta=step.forward[0].theta.flat,
+        state_0=state_0,
+        state_1=state_1,
+        order=p.order if e.gathers else None,
+        position=p.position,
+        xs=e.inputs,
+        labels=None if given.labels is None else labels,
+        targets=targets if given.labels is None else None,
+        weights=weights,
+        etas=p.etas if step.rates else None,
+        step=p.step if step.rates else None,
+        counter=motion.step.steps if motion.step else None,
+        losses=p.losses,
+        hits=p.hits,
+        numbers=k.memory.put(numbers_of(e, moves), np.float64),
+        exchange=k.memory.new((shape.blocks * shape.exchanged,)) if shape.grid else None,
+        flags=k.memory.put(np.zeros(shape.blocks), np.int64) if shape.grid else None,
+    )
 
 
 def numbers_of(e: Resident, moves: Sequence[Move]) -> np.ndarray:

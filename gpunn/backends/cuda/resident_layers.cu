@@ -71,15 +71,14 @@ DEVICE T sum_of_parts(int i, int j) {
     return sum;
 }
 
-// send the block's sums of z[1] to all blocks of its cluster, and wait for theirs
-DEVICE void exchange(int side) {
-    constexpr int ALL = Layer<1>::n * C;
+// send the block's sums of z[1] to all blocks, and wait for theirs
+DEVICE void exchange(int side, Index& tag) {
+    constexpr int ALL = Layer<1>::n * C, COPIES = CLUSTER > 1 ? CLUSTER : 1;
     for (int e = thread(); e < ALL; e += WIDTH) {
         const T sum = sum_of_parts(e % Layer<1>::n, e / Layer<1>::n);
-        for (int r = 0; r < CLUSTER; ++r)
-            at(Layer<0>::sums, r)[(side * CLUSTER + rank()) * ALL + e] = sum;
+        for (int r = 0; r < COPIES; ++r) inbox_of(r)[(side * BLOCKS + rank()) * ALL + e] = sum;
     }
-    meet();
+    meet(tag);
 }
 
 // z[1] of unit i and column j; two sides, since a block may be a tile ahead of another
@@ -88,7 +87,7 @@ DEVICE T first_sum(int i, int j, int side) {
     constexpr int ALL = Layer<1>::n * C;
     T sum = 0;
     UNROLL
-    for (int r = 0; r < CLUSTER; ++r) sum += at(Layer<0>::sums)[(side * CLUSTER + r) * ALL + j * Layer<1>::n + i];
+    for (int r = 0; r < BLOCKS; ++r) sum += inbox()[(side * BLOCKS + r) * ALL + j * Layer<1>::n + i];
     return sum;
 }
 
@@ -114,19 +113,9 @@ template <int l> DEVICE const T* feed_forward(const T* before, int side) {
 
 // ---------------------------------------------------------------- the last layer: a, the loss, the hit and BP1
 
-// Adds up, or finds the largest, over the LANES_OUT neighbours that share a column.
+// LANES_OUT neighbours share a column, and each has UNITS of its units.
 __device__ constexpr int power_of_2(int n) { return n > 1 ? 2 * power_of_2((n + 1) / 2) : 1; }
 constexpr int LANES_OUT = least(LANES, power_of_2(N_OUT)), UNITS = quotient_up(N_OUT, LANES_OUT);
-
-template <class Join> DEVICE T joined(T x, Join join) {
-    UNROLL
-    for (int apart = LANES_OUT / 2; apart; apart /= 2) x = join(x, __shfl_xor_sync(0xffffffff, x, apart));
-    return x;
-}
-
-DEVICE T total(T x) {
-    return joined(x, [](T a, T b) { return a + b; });
-}
 
 // the unit of the largest output; the first, if several are equal
 DEVICE int winner(const T (&a)[UNITS], int lane) {
@@ -159,10 +148,10 @@ DEVICE void finish_column(const Member& my, const T (&z)[UNITS], int lane, int j
     T most = z[0], sum = 0;
     UNROLL
     for (int u = 0; u < UNITS; ++u) most = lane + u * LANES_OUT < N_OUT && z[u] > most ? z[u] : most;
-    most = joined(most, [](T a, T b) { return a > b ? a : b; });
+    most = lanes_max<LANES_OUT>(most);
     UNROLL
     for (int u = 0; u < UNITS; ++u) sum += a[u] = lane + u * LANES_OUT < N_OUT ? exp(z[u] - most) : T(0);
-    sum = total(sum);
+    sum = lanes_sum<LANES_OUT>(sum);
     UNROLL
     for (int u = 0; u < UNITS; ++u) a[u] /= sum;
 #endif
@@ -179,7 +168,7 @@ DEVICE void finish_column(const Member& my, const T (&z)[UNITS], int lane, int j
         loss += [](T a, T y, T z) -> T { (void)a, (void)z; return LOSS(a, y, z); }(a[u], y, z[u]);
         if (j < C) at(Layer<L>::delta)[i * ROW + j] = weight == 0 ? T(0) : weight * error(a[u], y, z[u]);
     }
-    loss = total(loss);
+    loss = lanes_sum<LANES_OUT>(loss);
 #if defined(LABELLED)
     const int best = N_OUT > 1 ? winner(a, lane) : a[0] > extra.constants[CONSTANTS + 2];
     if (there && lane == 0 && first_of_its_examples()) my.hits[example] = best == label;

@@ -18,13 +18,14 @@
 // threads. Its owners then keep the weights in registers, too, and sum z[1] over their own inputs; the parts of the
 // groups are added up in shared memory. No other layer needs w[1], as there is no BP2 for it.
 //
-// CLUSTER: a network of its own may have several blocks, which exchange numbers through each other's shared memory.
+// BLOCKS: a network of its own may have several blocks. If they are a cluster of CLUSTER blocks, they exchange numbers
+// through each other's shared memory; else through device memory, and all blocks of the launch run at the same time.
 // SHARES_INPUTS: they share out the inputs of a first layer in registers, and exchange their sums of z[1], once a tile.
 // All the rest is so little that each does all of it, in the same order, so that their results are bitwise identical.
 // SHARES_EXAMPLES: they share out the examples of a mini-batch, and each has all of theta. Each parameter has one block
 // that moves it and has its states: it sums the gradients that all blocks have sent, in the blocks' order, moves the
 // parameter, and sends it to all. Of the parameters that a thread owns, numbered through all layers, block r moves r,
-// r + CLUSTER, r + 2 CLUSTER, ...
+// r + BLOCKS, r + 2 BLOCKS, ...
 //
 // LEARNS: otherwise the outputs are only measured, and several blocks may measure some of a network's examples each.
 //
@@ -49,10 +50,11 @@ __device__ constexpr int quotient_up(int a, int b) { return (a + b - 1) / b; }
 __device__ constexpr int least(int a, int b) { return a < b ? a : b; }
 
 enum Place { IN_REGISTERS, IN_SHARED, IN_MEMORY };
-constexpr bool SHARES_INPUTS = FIRST_IN_REGISTERS && CLUSTER > 1, SHARES_EXAMPLES = !FIRST_IN_REGISTERS && CLUSTER > 1;
-constexpr int MOVERS = SHARES_EXAMPLES ? CLUSTER : 1;  // blocks that share out the parameters that they move
+constexpr bool SHARES_INPUTS = FIRST_IN_REGISTERS && BLOCKS > 1, SHARES_EXAMPLES = !FIRST_IN_REGISTERS && BLOCKS > 1;
+constexpr bool GRID = BLOCKS > CLUSTER;
+constexpr int MOVERS = SHARES_EXAMPLES ? BLOCKS : 1;  // blocks that share out the parameters that they move
 constexpr int C = COLUMNS, L = DEPTH, SIZE_0 = SIZE[0], N_OUT = SIZE[L];
-constexpr int N_IN = SHARES_INPUTS ? SIZE_0 / CLUSTER : SIZE_0;  // inputs of a block
+constexpr int N_IN = SHARES_INPUTS ? SIZE_0 / BLOCKS : SIZE_0;  // inputs of a block
 constexpr int SHARE = quotient_up(BATCH, MOVERS);                // examples of a block in a step
 constexpr bool ONE_TILE = C >= SHARE;
 
@@ -72,6 +74,8 @@ struct Member {
     unsigned char* hits;
     const double* numbers;       // eta; n0, n1, n2; on, off, threshold; then p and q of each scalar, for BATCH examples
                                  // and for those of the last step
+    T* exchange;                 // of the blocks of a network that are no cluster: EXCHANGED numbers for each
+    Index* flags;                // one for each of these blocks
     Index first, count;          // the first of the examples, behind the position, and how many
 };
 
@@ -87,13 +91,13 @@ template <int l> struct Layer {
 
 template <> struct Layer<0> {
     static constexpr int size_x = (N_IN + 1) * ROW, parts = BUFFERS * size_x;
-    static constexpr int sums = parts + FIRST_IN_REGISTERS * C * WIDTH;
-    static constexpr int end = sums + SHARES_INPUTS * 2 * CLUSTER * SIZE[1] * C, numbers = 0;
+    static constexpr int end = parts + FIRST_IN_REGISTERS * C * WIDTH, numbers = 0;
 };
 
 constexpr int NUMBERS = Layer<L>::numbers, SLOTS = quotient_up(NUMBERS, MOVERS);  // that a thread owns, and moves
+constexpr int EXCHANGED = SHARES_INPUTS ? 2 * BLOCKS * SIZE[1] * C : SHARES_EXAMPLES ? SLOTS * BLOCKS * WIDTH : 0;
 constexpr int STATES_AT = Layer<L>::end, INBOX = STATES_AT + (STATES_IN == IN_SHARED) * STATES * SLOTS * WIDTH;
-constexpr int END = INBOX + SHARES_EXAMPLES * SLOTS * CLUSTER * WIDTH;
+constexpr int END = INBOX + (CLUSTER > 1) * EXCHANGED;
 
 extern __shared__ Four<double> chip[];
 
@@ -132,21 +136,20 @@ struct Own {
     T w[Layer<1>::OWN], gradient[NUMBERS], states[STATES > 0 ? STATES : 1][SLOTS];
 };
 
+// Among the blocks of a network: this one's rank; wait for all, for the tag-th time; what is sent to block r or to this
+// one, or to all if they have one array of z[1] in device memory.
 #if CLUSTER > 1
 DEVICE int rank() { return __clusterRelativeBlockRank(); }
-
-// wait for all blocks of the cluster
-DEVICE void meet() {
-    __cluster_barrier_arrive();
-    __cluster_barrier_wait();
-}
-
-// the place in the shared memory of block r
+DEVICE void meet(Index&) { meet_in_cluster(); }
 DEVICE T* at(int element, int r) { return (T*)__cluster_map_shared_rank(at(element), r); }
+DEVICE T* inbox_of(int r) { return at(INBOX, r); }
+DEVICE T* inbox() { return at(INBOX); }
 #else
-DEVICE int rank() { return 0; }
-DEVICE void meet() {}
+DEVICE int rank() { return blockIdx.x % BLOCKS; }
+DEVICE void meet(Index& tag) { meet_in_grid(extras().member.flags, rank(), BLOCKS, ++tag); }
 DEVICE T* at(int element, int) { return at(element); }
+DEVICE T* inbox_of(int r) { return extras().member.exchange + r * EXCHANGED; }
+DEVICE T* inbox() { return inbox_of(SHARES_EXAMPLES ? rank() : 0); }
 #endif
 
 // whether this block does what needs to be done once for the examples that it has

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
+from operator import itemgetter
 
 from gpunn.backends.cuda.shapes import PLACES, Shape, Task, up
 from gpunn.backends.cuda.source import LANES
@@ -17,6 +19,8 @@ RESERVED = 1024  # bytes of shared memory that the driver takes from each block
 RESIDENT = 8  # blocks that share a multiprocessor at most
 SLACK = 8  # registers by which that estimate may err
 
+CLOSE = 2.0  # times the least estimate that a shape may take to be worth a trial
+
 # Clocks, estimated by counting instructions; a multiprocessor begins four instructions in a clock, and one
 # access to shared memory
 PHASE = 120  # a barrier, and the latency of what is before and after it
@@ -26,7 +30,11 @@ CLOCK = 1800  # clocks in a µs
 # µs of an exchange through distributed shared memory: a constant, for each block, and for each number that a
 # block sends. prim.txt, measured on an H200: with 8 blocks 0.55 for 256 numbers, 0.82 for 1,024, 1.95 for
 # 4,096; with 4 blocks 0.44 for 128, 1.10 for 2,048
-EXCHANGE = (0.35, 0.02, 0.0004)
+CLUSTER = 0.35, 0.02, 0.0004
+
+# … and through device memory: a barrier of 8 blocks takes 0.66, of 132 blocks 0.89. The rest is estimated:
+# writes and then reads wait for the cache, which takes 64 bytes of a block in a clock
+GRID = 2.0, 0.002, 0.00008
 
 # µs of a step in a graph, by layer and by example, fitted to persistent.txt, which was measured on an H200:
 # 21.5 for 784-30-10 at 10, 25.5 for 30-16-16-2 at 16, 38 for 64-100-10 at 200
@@ -79,15 +87,15 @@ def tile_clocks(shape: Shape) -> Clocks:
             clocks.latency -= PHASE  # of learning, which needs no barrier of its own
         clocks.phase(own * columns / 4 * 1.25 + own, own * columns + own * moved)
     clocks.latency += 2 * PHASE  # the last layer's lanes meet, and the next tile arrives
-    if shape.cluster > shape.movers:
-        clocks.latency += exchange(shape.cluster, shape.cluster * shape.task.sizes[1] * columns)
+    if shape.blocks > shape.movers:
+        clocks.latency += exchange(shape, shape.exchanged // 2)
     return clocks
 
 
-def exchange(blocks: int, numbers: int) -> float:
+def exchange(shape: Shape, numbers: int) -> float:
     """Estimate the clocks in which each of the blocks sends so many numbers, and all meet."""
-    constant, each_block, each_number = EXCHANGE
-    return CLOCK * (constant + each_block * blocks + each_number * numbers)
+    constant, each_block, each_number = GRID if shape.grid else CLUSTER
+    return CLOCK * (constant + each_block * shape.blocks + each_number * numbers)
 
 
 def microseconds(shape: Shape, networks_each: int) -> float:
@@ -96,7 +104,7 @@ def microseconds(shape: Shape, networks_each: int) -> float:
     if shape.movers > 1:
         work = shape.slots * (2 * shape.movers + 4 + 8 * shape.task.states)
         settled.phase(shape.slots * 2 * shape.movers, work)
-        settled.latency += 2 * exchange(shape.movers, shape.numbers * shape.threads)
+        settled.latency += 2 * exchange(shape, shape.exchanged)
     latency = shape.tiles * tile.latency + settled.latency
     busy = shape.tiles * tile.busy + settled.busy
     whole, rest = divmod(networks_each, shape.resident)
@@ -109,10 +117,10 @@ def tile_sizes(m: int) -> list[int]:
     return sorted({up(up(m, tiles), 4) * 4 for tiles in range(up(m, MOST_COLUMNS), up(m, 8) + 1)})
 
 
-def shapes(task: Task, shared_bytes: int, most_blocks: int = 1) -> Iterator[Shape]:
+def shapes(task: Task, shared_bytes: int, cluster: int = 1, grid: int = 1) -> Iterator[Shape]:
     """Every way to do the task on a multiprocessor with so much shared memory for a block.
 
-    most_blocks: a network may have so many blocks, if they are a cluster.
+    cluster, grid: a network may have so many blocks that are a cluster, or in a grid.
     """
     places = PLACES if task.states else PLACES[:1]
     for threads, first, buffers, place in product(THREADS, (True, False), (2, 1), places):
@@ -120,18 +128,19 @@ def shapes(task: Task, shared_bytes: int, most_blocks: int = 1) -> Iterator[Shap
             continue
         one = Shape(task, threads, 0, first, buffers, place)
         together = (replace(one, resident=count) for count in range(2, RESIDENT + 1))
-        for shape in (one, *together, *clusters(one, most_blocks)):
+        several = (*shared_out(one, cluster, False), *shared_out(one, grid, True))
+        for shape in (one, *together, *several):
             tiled = (replace(shape, columns=columns) for columns in tile_sizes(shape.examples))
             yield from (shape for shape in tiled if shape.columns <= threads and fits(shape, shared_bytes))
 
 
-def clusters(alone: Shape, most_blocks: int) -> Iterator[Shape]:
+def shared_out(alone: Shape, most_blocks: int, grid: bool) -> Iterator[Shape]:
     """The shape, with several blocks of a network."""
     if alone.states_in == "IN_MEMORY":
         return
     for blocks in range(2, most_blocks + 1):
         if not alone.first_in_registers or alone.task.sizes[0] % blocks == 0:
-            yield replace(alone, cluster=blocks)
+            yield replace(alone, blocks=blocks, grid=grid)
 
 
 def fits(shape: Shape, shared_bytes: int) -> bool:
@@ -142,13 +151,23 @@ def fits(shape: Shape, shared_bytes: int) -> bool:
 
 
 @lru_cache(maxsize=256)
-def best_shape(task: Task, shared_bytes: int, networks_each: int, most_blocks: int = 1) -> Shape | None:
-    """Choose the quickest way to do the task for so many networks on each multiprocessor, if there is one."""
-    able = shapes(task, shared_bytes, most_blocks)
-    return min(able, key=lambda shape: microseconds(shape, networks_each), default=None)
+def best_shapes(
+    task: Task, shared_bytes: int, networks_each: int, cluster: int = 1, grid: int = 1
+) -> tuple[Shape, ...]:
+    """Choose the shapes to do the task for so many networks on each multiprocessor, quickest first.
+
+    There is one for each of what blocks may share out, unless it takes more than CLOSE times the least time.
+    """
+    best: dict[str, tuple[float, Shape]] = {}
+    for shape in shapes(task, shared_bytes, cluster, grid):
+        time = microseconds(shape, networks_each)
+        if time < best.get(shape.shared_out, (math.inf,))[0]:
+            best[shape.shared_out] = time, shape
+    found = sorted(best.values(), key=itemgetter(0))
+    return tuple(shape for time, shape in found if time <= CLOSE * found[0][0])
 
 
 def quicker_than_a_graph(shape: Shape) -> bool:
-    """Whether one block is the faster way to train a network alone, by the figures of an H200."""
+    """Whether the kernel is the faster way to train a network alone, by the figures of an H200."""
     layers = len(shape.task.sizes) - 1
     return microseconds(shape, 1) <= GRAPH_LAYER * layers + GRAPH_EXAMPLE * shape.task.m

@@ -49,8 +49,9 @@ class Shape:
         buffers: for x: 2 if the next tile's x can be written while this one's is still in use.
         states_in: where the optimizer's states are, one of PLACES.
         resident: blocks that share a multiprocessor.
-        cluster: blocks of a network, which share out the inputs of a first layer in registers, or else the
-            examples of a mini-batch.
+        blocks: of a network, which share out the inputs of a first layer in registers, or else the examples
+            of a mini-batch.
+        grid: the blocks of a network exchange numbers through device memory; else they are a cluster.
     """
 
     task: Task
@@ -60,17 +61,28 @@ class Shape:
     buffers: int
     states_in: str
     resident: int = 1
-    cluster: int = 1
+    blocks: int = 1
+    grid: bool = False
+
+    @property
+    def shared_out(self) -> str:
+        """What the blocks share out."""
+        return "nothing" if self.blocks == 1 else "inputs" if self.first_in_registers else "examples"
+
+    @property
+    def way(self) -> str:
+        """The shape in words."""
+        return f"{self.blocks} blocks, which share out {self.shared_out}" if self.blocks > 1 else "1 block"
 
     @property
     def movers(self) -> int:
         """The blocks that share out the examples, and the parameters that they move."""
-        return 1 if self.first_in_registers else self.cluster
+        return 1 if self.first_in_registers else self.blocks
 
     @property
     def inputs(self) -> int:
         """The inputs of a block."""
-        return self.task.sizes[0] * self.movers // self.cluster
+        return self.task.sizes[0] * self.movers // self.blocks
 
     @property
     def packed(self) -> int:
@@ -115,6 +127,14 @@ class Shape:
         return up(self.numbers, self.movers)
 
     @property
+    def exchanged(self) -> int:
+        """The numbers that a block receives from all blocks: sums of z[1] of two tiles, or gradients."""
+        if self.blocks == 1:
+            return 0
+        sums = 2 * self.task.sizes[1] * self.columns
+        return self.blocks * (sums if self.first_in_registers else self.slots * self.threads)
+
+    @property
     def loads(self) -> int:
         """The words of the next tile that a thread loads."""
         return up(up(self.inputs // self.packed, 8) * 8 * self.columns, self.threads)
@@ -125,20 +145,19 @@ class Shape:
         task, row = self.task, self.row
         numbers = self.buffers * (self.inputs + 1) * row
         numbers += self.first_in_registers * self.columns * self.threads
-        numbers += (self.cluster > self.movers) * 2 * self.cluster * task.sizes[1] * self.columns
         for l, (n_in, n) in enumerate(self.layers, 1):
             if l > 1 or not self.first_in_registers:
                 numbers += up((n | 1) * (n_in + 1), 4) * 4
             numbers += n * row + (l < len(task.sizes) - 1) * (n + 1) * row
-        of_moved = (self.states_in == "IN_SHARED") * task.states + (self.movers > 1) * self.movers
-        numbers += of_moved * self.slots * self.threads
+        numbers += (self.states_in == "IN_SHARED") * task.states * self.slots * self.threads
+        numbers += (not self.grid) * self.exchanged
         four = 4 * 8
         return up(numbers * task.itemsize, four) * four + self._extras()
 
     def _extras(self) -> int:
         """The size of the kernel's struct Extras."""
         task, columns = self.task, self.columns
-        before = 17 * 8 + 2 * 8 + (CONSTANTS + 3 + 2 * (SCALARS + 2)) * task.itemsize
+        before = 19 * 8 + 2 * 8 + (CONSTANTS + 3 + 2 * (SCALARS + 2)) * task.itemsize
         size = before + 2 * 2 * columns * 4 + 2 * columns * task.itemsize
         size += 0 if task.labelled else 2 * columns * task.sizes[-1] * task.itemsize
         return up(size, 8) * 8
@@ -161,7 +180,8 @@ class Shape:
             "BUFFERS": self.buffers,
             "STATES_IN": self.states_in,
             "RESIDENT": self.resident,
-            "CLUSTER": self.cluster,
+            "BLOCKS": self.blocks,
+            "CLUSTER": 1 if self.grid else self.blocks,
             "SHARED": self.shared_bytes,
         }
 

@@ -21,8 +21,8 @@ def read(*names: str) -> str:
     return "".join(Path(__file__).with_name(f"{name}.cu").read_text(encoding="utf-8") for name in names)
 
 
-KERNELS, HEAD = read("kernels"), read("head")
-RESIDENT = read("resident_layout", "resident_examples", "resident_layers", "resident")
+KERNELS, HEAD = read("kernels"), read("blocks", "head")
+RESIDENT = read("blocks", "resident_layout", "resident_examples", "resident_layers", "resident")
 LANES = 32  # threads in a warp
 THREADS = 256  # in a block, unless the kernel needs another number
 ROWS = 8  # of a matrix, for a block: 32 bytes of a column, the least that is read at once

@@ -1,4 +1,4 @@
-"""Clusters of blocks that train one network, sharing out its inputs or its examples, as the CPU does."""
+"""Several blocks train one network, sharing out its inputs or its examples, as the CPU does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SOFTMAX = [gpunn.Dense(4, "softmax")]
 BYTES = {"pixels": True, "optimizer": ADAM}
 WEIGHTED = {"pixels": True, "sample_weight": np.arange(43) % 3}
 
-# by name: a case, the cluster's blocks, and the examples of a tile
+# by name: a case, the blocks, and the examples of a tile
 INPUTS = {
     "inputs: the book's": (Case(SIGMOIDS, "quadratic", n_in=20), 4, 8),
     "inputs: pixels": (Case(SIGMOIDS, "quadratic", n_in=32, how=BYTES), 4, 8),
@@ -39,29 +39,34 @@ EXAMPLES = {
         4,
     ),
 }
-pytestmark = pytest.mark.parametrize("on", ["emulated"], indirect=True)  # a GPU chooses the shape itself
+pytestmark = [
+    pytest.mark.parametrize("on", ["emulated"], indirect=True),  # a GPU chooses the shape itself
+    pytest.mark.parametrize("grid", [False, True], ids=["cluster", "grid"]),
+]
 
 
 @pytest.mark.parametrize("name", [*INPUTS, *EXAMPLES])
-def test_a_cluster(name: str, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    case, cluster, columns = (INPUTS | EXAMPLES)[name]
-    be = on("device")
-    shape_as(monkeypatch, cluster=cluster, columns=columns, first_in_registers=name in INPUTS)
-    launches = count_launches(be, monkeypatch)
+def test_several_blocks(
+    name: str, grid: bool, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, blocks, columns = (INPUTS | EXAMPLES)[name]
+    first = name in INPUTS
+    shape_as(monkeypatch, blocks=blocks, columns=columns, first_in_registers=first, grid=grid)
+    launches = count_launches(on("device", cluster=1 if grid else 4), monkeypatch)
     theta_after(case)
-    assert launches == [cluster]
+    assert launches == [blocks]
     check(case, on)
 
 
 @pytest.mark.parametrize("place", ["IN_REGISTERS", "IN_SHARED"])
 @pytest.mark.parametrize("first", [True, False], ids=["inputs", "examples"])
 def test_float32_is_bitwise_repeatable(
-    first: bool, place: str, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    first: bool, place: str, grid: bool, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case, thetas = Case(SIGMOIDS, "quadratic", n_in=20, how={"optimizer": ADAM}), []
-    shape_as(monkeypatch, cluster=4, first_in_registers=first, states_in=place)
+    shape_as(monkeypatch, blocks=4, first_in_registers=first, states_in=place, grid=grid)
     for _ in range(2):
-        launches = count_launches(on("device", "float32"), monkeypatch)
+        launches = count_launches(on("device", "float32", cluster=1 if grid else 4), monkeypatch)
         thetas.append(theta_after(case, "float32", 3)[0])
         assert launches == [4]
     assert thetas[0].tobytes() == thetas[1].tobytes()
