@@ -43,8 +43,16 @@ class ImageJob:
     metric = "validation_accuracy"
 
     @property
-    def words(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[str, ...]:
         return self.dataset.notes
+
+    @property
+    def columns(self) -> tuple[()]:
+        return ()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.notes
 
     @property
     def name(self) -> str:

@@ -22,6 +22,7 @@ from gpunn.predictor import Predictor
 from gpunn.report.findings import Findings
 from gpunn.sweeps import averaging
 from gpunn.sweeps.averaging import Trained
+from gpunn.tables.decisions import Decision
 from gpunn.training import class_weights, schedules
 from gpunn.training.callbacks import JsonLines, TensorBoard
 from gpunn.training.fit_options import FitOptions
@@ -35,9 +36,10 @@ class Job(Protocol):
     """A data set to train on, and everything that depends on its kind.
 
     name: of the data, as the user gave it. folder: first part of the name of the run's folder.
-    words: lines to print before training. X, y: training examples. n_out: neurons of the output layer.
-    classes: names of the classes, none in regression.
-    metric: metric for early stopping. usual: settings used where the user chose none.
+    notes: remarks on the data. columns: what was decided about each column of a table. words: lines to print
+    before training. X, y: training examples. n_out: neurons of the output layer. classes: names of the
+    classes, none in regression. metric: metric for early stopping. usual: settings used where the user chose
+    none.
 
     validation: validation data for `Network.fit`. augmentation: for the training images.
     check: refuse settings that do not suit the data. adjusted: the job with what is fitted after training.
@@ -51,6 +53,10 @@ class Job(Protocol):
     def name(self) -> str: ...
     @property
     def folder(self) -> str: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def columns(self) -> tuple[Decision, ...]: ...
     @property
     def words(self) -> tuple[str, ...]: ...
     @property

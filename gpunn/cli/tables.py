@@ -12,16 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.cli.columns import describe_columns
 from gpunn.cli.output import warn
 from gpunn.functions.augmentation import Augmentation
 from gpunn.inspection.metrics import UNITS, figure
 from gpunn.inspection.scores import SCORES
-from gpunn.names import counted, listed
+from gpunn.names import counted
 from gpunn.predictor import Predictor
 from gpunn.report.facts import tested, verdict
 from gpunn.report.findings import Findings, classification_findings, regression_findings
 from gpunn.report.ranking import rank
 from gpunn.sweeps.averaging import Trained
+from gpunn.tables.decisions import Decision
 from gpunn.tables.model import describe_unknown
 from gpunn.tables.options import BEST, TableOptions
 from gpunn.tables.reading import is_stream
@@ -38,13 +40,13 @@ class TableJob:
     Attributes:
         path: the file.
         task: the table, ready to be trained on.
-        words: lines to print before training.
+        notes: remarks on the table.
         folds: the results of cross-validation, as far as it went.
     """
 
     path: Path
     task: TableTask
-    words: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     folds: list[dict[str, Any]] = field(default_factory=list)
 
     metric = METRIC
@@ -52,6 +54,14 @@ class TableJob:
     @property
     def name(self) -> str:
         return name_of(self.path)
+
+    @property
+    def columns(self) -> tuple[Decision, ...]:
+        return self.task.columns
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return (*self.notes, *describe_columns(self.columns))
 
     @property
     def folder(self) -> str:
@@ -159,7 +169,7 @@ def open_job(
 
 
 def describe_table(task: TableTask) -> Iterator[str]:
-    """Yield lines about a table: its size, the task, and the columns that are not used."""
+    """Yield lines about a table: its size, and the task."""
     target, fitted, test = task.prepared.target, task.prepared.preprocessing, task.prepared.test
     name, numbers = task.table.name, len(fitted.numbers)
     parts = [counted(len(task.table.rows), "row"), counted(numbers, "numeric column")]
@@ -171,8 +181,6 @@ def describe_table(task: TableTask) -> Iterator[str]:
     yield from (f"{name} {note}" for note in task.table.source.notes)
     yield from task.table.notes
     yield f"target '{target.name}': {target.describe()}"
-    if fitted.dropped:
-        yield "dropped: " + listed([f"{column} ({why})" for column, why in fitted.dropped.items()])
     if test:
         yield from test.notes
     if test and test.unknown:

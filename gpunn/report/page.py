@@ -48,6 +48,7 @@ from gpunn.report.run import Run
 WEIGHTS = 40  # neurons whose weights are shown
 MATRIX = 20  # up to so many classes, the confusion matrix is a table; beyond, it is a picture
 LISTED = 12  # mistakes in a table
+COLUMNS = 40  # columns of a table that are shown at once
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def template(name: str) -> Any:
     )
     environment.filters["figure"] = lambda value, name: figure(name, value)
     environment.filters["measure"] = lambda name: NAMES.get(name, name)
-    environment.globals |= {"MATRIX": MATRIX, "LISTED": LISTED}
+    environment.globals |= {"MATRIX": MATRIX, "LISTED": LISTED, "COLUMNS": COLUMNS}
     return environment.get_template(name)
 
 

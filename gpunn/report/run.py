@@ -3,7 +3,8 @@
 `model.safetensors` holds the network, `history.jsonl` its epochs, and `run.json` the rest: {"format":
 "gpunn-run", "version": 1, "result" (the output of `gpunn train --json`), "findings" (see `findings`; null
 without a test), "notes" (remarks on the data), "command" (reproduces the run), "ended", "machine",
-"versions", "members" (only of an ensemble: the epochs of each network), "digest" (a checksum of all this and
+"versions", "members" (only of an ensemble: the epochs of each network), "columns" (only of a table: what was
+decided about each column), "digest" (a checksum of all this and
 the epochs, which runs of gpunn 0.1.0 lack)}.
 `gpunn/files/schema/run.json` is its JSON schema.
 """
@@ -22,11 +23,13 @@ from gpunn.files.writing import write_whole
 from gpunn.predictor import Predictor
 from gpunn.report.findings import ClassificationFindings, Findings, from_json, to_json
 from gpunn.sweeps.ensemble import load
+from gpunn.tables.decisions import Decision
 from gpunn.training.callbacks import read_records
 from gpunn.training.checkpoint import Checkpoints
 from gpunn.training.history import History, Record
 
 FORMAT, VERSION = "gpunn-run", 1
+MOST_COLUMNS = 1000
 STORED = ("result", "notes", "command", "ended", "machine", "versions")
 ALSO_IN_META = ("epochs", "seconds", "settings")  # keys of the result that the model's meta repeats
 
@@ -44,6 +47,7 @@ class Run:
         machine: the CPU, its cores and the number of BLAS threads, in words.
         versions: the versions of gpunn, Python and the libraries, by name.
         members: the histories of the networks of an ensemble.
+        columns: what was decided about each column of a table; kept of the first MOST_COLUMNS.
     """
 
     folder: Path
@@ -57,6 +61,7 @@ class Run:
     machine: str
     versions: Mapping[str, str]
     members: Sequence[History] = ()
+    columns: Sequence[Decision] = ()
 
     @property
     def data(self) -> str:
@@ -75,6 +80,8 @@ class Run:
         kept |= {"format": FORMAT, "version": VERSION, "findings": to_json(self.findings)}
         if self.members:
             kept["members"] = [[asdict(record) for record in history] for history in self.members]
+        if self.columns:
+            kept["columns"] = [asdict(column) for column in self.columns[:MOST_COLUMNS]]
         kept[DIGEST] = _digest(kept, self.history)
         write_whole(self.folder / "run.json", dump_json(kept).encode())
 
@@ -107,7 +114,8 @@ class Run:
         history = History(result["device_description"], records, result["stopped"])
         members = [History("", [Record(**each) for each in epochs]) for epochs in kept.get("members", ())]
         stored = {name: kept[name] for name in STORED}
-        return cls(folder, net, history, findings=found, members=members, **stored)
+        columns = [Decision(**column) for column in kept.get("columns", ())]
+        return cls(folder, net, history, findings=found, members=members, columns=columns, **stored)
 
 
 def _read(path: Path) -> dict[str, Any]:

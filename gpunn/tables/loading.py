@@ -12,9 +12,9 @@ from numpy.typing import DTypeLike
 
 from gpunn.names import listed, unknown
 from gpunn.tables.dated import with_dates
+from gpunn.tables.identifiers import mark_identifiers
 from gpunn.tables.interpreting import read_to_train
 from gpunn.tables.options import TableOptions
-from gpunn.tables.preprocessing import mark_row_numbers
 from gpunn.tables.reading import open_table
 from gpunn.tables.table import MOST_TEXTS, TEXT, Column, Source, Table
 from gpunn.tables.target import (
@@ -44,7 +44,7 @@ def load(data: Any, options: TableOptions, dtype: DTypeLike) -> tuple[Table, Tar
     kinds = _kinds(source, options, target)
     table = read_to_train(source, kinds, target, dtype, options.categorical, options.missing)
     chosen = choose_target(table, options.task)
-    return mark_row_numbers(replace(table, y=chosen.encode(table))), chosen
+    return mark_identifiers(replace(table, y=chosen.encode(table))), chosen
 
 
 def _target(source: Source, name: str | None) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,6 @@ from gpunn.tables.table import MOST_TEXTS, NUMBER, TEXT, Column, Table, number_t
 from gpunn.training.progress import watched
 
 MOST_CATEGORIES = 100
-ROW_NUMBERS = 20  # rows from which counting them is no coincidence
 MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 DATE = re.compile(
     r"(\d{4}([-./])\d\d?\2\d\d?|\d\d?([-./])\d\d?\3(\d\d){1,2}"
@@ -187,17 +186,3 @@ def _fit_category(column: Column, x: np.ndarray) -> Category | str:
     if len(found) == 1 and counts[0] == len(x):
         return f"always '{found[0]}'"
     return Category(column.name, (*found, None) if np.isnan(x).any() else tuple(found))
-
-
-def mark_row_numbers(table: Table) -> Table:
-    """Mark as dropped the columns that only count the rows, from 0 or 1."""
-    if len(table.rows) < ROW_NUMBERS:
-        return table
-    counting = [
-        column.name
-        for j, column in enumerate(table.columns)
-        if not column.texts
-        and column.origin + float(table.rows[0, j]) in (0, 1)
-        and (np.diff(table.rows[:, j]) == 1).all()
-    ]
-    return replace(table, dropped=dict.fromkeys(counting, "counts the rows"))

@@ -180,13 +180,6 @@ class Table:
         """Say where in the data a row is, such as "line 7"."""
         return self.source.place(row if self.kept is None else int(self.kept[row]))
 
-    @property
-    def missing(self) -> int:
-        """The number of missing values, except in empty columns and those with more strings than are kept."""
-        kept = (j for j, column in enumerate(self.columns) if not (column.texts and column.texts.many))
-        counts = (int(np.isnan(self.rows[:, j]).sum()) for j in kept)  # one column's mask at a time
-        return sum(count for count in counts if count < len(self.rows))
-
 
 class Growing:
     """An array (m, n) that rows are added to in place, so that it is never in memory twice."""

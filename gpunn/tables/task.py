@@ -14,6 +14,7 @@ from gpunn.sweeps.averaging import Trained, train
 from gpunn.sweeps.ensemble import networks_of
 from gpunn.tables import adjusting, dated, dates
 from gpunn.tables import target as targets
+from gpunn.tables.decisions import Decision, decisions, look_at
 from gpunn.tables.loading import load
 from gpunn.tables.measures import summarise_folds
 from gpunn.tables.options import TableOptions
@@ -41,7 +42,7 @@ class TableTask:
         options: the options of the table.
         dataset: the absolute path of the file, "-" for standard input, or `IN_MEMORY`.
         fingerprint: a digest of the data.
-        missing: the number of missing values.
+        columns: what was decided about each column of the file.
     """
 
     table: Table
@@ -49,7 +50,12 @@ class TableTask:
     options: TableOptions
     dataset: str
     fingerprint: str
-    missing: int
+    columns: tuple[Decision, ...]
+
+    @property
+    def missing(self) -> int:
+        """The number of missing values in the columns that are in use."""
+        return sum(column.missing or 0 for column in self.columns if column.use)
 
     @property
     def X(self) -> np.ndarray:
@@ -186,7 +192,7 @@ class TableTask:
 def open_task(data: Any, settings: Settings, options: TableOptions, test: Any = None) -> TableTask:
     """Read and prepare a table. test: the table to test on, if it is in memory."""
     table, target = load(data, options, settings.dtype)
-    missing = table.missing  # before the rows are overwritten
+    seen = look_at(table)  # before the rows are overwritten
     tested = options.test if test is None else test
     format = replace(options.format(tested), targets=None, header=table.source.header)
     other = None if tested is None else open_table(tested, format)
@@ -195,7 +201,8 @@ def open_task(data: Any, settings: Settings, options: TableOptions, test: Any = 
     how = preparation(options, settings)
     prepared = split_and_prepare(table, target, options, settings.seed, how, other)
     dataset = absolute(data) if is_path(data) else IN_MEMORY
-    return TableTask(table, prepared, options, dataset, table.source.fingerprint(), missing)
+    columns = tuple(decisions(table, seen, prepared.preprocessing, target, options))
+    return TableTask(table, prepared, options, dataset, table.source.fingerprint(), columns)
 
 
 def preparation(options: TableOptions, settings: Settings) -> Preparation:

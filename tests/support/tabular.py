@@ -69,3 +69,19 @@ def rare(m=400, seed=0):
         yes = i % 8 == 0
         rows.append(f"{rng.normal(1.2 * yes):.4f},{rng.normal():.4f},{'yes' if yes else 'no'}")
     return "\n".join(["a,b,y", *rows]) + "\n"
+
+
+def decided(out):
+    """Return how `gpunn train` says that it uses each column, from what it printed."""
+    lines = iter(out.splitlines())
+    head = next(line for line in lines if line.startswith("column ") and line.endswith("used as"))
+    kind, use = head.index("kind"), head.index("used as")
+    found = {}
+    for line in lines:
+        if " examples: " in line or line.startswith("…"):
+            break
+        if name := line[:kind].strip():
+            found[name] = line[use:]
+        else:
+            found[list(found)[-1]] += f" {line[use:]}"
+    return found
