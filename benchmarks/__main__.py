@@ -155,7 +155,7 @@ def choose(options: argparse.Namespace) -> Effort:
     effort = QUICK if options.quick else GPU if options.gpu else FULL
     if options.sweep:
         effort = MANY_ON_CUDA if options.gpu else MANY
-        effort = replace(effort, target=0.3, rounds=2) if options.quick else effort
+        effort = replace(effort, nets=effort.nets[:2], target=0.3, rounds=2) if options.quick else effort
     fields = dict(vars(effort))
     if options.nets:
         fields |= {"nets": [net for net in effort.nets if options.nets in net.name], "sweep": [], "seeds": 0}

@@ -69,6 +69,8 @@ def networks(blocks: list[dict[str, Any]], note: str) -> Figure:
 
 
 def _title(block: dict[str, Any]) -> str:
+    if block["title"].partition(" ")[2].startswith("networks"):
+        return str(block["title"])
     precision = block.get("precision", "float32")  # older results lack it
     suffix = "" if precision == "float32" else f", {precision}"
     return f"{block['net']}, batch {block['batch_size']:,}{suffix}"

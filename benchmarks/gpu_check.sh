@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Run every check that needs a GPU, in at most eight minutes:
+# Run every check that needs a GPU, in at most nine minutes:
 #
 #     benchmarks/gpu_check.sh
 #
 # 1. compare the GPU's training trajectory with the CPU's
 # 2. run the test suite on CUDA, with a worker for each core
 # 3. run the benchmark beside JAX and PyTorch
-# 4. run the probes of benchmarks/probes
-# 5. run a short fit under compute-sanitizer's racecheck and memcheck
+# 4. train many networks at once, beside JAX and PyTorch
+# 5. run the probes of benchmarks/probes
+# 6. run a short fit under compute-sanitizer's racecheck and memcheck
 #
 # Each part has a deadline, in seconds from the start; time that a part does not use is left for later parts. A part
 # that fails or times out does not stop the others. The last lines are the verdict: a line for each part, and whether
-# all passed. If the benchmark or a probe times out, the results so far are kept. Results are written to
+# all passed. If a benchmark or a probe times out, the results so far are kept. Results are written to
 # benchmarks/results, or to the folder in RESULTS, under the GPU's name.
 #
 # `benchmarks/gpu_check.sh cpu` rehearses the same parts on the CPU with small workloads and discards the results.
@@ -25,13 +26,14 @@ case $device in
 cuda)
     tests=(-k "cuda and not emulated" -o faulthandler_timeout=60 --maxfail 15 --tb short) # shows where a test hangs
     results=${RESULTS:-benchmarks/results} patience=1
-    benchmark=(--gpu)
+    benchmark=(--gpu) sweep=(--gpu --sweep --quick --only cuda)
     probes=("$python" -m benchmarks.probes --output "$results")
     export GPUNN_NEEDS_CUDA=1 PATH=$PATH:/usr/local/cuda/bin
     ;;
 cpu)
     tests=(tests/core/test_parity.py -k "cpu and softmax-cross") results=$(mktemp -d) patience=10
     benchmark=(--quick --nets 784-30 --only gpunn floor)
+    sweep=(--sweep --quick --nets 784-30 --only gpunn.sweep)
     probes=("$python" -m pytest -q -p no:benchmark tests/benchmarks/test_probes.py)
     export OPENBLAS_NUM_THREADS=1 # on a busy machine, threads wait for each other
     trap 'rm -rf "$results"' EXIT
@@ -93,12 +95,13 @@ fi
 part "trajectories" 50 "$python" -m benchmarks.gpu_check compare --device "$device" --output "$results"
 part "tests" 125 "$python" -m pytest -q "${tests[@]}"
 part "benchmark" 370 "$python" -m benchmarks "${benchmark[@]}" --output "$results"
-part "probes" 415 "${probes[@]}"
+part "sweep" 430 "$python" -m benchmarks "${sweep[@]}" --output "$results"
+part "probes" 475 "${probes[@]}"
 # CUDA's own libraries probe for driver features that may be missing, and their kernels are not under test.
 excluded=()
 for name in gemm gemv splitK nvjet; do excluded+=(--kernel-name-exclude "kns=$name"); done
-sanitized racecheck 445 --racecheck-detect-level error "${excluded[@]}"
-sanitized memcheck 472 --report-api-errors no
+sanitized racecheck 505 --racecheck-detect-level error "${excluded[@]}"
+sanitized memcheck 532 --report-api-errors no
 
 printf '\n== verdict\n'
 printf '%s\n' "${parts[@]}"

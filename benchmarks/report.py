@@ -49,7 +49,8 @@ def show(results: dict[str, Any], console: Console) -> None:
 
 def throughput(block: dict[str, Any]) -> Table:
     """Make a table of one network's contestants, the fastest first."""
-    table = _table(block["title"], "contestant", "examples/s", "spread", "µs/step", "× floor", "× gpunn CPU")
+    reference = f"× {'gpunn.sweep' if 'gpunn.sweep' in block['contestants'] else 'gpunn CPU'}"
+    table = _table(block["title"], "contestant", "examples/s", "spread", "µs/step", "× floor", reference)
     ran, skipped = _parted(block["contestants"])
     for name, row in sorted(ran, key=lambda item: -item[1]["examples_per_second"]):
         low, high = row["quartiles"]

@@ -80,6 +80,19 @@ def gpu_rows() -> Iterator[str]:
         yield f"| {name} | {faster} | {found['floor']:.2f} (≤ {bar['floor']:g}) | {cleared} |"
 
 
+def sweep_rows() -> Iterator[str]:
+    """Speeds of many networks at once, on every device that has been measured."""
+    peers = "gpunn, one by one", "JAX vmap", "PyTorch vmap", "joblib, scikit-learn"
+    for file in sorted(RESULTS.glob("*-sweep.json")):
+        names: tuple[str, ...] = ("gpunn.sweep", *peers)
+        if not file.name.startswith("cpu"):
+            names = "gpunn.sweep CUDA", "JAX vmap CUDA", "PyTorch vmap CUDA"
+        for block in measured(file.name)["nets"]:
+            rates = [rate(block, name) for name in names]
+            networks = block["title"].partition(" ")[0]
+            yield f"| {networks} × {title(block)} | {shown(rates, max(rates))} |"
+
+
 def trajectory_rows() -> Iterator[str]:
     for row in measured("nvidia-h200-trajectories.json")["nets"]:
         cuda, cpu = row["accuracies"]
@@ -141,6 +154,7 @@ def test_how_it_works_prints_the_equations_of_a_step(monkeypatch: pytest.MonkeyP
         pytest.param("README.md", readme_rows, id="README"),
         pytest.param("docs/gpu.md", gpu_rows, id="gpu-speed"),
         pytest.param("docs/gpu.md", trajectory_rows, id="gpu-trajectories"),
+        pytest.param("docs/sweeps.md", sweep_rows, id="sweeps"),
         pytest.param("docs/scikit-learn.md", estimator_rows, id="scikit-learn"),
     ],
 )

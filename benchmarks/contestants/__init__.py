@@ -79,7 +79,7 @@ MANY: dict[str, Callable[[Problem], Contestant]] = {
     "joblib, scikit-learn": many.JoblibScikitLearn,
 }
 MANY_ON_CUDA: dict[str, Callable[[Problem], Contestant]] = {
-    "gpunn.sweep CUDA": partial(many.Sweep, device="cuda"),
+    "gpunn.sweep CUDA": many.SweepOnCuda,
     "JAX vmap CUDA": partial(many.JaxVmap, device="cuda"),
     "PyTorch vmap CUDA": partial(many.TorchVmap, device="cuda"),
 }

@@ -117,10 +117,10 @@ def test_the_last_lines_are_the_verdict(tmp_path: Path, fails: str, status: int)
     command = ["bash", str(script), "cpu"]
     environment = os.environ | {"PYTHON": str(stub)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    *_, verdict = lines = done.stdout.splitlines()[-7:]
+    *_, verdict = lines = done.stdout.splitlines()[-8:]
     assert done.returncode == status
-    names = "trajectories", "tests", "benchmark", "probes", "short fit", "short fit"
-    assert [line.startswith(name) for line, name in zip(lines, names, strict=False)] == [True] * 6
+    names = "trajectories", "tests", "benchmark", "sweep", "probes", "short fit", "short fit"
+    assert [line.startswith(name) for line, name in zip(lines, names, strict=False)] == [True] * 7
     failed = [line.split()[0] for line in lines[:-1] if not line.endswith("passed")]
     assert failed == (["benchmark"] if status else [])
-    assert verdict.startswith("FAILED: 1 of 6 parts, in " if status else "PASSED: all 6 parts, in ")
+    assert verdict.startswith("FAILED: 1 of 7 parts, in " if status else "PASSED: all 7 parts, in ")
