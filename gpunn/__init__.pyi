@@ -38,6 +38,7 @@ from .sweeps.table import SweepTable as SweepTable
 from .training import callbacks as callbacks
 from .training import schedules as schedules
 from .training.fit_options import FitOptions as FitOptions
+from .training.fit_options import Score as Score
 from .training.history import History as History
 from .training.history import Record as Record
 from .training.loop import Diverged as Diverged

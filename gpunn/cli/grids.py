@@ -56,13 +56,6 @@ class SweepOptions:
             least=2,
         ),
     ] = None
-    metric: Annotated[
-        str | None,
-        sweep(
-            "Measure to compare by: validation_accuracy, validation_loss, accuracy or loss.",
-            "validation accuracy; regression validation loss",
-        ),
-    ] = None
 
 
 def parse(words: Sequence[str], *, drawn: bool) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from gpunn.cli.output import say, warn
 from gpunn.cli.runs import live_history
 from gpunn.core.inputs import check_smoothing, check_weights, check_y
 from gpunn.functions.augmentation import Augmentation
+from gpunn.inspection.choosing import choose
 from gpunn.network import Network
 from gpunn.predictor import Predictor
 from gpunn.report.findings import Findings
@@ -25,7 +26,7 @@ from gpunn.sweeps.averaging import Trained
 from gpunn.tables.decisions import Decision
 from gpunn.training import class_weights, schedules
 from gpunn.training.callbacks import JsonLines, TensorBoard
-from gpunn.training.fit_options import FitOptions
+from gpunn.training.fit_options import FitOptions, Score
 from gpunn.training.history import Callback, Record
 from gpunn.training.loop import Diverged
 from gpunn.training.progress import EpochLines
@@ -38,8 +39,8 @@ class Job(Protocol):
     name: of the data, as the user gave it. folder: first part of the name of the run's folder.
     notes: remarks on the data. columns: what was decided about each column of a table. words: lines to print
     before training. X, y: training examples. n_out: neurons of the output layer. classes: names of the
-    classes, none in regression. metric: metric for early stopping. usual: settings used where the user chose
-    none.
+    classes, none in regression. metric: usual field of `Record` for early stopping. usual: settings where the
+    user chose none.
 
     validation: validation data for `Network.fit`. augmentation: for the training images.
     check: refuse settings that do not suit the data. adjusted: the job with what is fitted after training.
@@ -85,6 +86,17 @@ class Job(Protocol):
     def next_steps(self, model: str) -> list[str]: ...
 
 
+def chosen_metric(job: Job, settings: Settings) -> tuple[str, Score | None]:
+    """Return the field of `Record` for early stopping, and the score to record if it is one."""
+    return choose(settings.metric, job.metric, classes=bool(job.classes))
+
+
+def fit_arguments(job: Job, settings: Settings) -> dict[str, Any]:
+    """Return the arguments of `Network.fit` that the settings decide."""
+    field, score = chosen_metric(job, settings)
+    return settings.fit_arguments(field, job.classes, score)
+
+
 def build_network(settings: Settings, n_in: int, n_out: int) -> Network:
     """Build the network that the settings describe."""
     return Network(**settings.network_arguments(n_in, n_out))
@@ -97,7 +109,7 @@ def fit(
 
     print_epochs: print lines about the progress, unless a terminal shows it otherwise.
     """
-    arguments = settings.fit_arguments(job.metric, job.classes)
+    arguments = fit_arguments(job, settings)
     options = FitOptions(**arguments, augmentation=job.augmentation(settings))
     if settings.ensemble > 1:
         return fit_ensemble(net, job, settings, folder, options, quiet=not print_epochs)
@@ -164,6 +176,7 @@ class Tolerant:
 def check_settings(settings: Settings, job: Job, net: Network) -> None:
     """Check, before training, the schedule, the class weights, the label smoothing and the ensemble."""
     ensembles.check(settings)
+    chosen_metric(job, settings)
     job.check(settings)
     schedules.get(settings.schedule)
     m, n_out = job.X.shape[1], net.sizes[-1]

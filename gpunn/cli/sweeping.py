@@ -13,7 +13,7 @@ import numpy as np
 from gpunn import backends
 from gpunn.cli.display import SweepDisplay
 from gpunn.cli.grids import SweepOptions, parse
-from gpunn.cli.job import Job, build_network, check_settings
+from gpunn.cli.job import Job, build_network, check_settings, chosen_metric, fit_arguments
 from gpunn.cli.output import say
 from gpunn.cli.reports import warn_on_error
 from gpunn.cli.runs import RUNS, check_output, run_folder
@@ -127,7 +127,7 @@ def train_all(
     chosen, asked = request.sweep, request.training
     X, y, validation = hold_out(job, settings) if chosen.folds is None else (job.X, job.y, None)
     options = FitOptions(
-        **settings.fit_arguments(job.metric, job.classes),
+        **fit_arguments(job, settings),
         augmentation=job.augmentation(settings),
         validation=validation,
         checkpoint=folder / NETWORKS,
@@ -144,7 +144,7 @@ def train_all(
         range(settings.seed, settings.seed + chosen.seeds),
         chosen.folds,
         chosen.halving,
-        chosen.metric,
+        chosen_metric(job, settings)[0] if settings.metric else None,
         settings.seed,
     )
     with SweepDisplay(quiet=asked.as_json) as display:
@@ -218,6 +218,7 @@ def train_best(asked: Request, settings: Settings, job: Job, folder: Path) -> di
     net = build_network(settings, len(job.X), job.n_out)
     optimizer = settings.build_optimizer()
     settings = settings.with_choices(net.cost.name, optimizer)
+    settings = settings if settings.patience else replace(settings, metric=None)  # nothing follows it
     be = backends.choose(settings.device, net.dtype, settings.precision)
     asked.echo(f"training {net.name} with the best settings on all {counted(job.X.shape[1], 'example')}")
     with run_folder(folder, BEST, resumed=True) as made:

@@ -14,7 +14,7 @@ from typing import Any
 from gpunn import backends
 from gpunn.cli import ahead, ensembles, starting
 from gpunn.cli.images import AUGMENTATION, DOWNLOADABLE, open_images
-from gpunn.cli.job import Job, build_network, check_settings, fit
+from gpunn.cli.job import Job, build_network, check_settings, chosen_metric, fit
 from gpunn.cli.output import Failed, remark, say, warn
 from gpunn.cli.reports import WINDOW, draw_curve, show_window, warn_on_error, write_report
 from gpunn.cli.runs import MODEL, RUNS, check_output, keep, run_folder
@@ -91,6 +91,7 @@ def train(asked: Request) -> int:
     net = build_network(settings, len(job.X), job.n_out)
     if start:
         starting.copy_weights(start, net, str(asked.start), job.name)
+    settings.check_metric()
     check_settings(settings, job, net)
     settings = settings.with_choices(net.cost.name, optimizer)
     ready()
@@ -230,9 +231,10 @@ def open_data(asked: Request) -> Job:
 def summarise(settings: Settings, job: Job, trained: Trained, tested: Mapping[str, Any]) -> dict[str, Any]:
     """Summarise a training for JSON. best_epoch: the epoch whose weights early stopping chose."""
     net, history, members = trained.predictor, trained.history, {}
+    metric, _ = chosen_metric(job, settings)
     if trained.members and tested:
         each = [job.test(network)[0] for network in networks_of(net)]
-        members = {"members": ensembles.figures(trained.members, each, settings, job.metric)}
+        members = {"members": ensembles.figures(trained.members, each, settings, metric)}
     chosen = (
         settings.patience and not trained.members
     )  # the networks of an ensemble choose epochs of their own
@@ -246,7 +248,7 @@ def summarise(settings: Settings, job: Job, trained: Trained, tested: Mapping[st
         "stopped": history.stopped,
         "train_loss": history[-1].loss if len(history) else None,
         "train_examples": job.X.shape[1],
-        "best_epoch": best_epoch(history, job.metric) if chosen else None,
+        "best_epoch": best_epoch(history, metric) if chosen else None,
         **tested,
         **members,
         "seconds": history.seconds,

@@ -30,16 +30,8 @@ def score_probabilities(y: np.ndarray, p: np.ndarray) -> dict[str, float | None]
     classes, each against all others. They are None if y has only one class. The Brier score is the mean of
     (p − y)² for two classes, and of its sum over the classes for more (Brier 1950).
     """
-    from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
-
     p = normalised(p)
-    classes = list(range(len(p)))
-    return {
-        "roc_auc": _one_vs_rest(roc_auc_score, y, p),
-        "average_precision": _one_vs_rest(average_precision_score, y, p),
-        "log_loss": float(log_loss(y, p.T, labels=classes)),
-        "brier": float(brier_score_loss(y, p.T, labels=classes)),
-    }
+    return {name: score(y, p) for name, score in PROBABILISTIC.items()}
 
 
 def normalised(p: np.ndarray) -> np.ndarray:
@@ -56,3 +48,36 @@ def _one_vs_rest(score: Callable[..., float], y: np.ndarray, p: np.ndarray) -> f
         return None
     classes = [1] if len(p) == 2 else present
     return float(np.mean([score(y == k, p[k]) for k in classes]))
+
+
+def _roc_auc(y: np.ndarray, p: np.ndarray) -> float | None:
+    from sklearn.metrics import roc_auc_score
+
+    return _one_vs_rest(roc_auc_score, y, p)
+
+
+def _average_precision(y: np.ndarray, p: np.ndarray) -> float | None:
+    from sklearn.metrics import average_precision_score
+
+    return _one_vs_rest(average_precision_score, y, p)
+
+
+def _log_loss(y: np.ndarray, p: np.ndarray) -> float:
+    from sklearn.metrics import log_loss
+
+    return float(log_loss(y, p.T, labels=range(len(p))))
+
+
+def _brier(y: np.ndarray, p: np.ndarray) -> float:
+    from sklearn.metrics import brier_score_loss
+
+    return float(brier_score_loss(y, p.T, labels=range(len(p))))
+
+
+#: The scores of y (m,) and normalised p (n_classes, m), by name.
+PROBABILISTIC: dict[str, Callable[[np.ndarray, np.ndarray], float | None]] = {
+    "roc_auc": _roc_auc,
+    "average_precision": _average_precision,
+    "log_loss": _log_loss,
+    "brier": _brier,
+}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpunn.inspection.choosing import LOSSES
 from gpunn.inspection.metrics import UNITS, figure
 from gpunn.inspection.scores import SCORES
 from gpunn.names import counted
@@ -172,6 +173,7 @@ def format_seconds(seconds: float) -> str:
 def notes(run: Run) -> Iterator[str]:
     """Remarks that a reader needs to judge the results."""
     result, settings = run.result, run.result["settings"]
+    by = f" by {score_name(run)}" if settings.get("metric") else ""
     if not len(run.history):
         yield "No epoch was completed: the results are for the weights at that point."
     elif run.members and (few := len(run.members)) < settings["ensemble"]:
@@ -181,7 +183,7 @@ def notes(run: Run) -> Iterator[str]:
         yield "Training was interrupted: the results are for the weights that were saved."
     if result["best_epoch"]:
         yield (
-            f"The weights are those of epoch {result['best_epoch']}, the best on held-out training data. "
+            f"The weights are those of epoch {result['best_epoch']}, the best on held-out training data{by}. "
             f"Training stops after {counted(settings['patience'], 'epoch')} without improvement."
         )
     if run.members:
@@ -197,6 +199,12 @@ def notes(run: Run) -> Iterator[str]:
             f"Tested by {len(result['cv']['folds'])}-fold cross-validation, then trained on all rows. "
             "Everything below describes that final training, for which no test rows are left."
         )
+
+
+def score_name(run: Run) -> str:
+    """The measure that `--metric` chose, in words, with a minus if less of it is better."""
+    name = run.result["settings"].get("metric") or "score"
+    return f"{'minus ' if name in LOSSES else ''}{NAMES.get(name, name.replace('_', ' '))}"
 
 
 def validation_examples(run: Run) -> str:

@@ -42,7 +42,7 @@ def measured_lines(history: History, name: str) -> list[Line]:
     """A measure by epoch, in training and in validation; epochs without a finite value are left out."""
     lines = []
     for field, colour in ((name, FAINT), (f"validation_{name}", ABOVE)):
-        measured = [(r.epoch, getattr(r, field)) for r in history]
+        measured = [(r.epoch, getattr(r, field, None)) for r in history]
         known = [(epoch, value) for epoch, value in measured if value is not None and math.isfinite(value)]
         if known:
             x, y = zip(*known, strict=True)

@@ -24,6 +24,7 @@ from gpunn.report.facts import (
     format_seconds,
     headline,
     notes,
+    score_name,
     split_settings,
     subtitle,
     tiles,
@@ -120,18 +121,20 @@ def template(name: str) -> Any:
 
 
 def learning_curves(run: Run) -> Iterator[Chart]:
-    """Loss and accuracy by epoch; also time, unless the section on predictions shows it."""
+    """Loss, accuracy and score by epoch; also time, unless the section on predictions shows it."""
     history, best = run.history, run.result["best_epoch"]
     if not len(history):
         return
     dropped = ", with dropout active" if any(run.net.dropout) else ""
     note = f"Training loss is averaged over the epoch, measured on each mini-batch before its step{dropped}."
-    for name, ylabel in (("loss", run.net.cost.name), ("accuracy", "accuracy")):
+    score = score_name(run)
+    for name, ylabel in (("loss", run.net.cost.name), ("accuracy", "accuracy"), ("score", score)):
         lines, legend = (ensemble_lines if run.members else network_lines)(run, name)
         if not lines:
             continue
         svg = curves(lines, ylabel, best, percent=name == "accuracy")
-        yield Chart(name.capitalize(), svg, note if name == "loss" else "", tuple(legend))
+        title = f"{ylabel[0].upper()}{ylabel[1:]}" if name == "score" else name.capitalize()
+        yield Chart(title, svg, note if name == "loss" else "", tuple(legend))
     if not isinstance(run.findings, ClassificationFindings) and not run.members:
         yield time_chart(run)
 
@@ -139,7 +142,8 @@ def learning_curves(run: Run) -> Iterator[Chart]:
 def network_lines(run: Run, name: str) -> tuple[list[Line], list[tuple[str, str]]]:
     """A measure in training and in validation, as lines and their legend."""
     lines = measured_lines(run.history, name)
-    return lines, [("faint", "training"), ("above", validation_examples(run))][: len(lines)]
+    known = [("faint", "training"), ("above", validation_examples(run))]
+    return lines, known[: len(lines)] if name != "score" else known[1:]
 
 
 def ensemble_lines(run: Run, name: str) -> tuple[list[Line], list[tuple[str, str]]]:
@@ -152,7 +156,8 @@ def ensemble_lines(run: Run, name: str) -> tuple[list[Line], list[tuple[str, str
         return [], []
     each = [lines[-1] for history in run.members if (lines := measured_lines(history, name))]
     lines = [replace(mean[-1], colour=ABOVE)]
-    legend = [("above", f"mean, {'training' if len(mean) == 1 else validation_examples(run)}")]
+    trained = len(mean) == 1 and name != "score"
+    legend = [("above", f"mean, {'training' if trained else validation_examples(run)}")]
     if len(mean) == 2:
         lines.append(replace(mean[0], colour=BELOW))
         legend.append(("below", "mean, training"))

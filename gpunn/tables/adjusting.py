@@ -67,11 +67,18 @@ def best_threshold(y: np.ndarray, p: np.ndarray, *, balanced: bool) -> float:
 
 
 def adjust(
-    target: Target, options: TableOptions, net: Predictor, y: np.ndarray, held: HeldOut | None
+    target: Target,
+    options: TableOptions,
+    metric: str | None,
+    net: Predictor,
+    y: np.ndarray,
+    held: HeldOut | None,
 ) -> Target:
     """Return the target with what its options choose after training.
 
     Args:
+        metric: the measure by which early stopping chose. If it is the balanced accuracy, so does the
+            threshold; otherwise the threshold has the largest F1.
         net: the network that was trained.
         y: (m,), the targets of all the training rows.
         held: outputs for rows that were held out from training; None if there are none.
@@ -84,7 +91,7 @@ def adjust(
     outputs, rows = held
     p = target.probabilities(net, outputs)
     assert p is not None
-    return replace(target, threshold=best_threshold(y[rows], p[1], balanced=False))
+    return replace(target, threshold=best_threshold(y[rows], p[1], balanced=metric == "balanced_accuracy"))
 
 
 def check(target: Target, options: TableOptions, settings: Settings) -> None:

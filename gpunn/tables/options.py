@@ -63,7 +63,8 @@ class TableOptions:
         str | None,
         tables(
             "Predict the second of two classes if its probability is above this; best: what gives the "
-            "largest F1 of the rarer class on rows held out from training.",
+            "largest F1 of the rarer class on rows held out from training, or the largest balanced accuracy "
+            "with --metric balanced_accuracy.",
             "0.5",
             metavar="X",
         ),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.inspection.choosing import choose
 from gpunn.network import Network
 from gpunn.predictor import Predictor
 from gpunn.sweeps.averaging import Trained, train
@@ -112,7 +113,8 @@ class TableTask:
 
     def fit(self, net: Network, settings: Settings, *, verbose: bool = False) -> Trained:
         """Train a network, or the ensemble that begins with it."""
-        options = FitOptions(**settings.fit_arguments(METRIC, self.classes), verbose=verbose)
+        field, score = choose(settings.metric, METRIC, classes=bool(self.classes))
+        options = FitOptions(**settings.fit_arguments(field, self.classes, score), verbose=verbose)
         return train(
             net,
             settings.ensemble,
@@ -135,7 +137,7 @@ class TableTask:
         prepared, net = self.prepared, trained.predictor
         seeds = trained.members or (settings.seed,)
         held = adjusting.held_out_outputs(networks_of(net), seeds, self.X, rows_of)
-        target = adjusting.adjust(prepared.target, self.options, net, prepared.train.y, held)
+        target = adjusting.adjust(prepared.target, self.options, settings.metric, net, prepared.train.y, held)
         return replace(self, prepared=replace(prepared, target=target))
 
     def test(

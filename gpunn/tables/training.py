@@ -73,6 +73,7 @@ def train(
     settings = settings.with_defaults(task.defaults)
     optimizer = settings.build_optimizer()
     net = task.build_network(settings)
+    settings.check_metric()
     task.check(settings)
     settings = settings.with_choices(net.cost.name, optimizer)
     folds = list(cross_validate(task, settings, verbose=verbose))

@@ -19,7 +19,7 @@ from gpunn.core.optimizers import Optimizer
 from gpunn.core.plan import BoundModel, together
 from gpunn.training import schedules
 from gpunn.training.checkpoint import Checkpoints, CheckpointWriter
-from gpunn.training.fit_options import Block, FitOptions, ScoreFunction
+from gpunn.training.fit_options import Block, FitOptions, Score, ScoreFunction
 from gpunn.training.history import History, Record
 from gpunn.training.identity import describe_run
 from gpunn.training.loop import Evaluation, Training
@@ -196,7 +196,7 @@ def split(
         return InMemory(learner, examples, order), evaluate_pair(net, learner, options, sharing)
     order, held_out = stratified_split(options.validation, given.y.labels, len(order), net.rng)
     plain = replace(examples, smoothing=0.0, weights=None)
-    evaluation = evaluate(learner.model, plain, held_out, options, sharing)
+    evaluation = evaluate(learner.model, plain, held_out, score_of(options, given, held_out), sharing)
     return InMemory(learner, examples, order), evaluation
 
 
@@ -208,7 +208,16 @@ def evaluate_pair(
         return None
     given = check_examples(*options.validation, net.sizes, net.cost)
     examples, order = load(given, learner, sharing), np.arange(given.X.shape[1])
-    return evaluate(learner.model, examples, order, options, sharing)
+    return evaluate(learner.model, examples, order, score_of(options, given, order), sharing)
+
+
+def score_of(options: FitOptions, given: CheckedExamples, order: np.ndarray) -> ScoreFunction | None:
+    """Return the score as a function of the outputs for these examples."""
+    if not isinstance(options.score, Score):
+        return options.score
+    y = given.y.targets if given.y.labels is None else given.y.labels
+    assert y is not None
+    return options.score.of(y[..., order])
 
 
 def load(given: CheckedExamples, learner: Learner, sharing: Sharing | None) -> Examples:
@@ -218,8 +227,12 @@ def load(given: CheckedExamples, learner: Learner, sharing: Sharing | None) -> E
 
 
 def evaluate(
-    model: BoundModel, examples: Examples, order: np.ndarray, options: FitOptions, sharing: Sharing | None
+    model: BoundModel,
+    examples: Examples,
+    order: np.ndarray,
+    score: ScoreFunction | None,
+    sharing: Sharing | None,
 ) -> Evaluation:
     """Return the evaluation of the model on some examples."""
     make = sharing.evaluation if sharing else Evaluation
-    return make(model, examples, order, options.score)
+    return make(model, examples, order, score)

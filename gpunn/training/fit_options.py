@@ -28,6 +28,33 @@ Blocks: TypeAlias = "Iterable[Block] | Callable[[], Iterable[Block]]"
 Pair: TypeAlias = "tuple[ArrayLike, ArrayLike]"  # X (n_0, m) and y
 Validation: TypeAlias = "float | np.ndarray | list[int] | range | Pair | None"
 
+
+@dataclass(frozen=True)
+class Score:
+    """A score that compares the outputs for the validation examples with their y.
+
+    Attributes:
+        compare: maps outputs (n_L, k) and y, labels (k,) or targets (n_L, k), to the score; higher is better.
+
+    >>> from sklearn.metrics import roc_auc_score
+    >>> score = gpunn.Score(lambda outputs, y: roc_auc_score(y, outputs[1]))
+    >>> net = gpunn.Network(2, [gpunn.Dense(2, "softmax")], seed=0)
+    >>> X, y = np.random.default_rng(0).normal(size=(2, 50)), np.arange(50) % 2
+    >>> net.fit(X, y, epochs=1, validation=0.2, score=score)[0].validation_score <= 1
+    True
+    """
+
+    compare: Callable[[np.ndarray, np.ndarray], float]
+
+    def of(self, y: np.ndarray) -> ScoreFunction:
+        """Return the score as a function of the outputs for examples with these y."""
+        return functools.partial(_compare, self.compare, y)
+
+
+def _compare(compare: Callable[[np.ndarray, np.ndarray], float], y: np.ndarray, outputs: np.ndarray) -> float:
+    return compare(outputs, y)
+
+
 P = ParamSpec("P")
 DEFAULT_OPTIMIZER = Adam(0.01)
 
@@ -50,7 +77,8 @@ class FitOptions:
         validation: (X, y) to evaluate after every epoch. Otherwise the examples to hold out for this purpose:
             their indices (k,), or their share, such as 0.1, which is stratified if y is classes.
         score: a function of the outputs (n_L, k) for the validation examples, recorded as
-            `validation_score`; higher is better.
+            `validation_score`; higher is better. A `Score` also gets their y, whichever examples are held
+            out.
         stop: when to stop before the last epoch.
         sample_weight: (m,), the weight of each example. It multiplies the example's gradient and recorded
             loss, which are averaged over the number of examples, not over the sum of the weights.
@@ -93,7 +121,7 @@ class FitOptions:
     augmentation: Augmentation | None = None
     shuffle: bool | Arrange = True
     validation: Validation = None
-    score: ScoreFunction | None = None
+    score: ScoreFunction | Score | None = None
     stop: EarlyStopping | None = None
     sample_weight: ArrayLike | None = None
     class_weight: ClassWeight | None = None

@@ -20,6 +20,7 @@ from gpunn.functions.costs import COSTS, FAMILIES
 from gpunn.functions.initializers import INITIALIZERS
 from gpunn.names import listed, look_up
 from gpunn.training import class_weights
+from gpunn.training.fit_options import Score
 from gpunn.training.option import Option, option_name
 from gpunn.training.schedules import SCHEDULES
 from gpunn.training.stopping import EarlyStopping
@@ -168,10 +169,19 @@ class Settings:
     patience: Annotated[
         int | None,
         training(
-            "Stop after this many epochs without improvement (images: accuracy, tables: loss) on a held-out "
+            "Stop after this many epochs without improvement (see --metric) on a held-out "
             "tenth of the training data; 0 to never stop early.",
             "never; tables 20",
             least=0,
+        ),
+    ] = None
+    metric: Annotated[
+        str | None,
+        training(
+            "Measure on the held-out data that decides when to stop and which epoch to keep: loss; for "
+            "classes accuracy, balanced_accuracy, roc_auc, average_precision, log_loss or brier; for numbers "
+            "rmse, mae or r2.",
+            "images accuracy, tables loss",
         ),
     ] = None
     ensemble: Annotated[
@@ -279,10 +289,20 @@ class Settings:
             "input_dropout": self.input_dropout,
         }
 
-    def fit_arguments(self, metric: str, classes: Sequence[str] = ()) -> dict[str, Any]:
+    def check_metric(self) -> None:
+        """Raise ValueError if there is a metric, but no early stopping to follow it."""
+        if self.metric and not self.patience:
+            raise ValueError(f"--metric {self.metric} chooses the epoch to keep: choose --patience as well")
+
+    def fit_arguments(
+        self, metric: str, classes: Sequence[str] = (), score: Score | None = None
+    ) -> dict[str, Any]:
         """Return the arguments of `Network.fit` that the settings decide.
 
-        metric: for early stopping. classes: the names of the classes.
+        Args:
+            metric: the field of `Record` for early stopping.
+            classes: the names of the classes.
+            score: what to record as `validation_score`.
         """
         return {
             "epochs": self.epochs or 0,
@@ -292,6 +312,7 @@ class Settings:
             "stop": EarlyStopping(metric, self.patience) if self.patience else None,
             "class_weight": class_weights.parse(self.class_weight, classes),
             "label_smoothing": self.label_smoothing,
+            "score": score,
             "device": self.device,
             "precision": self.precision,
             "threads": self.threads,

@@ -61,6 +61,7 @@ GIVEN = {
     "epochs": 1,
     "batch_size": 50,
     "patience": 3,
+    "metric": "log_loss",
     "checkpoint_every": 1,
     "seed": 5,
     "device": "cpu",
