@@ -26,7 +26,7 @@ from gpunn.predictor import Predictor
 from gpunn.sweeps.ensemble import Ensemble, networks_of
 from gpunn.tables.preprocessing import Category, Number, Preprocessing
 from gpunn.tables.table import is_far
-from gpunn.tables.target import Classes, Quantity, from_json
+from gpunn.tables.target import Classes, Quantity, Target, from_json
 
 try:
     import onnx
@@ -109,12 +109,17 @@ def build(net: Network | Ensemble) -> Any:
     table = net.meta.get("table")
     graph = Graph([column["name"] for column in table["columns"]] if table else ())
     inputs, a0 = _columns(graph, Preprocessing.from_json(table)) if table else _features(graph, net)
-    outputs, kind = _mean_outputs(graph, networks, a0), TensorProto.FLOAT
-    if table and isinstance(target := from_json(table["target"]), Quantity):
+    target = from_json(table["target"]) if table else None
+    tempered = isinstance(target, Classes) and target.temperature != 1
+    name = "uncalibrated" if tempered else _outputs_name(net)
+    outputs, kind = _mean_outputs(graph, networks, a0, name), TensorProto.FLOAT
+    if isinstance(target, Quantity):
         outputs, kind = _in_units(graph, outputs, target)
+    elif target and tempered:
+        outputs = _tempered(graph, outputs, target.temperature)
     declared = [helper.make_tensor_value_info(outputs, kind, ["N", net.sizes[-1]])]
     if predicts_labels(net):
-        label = _label(graph, outputs, net.sizes[-1], *_thresholds(net))
+        label = _label(graph, outputs, net.sizes[-1], *_thresholds(net, target))
         declared.append(helper.make_tensor_value_info(label, TensorProto.INT64, ["N"]))
     opsets = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(
@@ -196,25 +201,32 @@ def _in_units(graph: Graph, outputs: str, target: Quantity) -> tuple[str, Any]:
     return graph.add("Cast", shifted, out="prediction", to=_kind(target)), _kind(target)
 
 
-def _mean_outputs(graph: Graph, networks: Sequence[Network], a0: str) -> str:
+def _tempered(graph: Graph, p: str, temperature: float) -> str:
+    """softmax(ln p / T), as the table's target computes it."""
+    above = graph.add("Max", p, graph.constant("tiny", np.finfo(np.float32).tiny), out="above_zero")
+    beta = graph.constant("beta", 1 / temperature)
+    z = graph.add("Mul", graph.add("Log", above, out="ln_p"), beta, out="tempered")
+    return graph.add("Softmax", z, out="probabilities", axis=1)
+
+
+def _mean_outputs(graph: Graph, networks: Sequence[Network], a0: str, name: str) -> str:
     """The outputs of one network, or the mean of several networks' outputs."""
     if len(networks) == 1:
-        return _layers(graph, networks[0].folded(), a0)
+        return _layers(graph, networks[0].folded(), a0, name)
     outputs = []
     for i, net in enumerate(networks):
         graph.prefix = f"network{i}_"
-        outputs.append(_layers(graph, net.folded(), a0))
+        outputs.append(_layers(graph, net.folded(), a0, name))
     graph.prefix = ""
-    return graph.add("Mean", *outputs, out=_outputs_name(networks[0]))
+    return graph.add("Mean", *outputs, out=name)
 
 
 def _outputs_name(net: Predictor) -> str:
     return "probabilities" if net.output_activation.gives_probabilities else "outputs"
 
 
-def _layers(graph: Graph, net: Network, a: str) -> str:
+def _layers(graph: Graph, net: Network, a: str, name: str) -> str:
     """a[L] from a[0]; examples are rows here, so z = a wᵀ + bᵀ."""
-    name = _outputs_name(net)
     for l, (layer, w, b) in enumerate(zip(net.layers, net.weights, net.biases, strict=True), start=1):
         w_, b_ = graph.constant(f"w{l}", w), graph.constant(f"b{l}", b.ravel())
         z = graph.add("Gemm", a, w_, b_, out=f"z{l}", transB=1)
@@ -233,9 +245,8 @@ def _activate(graph: Graph, f: Activation, z: str, out: str) -> str:
     return names["a"]
 
 
-def _thresholds(net: Predictor) -> tuple[float, float | None]:
+def _thresholds(net: Predictor, target: Target | None) -> tuple[float, float | None]:
     """(The threshold of a single output; that of the second of two classes of a table, if it has one)."""
-    target = from_json(net.meta["table"]["target"]) if "table" in net.meta else None
     chosen = target.threshold if isinstance(target, Classes) and target.threshold != 0.5 else None
     return net.cost.threshold, chosen
 

@@ -126,10 +126,10 @@ class TableJob:
             return f"row {1 + (i if test.rows is None else int(test.rows[i])):,}"
 
         if isinstance(target, Classes):
+            predicted, p = target.decode(net, outputs), target.probabilities(net, outputs)
             found = classification_findings(
-                net, outputs, test.y, target.classes, place, predicted=target.decode(net, outputs)
+                net, outputs, test.y, target.classes, place, predicted=predicted, p=p
             )
-            p = target.probabilities(net, outputs)
             if p is not None:
                 found = replace(found, ranking=rank(test.y, p, target.classes, target.threshold))
             return found
@@ -145,6 +145,8 @@ class TableJob:
         """Return the further scores, and a line if the model is no better than its baseline."""
         found, spread, _ = tested(result)
         lines = [in_words(found, SCORES, spread)]
+        if "temperature" in result:
+            lines.append(describe_temperature(result))
         if "threshold" in result:
             lines.append(describe_threshold(self.task, result["threshold"]))
         return [line for line in (*lines, verdict(result)) if line]
@@ -185,6 +187,15 @@ def describe_table(task: TableTask) -> Iterator[str]:
         yield from test.notes
     if test and test.unknown:
         yield describe_unknown(test.unknown)
+
+
+def describe_temperature(result: Mapping[str, Any]) -> str:
+    """Say how the probabilities were calibrated, and what that did to the log loss of the test."""
+    line = f"probabilities calibrated on held-out training rows: temperature {result['temperature']:.3g}"
+    before, after = result.get("uncalibrated_log_loss"), result.get("test_log_loss")
+    if before is None or after is None:
+        return line
+    return f"{line}, test log loss {figure('log_loss', before)} before, {figure('log_loss', after)} after"
 
 
 def describe_threshold(task: TableTask, threshold: float) -> str:

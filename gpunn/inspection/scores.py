@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+BETA = 0.05, 20.0  # the range of 1 / T
+LEVEL = 0.01  # of the test whether the probabilities need a temperature
 #: The scores beside the accuracy, and how they are written.
 SCORES = {
     "balanced_accuracy": "balanced accuracy",
@@ -39,6 +41,34 @@ def normalised(p: np.ndarray) -> np.ndarray:
     p = p.astype(np.float64)
     total = p.sum(axis=0)
     return np.where(total > 0, p / np.where(total > 0, total, 1), 1 / len(p))
+
+
+def tempered(p: np.ndarray, temperature: float) -> np.ndarray:
+    """Return softmax(z / T), in the dtype of p, where p (n_classes, m) is softmax(z).
+
+    z is ln p up to a constant, so this is p^(1/T) / Σ p^(1/T).
+    """
+    z = np.log(np.maximum(p, np.finfo(p.dtype).tiny).astype(np.float64)) / temperature
+    a = np.exp(z - z.max(axis=0))
+    return np.asarray(a / a.sum(axis=0), p.dtype)
+
+
+def fit_temperature(y: np.ndarray, p: np.ndarray) -> float:
+    """Return the T that minimises the log loss of tempered p (n_classes, m) for class numbers y (m,).
+
+    It is 1 unless a likelihood-ratio test at the level of 1% says that another T is better, so that a few
+    rows do not decide.
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.stats import chi2
+
+    def log_likelihood(beta: float) -> float:
+        own = tempered(p.astype(np.float64), 1 / beta)[y, np.arange(len(y))]
+        return float(np.log(np.maximum(own, np.finfo(np.float64).tiny)).sum())
+
+    found = minimize_scalar(lambda beta: -log_likelihood(beta), bounds=BETA, method="bounded")
+    better = 2 * (-found.fun - log_likelihood(1.0)) > chi2.ppf(1 - LEVEL, df=1)
+    return 1 / float(found.x) if better else 1.0
 
 
 def _one_vs_rest(score: Callable[..., float], y: np.ndarray, p: np.ndarray) -> float | None:

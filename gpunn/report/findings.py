@@ -86,6 +86,7 @@ def classification_findings(
     place: Callable[[int], str],
     pixels: Callable[[int], np.ndarray] | None = None,
     predicted: np.ndarray | None = None,
+    p: np.ndarray | None = None,
 ) -> ClassificationFindings:
     """Compare outputs (n_out, m) with the classes y (m,).
 
@@ -94,9 +95,10 @@ def classification_findings(
         place: the place of the i-th example.
         pixels: the i-th example as an image, if the examples are images.
         predicted: the predicted classes (m,), if they are not those with the largest outputs.
+        p: the probabilities (n_classes, m), if they are not the outputs.
     """
     predicted = classify(outputs, net.cost.threshold) if predicted is None else predicted
-    p = probabilities(net, outputs)
+    p = probabilities(net, outputs) if p is None else p
     names = names if len(names) > 1 else ["0", "1"]
     found, wrong = per_class(y, predicted, names), np.flatnonzero(predicted != y)
     confidence = None if p is None else p[predicted, np.arange(len(y))]

@@ -1,4 +1,4 @@
-"""What is fitted after training, to rows that were held out of it: the threshold."""
+"""What is fitted after training, to rows that were held out of it: the temperature and the threshold."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gpunn.functions import activations
+from gpunn.inspection.scores import fit_temperature
 from gpunn.network import Network
 from gpunn.predictor import Predictor
 from gpunn.tables.options import BEST, TableOptions
@@ -74,7 +75,7 @@ def adjust(
     y: np.ndarray,
     held: HeldOut | None,
 ) -> Target:
-    """Return the target with what its options choose after training.
+    """Return the target with a temperature, which calibrates softmax's outputs, and with its threshold.
 
     Args:
         metric: the measure by which early stopping chose. If it is the balanced accuracy, so does the
@@ -83,7 +84,11 @@ def adjust(
         y: (m,), the targets of all the training rows.
         held: outputs for rows that were held out from training; None if there are none.
     """
-    if not isinstance(target, Classes) or options.threshold is None:
+    if not isinstance(target, Classes):
+        return target
+    if held and net.output_activation.name == "softmax":
+        target = replace(target, temperature=fit_temperature(y[held[1]], held[0]))
+    if options.threshold is None:
         return target
     if options.threshold != BEST:
         return replace(target, threshold=float(options.threshold))
@@ -92,6 +97,14 @@ def adjust(
     p = target.probabilities(net, outputs)
     assert p is not None
     return replace(target, threshold=best_threshold(y[rows], p[1], balanced=metric == "balanced_accuracy"))
+
+
+def before(target: Target, net: Predictor, outputs: np.ndarray, y: np.ndarray) -> dict[str, float | None]:
+    """Return the log loss of outputs (n_out, m) before calibration, by its name in JSON, if there was one."""
+    if not isinstance(target, Classes) or target.temperature == 1:
+        return {}
+    raw = replace(target, temperature=1.0).score(y, net, outputs)
+    return {"uncalibrated_log_loss": raw["log_loss"]}
 
 
 def check(target: Target, options: TableOptions, settings: Settings) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from gpunn.functions.costs import Cost
 from gpunn.inspection.metrics import per_class, probabilities
-from gpunn.inspection.scores import balanced_accuracy, score_probabilities
+from gpunn.inspection.scores import balanced_accuracy, score_probabilities, tempered
 from gpunn.names import counted, unknown
 from gpunn.network import classify
 from gpunn.predictor import Predictor
@@ -36,12 +36,14 @@ class Classes:
         kind: NUMBER or TEXT, what the column holds.
         classes: the classes' names, by their numbers.
         threshold: the second of two classes is predicted if its probability is above this.
+        temperature: T, by which the softmax's z is divided: p^(1/T) / Σ p^(1/T) (Guo et al. 2017).
     """
 
     name: str
     kind: str
     classes: tuple[str, ...]
     threshold: float = 0.5
+    temperature: float = 1.0
 
     task = CLASSIFICATION
     output_activation = "softmax"
@@ -109,7 +111,8 @@ class Classes:
 
     def probabilities(self, net: Predictor, outputs: np.ndarray) -> np.ndarray | None:
         """Return the probabilities (n_classes, m) in outputs (n_out, m); None if these are not in [0, 1]."""
-        return probabilities(net, outputs)
+        p = probabilities(net, outputs)
+        return p if p is None or self.temperature == 1 else tempered(p, self.temperature)
 
     def constant(self, y: np.ndarray) -> int:
         """Return the best constant prediction: the most frequent class."""

@@ -153,12 +153,15 @@ class TableTask:
         figures: dict[str, Any] = {"task": target.task, "target": target.name}
         if self.options.threshold is not None and isinstance(target, Classes):
             figures["threshold"] = target.threshold
+        if isinstance(target, Classes) and target.temperature != 1:
+            figures["temperature"] = target.temperature
         if folds:
             figures["cv"] = summarise_folds(folds)
         if not test:
             return figures, None
         outputs, measures = self.prepared.evaluate(net, test)
         figures |= {f"test_{name}": value for name, value in measures.items()}
+        figures |= adjusting.before(target, net, outputs, test.y)
         return figures | {"test_examples": len(test.y), "baseline": self.prepared.baseline(test.y)}, outputs
 
     def _spellings(self) -> dict[str, Any]:

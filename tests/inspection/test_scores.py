@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
-from gpunn.inspection.scores import balanced_accuracy, score_probabilities
+from gpunn.inspection.scores import balanced_accuracy, fit_temperature, score_probabilities, tempered
 from gpunn.report.facts import verdict
 
 
@@ -48,6 +49,25 @@ def test_one_class_alone_has_no_ranking():
 def test_independent_sigmoids_are_normalised():
     y, p = probabilities(3)
     assert score_probabilities(y, p / 2) == pytest.approx(score_probabilities(y, p), rel=1e-6)
+
+
+def test_the_temperature_of_overconfident_probabilities_is_found():
+    rng = np.random.default_rng(0)
+    z = rng.normal(0, 2, (3, 3000))
+    y = np.array([rng.choice(3, p=p) for p in softmax(z, axis=0).T])
+    assert fit_temperature(y, softmax(2 * z, axis=0)) == pytest.approx(2, rel=0.1)
+    assert fit_temperature(y, softmax(z / 2, axis=0).astype(np.float32)) == pytest.approx(0.5, rel=0.1)
+    assert fit_temperature(y, softmax(z, axis=0)) == 1
+    assert fit_temperature(y[:9], softmax(1.5 * z[:, :9], axis=0)) == 1  # too few to tell
+
+
+def test_a_temperature_divides_the_logits():
+    z = np.random.default_rng(0).normal(0, 3, (4, 20))
+    expected = softmax(z / 1.7, axis=0)
+    assert tempered(softmax(z, axis=0), 1.7) == pytest.approx(expected)
+    single = tempered(softmax(z, axis=0).astype(np.float32), 1.7)
+    assert single.dtype == np.float32 and single == pytest.approx(expected, rel=1e-5)
+    assert np.isfinite(tempered(np.array([[0.0], [1.0]], np.float32), 0.1)).all()
 
 
 def test_balanced_accuracy_equals_scikit_learns():

@@ -1,4 +1,4 @@
-"""What is chosen after training, on rows that were held out of it: the threshold."""
+"""What is chosen after training, on rows that were held out of it: the threshold and the temperature."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score, f1_score
 from tabular import QUICK, fruits, quantities, rare, write
 
-from gpunn import Dense, Network, tables
+from gpunn import Dense, Network, cli, tables
 from gpunn.tables.adjusting import best_threshold, held_out_outputs
 
 pytest.importorskip("pyarrow")
@@ -107,6 +108,68 @@ def test_every_fold_chooses_a_threshold_of_its_own(trained):
     chosen, plain = trained(*asked, "--threshold", "best"), trained(*asked)
     assert chosen["cv"]["mean"]["balanced_accuracy"] > plain["cv"]["mean"]["balanced_accuracy"]
     assert chosen["cv"]["mean"]["roc_auc"] == plain["cv"]["mean"]["roc_auc"]
+
+
+SMOOTHED = ["--target", "y", "--label-smoothing", "0.4", "--epochs", "30", "--hidden", "8"]
+
+
+def clear(m=1200, seed=0):
+    """Make a table of three classes that are easily told apart."""
+    rng = np.random.default_rng(seed)
+    rows = [f"{rng.normal(2 * (i % 3)):.4f},{'abc'[i % 3]}" for i in range(m)]
+    return "\n".join(["x,y", *rows]) + "\n"
+
+
+@pytest.fixture(scope="module", params=[1, 3])
+def calibrated(request, tmp_path_factory):
+    """A run that was trained to be less confident than it may be, with its result and its table."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    (folder / "clear.csv").write_text(clear())
+    asked = [folder / "clear.csv", *SMOOTHED, "--ensemble", request.param, "--output", folder / "run"]
+    assert cli.main(["train", *map(str, asked), "--device", "cpu"]) == 0
+    return folder
+
+
+def test_probabilities_are_calibrated(calibrated, gpunn_):
+    run, data = calibrated / "run", calibrated / "clear.csv"
+    model, kept = tables.load_model(run), json.loads((run / "run.json").read_text())
+    result = kept["result"]
+    assert result["temperature"] == model.target.temperature < 0.9
+    assert result["test_log_loss"] < result["uncalibrated_log_loss"]
+    evaluated = json.loads(gpunn_("evaluate", run, "--json")[1])
+    assert evaluated["log_loss"] == pytest.approx(result["test_log_loss"])
+    x = np.array([[float(line.split(",")[0]) for line in clear().splitlines()[1:]]])
+    a = model.network.forward(
+        (x - model.preprocessing.columns[0].mean) / model.preprocessing.columns[0].scale
+    )
+    expected = softmax(np.log(a) / model.target.temperature, axis=0).T
+    assert model.predict_proba(data) == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    assert np.array_equal(model.predict(data), model.classes[a.argmax(axis=0)])
+    rows = list(csv.DictReader(gpunn_("predict", run, data)[1].splitlines()))
+    mistake = kept["findings"]["mistakes"][0]
+    row = rows[int(mistake["place"].removeprefix("row ").replace(",", "")) - 1]
+    assert float(row["probability"]) == pytest.approx(mistake["probability"], rel=1e-5)
+
+
+def test_an_onnx_file_has_the_temperature(calibrated, gpunn_, tmp_path):
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    assert gpunn_("export", calibrated / "run", tmp_path / "m.onnx")[0] == 0
+    x = np.array([[float(line.split(",")[0])] for line in clear().splitlines()[1:]], np.float32)
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    assert [output.name for output in session.get_outputs()] == ["probabilities", "label"]
+    p, label = session.run(None, {"x": x})
+    assert p == pytest.approx(tables.load_model(calibrated / "run").predict_proba({"x": x[:, 0]}), abs=1e-5)
+    assert np.array_equal(label, p.argmax(axis=1))
+
+
+def test_the_command_line_says_how_probabilities_were_calibrated(gpunn_):
+    write("clear.csv", clear())
+    out = gpunn_("train", "clear.csv", *SMOOTHED, "--device", "cpu")[1]
+    words = "probabilities calibrated on held-out training rows: temperature 0."
+    assert words in out and " before, 0." in out and " after\n" in out
+    plain = gpunn_("train", "clear.csv", *SMOOTHED[:2], *QUICK)[1]  # without rows to calibrate on
+    assert "calibrated" not in plain
 
 
 @pytest.mark.parametrize(
