@@ -34,7 +34,7 @@ class SweepDisplay:
         self.progress = Progress(
             BarColumn(None),
             MofNCompleteColumn(),
-            TextColumn("networks, {task.fields[speed]}"),
+            TextColumn("networks{task.fields[speed]}"),
             TimeRemainingColumn(),
             expand=True,
         )
@@ -42,13 +42,19 @@ class SweepDisplay:
         console = Console(stderr=True)
         self.live = Live(self.progress, console=console, refresh_per_second=4) if on_terminal else None
 
+    def begin(self, networks: int) -> None:
+        """Show the bar of a sweep of so many networks."""
+        self.progress.update(self.task, total=networks)
+        if self.live:
+            self.live.start()
+
     def __call__(self, end: NetworkEnd) -> None:
         """Show a network that is finished."""
         self.examples += end.examples
         if not math.isnan(end.score):
             self.best = sorted([*self.best, end], key=lambda each: each.metric.loss(each.score))[:SHOWN]
-        speed = f"{self.examples / max(time.monotonic() - self.start, 1e-9):,.0f} examples/s"
-        self.progress.update(self.task, completed=end.done, total=end.total, speed=speed)
+        speed = f", {self.examples / max(time.monotonic() - self.start, 1e-9):,.0f} examples/s"
+        self.progress.update(self.task, completed=end.done, speed=speed)
         if self.live:
             self.live.update(Group(self.table(), self.progress))
 
@@ -69,8 +75,6 @@ class SweepDisplay:
         return table
 
     def __enter__(self) -> SweepDisplay:
-        if self.live:
-            self.live.start()
         return self
 
     def __exit__(

@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 from gpunn.cli.usage import other_spelling
 from gpunn.names import unknown
 from gpunn.sweeps.settings import VARYING
-from gpunn.training.option import Option
+from gpunn.training.option import Option, option_name
 from gpunn.training.settings import Settings
 
 sweep = partial(Option, "Sweep")
@@ -71,17 +71,22 @@ def parse(words: Sequence[str], *, drawn: bool) -> dict[str, Any]:
             raise ValueError(f"--grid {word}: write NAME=VALUE,VALUE,…, such as learning_rate=0.5,1,3")
         choices = [known for known in VARYING if known not in FIXED]
         if name not in choices:
-            near = other_spelling(name, choices)
-            hint = (
-                f"unknown setting '{name}': did you mean '{near}'?"
-                if near
-                else unknown(name, "setting", choices)
-            )
-            raise ValueError(f"--grid {word}: {hint}")
+            raise ValueError(f"--grid {word}: {_hint(name, choices)}")
         if name in grid:
             raise ValueError(f"--grid {word}: {name} is given twice")
         grid[name] = _values(word, name, values, drawn)
     return grid
+
+
+def _hint(name: str, choices: Sequence[str]) -> str:
+    """Say what to do about a name that cannot vary."""
+    if name in ("seed", "seeds"):
+        return "--seeds N trains every combination with N random seeds"
+    if name in get_type_hints(Settings):
+        return f"{name} cannot vary in a sweep: pass {option_name(name)} for all networks"
+    near = other_spelling(name, choices)
+    hint = f"unknown setting '{name}': did you mean '{near}'?"
+    return hint if near else str(unknown(name, "setting", choices))
 
 
 def _values(word: str, name: str, text: str, drawn: bool) -> Any:

@@ -153,6 +153,7 @@ def train_all(
         networks, examples = counted(len(prepared.members), "network"), counted(X.shape[1], "example")
         be = backends.choose(settings.device, network["dtype"], settings.precision)
         asked.echo(*job.words, f"{job.name}, {examples}: {networks}, on {be.description}")
+        display.begin(len(prepared.members))
         return train(prepared, options, on_network_end=display)
 
 
@@ -181,23 +182,43 @@ def finish(request: SweepRequest, job: Job, settings: Settings, result: SweepRes
             f"interrupted after {done:,} of {counted(len(result), 'network')}; gpunn sweep --resume {folder}"
         )
         return 130
-    best = result.best
-    asked.echo(f"best of {counted(len(result), 'network')}: {best}", f"table {folder / TABLE}")
-    asked.echo(*([f"page {page}"] if page else []))
+    best, failed = result.best, [row for row in result.table if row["status"] in ("diverged", "failed")]
     member = result.members[best.network]
+    asked.echo(describe_best(result), f"table {folder / TABLE}", *([f"page {page}"] if page else []))
+    asked.echo(*describe_failed(failed))
     tuned = apply(settings, member.settings, member.seed)
     options = [*without(asked.options, member.settings), *spell(member.settings), "--seed", str(member.seed)]
     run = train_best(replace(asked, options=options), tuned, job, folder / BEST)
+    write_page(result, job, folder, run)
     found = {
         "table": str(folder / TABLE),
         "page": page,
         "metric": best.metric,
         "score": best.score,
         "settings": describe(member.settings),
+        "failed": len(failed),
         "best": run,
     }
     say(dump_json(found) if asked.as_json else closing_words(run, job))
     return 130 if run["interrupted"] else 0
+
+
+def describe_best(result: SweepResult) -> str:
+    """Say which settings are the best."""
+    best = result.best
+    candidate = result.members[best.network].candidate
+    alike = sum(member.candidate == candidate for member in result.members)
+    mean = f", the mean of {alike:,} networks" if alike > 1 else ""
+    return f"best of {counted(len(result), 'network')}: {best}{mean}"
+
+
+def describe_failed(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Say how many networks diverged or failed, and why the first of them did."""
+    if not rows:
+        return []
+    first = rows[0]
+    failed = f"{counted(len(rows), 'network')} {first['status'] if len(rows) == 1 else 'diverged or failed'}"
+    return [f"{failed}; network {first['network']}: {first['message']}"]
 
 
 def describe(settings: dict[str, Any]) -> dict[str, Any]:
@@ -250,13 +271,20 @@ def without(options: Sequence[str], settings: dict[str, Any]) -> list[str]:
     return kept
 
 
-def write_page(result: SweepResult, job: Job, folder: Path) -> str | None:
-    """Write the page about a sweep; return None, after a warning, if that fails."""
+def write_page(result: SweepResult, job: Job, folder: Path, run: dict[str, Any] | None = None) -> str | None:
+    """Write the page about a sweep; return None, after a warning, if that fails.
+
+    run: what is known of the run of the best settings, once there is one.
+    """
     path, written = folder / PAGE, None
     with warn_on_error("page"):
         from gpunn.report import sweep as page
 
-        page.write(result, job.name, path)
+        best = None
+        if run and run["report"]:
+            report = Path(run["report"]).relative_to(folder).as_posix()
+            best = page.BestRun(report, job.describe_result(run).rstrip(" ,:"))
+        page.write(result, job.name, path, best)
         written = str(path)
     return written
 

@@ -113,11 +113,22 @@ class SweepSearchCV(BaseSearchCV):
     def _run_search(self, evaluate_candidates: Callable[..., Any]) -> None:
         """Evaluate all candidates in one go, as BaseSearchCV asks for it."""
         if self.n_iter is None:
+            _refuse_distributions(self.param_grid)
             evaluate_candidates(ParameterGrid(self.param_grid))
         else:
             evaluate_candidates(
                 ParameterSampler(self.param_grid, self.n_iter, random_state=self.random_state)
             )
+
+
+def _refuse_distributions(param_grid: ParamGrid) -> None:
+    """Raise ValueError if values are a distribution, which has no combinations to try."""
+    for grid in [param_grid] if isinstance(param_grid, Mapping) else param_grid:
+        for name, values in grid.items() if isinstance(grid, Mapping) else ():
+            if hasattr(values, "rvs"):
+                raise ValueError(
+                    f"param_grid: {name} is a distribution: pass n_iter, the number of candidates to draw"
+                )
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.files.writing import write_whole
+from gpunn.names import counted
 from gpunn.report.facts import format_seconds
 from gpunn.report.page import Chart, template
 from gpunn.report.sweep_figures import (
@@ -75,18 +76,32 @@ class Combination:
         return ", ".join(written(value) for value in self.settings.values()) or "all"
 
 
-def write(result: SweepResult, data: str, path: Path) -> None:
+@dataclass(frozen=True)
+class BestRun:
+    """The network that was trained on all examples with the best settings.
+
+    Attributes:
+        page: the path of its page, relative to that of the sweep.
+        words: how it did.
+    """
+
+    page: str
+    words: str
+
+
+def write(result: SweepResult, data: str, path: Path, best: BestRun | None = None) -> None:
     """Write the page of a sweep, whole or not at all. data: the name of the data set."""
-    write_whole(path, render(result, data).encode())
+    write_whole(path, render(result, data, best).encode())
 
 
-def render(result: SweepResult, data: str) -> str:
+def render(result: SweepResult, data: str, best: BestRun | None = None) -> str:
     """Render the page as HTML."""
     metric, found = result.metric, ranked(result)
     names = list(dict.fromkeys(name for each in found for name in each.settings))
     seconds = sum(row["seconds"] for row in result.table)
     return template("sweep.html").render(
         data=data,
+        best=best,
         networks=len(result),
         trained=sum(len(each.scores) for each in found),
         failed=sum(each.failed for each in found),
@@ -101,6 +116,7 @@ def render(result: SweepResult, data: str) -> str:
         written=written,
         name_in_words=name_in_words,
         known=math.isfinite,
+        counted=counted,
     )
 
 

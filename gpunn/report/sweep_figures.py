@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 BINS = 20  # of a histogram
 FEW = 8  # different values of a setting that stand side by side
+HUGE = 1e9  # settings from here on are written with an exponent
 LETTER = 6.6  # px, the width of a letter beside a row of dots
 ROW = 22  # px, the height of a row of dots
 WRITTEN = 30  # cells of a heat map whose numbers are written in them
@@ -42,6 +43,8 @@ def name_in_words(name: str) -> str:
 def written(value: Any) -> str:
     """Write a setting's value in few characters."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and abs(value) >= HUGE:
+        return f"{value:.3g}"
     return short_number(value) if number else "none" if value is None else str(value)
 
 

@@ -97,6 +97,8 @@ def prepare(X: Any, y: Any, asked: Asked, options: FitOptions, *, here: bool) ->
     """
     _check_options(options)
     X, y = _as_arrays(X, y)
+    if y.shape == X.shape[:1] != X.shape[1:]:
+        raise ValueError(f"X is {X.shape} and y {y.shape}: transpose X, since its columns are the examples")
     net = _try_network(X.shape[0], asked)
     labels = check_y(y, X.shape[1], net.sizes[-1]).labels
     data = data_.gather(X, y, labels, options, asked.folds, asked.random_state)

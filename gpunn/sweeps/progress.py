@@ -98,7 +98,7 @@ class SweepProgress:
             return ""
         where = in_words(self.best.member.settings)
         name = self.prepared.metric.name.replace("_", " ")
-        return f"best {name} {self.best.score:.4g}" + (f" ({where})" if where else "")
+        return f"best network: {name} {self.best.score:.4g}" + (f" ({where})" if where else "")
 
     def __enter__(self) -> SweepProgress:
         return self

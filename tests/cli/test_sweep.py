@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def test_a_sweep_writes_its_table_page_and_best_run(gpunn_: RunCommand) -> None:
     assert code == 0
     assert "8/8 networks" in err
     assert "best of 8 networks: learning_rate" in out
+    assert ", the mean of 2 networks\n" in out
     assert "table found/sweep.csv\npage found/sweep.html" in out
     found = rows("found")
     tried = {(row["learning_rate"], row["l2"], row["seed"]) for row in found}
@@ -39,6 +41,8 @@ def test_a_sweep_writes_its_table_page_and_best_run(gpunn_: RunCommand) -> None:
     page = Path("found/sweep.html").read_text()
     assert "<h1>8 networks <span>on digits</span></h1>" in page
     assert page.count("<svg") == 3
+    assert re.search(r'<a href="best/report.html">test accuracy \d\d\.\d\d%</a>', page)
+    assert Path("found/best/report.html").exists()
     command = json.loads(Path("found/best/run.json").read_text())["command"]
     assert command.startswith("gpunn train digits --hidden 8 --epochs 2 --device cpu --learning-rate 0.")
     assert "--grid" not in command
@@ -100,15 +104,22 @@ def test_a_table(gpunn_: RunCommand) -> None:
     grid = ["--grid", "learning_rate=0.01,1e9", "--epochs", 2, "--device", "cpu"]
     code, out, _ = gpunn_("sweep", "sum.csv", "--target", "y", *grid)
     assert code == 0
-    assert "best of 2 networks: learning_rate 0.01: validation loss" in out
+    assert re.search(r"best of 2 networks: learning_rate 0.01: validation loss \S+\n", out)
+    assert "\n1 network diverged; network 1: the cost became" in out
     assert [row["status"] for row in rows("gpunn-runs/sum-sweep-1")] == ["done", "diverged"]
-    assert "1 diverged or failed" in Path("gpunn-runs/sum-sweep-1/sweep.html").read_text()
+    page = Path("gpunn-runs/sum-sweep-1/sweep.html").read_text()
+    assert "1 network trained" in page and "1 diverged or failed" in page and "1e+09" in page
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--grid", "lr=1"], "--grid lr=1: unknown setting 'lr': did you mean 'learning_rate'?"),
+        (
+            ["--grid", "cost=mae"],
+            "--grid cost=mae: cost cannot vary in a sweep: pass --cost for all networks",
+        ),
+        (["--grid", "seed=1,2"], "--grid seed=1,2: --seeds N trains every combination with N random seeds"),
         (["--grid", "l2"], "--grid l2: write NAME=VALUE,VALUE,…, such as learning_rate=0.5,1,3"),
         (["--grid", "l2=1", "l2=2"], "--grid l2=2: l2 is given twice"),
         (["--grid", "l2=0..1"], "--grid l2=0..1: a range needs --draws"),

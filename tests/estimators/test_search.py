@@ -82,6 +82,12 @@ def test_a_parameter_that_does_not_exist() -> None:
         SweepSearchCV(MLPClassifier(), {"alfa": [1]}, cv=2, n_jobs=1).fit(X, y)
 
 
+def test_a_distribution_needs_a_number_of_draws() -> None:
+    X, y = classes(20)
+    with pytest.raises(ValueError, match="alpha is a distribution: pass n_iter"):
+        SweepSearchCV(MLPClassifier(), [{"alpha": loguniform(1e-5, 1)}], cv=2, n_jobs=1).fit(X, y)
+
+
 @pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
 def test_a_candidate_that_diverges_costs_the_others_nothing() -> None:
     X, _ = classes(40)

@@ -36,6 +36,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "an optimizer": ({"optimizer": "adamm"}, "did you mean 'adam'"),
     "a schedule": ({"grid": {"schedule": ["cosin"]}}, "did you mean 'cosine'"),
     "epochs": ({"epochs": 0}, "epochs must be a whole number"),
+    "rows": ({"X": X.T}, r"X is \(60, 5\) and y \(60,\): transpose X, since its columns are the examples"),
     "folds": ({"folds": 1}, "folds must be at least 2"),
     "too many folds": ({"folds": 61}, "folds=61 needs at least 61 examples, but there are 60"),
     "more folds than of a class": ({"folds": 50}, "folds=50: n_splits=50 cannot be greater"),

@@ -161,4 +161,4 @@ def test_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     sweep(verbose=True)
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("2/2 networks, ")
-    assert "best loss" in last and "(learning_rate " in last
+    assert "best network: loss" in last and "(learning_rate " in last
