@@ -172,7 +172,7 @@ def _kind(column: Number | Quantity) -> Any:
 
 
 def _number(graph: Graph, column: Number, j: int) -> str:
-    """Standardise a number in float64, as `Number.apply` does: in float32 a large mean swamps the spread."""
+    """Scale and code a number in float64, as `Number.apply` does: a large mean swamps float32."""
     fill, mean, scale = (
         graph.constant(f"{name}{j}", getattr(column, name), np.float64) for name in ("fill", "mean", "scale")
     )
@@ -180,8 +180,33 @@ def _number(graph: Graph, column: Number, j: int) -> str:
     missing = graph.add("IsNaN", x, out=f"missing{j}")
     filled = graph.add("Where", missing, fill, x, out=f"filled{j}")
     centred = graph.add("Sub", filled, mean, out=f"centred{j}")
-    scaled = graph.add("Div", centred, scale, out=f"scaled{j}")
-    return graph.add("Cast", scaled, out=f"feature{j}", to=TensorProto.FLOAT)
+    parts = [graph.add("Div", centred, scale, out=f"scaled{j}")]
+    if column.clip is not None:
+        parts = [_clipped(graph, column.clip, parts[0], j)]
+    if column.codes:
+        parts.append(_codes(graph, column.edges, filled, j))
+    if column.gaps:
+        parts.append(graph.add("Cast", missing, out=f"gap{j}", to=TensorProto.DOUBLE))
+    whole = graph.add("Concat", *parts, out=f"parts{j}", axis=1) if len(parts) > 1 else parts[0]
+    return graph.add("Cast", whole, out=f"feature{j}", to=TensorProto.FLOAT)
+
+
+def _clipped(graph: Graph, clip: float, z: str, j: int) -> str:
+    """z / √(1 + (z/c)²)."""
+    ratio = graph.add("Div", z, graph.constant(f"clip{j}", clip, np.float64), out=f"ratio{j}")
+    square = graph.add("Mul", ratio, ratio, out=f"square{j}")
+    more = graph.add("Add", square, graph.constant(f"one{j}", 1, np.float64), out=f"more{j}")
+    return graph.add("Div", z, graph.add("Sqrt", more, out=f"root{j}"), out=f"clipped{j}")
+
+
+def _codes(graph: Graph, edges: Sequence[float], x: str, j: int) -> str:
+    """Piecewise-linear codes (N, T) of x (N, 1)."""
+    low = graph.constant(f"low{j}", [edges[:-1]], np.float64)
+    width = graph.constant(f"width{j}", [np.diff(edges)], np.float64)
+    shifted = graph.add("Sub", x, low, out=f"shifted{j}")
+    share = graph.add("Div", shifted, width, out=f"share{j}")
+    limits = [graph.constant(f"limit{k}_{j}", k, np.float64) for k in (0, 1)]
+    return graph.add("Clip", share, *limits, out=f"codes{j}")
 
 
 def _one_hot(graph: Graph, column: Category, j: int) -> str:

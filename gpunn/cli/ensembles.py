@@ -17,7 +17,7 @@ MEMBERS, REQUEST = "members", "request.json"
 
 def check(settings: Settings) -> None:
     """Raise ValueError for settings that an ensemble cannot have."""
-    if settings.ensemble == 1:
+    if settings.networks == 1:
         return
     if settings.checkpoint_every:
         raise ValueError(

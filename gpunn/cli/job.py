@@ -111,7 +111,7 @@ def fit(
     """
     arguments = fit_arguments(job, settings)
     options = FitOptions(**arguments, augmentation=job.augmentation(settings))
-    if settings.ensemble > 1:
+    if settings.networks > 1:
         return fit_ensemble(net, job, settings, folder, options, quiet=not print_epochs)
     bar = sys.stderr.isatty()
     options = replace(
@@ -130,7 +130,7 @@ def fit_ensemble(
 ) -> Trained:
     """Train an ensemble. Networks that are finished stay in the folder until the ensemble is whole."""
     kept = ensembles.begin(folder, net.meta)
-    n, validation = settings.ensemble, partial(_validation, job, settings)
+    n, validation = settings.networks, partial(_validation, job, settings)
     try:
         with SweepDisplay(quiet=quiet) as display:
             going_on = bool(ensembles.finished(folder))

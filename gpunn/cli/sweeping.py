@@ -99,7 +99,7 @@ def run(request: SweepRequest) -> int:
     check_output(asked.output or RUNS, **rights)
     grid = parse(request.sweep.grid, drawn=request.sweep.draws is not None)
     job = open_data(asked)
-    settings = asked.settings.with_defaults(job.usual)
+    settings = asked.settings.with_defaults({**job.usual, "ensemble": 1})
     net = build_network(settings, len(job.X), job.n_out)
     check_settings(settings, job, net)
     with run_folder(asked.output, f"{job.folder}-sweep", **rights) as folder:

@@ -79,7 +79,7 @@ def train(asked: Request) -> int:
     """Train a network, save the run and return the exit code."""
     rights = {"resumed": asked.resumed is not None, "overwrite": asked.overwrite}
     check_output(asked.output or RUNS, **rights)
-    if asked.start and asked.settings.ensemble > 1:
+    if asked.start and asked.settings.networks > 1:
         raise ValueError("--from starts from the weights of one network: leave out --ensemble")
     start = starting.load(asked.start) if asked.start else None
     if start:
@@ -174,6 +174,8 @@ def resume(run: Path, epochs: int | None, data_dir: Path | None, as_json: bool, 
     data_dir = data_dir or (Path(kept["data_dir"]) if kept["data_dir"] else None)
     settings, table = from_kept(Settings, kept["settings"]), from_kept(TableOptions, kept["table"])
     options = list(kept["options"])
+    if saved:
+        settings = replace(settings, ensemble=1)  # which gpunn 0.1.0 does not say
     if epochs and saved:
         if epochs < (done := len(saved.state["records"])):
             raise ValueError(

@@ -15,7 +15,7 @@ from gpunn.training.settings import Settings
 
 def describe(settings: Settings, job: Job, net: Network, device: str) -> str:
     """Describe a training in one line: data, network, optimizer and device."""
-    n = settings.ensemble
+    n = settings.networks
     name = net.name if n == 1 else f"{n:,} × {net.name}"
     return (
         f"{job.name}, {counted(job.X.shape[1], 'example')}: "

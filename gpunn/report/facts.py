@@ -190,8 +190,8 @@ def notes(run: Run) -> Iterator[str]:
         yield "The prediction is the mean of the networks' outputs. Only their random seeds differ."
     if run.members and settings["patience"]:
         yield (
-            "The weights of each network are those of its best epoch on a held-out tenth of its own. It "
-            f"stops after {counted(settings['patience'], 'epoch')} without improvement; the mean curves go "
+            "The weights of each network are those of its best epoch on held-out training data of its own. "
+            f"It stops after {counted(settings['patience'], 'epoch')} without improvement; the mean curves go "
             "on with its best epoch."
         )
     if "cv" in result:

@@ -250,7 +250,7 @@ class TableModel:
         try:
             return self.network.forward(X, device=device), unknown
         except ValueError as error:
-            raise explained(error, find_extreme(self.preprocessing, table, X, None)) from None
+            raise explained(error, find_extreme(self.preprocessing, table, X)) from None
 
     def open_test(self, data: Any, format: Format) -> EvaluationTable:
         """Read a table to test on. data: None for the table that the model was tested on in training."""

@@ -22,7 +22,7 @@ from gpunn.tables.spelling import PERCENT, Spelling
 from gpunn.tables.table import NUMBER, TEXT, NotANumberError, Source, Table
 from gpunn.tables.target import Measures, Target, check_target
 
-EXTREME = 1e15  # a standardised number that is larger may overflow in the layers of a network
+EXTREME = 1e15  # a scaled number that is larger may overflow in the layers of a network; clipped ones are not
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,8 @@ class TableExamples:
         y (m,): class numbers, or numbers in the target's units.
         unknown: the number of values of unknown categories, by column.
         rows (m,): the rows of the table, counted from 0; None for all of them.
-        extreme: where the value is that is farthest from those trained on, if it may overflow; or "".
+        extreme: where the value is that is farthest from those trained on, if it may overflow; or "". Only
+            models of gpunn 0.1.0 have features without a bound.
         notes: remarks on how their table was read, for the user.
     """
 
@@ -62,18 +63,14 @@ def explained(error: ValueError, extreme: str) -> ValueError:
     return ValueError(f"{extreme}: {why}") if extreme else error
 
 
-def find_extreme(preprocessing: Preprocessing, table: Table, X: np.ndarray, rows: np.ndarray | None) -> str:
-    """Say where the value is whose feature in X (n_features, m) is largest; "" if none can overflow.
-
-    rows (m,): the rows of the source; None for those of the table.
-    """
+def find_extreme(preprocessing: Preprocessing, table: Table, X: np.ndarray) -> str:
+    """Say where the value is whose feature in X (n_features, m) is largest; "" if none can overflow."""
     if not X.size or max(-X.min(), X.max()) < EXTREME:
         return ""
     k, i = np.unravel_index(int(np.argmax(np.abs(X))), X.shape)
     ends = np.cumsum([column.features for column in preprocessing.columns])
     name = preprocessing.columns[int(np.searchsorted(ends, k, side="right"))].name
-    place = table.place(int(i)) if rows is None else table.source.place(int(rows[i]))
-    return f"{table.name}, {place}, column '{name}'"
+    return f"{table.name}, {table.place(int(i))}, column '{name}'"
 
 
 @dataclass(frozen=True)
@@ -179,7 +176,7 @@ def read_for(
 def examples_of(preprocessing: Preprocessing, target: Target, table: Table) -> TableExamples:
     """Return the examples of a table that was read for a model."""
     X, unknown = preprocessing.apply(table, table.rows)
-    extreme = find_extreme(preprocessing, table, X, None)
+    extreme = find_extreme(preprocessing, table, X)
     return TableExamples(X, target.encode(table), unknown, table.kept, extreme, table.notes)
 
 

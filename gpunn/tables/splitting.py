@@ -9,7 +9,7 @@ import numpy as np
 
 from gpunn.names import counted
 from gpunn.tables.options import TableOptions
-from gpunn.tables.prepared import Preparation, PreparedTable, examples_of, find_extreme, prepare, read_for
+from gpunn.tables.prepared import Preparation, PreparedTable, examples_of, prepare, read_for
 from gpunn.tables.table import Source, Table
 from gpunn.tables.target import Target
 from gpunn.training.splitting import sample_each_class
@@ -52,8 +52,7 @@ def split_and_prepare(
     prepared = prepare(table, target, m - len(held), how, reuse=True)
     assert prepared.test
     rows = last if table.kept is None else table.kept[last]
-    extreme = find_extreme(prepared.preprocessing, table, prepared.test.X, rows)
-    return replace(prepared, test=replace(prepared.test, rows=rows, extreme=extreme))
+    return replace(prepared, test=replace(prepared.test, rows=rows))
 
 
 def held_out_rows(y: np.ndarray, target: Target, options: TableOptions, seed: int) -> np.ndarray:

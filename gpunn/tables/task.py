@@ -13,13 +13,13 @@ from gpunn.network import Network
 from gpunn.predictor import Predictor
 from gpunn.sweeps.averaging import Trained, train
 from gpunn.sweeps.ensemble import networks_of
-from gpunn.tables import adjusting, dated, dates
+from gpunn.tables import adjusting, dated, dates, recipe
 from gpunn.tables import target as targets
 from gpunn.tables.decisions import Decision, decisions, look_at
 from gpunn.tables.loading import load
 from gpunn.tables.measures import summarise_folds
 from gpunn.tables.options import TableOptions
-from gpunn.tables.prepared import Preparation, PreparedTable, find_extreme, prepare
+from gpunn.tables.prepared import Preparation, PreparedTable, prepare
 from gpunn.tables.reading import IN_MEMORY, absolute, is_path, open_table
 from gpunn.tables.splitting import fold_rows, split_and_prepare
 from gpunn.tables.table import Table
@@ -27,10 +27,8 @@ from gpunn.tables.target import Classes
 from gpunn.training.fit_options import FitOptions
 from gpunn.training.loop import Diverged
 from gpunn.training.settings import Settings
-from gpunn.training.splitting import sample_each_class
 
 METRIC = "validation_loss"  # for early stopping
-VALIDATED = 0.1  # share of the training rows that decides when to stop
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,37 +73,19 @@ class TableTask:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """The default settings.
-
-        They were chosen on held-out rows of iris, wine, breast cancer, diabetes, digits, wheat seeds and
-        Friedman 1 with five or ten seeds each: among some twenty combinations of layers, mini-batch, dropout,
-        decay and patience they are among the best on every table.
-        """
-        m = self.X.shape[1]
-        return {
-            "hidden": [128],
-            "output_activation": self.prepared.target.output_activation,
-            "dropout": 0.1,
-            "optimizer": "adam",
-            "epochs": int(np.clip(2_000_000 // m, 10, 200)),
-            "batch_size": int(np.clip(m // 40, 8, 256)),
-            "patience": 20 if len(self._validated(0)) else 0,
-        }
-
-    def _validated(self, seed: int) -> np.ndarray:
-        """Return the training rows that decide when to stop."""
-        y, target = self.prepared.train.y, self.prepared.target
-        return sample_each_class(VALIDATED, target.strata(y), len(y), np.random.default_rng(seed))
+        """The default settings."""
+        return recipe.defaults(self.prepared.train.y, self.prepared.target)
 
     def validation(self, settings: Settings) -> Any:
-        """Return the rows to validate on: a tenth of those to train on for early stopping, or the test."""
-        test, validated = self.prepared.test, self._validated(settings.seed)
-        if settings.patience and not len(validated):
-            raise ValueError(f"{self.table.name} has too few rows to hold some out for --patience; omit it")
+        """Return the rows to validate on: a fifth of those to train on for early stopping, or the test."""
+        target, test = self.prepared.target, self.prepared.test
         if settings.patience:
-            return validated
-        if test and test.extreme and not np.isfinite(test.X).all():
-            return None  # the test, after training, names the value
+            rows = recipe.stopping_rows(self.prepared.train.y, target, settings.seed)
+            if not len(rows):
+                raise ValueError(
+                    f"{self.table.name} has too few rows to hold some out for --patience; omit it"
+                )
+            return rows
         return (test.X, self.prepared.target.for_network(test.y)) if test else None
 
     def build_network(self, settings: Settings) -> Network:
@@ -117,7 +97,7 @@ class TableTask:
         options = FitOptions(**settings.fit_arguments(field, self.classes, score), verbose=verbose)
         return train(
             net,
-            settings.ensemble,
+            settings.networks,
             self.X,
             self.y,
             options,
@@ -252,7 +232,4 @@ def _prepare_fold(
     order = np.concatenate([train_rows, test_rows])
     part = replace(task.table, rows=rows[order], y=y[order])
     prepared = prepare(part, target, len(train_rows), preparation(task.options, settings), reuse=True)
-    assert prepared.test
-    places = test_rows if task.table.kept is None else task.table.kept[test_rows]
-    extreme = find_extreme(prepared.preprocessing, task.table, prepared.test.X, places)
-    return replace(task, prepared=replace(prepared, test=replace(prepared.test, extreme=extreme)))
+    return replace(task, prepared=prepared)

@@ -81,7 +81,7 @@ class Settings:
 
     hidden: Annotated[
         list[int] | None,
-        network("Neurons in each hidden layer; 0 for no hidden layer.", "512; tables 128", metavar="N …"),
+        network("Neurons in each hidden layer; 0 for no hidden layer.", "512; tables 256 256", metavar="N …"),
     ] = None
     activation: Annotated[
         str,
@@ -111,7 +111,7 @@ class Settings:
     input_dropout: Annotated[float, network("Fraction of the inputs to drop in training.")] = 0.0
     batch_norm: Annotated[bool, network("Apply batch normalisation to the hidden layers.")] = False
     optimizer: Annotated[
-        str | None, training(f"Optimizer: {_spelt(OPTIMIZERS)}.", "nesterov; tables adam")
+        str | None, training(f"Optimizer: {_spelt(OPTIMIZERS)}.", "nesterov; tables adamw")
     ] = None
     learning_rate: Annotated[float | None, training("Learning rate η.", _defaults("learning_rate"))] = None
     beta1: Annotated[
@@ -169,9 +169,9 @@ class Settings:
     patience: Annotated[
         int | None,
         training(
-            "Stop after this many epochs without improvement (see --metric) on a held-out "
-            "tenth of the training data; 0 to never stop early.",
-            "never; tables 20",
+            "Stop after this many epochs without improvement (see --metric) on a tenth of the training data, "
+            "held out, or a fifth for tables; 0 to never stop early.",
+            "never; tables 10",
             least=0,
         ),
     ] = None
@@ -185,9 +185,11 @@ class Settings:
         ),
     ] = None
     ensemble: Annotated[
-        int,
-        training("Train this many networks, with seeds of their own, and average them.", least=1),
-    ] = 1
+        int | None,
+        training(
+            "Train this many networks, with seeds of their own, and average them.", "1; tables 8", least=1
+        ),
+    ] = None
     checkpoint_every: Annotated[
         int | None,
         training("Save a checkpoint every this many epochs; see --resume.", "no checkpoints", least=1),
@@ -220,7 +222,7 @@ class Settings:
         for setting, name_of in NAMES.items():
             if (name := getattr(self, setting)) is not None:
                 object.__setattr__(self, setting, name_of(name))
-        if self.ensemble < 1:
+        if self.ensemble is not None and self.ensemble < 1:
             raise ValueError(f"--ensemble must be at least 1, not {self.ensemble}")
 
     @property
@@ -229,11 +231,18 @@ class Settings:
         return look_up(DTYPES, self.precision, "precision")
 
     def with_defaults(self, defaults: Mapping[str, Any]) -> Settings:
-        """Fill in the settings that are None."""
-        return replace(self, **{name: v for name, v in defaults.items() if getattr(self, name) is None})
+        """Fill in the settings that are None. Checkpoints and TensorBoard are for a single network."""
+        alone = {"ensemble": 1} if self.checkpoint_every or self.tensorboard else {}
+        usual = {"ensemble": 1, **defaults, **alone}
+        return replace(self, **{name: v for name, v in usual.items() if getattr(self, name) is None})
+
+    @property
+    def networks(self) -> int:
+        """The number of networks to train."""
+        return self.ensemble or 1
 
     def with_network(self, net: Trainable) -> Settings:
-        """Describe the layers and the cost of a network, whose hidden layers are taken to be alike."""
+        """Describe a single network: its layers, whose hidden ones are taken to be alike, and its cost."""
         *hidden, output = net.layers
         first = hidden[0] if hidden else None
         return replace(
@@ -245,6 +254,7 @@ class Settings:
             dropout=first.dropout if first else 0.0,
             input_dropout=net.dropout[0],
             batch_norm=bool(first and first.batch_norm),
+            ensemble=1,
         )
 
     def with_choices(self, cost: str, optimizer: Any) -> Settings:

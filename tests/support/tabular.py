@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-QUICK = ["--epochs", "3", "--hidden", "8", "--device", "cpu", "--patience", "0"]
+QUICK = ["--epochs", "3", "--hidden", "8", "--device", "cpu", "--patience", "0", "--ensemble", "1"]
 
 
 def write(name, text, encoding="utf-8"):

@@ -19,10 +19,10 @@ def in_a_folder_of_its_own(monkeypatch, tmp_path):
 
 @pytest.fixture
 def trained(gpunn_):
-    """Train by command line and return the JSON that it prints."""
+    """Train a single network by command line, which is quick, and return the JSON that it prints."""
 
     def train(*arguments):
-        code, out, err = gpunn_("train", *arguments, "--json")
+        code, out, err = gpunn_("train", *arguments, "--ensemble", 1, "--json")
         assert (code, err) == (0, "")
         return json.loads(out)
 
@@ -50,6 +50,7 @@ def run_of_fruits(tmp_path_factory):
     """Train on fruits.csv and return the folder of the run; the table is beside it."""
     folder = tmp_path_factory.mktemp("tables")
     (folder / "fruits.csv").write_text(fruits())
-    arguments = [folder / "fruits.csv", "--target", "kind", "--output", folder / "run", "--device", "cpu"]
+    options = "--output", folder / "run", "--device", "cpu", "--ensemble", 1
+    arguments = [folder / "fruits.csv", "--target", "kind", *options]
     assert cli.main(["train", *map(str, arguments), "--json"]) == 0
     return folder / "run"

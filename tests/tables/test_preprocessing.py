@@ -10,24 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, RobustScaler
 
 from gpunn.tables import splitting
-from gpunn.tables.fitting import fill_of, mean_and_scale
-from gpunn.tables.preprocessing import Preprocessing
+from gpunn.tables.fitting import edges_of, fill_of, middle_and_scale
+from gpunn.tables.preprocessing import Number, Preprocessing, bins_for
 from gpunn.tables.reading import Format, open_table, read
-from gpunn.tables.sources.csv import CsvFile
-from gpunn.tables.table import NUMBER, TEXT
+from gpunn.tables.table import NUMBER, TEXT, Column
 from gpunn.training.splitting import sample_each_class
 
 pytest.importorskip("pyarrow")
 
 
 def pipeline(numbers, categories, impute="median"):
-    """Build the preprocessing from scikit-learn's parts."""
-    number = make_pipeline(SimpleImputer(strategy=impute), StandardScaler())
+    """Build the preprocessing, but for codes and indicators of missing numbers, of scikit-learn's parts."""
+    number = make_pipeline(RobustScaler(), FunctionTransformer(lambda z: z / np.sqrt(1 + (z / 3) ** 2)))
     category = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     return ColumnTransformer([("n", number, numbers), ("c", category, categories)])
 
@@ -55,9 +53,16 @@ def test_preprocessing_agrees_with_scikit_learn(tmp_path_factory, data):
     frame[:, :2] = frame[:, :2].astype(float)
     at = {name: k for k, name in enumerate(kinds)}
     used = [at[name] for name in fitted.kinds]
-    theirs = pipeline([k for k in used if k < 2], [k for k in used if k >= 2], impute)
+    theirs = pipeline([k for k in used if k < 2], [k for k in used if k >= 2])
     expected = theirs.fit(frame[: m // 2]).transform(frame) if used else np.empty((m, 0))
-    assert pytest.approx(expected.astype(float), rel=1e-9, abs=1e-9) == X.T
+    firsts = np.cumsum([0, *(column.features for column in fitted.columns)])
+    for k, (column, first) in enumerate(zip(fitted.numbers, firsts, strict=False)):
+        present = ~np.isnan(frame[:, at[column.name]].astype(float))
+        low, high = np.nanquantile(frame[: m // 2, at[column.name]].astype(float), [0.25, 0.75])
+        if high > low:  # otherwise scikit-learn's scale is 1
+            assert pytest.approx(expected[present, k].astype(float), rel=1e-9, abs=1e-9) == X[first, present]
+    n = len(fitted.numbers)
+    assert np.array_equal(expected[:, n:].astype(float), X[firsts[n] :].T)
     assert X.flags.f_contiguous
     known = {k: set(frame[: m // 2, k]) for k in used if k >= 2}
     missing = {f"t{k - 2}": sum(v not in known[k] for v in frame[:, k]) for k in known}
@@ -74,22 +79,61 @@ def test_preprocessing_agrees_with_scikit_learn(tmp_path_factory, data):
     ),
     shift=st.sampled_from([0, 1, 1e6]),
     dtype=st.sampled_from([np.float32, np.float64]),
-    impute=st.sampled_from(["median", "mean"]),
+    bins=st.integers(2, 20),
 )
-def test_fitting_is_bitwise_that_of_scikit_learn(values, shift, dtype, impute):
+def test_fitting_agrees_with_numpy(values, shift, dtype, bins):
     x = (np.array(values) + shift).astype(dtype)
-    if np.isnan(x).all():
+    present = np.sort(x[~np.isnan(x)])
+    if not len(present):
         return
-    imputer, scaler = SimpleImputer(strategy=impute), StandardScaler()
-    filled = imputer.fit_transform(x[:, None])
-    scaler.fit(filled)
-    assert fill_of(x, impute) == imputer.statistics_[0]
-    assert mean_and_scale(filled[:, 0]) == (scaler.mean_[0], scaler.scale_[0])
+    wide = present.astype(np.float64)
+    assert fill_of(present, "median") == pytest.approx(np.median(wide), rel=1e-12, abs=1e-30)
+    assert fill_of(present, "mean") == pytest.approx(np.mean(wide), rel=1e-6, abs=1e-3)
+    low, middle, high = np.quantile(wide, [0.25, 0.5, 0.75])
+    spread = high - low if high > low else (wide[-1] - wide[0]) / 2
+    assert middle_and_scale(present) == pytest.approx((middle, spread), rel=1e-9, abs=1e-30)
+    edges, distinct = edges_of(present, bins), np.unique(wide)
+    if len(distinct) <= bins + 1:
+        assert edges.tolist() == (distinct.tolist() if len(distinct) > 2 else [])
+    else:
+        ends = np.unique(np.quantile(wide, np.linspace(0, 1, bins + 1)))
+        assert len(edges) <= bins + 1 and set(distinct[[0, -1]]) <= set(edges)
+        assert np.interp(ends, edges, edges) == pytest.approx(ends, rel=1e-9, abs=1e-9)
+
+
+def apply(column, *values):
+    """Return the features of numbers, a row for each."""
+    out = np.empty((len(values), column.features))
+    column.apply(np.array(values, float), Column("x"), out)
+    return out.tolist()
+
+
+def test_a_number_is_scaled_coded_and_marked_if_it_is_missing():
+    column = Number("x", fill=2.0, mean=1.0, scale=2.0, clip=3.0, edges=(0.0, 1.0, 4.0), gaps=True)
+    z = [0, 0.75, 0.5, -4, 1e9]
+    first, *others = zip(*apply(column, 1, 2.5, np.nan, -7, 2e9 + 1), strict=True)
+    assert first == pytest.approx([each / np.sqrt(1 + each**2 / 9) for each in z])
+    assert others[0] == (1, 1, 1, 0, 1)
+    assert others[1] == pytest.approx((0, 1 / 2, 1 / 3, 0, 1))
+    assert others[2] == (0, 0, 1, 0, 0)
+    assert apply(column, 1e300, -1e300) == [[pytest.approx(3), 1, 1, 0], [pytest.approx(-3), 0, 0, 0]]
+
+
+def test_a_number_of_an_older_model_is_only_standardised():
+    kept = {"columns": [{"name": "x", "fill": 2.0, "mean": 1.0, "scale": 2.0}], "dropped": {}}
+    (column,) = Preprocessing.from_json(kept).columns
+    assert apply(column, 1, 5, np.nan, 1e6) == [[0], [2], [0.5], [499_999.5]]
+
+
+def test_wide_and_long_tables_have_fewer_codes():
+    assert [bins_for(100, n) for n in (0, 1, 128, 256, 512, 513)] == [16, 16, 16, 8, 4, 0]
+    assert [bins_for(m, 10) for m in (10**5, 10**6, 10**7)] == [16, 6, 0]
 
 
 def test_a_median_of_the_largest_numbers_is_finite():
     x = np.full(4, np.finfo(np.float32).max)
     assert fill_of(x, "median") == x[0]
+    assert middle_and_scale(np.array([-x[0], x[0]])) == (0, x[0])
 
 
 def test_a_table_of_very_many_columns_is_prepared():
@@ -99,16 +143,15 @@ def test_a_table_of_very_many_columns_is_prepared():
     table = read(source, source.kinds, None, "float32")
     fitted = Preprocessing.fit(table, table.rows)
     scaled, _ = fitted.apply(table, table.rows)
-    assert np.allclose(scaled.T, StandardScaler().fit_transform(X), atol=1e-5)
+    expected = RobustScaler().fit_transform(X)
+    assert np.allclose(scaled.T, expected / np.sqrt(1 + (expected / 3) ** 2), atol=1e-5)
 
 
 def test_rows_may_be_overwritten_by_their_features(tmp_path):
-    lines = (f"{i * 7 % 50},{i % 3},{i * 3 % 11},{i * 1.5}\n" for i in range(50_000))
-    (tmp_path / "t.csv").write_text("a,b,c,y\n" + "".join(lines))
-    source = CsvFile(tmp_path / "t.csv")
-    kinds = dict.fromkeys("abc", NUMBER)
-    table = read(source, kinds, None, "float32")
-    fitted = Preprocessing.fit(table, table.rows)
+    rng = np.random.default_rng(0)
+    source = open_table({"X": rng.normal(size=(20_000, 600)).astype(np.float32)}, Format())
+    table = read(source, source.kinds, None, "float32")
+    fitted = Preprocessing.fit(table, table.rows[:100])
     apart, _ = fitted.apply(table, table.rows)
     inside, _ = fitted.apply(table, table.rows, reuse=True)
     assert np.shares_memory(inside, table.rows)

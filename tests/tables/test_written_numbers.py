@@ -97,7 +97,7 @@ def prices(price, m=300):
 )
 def test_a_column_of_written_numbers_is_numeric(gpunn_, price, example):
     write("t.csv", prices(price))
-    code, out, err = gpunn_("train", "t.csv", "--target", "y", "--device", "cpu")
+    code, out, err = gpunn_("train", "t.csv", "--target", "y", "--device", "cpu", "--ensemble", 1)
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0] == "t.csv: 300 rows, 1 numeric column, 1 categorical column"
