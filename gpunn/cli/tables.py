@@ -160,11 +160,16 @@ class TableJob:
 
 
 def open_job(
-    path: Path, settings: Settings, options: TableOptions, resumed: dict[str, Any] | None
+    path: Path, settings: Settings, options: TableOptions, earlier: dict[str, Any], *, resumed: bool
 ) -> TableJob:
-    """Read and prepare a table. resumed: the metadata of the checkpoint to continue from."""
-    task = open_task(path, settings, options)
-    return TableJob(path, task, tuple(describe_table(task)), resumed.get("folds", []) if resumed else [])
+    """Read and prepare a table.
+
+    Args:
+        earlier: the metadata of the model to train further; empty to begin anew.
+        resumed: whether that model is the same run's.
+    """
+    task = open_task(path, settings, options, known=earlier.get("table"))
+    return TableJob(path, task, tuple(describe_table(task)), earlier.get("folds", []) if resumed else [])
 
 
 # in words

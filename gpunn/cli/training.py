@@ -85,7 +85,7 @@ def train(asked: Request) -> int:
     if start:
         asked = replace(asked, **starting.data_of(start, asked.data, asked.table))
     ready = ahead.prepare(asked.data, asked.settings.device)
-    job = open_data(asked)
+    job = open_data(asked, start.meta if start else {})
     settings = (asked.settings.with_network(start) if start else asked.settings).with_defaults(job.usual)
     optimizer = settings.build_optimizer()
     net = build_network(settings, len(job.X), job.n_out)
@@ -209,8 +209,8 @@ def with_epochs(options: Sequence[str], epochs: int) -> list[str]:
     return [*kept, "--epochs", str(epochs)]
 
 
-def open_data(asked: Request) -> Job:
-    """Open the images or the table to train on.
+def open_data(asked: Request, earlier: dict[str, Any] | None = None) -> Job:
+    """Open the images or the table to train on. earlier: the metadata of a model whose weights are copied.
 
     Raises ValueError if options were chosen that only apply to the other kind of data.
     """
@@ -222,7 +222,8 @@ def open_data(asked: Request) -> Job:
         refuse(["data_dir"] if asked.data_dir else [], DOWNLOADABLE, data)
         from gpunn.cli.tables import open_job  # imports preprocessing
 
-        return open_job(Path(data), asked.settings, asked.table, asked.resumed)
+        known, going_on = asked.resumed or earlier or {}, asked.resumed is not None
+        return open_job(Path(data), asked.settings, asked.table, known, resumed=going_on)
     refuse(asked.table.chosen(), f"tables ({', '.join(SUFFIXES)})", data or "mnist")
     return open_images(data, asked.data_dir, asked.settings)
 

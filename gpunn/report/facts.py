@@ -191,8 +191,8 @@ def notes(run: Run) -> Iterator[str]:
     if run.members and settings["patience"]:
         yield (
             "The weights of each network are those of its best epoch on held-out training data of its own. "
-            f"It stops after {counted(settings['patience'], 'epoch')} without improvement; the mean curves go "
-            "on with its best epoch."
+            f"It stops after {counted(settings['patience'], 'epoch')} without improvement; the mean curves "
+            "go on with its best epoch."
         )
     if "cv" in result:
         yield (

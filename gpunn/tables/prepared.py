@@ -81,11 +81,14 @@ class Preparation:
         impute: "median" or "mean", which replaces missing numbers.
         cost: the cost of the network that will learn.
         output: the activation of its output layer.
+        known: what an earlier model fitted to the columns, which is used if it suits the table; the features
+            of a run that is continued must stay as they were.
     """
 
     impute: str
     cost: Cost
     output: Activation
+    known: Preprocessing | None = None
 
     @classmethod
     def of(cls, impute: str | None = None, cost: str | None = None, output: str | None = None) -> Preparation:
@@ -188,7 +191,8 @@ def prepare(table: Table, target: Target, m: int, how: Preparation, *, reuse: bo
     Raises ValueError if all columns are dropped.
     """
     assert table.y is not None
-    fitted, y = Preprocessing.fit(table, table.rows[:m], how.impute), table.y
+    known = how.known if how.known and how.known.suits(table) else None
+    fitted, y = known or Preprocessing.fit(table, table.rows[:m], how.impute), table.y
     if not fitted.columns:
         why = listed([f"{name} ({reason})" for name, reason in fitted.dropped.items()])
         raise ValueError(f"{table.name}: no column is left to learn from; dropped {why}")

@@ -149,6 +149,11 @@ class Preprocessing:
         """NUMBER or TEXT for each column."""
         return {c.name: NUMBER if isinstance(c, Number) else TEXT for c in self.columns}
 
+    def suits(self, table: Table) -> bool:
+        """Whether a table has all the columns, with numbers and strings where they were."""
+        found = {column.name: column.kind for column in table.columns}
+        return self.kinds.items() <= found.items()
+
     def apply(self, table: Table, rows: np.ndarray, reuse: bool = False) -> tuple[np.ndarray, dict[str, int]]:
         """Return X (n_features, m), column-major and of the rows' dtype, and the unknown values by column.
 

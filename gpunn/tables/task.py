@@ -20,6 +20,7 @@ from gpunn.tables.loading import load
 from gpunn.tables.measures import summarise_folds
 from gpunn.tables.options import TableOptions
 from gpunn.tables.prepared import Preparation, PreparedTable, prepare
+from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import IN_MEMORY, absolute, is_path, open_table
 from gpunn.tables.splitting import fold_rows, split_and_prepare
 from gpunn.tables.table import Table
@@ -174,8 +175,19 @@ class TableTask:
         }
 
 
-def open_task(data: Any, settings: Settings, options: TableOptions, test: Any = None) -> TableTask:
-    """Read and prepare a table. test: the table to test on, if it is in memory."""
+def open_task(
+    data: Any,
+    settings: Settings,
+    options: TableOptions,
+    test: Any = None,
+    known: Mapping[str, Any] | None = None,
+) -> TableTask:
+    """Read and prepare a table.
+
+    Args:
+        test: the table to test on, if it is in memory.
+        known: what an earlier model, which is to be trained further, says about its table.
+    """
     table, target = load(data, options, settings.dtype)
     seen = look_at(table)  # before the rows are overwritten
     tested = options.test if test is None else test
@@ -184,6 +196,8 @@ def open_task(data: Any, settings: Settings, options: TableOptions, test: Any = 
     if other and (found := dated.dates_of(table.source)):
         other = dated.Dated(other, found, options.missing)
     how = preparation(options, settings)
+    if known:
+        how = replace(how, known=Preprocessing.from_json(known))
     prepared = split_and_prepare(table, target, options, settings.seed, how, other)
     dataset = absolute(data) if is_path(data) else IN_MEMORY
     columns = tuple(decisions(table, seen, prepared.preprocessing, target, options))

@@ -58,7 +58,8 @@ def test_networks_for_a_table_stop_on_rows_of_their_own(gpunn_: RunCommand, frui
     with threadpool_limits(1):
         assert gpunn_(*train, "--ensemble", 2, "--patience", 2, "--output", "run")[0] == 0
         for seed, expected in zip((0, 1), theta("run"), strict=True):
-            assert gpunn_(*train, "--patience", 2, "--seed", seed, "--output", f"{seed}")[0] == 0
+            single = "--ensemble", 1, "--seed", seed, "--output", f"{seed}"
+            assert gpunn_(*train, *single, "--patience", 2)[0] == 0
             assert Network.load(str(seed)).theta.tobytes() == expected
 
 

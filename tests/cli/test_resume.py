@@ -94,10 +94,17 @@ def test_a_table_goes_on_with_its_options(gpunn_: RunCommand) -> None:
     rows = [f"{k % 7},{k % 5},{'no' if k < 30 else 'yes'}" for k in range(60)]
     Path("t.csv").write_text("\n".join(["a,b,y", *rows]) + "\n")
     arguments = ["t.csv", "--target", "y", "--held-out", 0.3, "--epochs", 2, "--device", "cpu"]
-    first = json.loads(gpunn_("train", *arguments, "--json", "--output", "first")[1])
+    first = json.loads(gpunn_("train", *arguments, "--ensemble", 1, "--json", "--output", "first")[1])
     second = json.loads(gpunn_("train", "--from", "first", "--epochs", 2, "--json")[1])
+    assert (second["network"], second["settings"]["ensemble"]) == (first["network"], 1)
     assert (second["target"], second["test_examples"]) == ("y", first["test_examples"])
     assert second["settings"]["dropout"] == 0.1
+    Path("new.csv").write_text(
+        "\n".join(["b,y,a", *(f"{k % 3},{'yn'[k % 2]},{k}" for k in range(40))]) + "\n"
+    )
+    assert gpunn_("train", "new.csv", "--target", "y", "--from", "first", "--output", "third")[0] == 0
+    columns = [Network.load(name).meta["table"]["columns"] for name in ("first", "third")]
+    assert columns[0] == columns[1]  # the weights are of use with the features that they were learnt with
 
 
 def test_another_shape_is_refused(

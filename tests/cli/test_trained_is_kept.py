@@ -9,7 +9,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from command_line import QUICK
 from reporting import RunCommand
@@ -127,25 +126,6 @@ def test_ctrl_c_during_the_test_leaves_the_model(gpunn_: RunCommand, monkeypatch
     code, _, err = gpunn_("train", "digits", *QUICK, "--output", "run")
     assert (code, err) == (130, "gpunn: interrupted; the model is saved in run/model.safetensors\n")
     assert Network.load("run").meta["epochs"] == 2
-
-
-def test_test_rows_that_overflow_leave_the_model(gpunn_: RunCommand) -> None:
-    rng = np.random.default_rng(0)
-    rows = [f"{rng.normal():.3f},{rng.normal():.3f},{k % 2}" for k in range(60)]
-    Path("t.csv").write_text("\n".join(["a,b,y", *rows]) + "\n")
-    Path("u.csv").write_text("\n".join(["a,b,y", *rows[:9], "3e38,-3e38,1"]) + "\n")
-    arguments = ["t.csv", "--target", "y", "--test", "u.csv", "--epochs", 3, "--patience", 0]
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        code, _, err = gpunn_("train", *arguments, "--device", "cpu", "--output", "run")
-    *_, warned, error = err.splitlines()
-    assert code == 1
-    assert "warning: the validation loss is nan in epoch 1: " in warned
-    assert error.startswith(
-        "gpunn: error: the model is saved in run/model.safetensors, but its test failed: "
-    )
-    assert err.count("validation loss") == 1
-    assert gpunn_("evaluate", "run", "t.csv")[0] == 0
 
 
 def test_ctrl_c_in_the_first_epoch_says_so(gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:

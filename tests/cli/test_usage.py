@@ -54,7 +54,7 @@ def test_several_columns_are_ignored(gpunn_: RunCommand) -> None:
     with open("table.csv", "w", encoding="utf-8") as file:
         file.write("x,z,w,y\n" + rows)
     for order in (["table.csv", "--drop", "x", "z"], ["--drop", "x", "z", "table.csv"]):
-        code, out, err = gpunn_("train", *order, "--target", "y", *QUICK, "--json")
+        code, out, err = gpunn_("train", *order, "--target", "y", *QUICK, "--ensemble", 1, "--json")
         assert (code, err) == (0, "")
         assert Network.load(json.loads(out)["model"]).sizes[0] == 1
 

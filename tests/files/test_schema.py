@@ -80,7 +80,7 @@ def test_a_model_for_tables_is_valid(tmp_path: Path, target: str) -> None:
     rows = [f"{i % 7 + 0.5},{'ab'[i % 2] if i % 9 else ''},{'xyz'[i % 3]},5" for i in range(60)]
     (tmp_path / "t.csv").write_text("size,colour,kind,five\n" + "\n".join(rows))
     asked = ["--target", target, "--task", "regression"][: 4 if target == "size" else 2]
-    arguments = ["train", str(tmp_path / "t.csv"), *asked, "--epochs", "1", "--json"]
+    arguments = ["train", str(tmp_path / "t.csv"), *asked, "--epochs", "1", "--ensemble", "1", "--json"]
     assert cli.main([*arguments, "--output", str(tmp_path / "run")]) == 0
     check(header(tmp_path / "run" / "model.safetensors"))
 
