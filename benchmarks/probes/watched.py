@@ -55,10 +55,11 @@ class Watched:
         threads: int,
         arguments: tuple[Any, ...],
         shared: int = 0,
+        networks: int = 1,
     ) -> Call:
         """Bind a launch."""
         name, own = kernel
-        call = self.device.launch(own, blocks, threads, arguments, shared)
+        call = self.device.launch(own, blocks, threads, arguments, shared, networks)
         arrays = {x.pointer: x.nbytes for x in arguments if isinstance(x, Buffer)}
         return self._keep(call, Bound(name, f"{blocks} × {threads}", nbytes=sum(arrays.values())))
 

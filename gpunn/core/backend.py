@@ -8,8 +8,8 @@ calls allocates nothing and checks nothing. The types of arrays are the backend'
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -192,4 +192,16 @@ class Backend(Protocol):
         """
 
     def together(self, plans: Sequence[Calls]) -> Calls | None:
-        """Return calls that do what all of these do, for different models; None if there is no such way."""
+        """Return calls that do what all of these do, for different models; None if there is no such way.
+
+        Plans that it was given before may be left out; they are then not run, or nobody reads their results.
+        """
+
+    def at_once(self, nbytes: int) -> int:
+        """Return how many networks of so many bytes can be trained at once; 1 if only one after the other."""
+
+    def side_by_side(self, networks: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Give a function to be called with the number of each network, before its memory is allocated.
+
+        Plans of networks that were bound in turn may run together, whatever their size.
+        """

@@ -29,6 +29,7 @@ from gpunn.functions.calls import Calls
 from gpunn.functions.costs import Cost
 
 FORWARD_BATCH = 512  # columns at a time if there is nothing to learn,
+CHUNKS = 8  # that networks trained at once share, each with a smaller one
 FORWARD_INPUTS = 1 << 25  # unless they are so long that this many numbers are fewer columns
 
 Progress = Callable[[int], object]
@@ -85,8 +86,9 @@ def chunks(m: int, batch_size: int, steps: int) -> Iterator[tuple[list[int], int
 
 
 def chunk_steps(be: Backend, batch_size: int, n_in: int) -> int:
-    """Return how many steps are gathered together."""
-    return min(be.chunk_steps, max(1, be.chunk_bytes // (batch_size * n_in * be.memory.dtype.itemsize)))
+    """Return how many steps are gathered together; networks trained at once have several times the memory."""
+    most = be.chunk_bytes * min(be.networks, CHUNKS) // be.networks
+    return min(be.chunk_steps, max(1, most // (batch_size * n_in * be.memory.dtype.itemsize)))
 
 
 def bind(

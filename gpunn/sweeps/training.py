@@ -57,38 +57,55 @@ def train_in_batches(
     `recipe.shape`, and those that a device can train at the same time are trained in lockstep. After Ctrl-C,
     the caller takes no other batch.
     """
-    outcomes = train_together(members, recipe, data, pause)
-    if outcomes is not None:
-        yield list(zip(members, outcomes, strict=True))
-        return
-    for member in members:
+    left = list(members)
+    while count := most_at_once(left, recipe, data):
+        batch, left = left[:count], left[count:]
+        outcomes = train_together(batch, recipe, data, pause)
+        if outcomes is None:
+            left = batch + left
+            break
+        yield list(zip(batch, outcomes, strict=True))
+    for member in left:
         yield [(member, train(member, recipe, data, pause))]
+
+
+def most_at_once(members: Sequence[Member], recipe: Recipe, data: Data) -> int:
+    """Return how many of the members to train in lockstep; 0 if they are better trained one by one."""
+    if len(members) < 2:
+        return 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said already, when the candidates were checked
+        most = together.at_once(candidate_of(members[0], recipe, data))
+    return most if most > 1 else 0
+
+
+def candidate_of(member: Member, recipe: Recipe, data: Data) -> Candidate:
+    """Return a member as it is trained in lockstep."""
+    X, y, _ = data.of(member.fold)
+    return Candidate(recipe.network(member), X, y, recipe.options(member, data))
 
 
 def train_together(
     members: Sequence[Member], recipe: Recipe, data: Data, pause: Pause | None
 ) -> list[Outcome] | None:
     """Train members in lockstep; None, without having trained, if the device has no way to do that."""
-    if len(members) == 1:
-        return None
-    given = {member.fold: data.of(member.fold) for member in members}
     start = time.perf_counter()
+    candidates: dict[int, Candidate] = {}
+    followed: list[list[Record]] = [[] for _ in members]
+    by_fold = sorted(range(len(members)), key=lambda k: members[k].fold or 0)  # each is taken out once
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said already, when the candidates were checked
-        candidates, followed = [], []
-        for member in members:
-            X, y, _ = given[member.fold]
-            records: list[Record] = []
-            options = follow(recipe.options(member, data), member, records, pause)
-            candidates.append(Candidate(recipe.network(member), X, y, options))
-            followed.append(records)
-        results = together.fit(candidates)
+        for k in by_fold:
+            made = candidate_of(members[k], recipe, data)
+            options = follow(made.options, members[k], followed[k], pause)
+            candidates[k] = replace(made, options=options)
+        results = together.fit([candidates[k] for k in range(len(members))])
     if results is None:
         return None
     seconds = (time.perf_counter() - start) / len(members)
     return [
-        outcome_of(candidate.net, result, records, seconds)
-        for candidate, result, records in zip(candidates, results, followed, strict=True)
+        outcome_of(candidates[k].net, result, records, seconds)
+        for k, (result, records) in enumerate(zip(results, followed, strict=True))
     ]
 
 

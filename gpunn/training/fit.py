@@ -16,7 +16,7 @@ from gpunn.core.backend import Backend
 from gpunn.core.examples import Examples
 from gpunn.core.inputs import CheckedExamples, check_examples, dense
 from gpunn.core.optimizers import Optimizer
-from gpunn.core.plan import BoundModel, together
+from gpunn.core.plan import BoundModel
 from gpunn.training import schedules
 from gpunn.training.checkpoint import Checkpoints, CheckpointWriter
 from gpunn.training.fit_options import Block, FitOptions, Score, ScoreFunction
@@ -61,11 +61,10 @@ def fit(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) -> His
 
 
 class Sharing:
-    """Examples and evaluations that several networks share, so that they are loaded once."""
+    """Examples that several networks share, so that they are loaded once."""
 
     def __init__(self) -> None:
         self.loaded: dict[int, tuple[CheckedExamples, Examples]] = {}
-        self.evaluations: dict[tuple[int, int, bool], tuple[Evaluation, bool]] = {}
 
     def examples(self, given: CheckedExamples, be: Backend) -> Examples:
         """Return the examples in the backend's memory."""
@@ -73,23 +72,6 @@ class Sharing:
         if known is None or not given.equals(known[0]):
             self.loaded[id(given.X)] = known = given, given.load(be)
         return replace(known[1], smoothing=given.smoothing)
-
-    def evaluation(
-        self, model: BoundModel, examples: Examples, order: np.ndarray, score: ScoreFunction | None
-    ) -> Evaluation:
-        """Return the evaluation of the model: its own, if the device runs several together, or a shared one.
-
-        The shared one is bound once, to a θ of its own.
-        """
-        key = id(examples.X), len(order), score is None
-        if key not in self.evaluations:
-            own = replace(model, theta=model.be.memory.new_parameters(model.theta.layout))
-            shared = Evaluation(own, examples, order, score)
-            self.evaluations[key] = shared, together([shared.plan], model.be) is not None
-        shared, apart = self.evaluations[key]
-        if apart:
-            return Evaluation(model, examples, order, score)
-        return shared.of(model.theta.flat, order, score)
 
 
 def prepare(
@@ -196,7 +178,7 @@ def split(
         return InMemory(learner, examples, order), evaluate_pair(net, learner, options, sharing)
     order, held_out = stratified_split(options.validation, given.y.labels, len(order), net.rng)
     plain = replace(examples, smoothing=0.0, weights=None)
-    evaluation = evaluate(learner.model, plain, held_out, score_of(options, given, held_out), sharing)
+    evaluation = Evaluation(learner.model, plain, held_out, score_of(options, given, held_out))
     return InMemory(learner, examples, order), evaluation
 
 
@@ -208,7 +190,7 @@ def evaluate_pair(
         return None
     given = check_examples(*options.validation, net.sizes, net.cost)
     examples, order = load(given, learner, sharing), np.arange(given.X.shape[1])
-    return evaluate(learner.model, examples, order, score_of(options, given, order), sharing)
+    return Evaluation(learner.model, examples, order, score_of(options, given, order))
 
 
 def score_of(options: FitOptions, given: CheckedExamples, order: np.ndarray) -> ScoreFunction | None:
@@ -224,15 +206,3 @@ def load(given: CheckedExamples, learner: Learner, sharing: Sharing | None) -> E
     """Load examples onto the learner's device, unless they are there."""
     be = learner.model.be
     return sharing.examples(given, be) if sharing else given.load(be)
-
-
-def evaluate(
-    model: BoundModel,
-    examples: Examples,
-    order: np.ndarray,
-    score: ScoreFunction | None,
-    sharing: Sharing | None,
-) -> Evaluation:
-    """Return the evaluation of the model on some examples."""
-    make = sharing.evaluation if sharing else Evaluation
-    return make(model, examples, order, score)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -47,8 +46,6 @@ class Evaluation:
         keep: bool = False,
     ) -> None:
         self.be, self.order, self.score = model.be, order, score
-        self.theta = model.theta.flat
-        self.other_theta: Any = None
         self.has_labels = examples.labels is not None
         self.outputs = (
             self.be.memory.matrix(model.theta.layout.sizes[-1], len(order)) if score or keep else None
@@ -56,15 +53,7 @@ class Evaluation:
         m, n_in = len(order), examples.X.shape[0]
         self.plan = Plan(model, examples, m, forward_batch(m, n_in), outputs=self.outputs)
 
-    def of(self, theta: Any, order: np.ndarray, score: ScoreFunction | None) -> Evaluation:
-        """Return the same measurement for another θ, and as many examples in another order."""
-        other = copy(self)
-        other.other_theta, other.order, other.score = theta, order, score
-        return other
-
     def __call__(self) -> Measured:
-        if self.other_theta is not None:
-            self.be.memory.copy(self.other_theta, into=self.theta)
         self.plan.start(self.order)
         run(self.be, self.plan.stages)
         return self.measured()

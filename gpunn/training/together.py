@@ -13,15 +13,21 @@ import numpy as np
 
 from gpunn import backends
 from gpunn.core import optimizers, plan
-from gpunn.core.backend import Backend
+from gpunn.core.backend import Backend, BackendError
 from gpunn.core.layers import Dense
-from gpunn.core.plan import Plan, Stage
+from gpunn.core.plan import FORWARD_BATCH, Plan, Stage
 from gpunn.training.fit import Sharing, prepare
 from gpunn.training.fit_options import FitOptions
 from gpunn.training.history import History, Record
-from gpunn.training.loop import Measured, Training
+from gpunn.training.loop import Training
 from gpunn.training.sources import InMemory
 from gpunn.training.trainable import Trainable
+
+COPIES = (
+    10  # of θ: with the gradient, two states, and those of an epoch's beginning, the best and a checkpoint
+)
+WORKSPACES = 8  # arrays of a layer, in learning and in evaluation
+BYTES_OF_AN_EXAMPLE = 128  # its place in the order, learning rate, loss, hit and outputs, twice
 
 
 @dataclass(frozen=True)
@@ -76,11 +82,13 @@ class Run:
         losses: np.ndarray,
         hits: np.ndarray | None,
         seconds: float,
-        measured: Measured | None,
+        evaluated: bool,
     ) -> None:
         """Take what came out of an epoch that began with the θ `before`. An error ends this run alone."""
         assert self.epoch
         try:
+            evaluation = self.training.evaluation
+            measured = evaluation.measured() if evaluation and evaluated else None
             record = self.training.record(self.epoch, before, losses, hits, seconds, measured)
             self.training.end_epoch(record, self.tell)
         except Exception as error:
@@ -106,6 +114,11 @@ class Run:
             error = late
         self.result = error or history
         self.load()
+
+    def end_now(self, error: Exception | None = None, *, interrupted: bool = False) -> None:
+        """End training unless it has ended."""
+        if self.result is None:
+            self.end(error, interrupted=interrupted)
 
     def load(self) -> None:
         """Copy the weights into the network."""
@@ -155,20 +168,19 @@ class Lockstep:
         learnt = [run.source.results() for run in runs]
         seconds = (time.perf_counter() - begun) / len(runs)
         evaluated = self.evaluate(runs)
-        for run, old, results, measured in zip(runs, before, learnt, evaluated, strict=True):
-            run.take(old, *results, seconds, measured)
+        for run, old, results in zip(runs, before, learnt, strict=True):
+            run.take(old, *results, seconds, evaluated)
 
-    def evaluate(self, runs: Sequence[Run]) -> Sequence[Measured | None]:
-        """Evaluate the networks together; None for each if it has to do that by itself, or not at all."""
-        evaluations = [run.training.evaluation for run in runs]
-        each = [evaluation for evaluation in evaluations if evaluation and evaluation.other_theta is None]
+    def evaluate(self, runs: Sequence[Run]) -> bool:
+        """Evaluate the networks together; return False if each has to do that by itself, or not at all."""
+        each = [run.training.evaluation for run in runs if run.training.evaluation]
         stages = self.evaluating.of([evaluation.plan for evaluation in each])
         if len(each) < len(runs) or stages is None:
-            return [None] * len(runs)
+            return False
         for evaluation in each:
             evaluation.plan.start(evaluation.order)
         plan.run(self.be, stages)
-        return [evaluation.measured() for evaluation in each]
+        return True
 
 
 def fit(candidates: Sequence[Candidate]) -> list[Result] | None:
@@ -178,24 +190,69 @@ def fit(candidates: Sequence[Candidate]) -> list[Result] | None:
     if the device cannot train them together. The seconds of an epoch are each network's share. After Ctrl-C,
     every network that was still learning has what it learnt, and a history that says so.
     """
-    first = candidates[0]
-    be = backends.choose(first.options.device, first.net.dtype, first.options.precision)
-    if not be.launch_steps:
+    be = backend_of(candidates[0])
+    if at_once(candidates[0]) == 1:
         return None
     with ThreadPoolExecutor() as pool, sharing_the_device(be, len(candidates)):
-        sharing, lockstep = Sharing(), Lockstep(be, pool)
-        begun = [begin(candidate, sharing) for candidate in candidates]
-        runs = [run for run in begun if isinstance(run, Run)]
-        if runs and lockstep.stages(runs) is None:
-            return None
+        begun = begin_all(candidates, be)
+        runs, lockstep = [run for run in begun if isinstance(run, Run)], Lockstep(be, pool)
         try:
+            if runs and lockstep.stages(runs) is None:
+                return None
             while going := [run for run in runs if run.goes_on()]:
                 lockstep.epoch(going)
         except KeyboardInterrupt:
             for run in runs:
-                if run.result is None:
-                    run.end(interrupted=True)
+                run.end_now(interrupted=True)
+        except BackendError as error:  # as each of them would say by itself
+            for run in runs:
+                run.end_now(error)
     return [ended(run) if isinstance(run, Run) else run for run in begun]
+
+
+def at_once(candidate: Candidate) -> int:
+    """Estimate how many networks like this one its device can train at the same time."""
+    net, options = candidate.net, candidate.options
+    be, itemsize, m = backend_of(candidate), net.dtype.itemsize, candidate.X.shape[1]
+    theta, widths = net.layout.blocks(itemsize)[1], sum(net.sizes)
+    columns = max(min(int(options.batch_size), m), FORWARD_BATCH)
+    numbers = COPIES * theta + WORKSPACES * columns * widths
+    return be.at_once(itemsize * numbers + WORKSPACES * be.chunk_bytes + BYTES_OF_AN_EXAMPLE * m)
+
+
+def backend_of(candidate: Candidate) -> Backend:
+    """Return the backend that the network will be trained on."""
+    options = candidate.options
+    return backends.choose(options.device, candidate.net.dtype, options.precision)
+
+
+def begin_all(candidates: Sequence[Candidate], be: Backend) -> list[Run | Exception]:
+    """Prepare the networks, those side by side in memory that may share a graph."""
+    sharing, begun = Sharing(), {}
+    for group in alike(candidates):
+        with be.side_by_side(len(group)) as turn:
+            for place, k in enumerate(group):
+                turn(place)
+                begun[k] = begin(candidates[k], sharing)
+    return [begun[k] for k in range(len(candidates))]
+
+
+def alike(candidates: Sequence[Candidate]) -> list[list[int]]:
+    """Group the places of candidates whose steps are the same equations, up to factors."""
+    groups: dict[str, list[int]] = {}
+    for k, candidate in enumerate(candidates):
+        groups.setdefault(kind_of(candidate), []).append(k)
+    return list(groups.values())
+
+
+def kind_of(candidate: Candidate) -> str:
+    """Describe what decides the equations of a step, up to factors that each network has of its own."""
+    options, optimizer = candidate.options, optimizers.get(candidate.options.optimizer)
+    chosen: dict[str, Any] = dict(getattr(optimizer, "__dict__", {}))
+    own = {name: bool(chosen.pop(name, 0)) for name in ("learning_rate", "momentum", "l1", "l2")}
+    of_options = options.schedule is None, options.label_smoothing, options.augmentation, options.batch_size
+    described = type(optimizer), own, chosen, candidate.net.dropout, of_options, id(candidate.X)
+    return repr(described)
 
 
 def begin(candidate: Candidate, sharing: Sharing) -> Run | Exception:

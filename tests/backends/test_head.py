@@ -100,10 +100,10 @@ def count_heads(be: Cuda, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that collects the number of blocks of each head that is bound."""
     launch, found = be.device.launch, []
 
-    def counted(kernel: Any, blocks: int, threads: int, arguments: Any, shared: int = 0) -> Any:
+    def counted(kernel: Any, blocks: int, threads: int, arguments: Any, shared: int = 0, *rest: Any) -> Any:
         if shared:  # no other kernel takes dynamic shared memory
             found.append(blocks)
-        return launch(kernel, blocks, threads, arguments, shared)
+        return launch(kernel, blocks, threads, arguments, shared, *rest)
 
     monkeypatch.setattr(be.device, "launch", counted)
     return found

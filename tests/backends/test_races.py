@@ -29,20 +29,22 @@ int main(int, char** arguments) {
     T *one = of<T>(1, 1), *sums = of<T>(64, 0), *pair = of<T>(2 * n * m, 0);
     Index *labels = of<Index>(m, 3), *position = of<Index>(1, 0);
     unsigned char* hits = of<unsigned char>(m, 0);
-    launch(1, strips, [=] { bias_gradient(n, m, n, x, one, one, b); });
-    launch(rows, strips, [=] { normalise(n, m, n, 1, 1e-5, 0.1, b, c, d, e, z, x, g); });
-    launch(rows, strips, [=] { normalise(n, m, n, 0, 1e-5, 0.1, b, c, d, e, z, x, g); });
-    launch(rows, strips, [=] { norm_error(n, m, n, 1, one, one, x, b, z, c, d); });
-    launch(rows, strips, [=] { bound_rows(n, m, 1, x); });
-    launch(2, 64, [=] { transpose_both(n, n, m, n, x, n, z, m, pair); });
-    launch(2, 64, [=] { sum_squares(n * m, x, sums); });
-    launch(3, 64, [=] { clip(n * m, 1, sums, x); });
-    launch(columns, 64, [=] { forward_softmax(m, n, n, b, z, a); });
-    launch(columns, 64, [=] { forward_softmax(m, n, n, b, a, a); });
-    launch(columns, 64, [=] { times_softmax_jacobian(m, n, n, n, a, z); });
-    launch(columns, 64, [=] { measure_hinge(m, n, a, y, position, losses, labels, 0.5, hits); });
-    launch(columns, 64, [=] { hinge_gradient(m, n, n, a, y, z); });
-    launch(columns, 64, [=] { forward_softmax_error(m, n, n, b, y, z, a, x); });
+    launch(1, strips, [=] { bias_gradient(n, m, n, x, 0, one, 0, one, 0, b, 0); });
+    launch(rows, strips, [=] { normalise(n, m, n, 1, 1e-5, 0.1, b, 0, c, 0, d, 0, e, 0, z, 0, x, 0, g, 0); });
+    launch(rows, strips, [=] { normalise(n, m, n, 0, 1e-5, 0.1, b, 0, c, 0, d, 0, e, 0, z, 0, x, 0, g, 0); });
+    launch(rows, strips, [=] { norm_error(n, m, n, 1, one, 0, one, 0, x, 0, b, 0, z, 0, c, 0, d, 0); });
+    launch(rows, strips, [=] { bound_rows(n, m, 1, x, 0); });
+    launch(2, 64, [=] { transpose_both(n, n, m, n, x, 0, n, z, 0, m, pair, 0); });
+    launch(2, 64, [=] { sum_squares(n * m, x, 0, sums, 0); });
+    launch(3, 64, [=] { clip(n * m, 1, sums, 0, x, 0); });
+    launch(columns, 64, [=] { forward_softmax(m, n, n, b, 0, z, 0, a, 0); });
+    launch(columns, 64, [=] { forward_softmax(m, n, n, b, 0, a, 0, a, 0); });
+    launch(columns, 64, [=] { times_softmax_jacobian(m, n, n, n, a, 0, z, 0); });
+    launch(columns, 64, [=] {
+        measure_hinge(m, n, a, 0, y, 0, position, 0, losses, 0, labels, 0, 0.5, hits, 0);
+    });
+    launch(columns, 64, [=] { hinge_gradient(m, n, n, a, 0, y, 0, z, 0); });
+    launch(columns, 64, [=] { forward_softmax_error(m, n, n, b, 0, y, 0, z, 0, a, 0, x, 0); });
     std::puts("done");
 }
 """

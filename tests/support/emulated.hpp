@@ -21,7 +21,7 @@ using std::cos, std::erfc, std::exp, std::expm1, std::fabs, std::floor, std::log
 #define __shared__ static __attribute__((section("shared")))
 
 struct Dim {
-    unsigned x;
+    unsigned x, y;
 };
 
 constexpr unsigned WARP_SIZE = 32, MOST_THREADS = 1024;
@@ -121,8 +121,8 @@ static void __cluster_barrier_arrive() { own->whole_cluster->arrive(at_cluster);
 static void __cluster_barrier_wait() { own->whole_cluster->wait(at_cluster++); }
 
 template <class Kernel>
-int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool together = false,
-           unsigned cluster = 1) {
+int launch_row(unsigned y, unsigned grid, unsigned block, Kernel kernel, size_t shared, bool together,
+               unsigned cluster) {
     for (unsigned first = 0, count = together ? grid : cluster; first < grid; first += count) {
         std::vector<std::unique_ptr<Block>> blocks;
         std::vector<std::unique_ptr<Barrier>> barriers;
@@ -138,7 +138,7 @@ int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool
         for (unsigned b = 0; b < count; ++b)
             for (unsigned t = 0; t < block; ++t)
                 threads.emplace_back([=, block_of_thread = blocks[b].get()] {
-                    gridDim.x = grid, blockIdx.x = first + b, blockDim.x = block, threadIdx.x = t;
+                    gridDim.x = grid, blockIdx.x = first + b, blockIdx.y = y, blockDim.x = block, threadIdx.x = t;
                     own = block_of_thread, dynamic_shared = own->shared.memory.get();
                     kernel();
                     __syncthreads();
@@ -281,9 +281,9 @@ extern "C" char __start_shared __attribute__((weak)), __stop_shared __attribute_
 extern "C" long shared_bytes() { return &__stop_shared - &__start_shared; }
 
 template <class Kernel>
-int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool together = false,
-           unsigned cluster = 1) {
-    body = kernel, gridDim.x = grid, blockDim.x = block;
+int launch_row(unsigned y, unsigned grid, unsigned block, Kernel kernel, size_t shared, bool together,
+               unsigned cluster) {
+    body = kernel, gridDim.x = grid, blockIdx.y = y, blockDim.x = block;
     for (unsigned first = 0, count = together ? grid : cluster; first < grid; first += count) {
         if (shared_bytes()) memset(&__start_shared, 0xff, shared_bytes());  // NaNs
         std::vector<std::unique_ptr<Block>> blocks;
@@ -308,6 +308,15 @@ static char* shared_of(unsigned rank) { return running->block->cluster[rank]->sh
 static Slot* slots_of_block() { return running->block->slots; }
 
 #endif
+
+// One row of blocks after another.
+template <class Kernel>
+int launch(unsigned grid, unsigned block, Kernel kernel, size_t shared = 0, bool together = false,
+           unsigned cluster = 1, unsigned rows = 1) {
+    for (unsigned y = 0; y < rows; ++y)
+        if (int outcome = launch_row(y, grid, block, kernel, shared, together, cluster)) return outcome;
+    return FINE;
+}
 
 // The place in another block's shared memory that has the same offset.
 static void* __cluster_map_shared_rank(const void* here, unsigned rank) {

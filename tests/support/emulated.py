@@ -46,7 +46,7 @@ HEADER = Path(__file__).with_name("emulated.hpp").read_text(encoding="utf-8")
 MONTH = 30 * 24 * 3600  # seconds
 GUARD = 256
 GUARD_BYTE, POISON_BYTE = 0xA5, 0xFF  # the poison makes every float a NaN
-MOST_THREADS, MOST_BLOCKS, MOST_SHARED = 1024, 2**31 - 1, 48 << 10
+MOST_THREADS, MOST_BLOCKS, MOST_NETWORKS, MOST_SHARED = 1024, 2**31 - 1, 2**16 - 1, 48 << 10
 OUTCOMES = {
     1: "a thread has left, and others wait for it at a barrier",
     2: "a write past the block's shared memory",
@@ -59,8 +59,9 @@ KERNEL = re.compile(
     r"void (\w+)\(([^)]*)\)"
 )
 RUNNER = """
-extern "C" int run_{name}(unsigned grid, unsigned block, unsigned shared, bool together, {parameters}) {{
-    return launch(grid, block, [=] {{ {name}({arguments}); }}, shared, together, {cluster});
+extern "C" int run_{name}(unsigned grid, unsigned networks, unsigned block, unsigned shared, bool together,
+                          {parameters}) {{
+    return launch(grid, block, [=] {{ {name}({arguments}); }}, shared, together, {cluster}, networks);
 }}
 """
 
@@ -350,16 +351,23 @@ class EmulatedDevice:
         return found.__getitem__
 
     def launch(
-        self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...], shared: int = 0
+        self,
+        kernel: Any,
+        blocks: int,
+        threads: int,
+        arguments: tuple[Any, ...],
+        shared: int = 0,
+        networks: int = 1,
     ) -> Call:
         name, run, types, together = kernel.name, kernel.run, kernel.types, kernel.together
         assert 1 <= threads <= MOST_THREADS, f"{name}: {threads} threads in a block"
         assert 1 <= blocks <= (self.processors if together else MOST_BLOCKS), f"{name}: {blocks} blocks"
         assert kernel.cluster <= self.cluster, f"{name}: a cluster of {kernel.cluster} blocks"
         assert blocks % kernel.cluster == 0, f"{name}: {blocks} blocks in clusters of {kernel.cluster}"
+        assert 1 <= networks <= MOST_NETWORKS, f"{name}: {networks} networks"
         assert shared <= self.shared_bytes, f"{name}: {shared} bytes of shared memory"
         assert [x.dtype for x in arguments] == types, f"{name}: {[x.dtype for x in arguments]} for {types}"
-        how = [ctypes.c_uint(x) for x in (blocks, threads, shared)]
+        how = [ctypes.c_uint(x) for x in (blocks, networks, threads, shared)]
         passed = [*how, ctypes.c_bool(together), *(_c_argument(x) for x in arguments)]
 
         def on_the_device() -> None:
@@ -367,30 +375,43 @@ class EmulatedDevice:
             outcome = OUTCOMES.get(run(*passed))
             assert outcome is None, f"{name}: {outcome}"
 
-        return self._bound(on_the_device, [x for x in arguments if isinstance(x, Buffer)])
+        return self._bound(on_the_device, [x for x in arguments if isinstance(x, Buffer)], networks)
 
     def product(self, product: Product, precision: str) -> Call | None:
         if (product.bias or product.bits) and product.c.dtype == np.float64:  # left to kernels
             return None
         operand = BF16 if precision == "bf16" else product.c.dtype
         assert product.a.dtype == product.b.dtype == operand, "operands of other types than the precision's"
-        by, left, right, keep, out = (_view(x) for x in product.buffers[:5])
-        bias = _view(product.bias) if product.bias else np.zeros(1, out.dtype)
-        bits = product.bits and _bits(product.bits, len(out))
-        left, right = left.T if product.trans_a else left, right.T if product.trans_b else right
-        assert left.shape[1] == right.shape[0]
-        assert out.shape == (left.shape[0], right.shape[1])
+        own = product.networks > 1 and (product.alpha.apart or product.beta.apart)
+        assert not own, "a library's products share alpha and beta"
+        each = [_product(product, precision, network) for network in range(product.networks)]
 
         def on_the_device() -> None:
-            x = by * (read(left, precision) @ read(right, precision)) + (keep * out if keep else 0)
-            out[:] = written(finished(x + read(bias).reshape(-1, 1), product.relu, bits), out.dtype)
+            for one in each:
+                one()
 
-        return self._bound(on_the_device, product.buffers)
+        return self._bound(on_the_device, product.buffers, product.networks)
 
-    def _bound(self, run: Callable[[], None], buffers: list[Buffer]) -> Call:
-        names = [self._memory(x.pointer, x.nbytes) for x in buffers]
+    def _bound(self, run: Callable[[], None], buffers: list[Buffer], networks: int = 1) -> Call:
+        names = [self._memory(x.pointer, (networks - 1) * x.apart + x.nbytes) for x in buffers]
         operation = Operation(run, tuple(names))
         return keeping(lambda: self._do(operation), *(x.memory for x in buffers))
+
+
+def _product(product: Product, precision: str, network: int) -> Call:
+    """Bind the product of one network of a stack."""
+    by, left, right, keep, out = (_view(x.of(network)) for x in product.buffers[:5])
+    bias = _view(product.bias.of(network)) if product.bias else np.zeros(1, out.dtype)
+    bits = product.bits and _bits(product.bits.of(network), len(out))
+    left, right = left.T if product.trans_a else left, right.T if product.trans_b else right
+    assert left.shape[1] == right.shape[0]
+    assert out.shape == (left.shape[0], right.shape[1])
+
+    def on_the_device() -> None:
+        x = by * (read(left, precision) @ read(right, precision)) + (keep * out if keep else 0)
+        out[:] = written(finished(x + read(bias).reshape(-1, 1), product.relu, bits), out.dtype)
+
+    return on_the_device
 
 
 def read(x: np.ndarray, precision: str = "") -> np.ndarray:

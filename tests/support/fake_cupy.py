@@ -83,10 +83,13 @@ MatmulDescAttribute = Enum(
         "TRANSB": 4,
         "EPILOGUE": 7,
         "BIAS_POINTER": 8,
-        "EPILOGUE_AUX_POINTER": 10,
-        "EPILOGUE_AUX_LD": 11,
+        "BIAS_BATCH_STRIDE": 10,
+        "EPILOGUE_AUX_POINTER": 11,
+        "EPILOGUE_AUX_LD": 12,
+        "EPILOGUE_AUX_BATCH_STRIDE": 13,
     },
 )
+MatrixLayoutAttribute = Enum("MatrixLayoutAttribute", {"BATCH_COUNT": 5, "STRIDED_BATCH_OFFSET": 6})
 MatmulPreferenceAttribute = Enum(
     "MatmulPreferenceAttribute",
     {
@@ -106,7 +109,10 @@ ComputeType = Enum(
 CudaDataType = Enum("CudaDataType", {"CUDA_R_32F": 0, "CUDA_R_64F": 1, "CUDA_R_16BF": 14})
 TYPES = {0: np.dtype("float32"), 1: np.dtype("float64"), 14: BF16}
 PRECISIONS = {68: "float32", 70: "float64", 77: "tf32"}
-DESC_TYPES = {2: np.int32, 3: np.int32, 4: np.int32, 7: np.uint32, 8: np.int64, 10: np.int64, 11: np.int64}
+DESC_TYPES = {2: np.int32, 3: np.int32, 4: np.int32, 7: np.uint32} | dict.fromkeys(
+    (8, 10, 11, 12, 13), np.int64
+)
+LAYOUT_TYPES = {5: np.int32, 6: np.int64}
 PREFERENCE_TYPES = {1: np.uint64, 5: np.uint32, 6: np.uint32, 7: np.uint32, 8: np.uint32}
 RESULT = np.dtype(
     [
@@ -187,6 +193,7 @@ class Lt:
     """nvmath.bindings.cublasLt."""
 
     MatmulDescAttribute, MatmulPreferenceAttribute = MatmulDescAttribute, MatmulPreferenceAttribute
+    MatrixLayoutAttribute = MatrixLayoutAttribute
     Epilogue, PointerMode, cuBLASLtError = Epilogue, PointerMode, cuBLASLtError
     matmul_heuristic_result_dtype = RESULT
 
@@ -225,7 +232,15 @@ class Lt:
 
     def matrix_layout_create(self, type: int, rows: int, cols: int, ld: int) -> int:
         assert ld >= rows > 0 < cols
-        return self._new(((TYPES[type], rows, cols), ld))
+        shape = TYPES[type], rows, cols
+        return self._new({"shape": shape, "ld": ld, "BATCH_COUNT": 1, "STRIDED_BATCH_OFFSET": 0})
+
+    def get_matrix_layout_attribute_dtype(self, attr: int) -> Any:
+        return LAYOUT_TYPES[attr]
+
+    def matrix_layout_set_attribute(self, layout: int, attr: int, buf: int, size: int) -> None:
+        assert size == np.dtype(LAYOUT_TYPES[attr]).itemsize
+        self.things[layout][MatrixLayoutAttribute(attr).name] = int(view(buf, LAYOUT_TYPES[attr], 1)[0])
 
     def matmul_preference_create(self) -> int:
         return self._new({})
@@ -280,30 +295,44 @@ class Lt:
         assert kind != 1, "an algorithm that the heuristic marked as failing"
         for pointer, alignment in zip((a, b, d), alignments, strict=True):
             assert pointer % alignment == 0
-        left, right, old, out = (
-            view(pointer, *self.things[x][0], ld=self.things[x][1])
-            for pointer, x in ((a, adesc), (b, bdesc), (c, cdesc), (d, ddesc))
-        )
-        assert left.dtype == right.dtype in (out.dtype, BF16)
-        precision, scale = PRECISIONS[chosen["compute"]], "f8" if chosen["compute"] == 70 else "f4"
+        places = (a, adesc), (b, bdesc), (c, cdesc), (d, ddesc)
+        (count,) = {self.things[layout]["BATCH_COUNT"] for _, layout in places}
+        matrices = [[self._matrix(*place, k) for place in places] for k in range(count)]
+        scale = "f8" if chosen["compute"] == 70 else "f4"
         by, keep = view(alpha, scale, 1), view(beta, scale, 1)
-        epilogue, bias = chosen.get("EPILOGUE", Epilogue.DEFAULT), chosen.get("BIAS_POINTER")
-        bits = self._bits(chosen, *out.shape) if epilogue in (134, 136) else None
 
         def run() -> None:
             self.machine.clock += self.machine.taken.get(kind, 1e-6)
             self.machine.ran.append(kind)
-            x = read(left.T if chosen["TRANSA"] else left, precision)
-            x = by * (x @ read(right.T if chosen["TRANSB"] else right, precision)) + keep * read(old)
-            x = x + read(view(bias, out.dtype, len(out), 1)) if bias else x
-            x = np.zeros_like(x) if self.machine.broken_products else finished(x, epilogue in (6, 134), bits)
-            out[:] = written(x, out.dtype)
+            for k, own in enumerate(matrices):
+                self._multiply(chosen, k, by, keep, *own)
 
         self.machine.do("product", run)
 
-    def _bits(self, chosen: dict[str, int], n: int, m: int) -> np.ndarray:
+    def _matrix(self, pointer: int, layout: int, k: int) -> np.ndarray:
+        """View matrix k of a batch."""
+        place = self.things[layout]
+        apart = k * place["STRIDED_BATCH_OFFSET"] * place["shape"][0].itemsize
+        return view(pointer + apart, *place["shape"], ld=place["ld"])
+
+    def _multiply(self, chosen: dict[str, int], k: int, by: Any, keep: Any, *matrices: np.ndarray) -> None:
+        """Compute product k of a batch."""
+        left, right, old, out = matrices
+        assert left.dtype == right.dtype in (out.dtype, BF16)
+        precision, epilogue = PRECISIONS[chosen["compute"]], chosen.get("EPILOGUE", Epilogue.DEFAULT)
+        bits = self._bits(chosen, k, *out.shape) if epilogue in (134, 136) else None
+        x = read(left.T if chosen["TRANSA"] else left, precision)
+        x = by * (x @ read(right.T if chosen["TRANSB"] else right, precision)) + keep * read(old)
+        if bias := chosen.get("BIAS_POINTER"):
+            apart = k * chosen.get("BIAS_BATCH_STRIDE", 0) * out.itemsize
+            x = x + read(view(bias + apart, out.dtype, len(out), 1))
+        x = np.zeros_like(x) if self.machine.broken_products else finished(x, epilogue in (6, 134), bits)
+        out[:] = written(x, out.dtype)
+
+    def _bits(self, chosen: dict[str, int], k: int, n: int, m: int) -> np.ndarray:
         """View the bits of an epilogue; the library wants their columns on whole 128 bits."""
         ld, pointer = chosen["EPILOGUE_AUX_LD"], chosen["EPILOGUE_AUX_POINTER"]
+        pointer += k * chosen.get("EPILOGUE_AUX_BATCH_STRIDE", 0) // 8
         assert ld % 128 == pointer % 16 == 0
         assert ld >= n
         return view(pointer, np.uint8, -(-n // 8), m, ld=ld // 8)

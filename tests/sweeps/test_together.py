@@ -192,7 +192,7 @@ def test_a_fault_of_the_device_is_not_hidden(device: EmulatedDevice, monkeypatch
         raise BackendError("out of order")
 
     monkeypatch.setattr(Cuda, "together", broken)
-    with pytest.raises(BackendError, match="out of order"):
+    with pytest.raises(RuntimeError, match="no network could be trained: out of order"):
         sweep()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from gpunn.backends.cuda import equations, head, passes, resident, vectors
+from gpunn.backends.cuda import equations, head, passes, resident, stacks, vectors
+from gpunn.backends.cuda.allocating import InTurn
 from gpunn.backends.cuda.data import CudaData
 from gpunn.backends.cuda.device import Device
 from gpunn.backends.cuda.fusing import fuse
@@ -15,11 +17,13 @@ from gpunn.backends.cuda.head import faster_by_the_clock, heads
 from gpunn.backends.cuda.kernels import Kernels
 from gpunn.backends.cuda.memory import CudaMemory
 from gpunn.backends.cuda.resident_pass import recognised
+from gpunn.backends.cuda.stacks import Later
 from gpunn.backends.cuda.stream import Feed
 from gpunn.core.backend import NoThreads
 from gpunn.core.equations import Equation, lower
 from gpunn.functions.calls import Call, Calls
 
+SHARE = 0.6  # of the free memory that networks trained at once may take
 STRIDE, AHEAD = 16, 4  # replays between two marks, and marks that the host may be ahead
 
 LOWER: dict[type[Equation], Callable[[Kernels, Any], Calls]] = {
@@ -58,7 +62,13 @@ class Cuda:
         return self.device.note_algorithms()
 
     def plan(self, equations: Sequence[Equation]) -> Calls:
-        """Launch the resident kernel if it can do it all; else fuse the equations, lower and capture them."""
+        """Launch the resident kernel if it can do it all; else fuse the equations, lower and capture them.
+
+        If networks lie side by side, nothing is lowered yet.
+        """
+        if isinstance(self.memory.allocator, InTurn):
+            later = Later(self.memory.allocator, equations, lambda: self.capture(self.lower(equations)))
+            return [later, self._keep_pace]
         found = recognised(self.kernels, equations)
         if launch := found and resident.bound(self.kernels, found):
             before = [] if found.gathers else self.lower(found.found.before)
@@ -72,11 +82,25 @@ class Cuda:
         return [launch, self._keep_pace] if launch else None
 
     def together(self, plans: Sequence[Calls]) -> Calls | None:
-        """One launch for all passes of the resident kernel that share its source."""
+        """Make one launch of passes of the resident kernel that share a source, and a graph of each stack."""
         launches = [call for calls in plans for call in calls if isinstance(call, resident.Launch)]
-        if len(launches) < len(plans):
+        passes = [call for calls in plans for call in calls if isinstance(call, Later)]
+        if len(launches) + len(passes) < len(plans):
             return None
-        return [*resident.together(launches), self._keep_pace]
+        stacked = stacks.together(self.kernels, passes, self._lower_without_heads) if passes else []
+        return None if stacked is None else [*resident.together(launches), *stacked, self._keep_pace]
+
+    def at_once(self, nbytes: int) -> int:
+        """Return for how many networks the free memory has room, some of it left for copies."""
+        return max(1, int(SHARE * self.device.free_bytes() / nbytes))
+
+    @contextmanager
+    def side_by_side(self, networks: int) -> Iterator[Callable[[int], None]]:
+        """Allocate for networks of one shape in turn, so that stacks can be made of them."""
+        memory = InTurn(self.device, networks)
+        with self.memory.using(memory):
+            yield memory.turn
+        memory.blocks.clear()
 
     def capture(self, calls: Calls) -> Calls:
         """Record the calls as one graph: the host's feeds first, then its replay."""
@@ -86,11 +110,13 @@ class Cuda:
 
     def lower(self, equations: Sequence[Equation]) -> Calls:
         """Fuse the equations, and bind their launches and products."""
-        faster = partial(faster_by_the_clock, self.kernels, self._lower_without_heads)
-        return self._lower_without_heads(heads(self.kernels, equations, faster))
+        lower_alone = partial(self._lower_without_heads, self.kernels)
+        return lower_alone(
+            heads(self.kernels, equations, partial(faster_by_the_clock, self.kernels, lower_alone))
+        )
 
-    def _lower_without_heads(self, equations: Sequence[Equation]) -> Calls:
-        return lower(fuse(equations), LOWER, self.kernels)
+    def _lower_without_heads(self, k: Kernels, equations: Sequence[Equation]) -> Calls:
+        return lower(fuse(equations), LOWER, k)
 
     def _keep_pace(self) -> None:
         """Wait for earlier replays, so that the host is never far ahead and the device is always busy."""

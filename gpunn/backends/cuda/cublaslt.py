@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -46,6 +46,8 @@ class Problem:
         bias: a bias is added to each column.
         relu: the sum goes through max(0, ·).
         ld_bits: the leading dimension of the bits that are written or read; 0 if there are none.
+        stack: for a stack of networks their number, and the elements from a network's a, b, c, bias and bits
+            to the next one's.
     """
 
     shapes: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
@@ -57,6 +59,12 @@ class Problem:
     bias: bool = False
     relu: bool = False
     ld_bits: int = 0
+    stack: tuple[int, ...] = field(default=(), repr=False)
+
+    @property
+    def name(self) -> str:
+        """Its name among the choices of algorithms."""
+        return f"{self}, stack={self.stack}" if self.stack else str(self)
 
 
 @dataclass(frozen=True)
@@ -114,15 +122,15 @@ class Products:
         types = self.types[product.alpha.dtype], self.types[a.dtype], self.types[c.dtype]
         ld_bits = 8 * product.bits.ld if product.bits else 0
         ld, epilogue = (a.ld, b.ld, c.ld), (bias is not None, product.relu, ld_bits)
-        problem = Problem(shapes, ld, trans, precision, types, alignment, *epilogue)
+        problem = Problem(shapes, ld, trans, precision, types, alignment, *epilogue, stack_of(product))
         description = self._describe(problem, product)
         run = partial(self._run, description, product)
         if problem not in self.choices:
-            self.choices[problem] = self._choose(problem, description, c, run)
+            self.choices[problem] = self._choose(problem, description, product, run)
         if (chosen := self.choices[problem]) is None:
             self.lt.matmul_desc_destroy(description)
             return None
-        self.noted[str(problem)] = self.algorithms.digest(chosen.algorithm.tobytes())
+        self.noted[problem.name] = self.algorithms.digest(chosen.algorithm.tobytes())
         call = keeping(run(chosen, c.pointer), chosen, *(x.memory for x in product.buffers))
         weakref.finalize(call, self.lt.matmul_desc_destroy, description).atexit = False
         return call
@@ -137,18 +145,19 @@ class Products:
         )  # fmt: skip
 
     def _choose(
-        self, problem: Problem, description: int, c: Buffer, run: Callable[[Choice, int], Call]
+        self, problem: Problem, description: int, product: Product, run: Callable[[Choice, int], Call]
     ) -> Choice | None:
-        """Choose an algorithm. Its trials write to a matrix of their own instead of c."""
+        """Choose an algorithm. Its trials write to matrices of their own instead of c."""
         layouts = self._layouts(problem)
         try:
             found = self._heuristic(problem, description, layouts)
         except self.lt.cuBLASLtError:  # there is no algorithm
             return None
-        out, memory = self.allocate(c.nbytes)
+        c = product.c
+        out, memory = self.allocate((product.networks - 1) * c.apart + c.nbytes)
         choices = [Choice(layouts, algorithm) for algorithm in found]
         trials = [keeping(run(choice, out), memory) for choice in choices]
-        best = self.algorithms.choose(str(problem), [x.tobytes() for x in found], trials)
+        best = self.algorithms.choose(problem.name, [x.tobytes() for x in found], trials)
         return None if best is None else choices[best]
 
     def _works(self, call: Call) -> bool:
@@ -188,6 +197,10 @@ class Products:
             chosen.setdefault(name.EPILOGUE, lt.Epilogue.DRELU)
             chosen[name.EPILOGUE_AUX_POINTER] = product.bits.pointer
             chosen[name.EPILOGUE_AUX_LD] = problem.ld_bits
+        if problem.stack and product.bias:
+            chosen[name.BIAS_BATCH_STRIDE] = problem.stack[4]
+        if problem.stack and product.bits:
+            chosen[name.EPILOGUE_AUX_BATCH_STRIDE] = problem.stack[5]
         for attribute, value in chosen.items():
             held = np.array([value], lt.get_matmul_desc_attribute_dtype(attribute))
             lt.matmul_desc_set_attribute(description, attribute, held.ctypes.data, held.nbytes)
@@ -198,6 +211,13 @@ class Products:
         _, read, written = problem.types
         kinds = zip((read, read, written), problem.shapes, problem.ld, strict=True)
         la, lb, lc = (self.lt.matrix_layout_create(kind, n, m, ld) for kind, (n, m), ld in kinds)
+        if problem.stack:
+            name = self.lt.MatrixLayoutAttribute
+            for layout, apart in zip((la, lb, lc), problem.stack[1:4], strict=True):
+                chosen = {name.BATCH_COUNT: problem.stack[0], name.STRIDED_BATCH_OFFSET: apart}
+                for attribute, value in chosen.items():
+                    held = np.array([value], self.lt.get_matrix_layout_attribute_dtype(attribute))
+                    self.lt.matrix_layout_set_attribute(layout, attribute, held.ctypes.data, held.nbytes)
         return la, lb, lc
 
     def _heuristic(
@@ -227,6 +247,16 @@ class Products:
 def run_all(calls: Calls) -> None:
     for call in calls:
         call()
+
+
+def stack_of(product: Product) -> tuple[int, ...]:
+    """Return `Problem.stack` of a product."""
+    if product.networks == 1:
+        return ()
+    assert product.alpha.apart == product.beta.apart == 0
+    operands = (product.a, product.b, product.c, product.bias)
+    apart = [x.apart // x.dtype.itemsize if x else 0 for x in operands]
+    return product.networks, *apart, 8 * product.bits.apart if product.bits else 0
 
 
 def aligned(buffer: Buffer) -> int:

@@ -133,13 +133,19 @@ class CupyDevice:
 
     @with_device
     def launch(
-        self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...], shared: int = 0
+        self,
+        kernel: Any,
+        blocks: int,
+        threads: int,
+        arguments: tuple[Any, ...],
+        shared: int = 0,
+        networks: int = 1,
     ) -> Call:
         passed = tuple(np.uintp(x.pointer) if isinstance(x, Buffer) else x for x in arguments)
         alive = [x.memory for x in arguments if isinstance(x, Buffer)]
         if shared:  # more than the default needs permission, for all launches of the kernel
             kernel.max_dynamic_shared_size_bytes = max(kernel.max_dynamic_shared_size_bytes, shared)
-        how = partial(kernel, (blocks,), (threads,), passed, shared_mem=shared)
+        how = partial(kernel, (blocks, networks), (threads,), passed, shared_mem=shared)
         return keeping(partial(self._run, how), alive)
 
     def _run(self, call: Call) -> None:

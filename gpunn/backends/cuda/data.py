@@ -81,13 +81,14 @@ class CudaData:
         weights: np.ndarray | None = None,
     ) -> Examples:
         dtype = np.dtype("uint8") if X.dtype == np.uint8 else self.dtype
-        return Examples(
-            self.device.adopt(X, dtype) if on_device(X) else self._place(X, dtype),
-            None if labels is None else self.memory.put(labels, np.int64),
-            None if targets is None else self._place(targets, self.dtype),
-            smoothing,
-            None if weights is None else self.memory.put(weights),
-        )
+        with self.memory.using(None):  # networks share them
+            return Examples(
+                self.device.adopt(X, dtype) if on_device(X) else self._place(X, dtype),
+                None if labels is None else self.memory.put(labels, np.int64),
+                None if targets is None else self._place(targets, self.dtype),
+                smoothing,
+                None if weights is None else self.memory.put(weights),
+            )
 
     def _place(self, array: np.ndarray, dtype: np.dtype[Any]) -> Buffer | OnHost:
         """Copy the array to the device if that leaves enough room; else warn and keep it on the host."""

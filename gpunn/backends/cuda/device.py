@@ -25,6 +25,7 @@ class Buffer:
         scale: the factor of the products that read the array.
         pitch: elements from a column to the next; 0 if the columns are contiguous.
         ones: beneath each column there is room for one more element, 1/scale.
+        apart: in a stack of networks, the bytes from a network's array to the next one's; 0 if they share it.
     """
 
     pointer: int
@@ -34,6 +35,7 @@ class Buffer:
     scale: float = 1.0
     pitch: int = 0
     ones: bool = False
+    apart: int = 0
 
     @property
     def size(self) -> int:
@@ -67,6 +69,10 @@ class Buffer:
         """Return a view with so many rows, which may include padding."""
         return replace(self, shape=(count, self.shape[1]), pitch=self.ld)
 
+    def of(self, network: int) -> Buffer:
+        """Return the array of another network of the stack."""
+        return replace(self, pointer=self.pointer + network * self.apart)
+
 
 @dataclass(frozen=True)
 class Product:
@@ -84,6 +90,7 @@ class Product:
         bits: a bit for each element of c. With relu, the product sets it if the sum is above 0 (a library may
             also set it at 0, where max(0, ·) has no derivative). Without relu, an element whose bit is not
             set becomes 0, so δ becomes δ ⊙ f′. See `CudaMemory.bits`.
+        networks: the product is done for so many networks of a stack. They share alpha and beta.
     """
 
     alpha: Buffer
@@ -96,6 +103,7 @@ class Product:
     bias: Buffer | None = None
     relu: bool = False
     bits: Buffer | None = None
+    networks: int = 1
 
     @property
     def buffers(self) -> list[Buffer]:
@@ -163,9 +171,17 @@ class Device(Protocol):
         """
 
     def launch(
-        self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...], shared: int = 0
+        self,
+        kernel: Any,
+        blocks: int,
+        threads: int,
+        arguments: tuple[Any, ...],
+        shared: int = 0,
+        networks: int = 1,
     ) -> Call:
         """Bind a launch of blocks of threads, each block with that many bytes of dynamic shared memory.
+
+        There are so many blocks for each network of a stack: networks are the grid's y.
 
         Buffers are passed as pointers, all other arguments as NumPy scalars. If the
         kernel has `__cluster_dims__(k, 1, 1)`, each k consecutive blocks are a cluster: they run at the same

@@ -62,7 +62,7 @@ def choose_bits(k: Kernels, e: ForwardWithBits) -> Buffer | None:
     """
     bits, (n, m) = k.memory.bits(*e.forward.out.shape), e.forward.out.shape
     products = _product_that_writes(k, e, bits), replace(_error_product(k, e.error), bits=bits)
-    calls = [call for p in products if (call := k.device.product(p, k.memory.precision))]
+    calls = [call for p in products if (call := k.try_product(p))]
     if len(calls) < len(products):
         return None
     task = f"f′ ({n}, {m}) from {e.forward.a.shape[0]} to {e.error.delta.shape[0]}, {k.memory.precision}"
@@ -90,7 +90,7 @@ def _forward(
     product = _affine_product(k, theta, layer, a, z)
     if f in IN_THE_PRODUCT and z.pointer == out.pointer:
         whole = _whole_product(k, theta, layer, f, a, out)
-        if call := k.device.product(whole, k.memory.precision):
+        if call := k.try_product(whole):
             return [call]
     (n, m), b, module = z.shape, theta.b[layer], layer_source(z.dtype)
     if f is SOFTMAX:

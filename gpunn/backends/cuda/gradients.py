@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 
 from gpunn.backends.cuda.device import BF16, Buffer, Product
 from gpunn.backends.cuda.kernels import Kernels
 from gpunn.backends.cuda.source import BIAS_PACKS, LANES, PACK_BYTES, THREADS
+from gpunn.backends.cuda.stacked import constant
 from gpunn.core.equations import Gradient
 from gpunn.functions.calls import Calls
 
@@ -15,10 +17,11 @@ from gpunn.functions.calls import Calls
 def gradient(k: Kernels, e: Gradient) -> Calls:
     """BP3, BP4: [w b] ← α δ [a; 1]ᵀ + β [w b], one product if there are ones beneath a."""
     wb = e.into.wb[e.layer]
+    if k.networks > 1:
+        return of_a_stack(k, e, wb)
     if not e.a.ones:
         return in_two(k, e, wb)
-    for fill in k.each("fill_border", e.a.shape[1], e.a.shape[0], e.a.ld, 1 / e.a.scale, e.a):
-        fill()  # once for all replays: no kernel writes there
+    fill_ones(k, e)
     ways: dict[str, Callable[[Kernels, Gradient, Buffer], Calls]] = {"together": in_one, "apart": in_two}
     if e.a.dtype == BF16:
         ways["padded"] = by_padding
@@ -28,6 +31,32 @@ def gradient(k: Kernels, e: Gradient) -> Calls:
     trials = {name: partial(lambda way: way(k, e, other()), way) for name, way in ways.items()}
     task = f"BP3 and BP4 {wb.shape} of {wb.dtype}, {k.memory.precision}, {e.a.shape[1]} examples"
     return ways[k.device.fastest(task, trials)](k, e, wb)
+
+
+def fill_ones(k: Kernels, e: Gradient) -> None:
+    """Write the ones beneath a, once for all replays: no kernel writes there."""
+    for fill in k.each("fill_border", e.a.shape[1], e.a.shape[0], e.a.ld, 1 / e.a.scale, e.a):
+        fill()
+
+
+def of_a_stack(k: Kernels, e: Gradient, wb: Buffer) -> Calls:
+    """[w b] ← α δ [a; 1]ᵀ + β [w b] for each network of a stack.
+
+    A batch of products has one α and one β. If networks differ in them, kernels apply them before: δ becomes
+    α δ, since no other equation reads it any more, and [w b] becomes β [w b].
+    """
+    calls: Calls = []
+    alpha, beta = k.memory.cell(e.alpha), k.memory.cell(e.beta)
+    if alpha.apart:
+        calls += k.each("scale", e.delta.length, alpha, e.delta)
+        e = replace(e, alpha=constant(1.0))
+    if beta.apart:
+        calls += k.each("scale", wb.size, beta, wb)
+        e = replace(e, beta=constant(1.0))
+    if not e.a.ones:
+        return calls + in_two(k, e, wb)
+    fill_ones(k, e)
+    return calls + in_one(k, e, wb)
 
 
 def in_one(k: Kernels, e: Gradient, wb: Buffer) -> Calls:

@@ -34,6 +34,14 @@ struct Bf16 {
 #define A T
 #endif
 
+// An array of each network of a stack: the first one's, and the bytes from a network's to the next one's, 0 if they
+// share it. Networks are side by side in the grid's y; OWN moves to the network's own array. See stacks.py.
+#define EACH(X, name) X *name, Index name##_apart
+#define OWN(name) name = of_network(name, name##_apart);
+template <class X> static __device__ X* of_network(X* first, Index apart) {
+    return (X*)((const char*)first + blockIdx.y * apart);
+}
+
 #define FOR_EACH(i, count)                                                \
     const Index i = (Index)blockIdx.x * blockDim.x + threadIdx.x;         \
     if (i >= count) return;
@@ -196,8 +204,9 @@ static __device__ T inside(T a) {
 }
 
 // BP1: delta = dC/da f'(z)
-extern "C" __global__ void output_error(Index n, Index m, Index ld, const T* as, const T* ys, const T* zs,
-                                        Operand* delta) {
+extern "C" __global__ void output_error(Index n, Index m, Index ld, EACH(const T, as), EACH(const T, ys),
+                                        EACH(const T, zs), EACH(Operand, delta)) {
+    OWN(as) OWN(ys) OWN(zs) OWN(delta)
     FOR_ELEMENT(i, j, n, m)
     const T a = as[i + j * n], y = ys[i + j * n], z = zs[i + j * n];
     (void)z;
@@ -206,8 +215,9 @@ extern "C" __global__ void output_error(Index n, Index m, Index ld, const T* as,
 
 #if defined(F)
 // z += bias, a = f(z), delta = dC/da f'(z); z holds the product w a
-extern "C" __global__ void forward_output_error(Index n, Index m, Index ld, const T* bias, const T* ys, T* zs, T* as,
-                                                Operand* delta) {
+extern "C" __global__ void forward_output_error(Index n, Index m, Index ld, EACH(const T, bias), EACH(const T, ys),
+                                                EACH(T, zs), EACH(T, as), EACH(Operand, delta)) {
+    OWN(bias) OWN(ys) OWN(zs) OWN(as) OWN(delta)
     FOR_ELEMENT(i, j, n, m)
     const T y = ys[i + j * n], z = zs[i + j * n] + bias[i], a = F(z);
     zs[i + j * n] = z;
@@ -217,9 +227,10 @@ extern "C" __global__ void forward_output_error(Index n, Index m, Index ld, cons
 #endif
 
 // losses[position + j] = C of column j, and hits[position + j] if there are labels
-extern "C" __global__ void measure(Index m, Index n, const T* as, const T* ys, const T* zs, const Index* position,
-                                   T* losses, Index labelled, const Index* labels, T threshold,
-                                   unsigned char* hits) {
+extern "C" __global__ void measure(Index m, Index n, EACH(const T, as), EACH(const T, ys), EACH(const T, zs),
+                                   EACH(const Index, position), EACH(T, losses), Index labelled,
+                                   EACH(const Index, labels), T threshold, EACH(unsigned char, hits)) {
+    OWN(as) OWN(ys) OWN(zs) OWN(position) OWN(losses) OWN(labels) OWN(hits)
     FOR_COLUMN(j, lane, m)
     T sum = 0;
     for (Index i = j * n + lane; i < (j + 1) * n; i += LANES) {
@@ -235,7 +246,8 @@ extern "C" __global__ void measure(Index m, Index n, const T* as, const T* ys, c
 #elif defined(F)  // ---------------------------------------------------------------- one activation
 
 // z += b, a = f(z); z holds the product w a, and a may share its memory
-extern "C" __global__ void forward(Index n, Index m, Index ld, const T* b, A* zs, A* as) {
+extern "C" __global__ void forward(Index n, Index m, Index ld, EACH(const T, b), EACH(A, zs), EACH(A, as)) {
+    OWN(b) OWN(zs) OWN(as)
     FOR_PACK(i, j, n, m)
     const Rows rows(i, j, n);
     Pack<A> both = rows.read(zs, ld), out;
@@ -249,7 +261,8 @@ extern "C" __global__ void forward(Index n, Index m, Index ld, const T* b, A* zs
 }
 
 // a = f(z)
-extern "C" __global__ void activate(Index n, Index m, Index ld, const Operand* zs, Operand* as) {
+extern "C" __global__ void activate(Index n, Index m, Index ld, EACH(const Operand, zs), EACH(Operand, as)) {
+    OWN(zs) OWN(as)
     FOR_PACK(i, j, n, m)
     const Rows rows(i, j, n);
     Pack<Operand> both = rows.read(zs, ld);
@@ -261,8 +274,10 @@ extern "C" __global__ void activate(Index n, Index m, Index ld, const Operand* z
 }
 
 // BP2, second half: delta = delta f'(z), and times the mask if there is one
-extern "C" __global__ void times_derivative(Index n, Index m, Index ld_a, Index ld, const A* as, const A* zs,
-                                            Index masked, const Operand* mask, Operand* delta) {
+extern "C" __global__ void times_derivative(Index n, Index m, Index ld_a, Index ld, EACH(const A, as),
+                                            EACH(const A, zs), Index masked, EACH(const Operand, mask),
+                                            EACH(Operand, delta)) {
+    OWN(as) OWN(zs) OWN(mask) OWN(delta)
     FOR_PACK(i, j, n, m)
     const Rows rows(i, j, n);
     const Pack<A> outputs = rows.read(as, ld_a), inputs = rows.read(zs, ld_a);
@@ -281,7 +296,9 @@ extern "C" __global__ void times_derivative(Index n, Index m, Index ld_a, Index 
 #if defined(COUNTS_STEPS)
 #define Pace double
 // pace = {t, r0, r1} of the next step; p0 and p1 are n0 and n1 to the power t
-extern "C" __global__ void begin_step(Index one, const T* rate, double n0, double n1, double n2, double* pace) {
+extern "C" __global__ void begin_step(Index one, EACH(const T, rate), double n0, double n1, double n2,
+                                      EACH(double, pace)) {
+    OWN(rate) OWN(pace)
     FOR_EACH(i, one)
     const double t = pace[0] + 1, eta = *rate, p0 = pow(n0, t), p1 = pow(n1, t);
     (void)n2, (void)eta, (void)p0, (void)p1;
@@ -294,8 +311,9 @@ extern "C" __global__ void begin_step(Index one, const T* rate, double n0, doubl
 #endif
 
 // theta moves along its gradient g by the rule; pace = {t, r0, r1} if steps are counted, else the learning rate
-extern "C" __global__ void step(Index count, T* theta, T* gradient, T* first, T* second, T n0, T n1, T n2,
-                                const Pace* pace) {
+extern "C" __global__ void step(Index count, EACH(T, theta), EACH(T, gradient), EACH(T, first), EACH(T, second),
+                                T n0, T n1, T n2, EACH(const Pace, pace)) {
+    OWN(theta) OWN(gradient) OWN(first) OWN(second) OWN(pace)
     FOR_EACH(i, count)
 #if defined(COUNTS_STEPS)
     const T r0 = T(pace[1]), r1 = T(pace[2]);
@@ -342,20 +360,23 @@ static __device__ void gather(Index m, Index n, Index ld, const From* X, const I
     }
 }
 
-extern "C" __global__ void gather_bytes(Index m, Index n, Index ld, const unsigned char* X, const Index* order,
-                                        const Index* position, T scale, A* x) {
+extern "C" __global__ void gather_bytes(Index m, Index n, Index ld, EACH(const unsigned char, X),
+                                        EACH(const Index, order), EACH(const Index, position), T scale, EACH(A, x)) {
+    OWN(X) OWN(order) OWN(position) OWN(x)
     gather(m, n, ld, X, order, position, scale, x);
 }
 
-extern "C" __global__ void gather_values(Index m, Index n, Index ld, const T* X, const Index* order,
-                                         const Index* position, T scale, A* x) {
+extern "C" __global__ void gather_values(Index m, Index n, Index ld, EACH(const T, X), EACH(const Index, order),
+                                         EACH(const Index, position), T scale, EACH(A, x)) {
+    OWN(X) OWN(order) OWN(position) OWN(x)
     gather(m, n, ld, X, order, position, scale, x);
 }
 
 // labels[j] = all[order[position + j]]; y[i, j] = on if i is the label of column j, else off; a single output is
 // on if the label is 1
-extern "C" __global__ void gather_labels(Index m, Index n, const Index* all, const Index* order,
-                                         const Index* position, T on, T off, Index* labels, T* y) {
+extern "C" __global__ void gather_labels(Index m, Index n, EACH(const Index, all), EACH(const Index, order),
+                                         EACH(const Index, position), T on, T off, EACH(Index, labels), EACH(T, y)) {
+    OWN(all) OWN(order) OWN(position) OWN(labels) OWN(y)
     FOR_COLUMN(j, lane, m)
     const Index label = all[order[*position + j]];
     if (lane == 0) labels[j] = label;
@@ -365,8 +386,9 @@ extern "C" __global__ void gather_labels(Index m, Index n, const Index* all, con
 // zhat = (z - mean) / sqrt(variance + epsilon), gain = gamma / sqrt(variance + epsilon), z = gamma zhat + beta, for
 // each row; by_batch: with the row's own mean and variance, towards which the running ones move, else with those
 extern "C" __global__ void normalise(Index n, Index m, Index ld, Index by_batch, T epsilon, T momentum,
-                                     const T* gamma, const T* beta, T* mean, T* variance, Operand* z, T* zhat,
-                                     T* gain) {
+                                     EACH(const T, gamma), EACH(const T, beta), EACH(T, mean), EACH(T, variance),
+                                     EACH(Operand, z), EACH(T, zhat), EACH(T, gain)) {
+    OWN(gamma) OWN(beta) OWN(mean) OWN(variance) OWN(z) OWN(zhat) OWN(gain)
     const Share my(n, m);
     const Index i = my.i;
     const auto read = [&](Index j) -> T { return z[i + j * ld]; };
@@ -395,8 +417,10 @@ extern "C" __global__ void normalise(Index n, Index m, Index ld, Index by_batch,
 
 // delta = gain (delta - mean delta - zhat mean(delta zhat)) if by_batch, else gain delta, for each row
 // gamma = by sum(delta zhat) + keep gamma, beta = by sum(delta) + keep beta
-extern "C" __global__ void norm_error(Index n, Index m, Index ld, Index by_batch, const T* by, const T* keep,
-                                      const T* zhat, const T* gain, Operand* delta, T* gamma, T* beta) {
+extern "C" __global__ void norm_error(Index n, Index m, Index ld, Index by_batch, EACH(const T, by),
+                                      EACH(const T, keep), EACH(const T, zhat), EACH(const T, gain),
+                                      EACH(Operand, delta), EACH(T, gamma), EACH(T, beta)) {
+    OWN(by) OWN(keep) OWN(zhat) OWN(gain) OWN(delta) OWN(gamma) OWN(beta)
     const Share my(n, m);
     const Index i = my.i;
     struct Read {
@@ -432,22 +456,25 @@ template <class X> static __device__ void softmax(int lane, Index n, const T* b,
 }
 
 // z[:, j] += b, a[:, j] = softmax(z[:, j]); z holds the product w a
-extern "C" __global__ void forward_softmax(Index m, Index n, Index ld, const T* b, A* z, A* a) {
+extern "C" __global__ void forward_softmax(Index m, Index n, Index ld, EACH(const T, b), EACH(A, z), EACH(A, a)) {
+    OWN(b) OWN(z) OWN(a)
     FOR_COLUMN(j, lane, m)
     softmax(lane, n, b, z + j * ld, a + j * ld);
 }
 
 // the same, and delta = a - y
-extern "C" __global__ void forward_softmax_error(Index m, Index n, Index ld, const T* b, const T* y, T* z, T* a,
-                                                 Operand* delta) {
+extern "C" __global__ void forward_softmax_error(Index m, Index n, Index ld, EACH(const T, b), EACH(const T, y),
+                                                 EACH(T, z), EACH(T, a), EACH(Operand, delta)) {
+    OWN(b) OWN(y) OWN(z) OWN(a) OWN(delta)
     FOR_COLUMN(j, lane, m)
     softmax(lane, n, b, z + j * n, a + j * n);
     for (Index i = lane; i < n; i += LANES) delta[i + j * ld] = a[i + j * n] - y[i + j * n];
 }
 
 // delta[:, j] = a (delta - sum delta a): the product with the softmax's Jacobian
-extern "C" __global__ void times_softmax_jacobian(Index m, Index n, Index ld_a, Index ld, const A* as,
-                                                  Operand* deltas) {
+extern "C" __global__ void times_softmax_jacobian(Index m, Index n, Index ld_a, Index ld, EACH(const A, as),
+                                                  EACH(Operand, deltas)) {
+    OWN(as) OWN(deltas)
     FOR_COLUMN(j, lane, m)
     const A* a = as + j * ld_a;
     Operand* delta = deltas + j * ld;
@@ -458,7 +485,9 @@ extern "C" __global__ void times_softmax_jacobian(Index m, Index n, Index ld_a, 
 }
 
 // delta = a - y
-extern "C" __global__ void difference(Index n, Index m, Index ld, const T* a, const T* y, Operand* delta) {
+extern "C" __global__ void difference(Index n, Index m, Index ld, EACH(const T, a), EACH(const T, y),
+                                      EACH(Operand, delta)) {
+    OWN(a) OWN(y) OWN(delta)
     FOR_ELEMENT(i, j, n, m)
     delta[i + j * ld] = a[i + j * n] - y[i + j * n];
 }
@@ -473,8 +502,9 @@ static __device__ unsigned mix(unsigned x) {
 }
 
 // mask = 0 if the element's 16 random bits are below `least`, else 1; a *= mask
-extern "C" __global__ void drop(Index n, Index m, Index ld, Index least, Index layer, const Index* key,
-                                const Index* step, Operand* mask, Operand* a) {
+extern "C" __global__ void drop(Index n, Index m, Index ld, Index least, Index layer, EACH(const Index, key),
+                                EACH(const Index, step), EACH(Operand, mask), EACH(Operand, a)) {
+    OWN(key) OWN(step) OWN(mask) OWN(a)
     FOR_ELEMENT(i, j, n, m)
     const unsigned stream = mix((unsigned)*key ^ mix((unsigned)(*step * RANDOM_LAYERS + layer)));
     const unsigned bits = mix(mix((unsigned)(thread / 2)) ^ stream);
@@ -490,14 +520,17 @@ static __device__ T uniform(const Index* key, Index q, Index layer, Index k) {
 }
 
 // to = from
-extern "C" __global__ void copy(Index count, const Operand* from, Operand* to) {
+extern "C" __global__ void copy(Index count, EACH(const Operand, from), EACH(Operand, to)) {
+    OWN(from) OWN(to)
     FOR_EACH(i, count)
     to[i] = from[i];
 }
 
 // two fields of noise for each image, smoothed along the image's rows by the symmetric matrix `smooth`
-extern "C" __global__ void noise_along_rows(Index count, Index height, Index width, const T* smooth,
-                                            const Index* key, const Index* position, T* down, T* aside) {
+extern "C" __global__ void noise_along_rows(Index count, Index height, Index width, EACH(const T, smooth),
+                                            EACH(const Index, key), EACH(const Index, position), EACH(T, down),
+                                            EACH(T, aside)) {
+    OWN(smooth) OWN(key) OWN(position) OWN(down) OWN(aside)
     FOR_EACH(i, count)
     const Index n = height * width, j = quotient(i, n), column = rest(i, width), row = i - j * n - column;
     T y = 0, x = 0;
@@ -511,8 +544,9 @@ extern "C" __global__ void noise_along_rows(Index count, Index height, Index wid
 }
 
 // smooth both fields along the columns
-extern "C" __global__ void along_columns(Index count, Index height, Index width, const T* smooth,
-                                         const T* ys, const T* xs, T* down, T* aside) {
+extern "C" __global__ void along_columns(Index count, Index height, Index width, EACH(const T, smooth),
+                                         EACH(const T, ys), EACH(const T, xs), EACH(T, down), EACH(T, aside)) {
+    OWN(smooth) OWN(ys) OWN(xs) OWN(down) OWN(aside)
     FOR_EACH(i, count)
     const Index row = rest(quotient(i, width), height), top = i - row * width;
     T y = 0, x = 0;
@@ -533,9 +567,11 @@ static __device__ T pixel(const Operand* image, Index height, Index width, Index
 
 // x = the images, rotated by up to `angle`, scaled, shifted, and bent by alpha times the fields; see
 // Augmentation.affine
-extern "C" __global__ void distort(Index count, Index height, Index width, Index ld, const Index* key,
-                                   const Index* position, T angle, T scale, T shift, T alpha, const T* down,
-                                   const T* aside, const Operand* images, Operand* x) {
+extern "C" __global__ void distort(Index count, Index height, Index width, Index ld, EACH(const Index, key),
+                                   EACH(const Index, position), T angle, T scale, T shift, T alpha,
+                                   EACH(const T, down), EACH(const T, aside), EACH(const Operand, images),
+                                   EACH(Operand, x)) {
+    OWN(key) OWN(position) OWN(down) OWN(aside) OWN(images) OWN(x)
     FOR_EACH(i, count)
     const Index n = height * width, j = quotient(i, n), q = *position + j;
     const T turn = angle * uniform(key, q, AFFINE_LAYER, 0), cosine = cos(turn), sine = sin(turn);
@@ -556,7 +592,8 @@ extern "C" __global__ void distort(Index count, Index height, Index width, Index
 }
 
 // x *= by, elementwise
-extern "C" __global__ void times(Index count, const Operand* by, Operand* x) {
+extern "C" __global__ void times(Index count, EACH(const Operand, by), EACH(Operand, x)) {
+    OWN(by) OWN(x)
     FOR_EACH(i, count)
     x[i] = x[i] * by[i];
 }
@@ -574,8 +611,10 @@ static __device__ T margin(Index n, T a, T y, T right) {
 }
 
 // losses[position + j] = sum of column j's positive margins, and hits[position + j]
-extern "C" __global__ void measure_hinge(Index m, Index n, const T* a, const T* y, const Index* position,
-                                         T* losses, const Index* labels, T threshold, unsigned char* hits) {
+extern "C" __global__ void measure_hinge(Index m, Index n, EACH(const T, a), EACH(const T, y),
+                                         EACH(const Index, position), EACH(T, losses), EACH(const Index, labels),
+                                         T threshold, EACH(unsigned char, hits)) {
+    OWN(a) OWN(y) OWN(position) OWN(losses) OWN(labels) OWN(hits)
     FOR_COLUMN(j, lane, m)
     T sum = 0, right = right_output(n, lane, a + j * n, y + j * n);
     for (Index i = j * n + lane; i < (j + 1) * n; i += LANES) {
@@ -588,7 +627,9 @@ extern "C" __global__ void measure_hinge(Index m, Index n, const T* a, const T* 
 }
 
 // delta[:, j] = 1 for each positive margin of column j, and minus their number for the class itself
-extern "C" __global__ void hinge_gradient(Index m, Index n, Index ld, const T* as, const T* ys, Operand* deltas) {
+extern "C" __global__ void hinge_gradient(Index m, Index n, Index ld, EACH(const T, as), EACH(const T, ys),
+                                          EACH(Operand, deltas)) {
+    OWN(as) OWN(ys) OWN(deltas)
     FOR_COLUMN(j, lane, m)
     const T *a = as + j * n, *y = ys + j * n;
     Operand* delta = deltas + j * ld;
@@ -600,20 +641,24 @@ extern "C" __global__ void hinge_gradient(Index m, Index n, Index ld, const T* a
 }
 
 // delta[:, j] *= weights[j]
-extern "C" __global__ void apply_weights(Index n, Index m, Index ld, const T* weights, Operand* delta) {
+extern "C" __global__ void apply_weights(Index n, Index m, Index ld, EACH(const T, weights), EACH(Operand, delta)) {
+    OWN(weights) OWN(delta)
     FOR_ELEMENT(i, j, n, m)
     delta[i + j * ld] = delta[i + j * ld] * weights[j];
 }
 
 // losses[position + j] *= weights[j]
-extern "C" __global__ void weigh_losses(Index m, const T* weights, T* losses, const Index* position) {
+extern "C" __global__ void weigh_losses(Index m, EACH(const T, weights), EACH(T, losses),
+                                        EACH(const Index, position)) {
+    OWN(weights) OWN(losses) OWN(position)
     FOR_EACH(j, m)
     losses[*position + j] *= weights[j];
 }
 
 // b = alpha sum_j delta[:, j] + beta b; a block sums BIAS_PACKS packs of rows, a thread some columns of a pack
-extern "C" __global__ void bias_gradient(Index n, Index m, Index ld, const Operand* delta, const T* alpha,
-                                         const T* beta, T* b) {
+extern "C" __global__ void bias_gradient(Index n, Index m, Index ld, EACH(const Operand, delta),
+                                         EACH(const T, alpha), EACH(const T, beta), EACH(T, b)) {
+    OWN(delta) OWN(alpha) OWN(beta) OWN(b)
     __shared__ T sums[THREADS / LANES][BIAS_PACKS * PACK];
     const int pack = threadIdx.x % BIAS_PACKS, warp = threadIdx.x / LANES, strips = blockDim.x / BIAS_PACKS;
     const Index top = (Index)blockIdx.x * BIAS_PACKS * PACK, i = top + pack * PACK;
@@ -636,8 +681,9 @@ extern "C" __global__ void bias_gradient(Index n, Index m, Index ld, const Opera
 }
 
 // to[j, i] = from[i, j] for two matrices of m columns, n and k rows, side by side in `to`; a block for each tile
-extern "C" __global__ void transpose_both(Index n, Index k, Index m, Index ld_n, const Operand* of_n, Index ld_k,
-                                          const Operand* of_k, Index ld, Operand* to) {
+extern "C" __global__ void transpose_both(Index n, Index k, Index m, Index ld_n, EACH(const Operand, of_n),
+                                          Index ld_k, EACH(const Operand, of_k), Index ld, EACH(Operand, to)) {
+    OWN(of_n) OWN(of_k) OWN(to)
     __shared__ T tile[LANES][LANES + 1];
     const Index across = (m + LANES - 1) / LANES, down = (n + LANES - 1) / LANES;
     const Index first = blockIdx.x / across, j0 = (blockIdx.x - first * across) * LANES;
@@ -654,7 +700,9 @@ extern "C" __global__ void transpose_both(Index n, Index k, Index m, Index ld_n,
 }
 
 // wb = beta wb + product, four rows at a time if n allows
-extern "C" __global__ void land(Index n, Index columns, Index ld, const T* beta, const T* product, T* wb) {
+extern "C" __global__ void land(Index n, Index columns, Index ld, EACH(const T, beta), EACH(const T, product),
+                                EACH(T, wb)) {
+    OWN(beta) OWN(product) OWN(wb)
     const Index fours = (n + 3) / 4, thread = (Index)blockIdx.x * blockDim.x + threadIdx.x;
     const Index j = quotient(thread, fours), i = 4 * (thread - j * fours);
     if (j >= columns) return;
@@ -673,32 +721,46 @@ extern "C" __global__ void land(Index n, Index columns, Index ld, const T* beta,
 }
 
 // the row beneath a's last one = value
-extern "C" __global__ void fill_border(Index m, Index n, Index ld, T value, Operand* a) {
+extern "C" __global__ void fill_border(Index m, Index n, Index ld, T value, EACH(Operand, a)) {
+    OWN(a)
     FOR_EACH(j, m)
     a[n + j * ld] = value;
 }
 
 // into[:, position + j] = a[:, j]
-extern "C" __global__ void collect(Index count, Index n, const T* a, const Index* position, T* into) {
+extern "C" __global__ void collect(Index count, Index n, EACH(const T, a), EACH(const Index, position),
+                                   EACH(T, into)) {
+    OWN(a) OWN(position) OWN(into)
     FOR_EACH(i, count)
     into[*position * n + i] = a[i];
 }
 
-extern "C" __global__ void advance(Index one, Index m, Index* position) {
+extern "C" __global__ void advance(Index one, Index m, EACH(Index, position)) {
+    OWN(position)
     FOR_EACH(i, one)
     *position += m;
 }
 
+// a network that has ended goes on over its first examples
+extern "C" __global__ void begin_again(Index one, EACH(const Index, ended), EACH(Index, position), EACH(Index, step)) {
+    OWN(ended) OWN(position) OWN(step)
+    FOR_EACH(i, one)
+    if (*ended) *position = *step = 0;
+}
+
 // values = p + q eta, for the learning rate of this step
-extern "C" __global__ void set_rates(Index count, const double* p, const double* q, const double* etas,
-                                  const Index* step, T* values) {
+extern "C" __global__ void set_rates(Index count, EACH(const double, p), EACH(const double, q),
+                                     EACH(const double, etas), EACH(const Index, step), EACH(T, values)) {
+    OWN(p) OWN(q) OWN(etas) OWN(step) OWN(values)
     FOR_EACH(i, count)
     values[i] = T(p[i] + q[i] * etas[*step]);
 }
 
 // theta, rounded to what products read, with padding of zeros, and of a 1 beneath b
 // table: for each layer the start in theta, the start here, n, ld, the inputs, and at which column b is here
-extern "C" __global__ void narrow(Index count, Index layers, const Index* table, const T* theta, Operand* narrowed) {
+extern "C" __global__ void narrow(Index count, Index layers, EACH(const Index, table), EACH(const T, theta),
+                                  EACH(Operand, narrowed)) {
+    OWN(table) OWN(theta) OWN(narrowed)
     FOR_EACH(pack, count)
     const Index at = pack * PACK;
     while (--layers && at < table[6 * layers + 1]) {}
@@ -716,26 +778,30 @@ extern "C" __global__ void narrow(Index count, Index layers, const Index* table,
 }
 
 // y += alpha x
-extern "C" __global__ void add(Index count, const T* alpha, const T* x, T* y) {
+extern "C" __global__ void add(Index count, EACH(const T, alpha), EACH(const T, x), EACH(T, y)) {
+    OWN(alpha) OWN(x) OWN(y)
     FOR_EACH(i, count)
     y[i] += *alpha * x[i];
 }
 
 // x *= alpha
-extern "C" __global__ void scale(Index count, const T* alpha, T* x) {
+extern "C" __global__ void scale(Index count, EACH(const T, alpha), EACH(T, x)) {
+    OWN(alpha) OWN(x)
     FOR_EACH(i, count)
     x[i] *= *alpha;
 }
 
 // x moves towards 0 by limit and stops there
-extern "C" __global__ void shrink(Index count, const T* limit, T* x) {
+extern "C" __global__ void shrink(Index count, EACH(const T, limit), EACH(T, x)) {
+    OWN(limit) OWN(x)
     FOR_EACH(i, count)
     const T by = x[i] > *limit ? *limit : x[i] < -*limit ? -*limit : x[i];
     x[i] -= by;
 }
 
 // sums[block] = sum of the squares of the block's share of x
-extern "C" __global__ void sum_squares(Index count, const T* x, T* sums) {
+extern "C" __global__ void sum_squares(Index count, EACH(const T, x), EACH(T, sums)) {
+    OWN(x) OWN(sums)
     T sum = 0;
     const Index all = (Index)gridDim.x * blockDim.x;
     for (Index i = (Index)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += all) sum += x[i] * x[i];
@@ -744,14 +810,16 @@ extern "C" __global__ void sum_squares(Index count, const T* x, T* sums) {
 }
 
 // x *= min(1, limit / ||x||), with the partial sums of squares, one for each thread of a block
-extern "C" __global__ void clip(Index count, T limit, const T* sums, T* x) {
+extern "C" __global__ void clip(Index count, T limit, EACH(const T, sums), EACH(T, x)) {
+    OWN(sums) OWN(x)
     const T norm = sqrt(block_sum(sums[threadIdx.x], 1));
     FOR_EACH(i, count)
     if (norm > limit) x[i] *= limit / norm;
 }
 
 // scale each row of w (n, k) down to a length of at most limit
-extern "C" __global__ void bound_rows(Index n, Index k, T limit, T* w) {
+extern "C" __global__ void bound_rows(Index n, Index k, T limit, EACH(T, w)) {
+    OWN(w)
     const Share my(n, k);
     const auto read = [&](Index j) { return w[my.i + j * n]; };
     const T norm = sqrt(block_sum(my.sum([&](Index j) { return read(j) * read(j); }), ROWS));

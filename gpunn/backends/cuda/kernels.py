@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from gpunn.backends.cuda.device import Product
+from gpunn.backends.cuda.device import Buffer, Product
 from gpunn.backends.cuda.memory import CudaMemory
 from gpunn.backends.cuda.source import (
     KERNELS,
@@ -31,7 +33,10 @@ class Kernels:
 
     Attributes:
         pack: operands that a thread reads or writes at once.
+        networks: how many networks of a stack each launch and each product serves.
     """
+
+    networks = 1
 
     def __init__(self, memory: CudaMemory) -> None:
         self.memory, self.device = memory, memory.device
@@ -67,9 +72,9 @@ class Kernels:
         return self.launch(kernel, -(-n // ROWS), ROWS * strips, n, m, *arguments, module=module)
 
     def launch(self, kernel: str, blocks: int, threads: int, *arguments: Any, module: str = "") -> Calls:
-        """Launch a number of blocks of so many threads each."""
-        found = self.compiled(module)(kernel)
-        return [self.device.launch(found, max(1, blocks), threads, self.arguments(*arguments))]
+        """Launch a number of blocks of so many threads each, for each network of the stack."""
+        found, given = self.compiled(module)(kernel), self.arguments(*chain(*map(each, arguments)))
+        return [self.device.launch(found, max(1, blocks), threads, given, 0, self.networks)]
 
     def arguments(self, *arguments: Any) -> tuple[Any, ...]:
         """Convert Python's numbers to the kernels' types."""
@@ -78,9 +83,17 @@ class Kernels:
             np.int64(x) if isinstance(x, int) else real(x) if type(x) is float else x for x in arguments
         )
 
+    def try_product(self, product: Product) -> Call | None:
+        """Bind a product; return None if the device cannot do it in one call."""
+        return self.device.product(replace(product, networks=self.networks), self.memory.precision)
+
     def product(self, product: Product) -> Call:
         """Bind a product. Raises BackendError if the device has no algorithm for it."""
-        call = self.device.product(product, self.memory.precision)
-        if call is None:
+        if (call := self.try_product(product)) is None:
             raise BackendError(f"{self.device.description} has no algorithm for a product of these shapes")
         return call
+
+
+def each(argument: Any) -> tuple[Any, ...]:
+    """Return the arguments for a parameter of a kernel: EACH(X, name) takes an array and its `apart`."""
+    return (argument, argument.apart) if isinstance(argument, Buffer) else (argument,)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
@@ -11,8 +13,10 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from gpunn.backends.cuda.allocating import AtOnce, InTurn
 from gpunn.backends.cuda.device import BF16, WIDEST, Buffer, Device
 from gpunn.backends.cuda.source import PACK_BYTES
+from gpunn.backends.cuda.stacked import StackedScalar
 from gpunn.core.examples import Examples
 from gpunn.core.parameters import Layout, Parameters
 from gpunn.core.scalars import CAPACITY, Scalar, StepScalars
@@ -72,23 +76,43 @@ class CudaMemory:
         self.dtype = np.dtype("float64" if precision == "float64" else "float32")
         self.operand_dtype = BF16 if precision == "bf16" else self.dtype
         self._narrowed: WeakKeyDictionary[Parameters, Narrowed] = WeakKeyDictionary()
-        self.fixed = cache(lambda value: self.put(np.full(1, value)))
-        self._scratch = self.new((0,))
+        self.allocator: InTurn | AtOnce | None = None
+        self.fixed = cache(self._fixed)
+        self.scratch_memory: Buffer | None = None
         self.one, self.zero = self.fixed(1.0), self.fixed(0.0)
 
     def new(self, shape: tuple[int, ...], dtype: Any = None, pitch: int = 0, zeros: bool = False) -> Buffer:
         """Allocate an array, with that many elements from a column to the next if it has a pitch."""
         dtype = self.dtype if dtype is None else np.dtype(dtype)
         length = pitch * shape[1] if pitch else math.prod(shape)
-        pointer, memory = self.device.allocate(max(1, length) * dtype.itemsize, zeros)
-        return Buffer(pointer, shape, dtype, memory, pitch=pitch)
+        nbytes = max(1, length) * dtype.itemsize
+        if self.allocator:
+            pointer, memory, apart = self.allocator.allocate(nbytes, zeros)
+        else:
+            (pointer, memory), apart = self.device.allocate(nbytes, zeros), 0
+        return Buffer(pointer, shape, dtype, memory, pitch=pitch, apart=apart)
 
     def put(self, array: np.ndarray, dtype: Any = None) -> Buffer:
         """Copy NumPy's array to the device."""
         array = np.asfortranarray(array, self.dtype if dtype is None else dtype)
         buffer = self.new(array.shape, array.dtype)
-        self.device.write(buffer.pointer, array)
+        for network in range(self.allocator.copies if self.allocator else 1):
+            self.device.write(buffer.of(network).pointer, array)
         return buffer
+
+    @contextmanager
+    def using(self, allocator: InTurn | AtOnce | None) -> Iterator[None]:
+        """Allocate for networks side by side, or with None for all of them together."""
+        before, self.allocator = self.allocator, allocator
+        try:
+            yield
+        finally:
+            self.allocator = before
+
+    def _fixed(self, value: float) -> Buffer:
+        """Put a constant that everything shares."""
+        with self.using(None):
+            return self.put(np.full(1, value))
 
     def upload(self, array: np.ndarray) -> Buffer:
         return self.put(array)
@@ -121,9 +145,10 @@ class CudaMemory:
 
     def scratch(self, n: int, m: int) -> Buffer:
         """Return a matrix whose contents last until the next equation; all share the largest one's memory."""
-        if self._scratch.size < n * m:
-            self._scratch = self.new((n * m,), zeros=True)
-        return self._scratch.part(0, (n, m))
+        owner = self.allocator or self
+        if owner.scratch_memory is None or owner.scratch_memory.size < n * m:
+            owner.scratch_memory = self.new((n * m,), zeros=True)
+        return owner.scratch_memory.part(0, (n, m))
 
     def up_to(self, nbytes: int, n: int) -> int:
         """Round a number of operands up to a multiple of so many bytes."""
@@ -137,16 +162,24 @@ class CudaMemory:
         p, q = (self.put(np.zeros(CAPACITY), np.float64) for _ in range(2))
         return StepScalars(eta, self.put(np.zeros(CAPACITY)), (p, q))
 
-    def cell(self, scalar: Scalar) -> Buffer:
+    def cell(self, scalar: Scalar | StackedScalar) -> Buffer:
         """Return the scalar's value in device memory, which kernels and products read when they run."""
+        if isinstance(scalar, StackedScalar):
+            return scalar.cell(self)
         scalars, index = scalar.scalars, scalar.index
         if index not in scalars.cells:
-            cell = scalars.cells[index] = scalars.values.part(index, (1,))
-            self.device.write(cell.pointer, np.full(1, scalar.value, self.dtype))
-            for kept, x in zip(scalars.on_device, (scalar.p, scalar.q), strict=True):
-                self.device.write(kept.part(index, (1,)).pointer, np.full(1, x, np.float64))
+            scalars.cells[index] = self.write_cell(scalar, index)
         found: Buffer = scalars.cells[index]
         return found
+
+    def write_cell(self, scalar: Scalar, index: int) -> Buffer:
+        """Write the scalar to this index of its table, and return where its value is."""
+        scalars = scalar.scalars
+        cell: Buffer = scalars.values.part(index, (1,))
+        self.device.write(cell.pointer, np.full(1, scalar.value, self.dtype))
+        for kept, x in zip(scalars.on_device, (scalar.p, scalar.q), strict=True):
+            self.device.write(kept.part(index, (1,)).pointer, np.full(1, x, np.float64))
+        return cell
 
     def new_parameters(self, layout: Layout, name: str = "θ") -> Parameters:
         return self._parameters(layout, self.put(layout.zeros(self.dtype)), name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -65,3 +66,11 @@ class Host:
     def together(self, plans: Sequence[Calls]) -> Calls | None:
         """Return None, since networks are trained one after the other."""
         return None
+
+    def at_once(self, nbytes: int) -> int:
+        """Return 1, since networks are trained one after the other."""
+        return 1
+
+    def side_by_side(self, networks: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Give a function that does nothing, since each network has memory of its own."""
+        return nullcontext(lambda network: None)

@@ -1,0 +1,204 @@
+"""Networks too large for the resident kernel are trained in one graph, and equal those trained alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import emulated
+import numpy as np
+import pytest
+from emulated import EmulatedDevice
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sweeping import FOLDS, LAYERS, X, Y, grids, sweep, trained_alone
+
+import gpunn
+from gpunn import Dense, backends
+from gpunn.backends.cuda import stacks
+from gpunn.backends.cuda.backend import Cuda
+
+pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="no C++ compiler for the emulated device")
+
+MakeDevice = Callable[..., EmulatedDevice]
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> MakeDevice:
+    """Make a device on which no network fits on a multiprocessor; all networks are trained on it."""
+
+    def make(precision: str = "float32", **arguments: Any) -> EmulatedDevice:
+        device = EmulatedDevice(**arguments)
+        be = Cuda(device, precision)
+        monkeypatch.setattr(backends, "choose", lambda *_: be)
+        return device
+
+    return make
+
+
+def check_alone(result: gpunn.SweepResult, layers: list[Dense] = LAYERS, **options: Any) -> None:
+    """Check that every network equals the one that is trained alone."""
+    for member in result.members:
+        chosen = dict(member.settings)
+        names = ("learning_rate", "l2", "l1", "momentum")
+        optimizer = gpunn.SGD(**{name: chosen.pop(name) for name in names if name in chosen})
+        net = gpunn.Network(5, layers, options.get("cost"), seed=member.seed)
+        how = {name: value for name, value in options.items() if name != "cost"} | chosen
+        history = net.fit(X, Y, **how, optimizer=optimizer)
+        np.testing.assert_allclose(result.network(member.index).theta, net.theta, rtol=0, atol=1e-6)
+        for mine, theirs in zip(result.history(member.index), history, strict=True):
+            assert mine.loss == pytest.approx(theirs.loss, rel=1e-5)
+            assert mine.validation_accuracy == theirs.validation_accuracy
+
+
+def test_every_network_equals_the_one_trained_alone(make: MakeDevice) -> None:
+    device = make()
+    grid = {"learning_rate": [0.1, 0.5], "schedule": [None, "cosine"], "label_smoothing": [0.0, 0.1]}
+    options: dict[str, Any] = {"epochs": 3, "batch_size": 8, "validation": (X[:, ::2], Y[::2])}
+    result = sweep(grid=grid, seeds=2, **options)
+    assert device.launches["begin_again"] > 0
+    check_alone(result, **options)
+    device.check()
+
+
+@given(grid=grids(), seeds=st.lists(st.integers(0, 2**32), min_size=2, max_size=3, unique=True))
+@settings(max_examples=25)
+def test_any_settings(make: MakeDevice, grid: dict[str, list[Any]], seeds: list[int]) -> None:
+    device = make("float64")
+    result = sweep(grid=grid, seeds=seeds, folds=FOLDS, dtype="float64")
+    assert {row["status"] for row in result.table} <= {"done", "early"}
+    assert device.launches["begin_again"] > 0
+    for member in result.members:
+        assert member.fold is not None
+        net = trained_alone(member.settings, member.seed, member.fold, "float64")
+        np.testing.assert_allclose(result.network(member.index).theta, net.theta, rtol=1e-9, atol=1e-9)
+    device.check()
+
+
+@pytest.mark.parametrize(
+    ("layers", "cost", "precision"),
+    [
+        ([Dense(4, "relu"), Dense(4, "relu"), Dense(3, "softmax")], None, "tf32"),
+        ([Dense(4, "softmax", dropout=0.5), Dense(3, "sigmoid")], "quadratic", "float32"),
+        ([Dense(4, "sigmoid", batch_norm=True), Dense(3, "identity")], "hinge", "float32"),
+        ([Dense(3, "softmax")], "quadratic", "float32"),
+    ],
+)
+def test_any_layers(make: MakeDevice, layers: list[Dense], cost: str | None, precision: str) -> None:
+    """Rectified layers, whose bits the products note, too."""
+    device = make(precision)
+    options: dict[str, Any] = {"epochs": 2, "batch_size": 8, "validation": 0.2, "cost": cost}
+    grid = {"learning_rate": [0.01, 0.05], "momentum": [0.5, 0.9], "l1": [1e-3, 1e-2]}
+    result = sweep(layers=layers, grid=grid, **options)
+    assert device.launches["begin_again"] > 0
+    check_alone(result, layers, **options)
+    device.check()
+
+
+def test_two_sweeps_are_bitwise_identical(make: MakeDevice) -> None:
+    grid = {"learning_rate": [0.1, 0.5], "l2": [0.0, 1e-3]}
+    thetas = []
+    for _ in range(2):
+        make()
+        result = sweep(grid=grid, seeds=2, layers=[Dense(8, "relu", dropout=0.3), Dense(3, "softmax")])
+        thetas.append([result.network(k).theta for k in range(len(result))])
+    np.testing.assert_array_equal(*thetas)
+
+
+def test_launches_do_not_grow_with_the_networks(make: MakeDevice) -> None:
+    counts = []
+    for seeds in (2, 9):
+        device = make()
+        sweep(seeds=seeds, validation=(X, Y), batch_size=8)
+        counts.append(device.launches)
+    assert counts[0] == counts[1]
+
+
+def test_networks_end_each_at_its_own_time(make: MakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks that stop early or diverge stay in the graph until half of it, or less, is needed."""
+    device, bound = make(), []
+    bind = stacks.Stack._bind
+    monkeypatch.setattr(stacks.Stack, "_bind", lambda own, *at: (bound.append(at), bind(own, *at))[1])
+    grid = {"learning_rate": [1e30, 0.05, 1e30, 0.1, 3.0, 2.0]}
+    stop = gpunn.EarlyStopping("validation_loss", patience=1)
+    layers = [Dense(4, "relu"), Dense(3, "identity")]
+    options: dict[str, Any] = {"epochs": 40, "batch_size": 8, "validation": 0.2, "stop": stop}
+    result = sweep(grid=grid, layers=layers, cost="quadratic", **options)
+    status = result.table.column("status")
+    assert [status[0], status[2]] == ["diverged"] * 2
+    assert "the cost became" in result.table[0]["message"]
+    for index in (1, 3):
+        net = gpunn.Network(5, layers, "quadratic", seed=0)
+        history = net.fit(X, Y, **options, optimizer=gpunn.SGD(grid["learning_rate"][index]))
+        np.testing.assert_allclose(result.network(index).theta, net.theta, rtol=0, atol=1e-6)
+        assert len(result.history(index)) == len(history)
+    assert bound[:2] == [(0, 6), (0, 6)] and (1, 3) in bound
+    device.check()
+
+
+def test_networks_with_other_equations_have_a_graph_of_their_own(
+    make: MakeDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, made = make(), []
+    init = stacks.Stack.__init__
+    monkeypatch.setattr(
+        stacks.Stack,
+        "__init__",
+        lambda own, k, passes, *rest: (made.append(len(passes)), init(own, k, passes, *rest))[1],
+    )
+    result = sweep(grid={"learning_rate": [0.1, 0.5], "l2": [0.0, 1e-3, 1e-2]}, batch_size=60)
+    assert sorted(made) == [2, 4]
+    check_alone(result, epochs=2, batch_size=60)
+    device.check()
+
+
+def test_what_cannot_share_a_graph_is_trained_one_by_one(make: MakeDevice) -> None:
+    device = make()
+    result = sweep(grid={"dropout": [0.1, 0.2, 0.3]})
+    assert result.table.column("status") == ["done"] * 3
+    assert "begin_again" not in device.launches
+
+
+def test_examples_that_stay_on_the_host(make: MakeDevice) -> None:
+    device = make(nbytes=0)
+    with pytest.warns(UserWarning, match="stay on the host"):
+        gpunn.Network(5, LAYERS, seed=0).fit(X, Y, epochs=1)
+    result = sweep()
+    assert result.table.column("status") == ["done"] * 2
+    assert "begin_again" not in device.launches
+
+
+def test_memory_says_how_many_train_at_once(make: MakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    device, batches = make(), []
+    together = stacks.together
+    monkeypatch.setattr(Cuda, "at_once", lambda own, nbytes: 3)
+
+    def counted(k: Any, passes: Any, lower: Any) -> Any:
+        batches.append(len(passes))
+        return together(k, passes, lower)
+
+    monkeypatch.setattr(stacks, "together", counted)
+    result = sweep(seeds=4, epochs=1, batch_size=60)
+    assert batches == [3, 3, 2]
+    check_alone(result, epochs=1, batch_size=60)
+    device.check()
+
+
+def test_the_estimate_of_memory_is_from_above(make: MakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack of as many networks as there is said to be room for fits."""
+    asked: list[int] = []
+    at_once = Cuda.at_once
+    monkeypatch.setattr(Cuda, "at_once", lambda own, nbytes: (asked.append(nbytes), at_once(own, nbytes))[1])
+    device = make()
+    least, free = [], device.free_bytes()
+    allocate = device.allocate
+
+    def watched(nbytes: int, zeros: bool = False) -> Any:
+        made = allocate(nbytes, zeros)
+        least.append(device.free_bytes())
+        return made
+
+    monkeypatch.setattr(device, "allocate", watched)
+    stop = gpunn.EarlyStopping("validation_loss")
+    sweep(grid={"learning_rate": [0.1, 0.2]}, optimizer="adam", validation=(X, Y), stop=stop)
+    assert free - min(least) < 2 * asked[0]
