@@ -147,9 +147,13 @@ def shape_of(c: Candidate) -> tuple[Any, ...]:
 
 
 def train_group(candidates: Sequence[Candidate]) -> Sequence[Result]:
-    """Train networks in lockstep, or one after the other if the device has no way to do that."""
-    results = together.fit(candidates) if len(candidates) > 1 else None
-    return [train_alone(c) for c in candidates] if results is None else results
+    """Train networks in lockstep, as many as fit, or one by one if the device has no way to do that."""
+    most, trained = together.at_once(candidates[0]), list[Result]()
+    for start in range(0, len(candidates), most):
+        batch = candidates[start : start + most]
+        results = together.fit(batch) if len(batch) > 1 else None
+        trained += [train_alone(c) for c in batch] if results is None else results
+    return trained
 
 
 def train_alone(c: Candidate) -> Result:
