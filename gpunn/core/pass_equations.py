@@ -51,7 +51,10 @@ class Distort(Equation):
 
 @dataclass(eq=False, slots=True)
 class Measure(Equation):
-    """Measure: C and, if there are labels, whether each example is a hit"""
+    """Measure: C and, if there are labels, whether each example is a hit
+
+    one_hot: y is 1 at each label and 0 elsewhere.
+    """
 
     cost: Cost
     f: Activation
@@ -60,6 +63,7 @@ class Measure(Equation):
     y: Any
     labels: Any
     p: Pass
+    one_hot: bool = False
 
     def __post_init__(self) -> None:
         self._require(z=self.y.shape, a=self.y.shape, labels=self.y.shape[1:])

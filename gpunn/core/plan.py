@@ -180,7 +180,8 @@ def end_chunk(
     """Measure the chunk's outputs, and move on."""
     if examples.labels is not None or examples.targets is not None:
         labels = None if examples.labels is None else chunk.labels
-        yield Measure(model.cost, model.f[-1], chunk.z, chunk.a, chunk.y, labels, p)
+        one_hot = labels is not None and examples.smoothing == 0
+        yield Measure(model.cost, model.f[-1], chunk.z, chunk.a, chunk.y, labels, p, one_hot)
     if chunk.weights is not None:
         yield WeighLosses(chunk.weights, p)
     if outputs is not None:

@@ -152,9 +152,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 raise ValueError(
                     "y has several columns with more than two classes: fit one classifier per column"
                 )
-            self.classes_, self._multilabel = unique_labels(y), kind.startswith("multilabel")
+            self._multilabel, self.classes_ = kind.startswith("multilabel"), unique_labels(y)
         if self._multilabel:
             return np.ascontiguousarray(y.T, dtype=np.float64)
+        if rule == "new":
+            return np.searchsorted(self.classes_, y)
         found = unique_labels(y)
         if rule == "same" and not np.array_equal(found, self.classes_):
             raise ValueError(

@@ -43,6 +43,7 @@ class Cost:
         domain: the open interval of outputs for which it is defined; it counts as level outside. Targets may
             also be at the ends.
         of_labels: it is only defined for class labels.
+        of_targets: an output whose target is 0 costs nothing.
         threshold: a single output above it means class 1.
         latex: C as LaTeX, for one example.
         source: the paper or chapter that introduced it.
@@ -58,6 +59,7 @@ class Cost:
     cuda_columns: tuple[str, str] | None = None
     domain: tuple[float, float] = (-math.inf, math.inf)
     of_labels: bool = False
+    of_targets: bool = False
     threshold: float = 0.5
     latex: str | None = None
     source: str = ""
@@ -336,6 +338,7 @@ CROSS_ENTROPY = Cost(
     cuda=("-y * log(above_zero(a))", "a > TINY ? -y / a : T(0)"),
     pairs_with="softmax",
     domain=(0, 1),
+    of_targets=True,
     latex=r"-\sum y \ln a",
     source="Nielsen, chapter 3",
 )

@@ -35,7 +35,7 @@ class Host:
     """
 
     name = "cpu"
-    chunk_bytes = 1 << 19  # few calls for small batches, and still in the cache
+    chunk_bytes = 1 << 20  # few calls for small batches, and still in the cache
     chunk_steps = 64  # more would take longer to bind and save nothing
     launch_steps = 0
     runs_ahead = False

@@ -15,10 +15,10 @@ from gpunn.core.equations import Equation
 from gpunn.core.examples import Examples, Pass
 from gpunn.core.inputs import is_sparse
 from gpunn.core.pass_equations import Advance, CollectOutputs, Gather, Measure, NextStep, WeighLosses
-from gpunn.functions.calls import Array, Calls
+from gpunn.functions.calls import Array, Calls, constant
 
 PREPARED_BYTES = 1 << 24  # the most that X may take if it is kept in a second form
-FEW = 64  # outputs among which the largest is sought by rows
+FEW = 64  # outputs that are measured by rows
 
 
 def gather(context: Context, e: Gather) -> Calls:
@@ -101,55 +101,81 @@ def _targets_of(labels: Array, y: Array, on: float, off: float) -> Calls:
 
 def measure(context: Context, e: Measure) -> Calls:
     """Write each example's loss and hit into the pass."""
-    a, p, c = e.a.plain, e.p, e.y.shape[1]
-    share, ones = np.empty_like(e.y), np.ones(len(e.y), context.dtype)
-    calls = e.cost.loss_calls(e.f, a, e.y, e.z, share)
+    if e.labels is None:
+        return _losses(context, e)
+    if 1 < len(e.y) <= FEW:
+        return _measure_by_rows(context, e)
+    return [*_losses(context, e), *_hits(e)]
+
+
+def _losses(context: Context, e: Measure) -> Calls:
+    p, c, share = e.p, e.y.shape[1], np.empty_like(e.y)
+    ones = np.ones(len(e.y), context.dtype)
 
     def losses() -> None:
         out = p.losses[p.position : p.position + c]
         context.gemv(1.0, share, ones, 0.0, out, 0, 1, 0, 1, 1, 1)  # sums the columns
 
-    return [*calls, losses, *([] if e.labels is None else _hits(e, a, c))]
+    return [*e.cost.loss_calls(e.f, e.a.plain, e.y, e.z, share), losses]
 
 
-def _hits(e: Measure, a: Array, c: int) -> Calls:
-    predicted, labels, p = np.empty(c, np.intp), e.labels, e.p
+def _hits(e: Measure) -> Calls:
+    a, labels, p, predicted = e.a.plain, e.labels, e.p, np.empty(len(e.labels), np.intp)
     predict = partial(np.argmax, a.T, 1, predicted)
     if len(a) == 1:
         predict = partial(np.greater, a[0], e.cost.threshold, predicted, casting="unsafe")
 
     def hits() -> None:
-        np.equal(predicted, labels, p.hits[p.position : p.position + c])
+        np.equal(predicted, labels, p.hits[p.position : p.position + len(labels)])
 
-    if 1 < len(a) <= FEW:
-        return _hits_of_few(a, labels, p, [predict, hits])
     return [predict, hits]
 
 
-def _hits_of_few(a: Array, labels: Array, p: Pass, by_index: Calls) -> Calls:
-    """Write whether each label's output is its column's only maximum; with a tie, go by_index.
+def _measure_by_rows(context: Context, e: Measure) -> Calls:
+    """Measure in a row-major copy of the outputs, since NumPy is slow with many short columns."""
+    a, labels = e.a.plain, e.labels
+    rows, place, columns = np.empty(a.shape, a.dtype), np.empty_like(labels), np.arange(len(labels))
+    find: Calls = [
+        partial(np.copyto, rows, a),
+        partial(np.multiply, labels, constant(labels, len(labels)), place),
+        partial(np.add, place, columns, place),
+    ]
+    of_label = e.one_hot and e.cost.of_targets and e.f.by_column
+    losses = _losses_at(e, rows, place) if of_label else _losses(context, e)
+    return [*find, *losses, *_hits_at(e, rows, place)]
 
-    NumPy finds the index of a maximum column by column, which takes far longer for columns that are short.
-    """
-    rows, most = np.empty(a.shape, a.dtype), np.empty((1, a.shape[1]), a.dtype)
-    spread, is_most = np.empty_like(rows), np.empty(a.shape, bool)
-    c, place = np.array(a.shape[1]), np.empty_like(labels)
-    columns = np.arange(a.shape[1])
+
+def _losses_at(e: Measure, rows: Array, place: Array) -> Calls:
+    """Write the losses of the labels' outputs alone, for a cost whose other outputs cost nothing."""
+    p, c, zero = e.p, len(place), constant(rows, 0)
+    of_label, one, share = (
+        np.empty((1, c), rows.dtype),
+        np.ones((1, c), rows.dtype),
+        np.empty((1, c), rows.dtype),
+    )
+
+    def losses() -> None:
+        np.add(share[0], zero, p.losses[p.position : p.position + c])  # no −0
+
+    return [partial(rows.take, place, None, of_label[0], "clip"), *e.cost.loss(of_label, one, share), losses]
+
+
+def _hits_at(e: Measure, rows: Array, place: Array) -> Calls:
+    """Write whether each label's output is its column's only maximum; with a tie, find the first one."""
+    p, c, first = e.p, len(place), _hits(e)
+    most, spread, is_most = np.empty((1, c), rows.dtype), np.empty_like(rows), np.empty(rows.shape, bool)
 
     def hits() -> None:
-        if np.count_nonzero(is_most) == len(labels):
-            is_most.take(place, None, p.hits[p.position : p.position + len(labels)], "clip")
+        if np.count_nonzero(is_most) == c:
+            is_most.take(place, None, p.hits[p.position : p.position + c], "clip")
         else:
-            for call in by_index:
+            for call in first:
                 call()
 
     return [
-        partial(np.copyto, rows, a),
         partial(np.maximum.reduce, rows, 0, None, most, True),
         partial(np.copyto, spread, most),
         partial(np.equal, rows, spread, is_most),
-        partial(np.multiply, labels, c, place),
-        partial(np.add, place, columns, place),
         hits,
     ]
 
