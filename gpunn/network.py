@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from gpunn import backends
+from gpunn.backends.host.backend import Host
+from gpunn.backends.host.forward import Forward
 from gpunn.core.backend import NORM_EPSILON, Backend
-from gpunn.core.inputs import Targets, check_examples, check_X
+from gpunn.core.inputs import Targets, check_examples, check_X, is_sparse, on_device
 from gpunn.core.layers import Dense, check_dropout
 from gpunn.core.optimizers import Collect
 from gpunn.core.parameters import Layout, Parameters
@@ -60,6 +62,7 @@ class Network:
     """
 
     learnt_labels: bool = False  # whether the network was last trained on class labels
+    _bound: Forward | None = None  # for predictions
 
     def __init__(
         self,
@@ -109,7 +112,9 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickle, with θ as its flat vector."""
-        return {**vars(self), "_theta": self.theta}
+        return {name: value for name, value in vars(self).items() if name != "_bound"} | {
+            "_theta": self.theta
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -224,9 +229,17 @@ class Network:
     def _outputs(self, X: Any, device: str) -> np.ndarray:
         """Compute `forward` for an X that has been checked."""
         be, (n_in, m) = backends.choose(device, self.dtype), X.shape
+        if isinstance(be, Host) and not is_sparse(X) and not on_device(X):
+            return self._check_finite(self._forward_on(be)(X))
         outputs, examples = be.memory.matrix(self.sizes[-1], m), be.data.examples(X, None, None)
         Plan(self._model(be), examples, m, forward_batch(m, n_in), outputs=outputs)(np.arange(m))
         return self._check_finite(be.memory.download(outputs))
+
+    def _forward_on(self, be: Host) -> Forward:
+        """Return what is bound to this network's θ, from earlier calls if there is as much to share it."""
+        if self._bound is None or self._bound.model.be.threads.most != be.threads.most:
+            self._bound = Forward(self._model(be))
+        return self._bound
 
     def _check_finite(self, outputs: np.ndarray) -> np.ndarray:
         """Return the outputs. Raises ValueError if they are not finite, and says why."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -50,6 +51,16 @@ class Rows:
     def subset(self, rows: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray | None]:
         """Return X, y and sample_weight of these rows."""
         return self.X[rows], self.y[rows], None if self.sample_weight is None else self.sample_weight[rows]
+
+
+def needs_no_check(X: Any, dtypes: Sequence[Any], n_features: int) -> bool:
+    """Whether X is plainly a finite array (m, n_features) in one of these dtypes; False if in doubt."""
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in dtypes:
+        return False
+    if len(X) == 0 or X.shape[1] != n_features:
+        return False
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(X.sum()))
 
 
 def check_device_X(X: Any, dtypes: Any) -> Any:

@@ -36,7 +36,7 @@ def test_it_learns_and_records_every_epoch(backend: MakeBackend) -> None:
     kept = json.loads(history.to_json())
     assert kept["records"][0].keys() == {
         "epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "seconds",
-        "examples_per_second", "validation_score",
+        "examples_per_second", "validation_score", "threads",
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -60,7 +60,9 @@ class Pool:
     def __init__(self, libraries: list[Library]) -> None:
         self.libraries, self.lock = libraries, threading.Lock()
         self.asked: dict[Threads, int] = {}
-        self.before: list[int] = []
+        self.running: Counter[Threads] = Counter()  # how often, as several threads may share a backend
+        self.before: list[int] = []  # the libraries' numbers before anything ran,
+        self.current: list[int] = []  # and now
         self.told = False  # whether a line has said that one thread is quicker
 
     def limit(self) -> int:
@@ -68,25 +70,38 @@ class Pool:
         with self.lock:
             if not self.asked:
                 self.before = [library.get_num_threads() or 1 for library in self.libraries]
+                self.current = list(self.before)
             return min(max(self.before, default=1), cores())
+
+    def enter(self, who: Threads, n: int) -> None:
+        with self.lock:
+            self.running[who] += 1
+            self._ask(who, n)
 
     def use(self, who: Threads, n: int) -> None:
         with self.lock:
-            self.asked[who] = n
-            self._apply(min(self.asked.values()))
+            self._ask(who, n)
 
     def leave(self, who: Threads) -> None:
         with self.lock:
-            del self.asked[who]
-            self._apply(min(self.asked.values(), default=max(self.before, default=1)))
+            self.running[who] -= 1
+            if not self.running[who]:
+                del self.running[who], self.asked[who]
+                self._apply(min(self.asked.values(), default=max(self.before, default=1)))
 
     def alone(self) -> bool:
-        """Whether nobody else in this process is running."""
-        return len(self.asked) == 1
+        """Whether nothing else in this process is running."""
+        return self.running.total() == 1
+
+    def _ask(self, who: Threads, n: int) -> None:
+        self.asked[who] = n
+        self._apply(min(self.asked.values()))
 
     def _apply(self, n: int) -> None:
-        for library, before in zip(self.libraries, self.before, strict=True):
-            library.set_num_threads(min(n, before))
+        for k, library in enumerate(self.libraries):
+            if self.current[k] != (wanted := min(n, self.before[k])):
+                library.set_num_threads(wanted)
+                self.current[k] = wanted
 
 
 @lru_cache(maxsize=1)
@@ -101,11 +116,17 @@ def blas() -> Pool:
 def cores() -> int:
     """Return the number of cores that this process may use, by its affinity and by its container's quota."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(found, quota() or found)
+
+
+@lru_cache(maxsize=1)
+def quota() -> int | None:
+    """Return how many cores the quota of this process's container is worth; None without one."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return min(found, max(1, round(int(quota) / int(period))))
-    except (OSError, ValueError):  # there is no quota
-        return found
+        time, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
+    except (OSError, ValueError):  # no such file, or "max"
+        return None
+    return max(1, round(time / period))
 
 
 def from_environment() -> int | None:
@@ -145,7 +166,7 @@ class Threads:
     def __enter__(self) -> None:
         if (most := self._most()) != self.most:  # somebody has changed the limit
             self.most = self.now = most
-        self.pool.use(self, self.now)
+        self.pool.enter(self, self.now)
 
     def __exit__(self, *error: object) -> None:
         self.pool.leave(self)
