@@ -62,7 +62,6 @@ class Network:
     """
 
     learnt_labels: bool = False  # whether the network was last trained on class labels
-    _bound: Forward | None = None  # for predictions
 
     def __init__(
         self,
@@ -93,6 +92,7 @@ class Network:
         self.seed, self.rng = seed, np.random.default_rng(seed)
         self.layout = Layout(self.sizes, tuple(layer.batch_norm for layer in layers))
         self._theta = Parameters(self.layout, self.layout.zeros(self.dtype), self.dtype.itemsize)
+        self._idle: list[Forward] = []  # bound for predictions
         self._draw()
 
     def _draw(self) -> None:
@@ -112,12 +112,10 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickle, with θ as its flat vector."""
-        return {name: value for name, value in vars(self).items() if name != "_bound"} | {
-            "_theta": self.theta
-        }
+        return {**vars(self), "_theta": self.theta, "_idle": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        vars(self).update({**state, "_idle": []})
         self._theta = Parameters(self.layout, state["_theta"], self.dtype.itemsize)
 
     @property
@@ -230,16 +228,22 @@ class Network:
         """Compute `forward` for an X that has been checked."""
         be, (n_in, m) = backends.choose(device, self.dtype), X.shape
         if isinstance(be, Host) and not is_sparse(X) and not on_device(X):
-            return self._check_finite(self._forward_on(be)(X))
+            return self._check_finite(self._forward_on(be, X))
         outputs, examples = be.memory.matrix(self.sizes[-1], m), be.data.examples(X, None, None)
         Plan(self._model(be), examples, m, forward_batch(m, n_in), outputs=outputs)(np.arange(m))
         return self._check_finite(be.memory.download(outputs))
 
-    def _forward_on(self, be: Host) -> Forward:
-        """Return what is bound to this network's θ, from earlier calls if there is as much to share it."""
-        if self._bound is None or self._bound.model.be.threads.most != be.threads.most:
-            self._bound = Forward(self._model(be))
-        return self._bound
+    def _forward_on(self, be: Host, X: Any) -> np.ndarray:
+        """Compute the outputs by what an earlier call has bound, unless another thread is using it."""
+        try:
+            bound = self._idle.pop()
+        except IndexError:
+            bound = Forward(self._model(be))
+        if bound.model.be.threads.most != be.threads.most:  # the number allowed has changed
+            bound = Forward(self._model(be))
+        outputs = bound(X)
+        self._idle.append(bound)
+        return outputs
 
     def _check_finite(self, outputs: np.ndarray) -> np.ndarray:
         """Return the outputs. Raises ValueError if they are not finite, and says why."""

@@ -73,8 +73,8 @@ def test_little_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     net = network()
     for m in range(1, 40):
         net.forward(drawn(m))
-    assert net._bound and len(net._bound.free) == forward.BOUND
+    assert [len(bound.kept) for bound in net._idle] == [forward.BOUND]
     monkeypatch.setattr(forward, "KEPT_BYTES", 100)
     other = network()
     other.forward(drawn(20))
-    assert other._bound and not other._bound.free
+    assert [bound.kept for bound in other._idle] == [{}]

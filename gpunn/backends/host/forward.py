@@ -41,12 +41,12 @@ class Columns:
 class Forward:
     """The outputs a[L] (n_L, m) of a model in the memory of the CPU for any dense X (n_0, m).
 
-    What is bound is kept for later calls, but for very wide networks. Several threads may call it at once.
+    What is bound is kept for later calls, but for very wide networks. One thread may call it at a time.
     """
 
     def __init__(self, model: BoundModel) -> None:
         self.model, self.sizes = model, model.theta.layout.sizes
-        self.free: dict[tuple[np.dtype[Any], int], Columns] = {}
+        self.kept: dict[tuple[np.dtype[Any], int], Columns] = {}
 
     def __call__(self, X: Array) -> Array:
         be, m = self.model.be, X.shape[1]
@@ -62,13 +62,14 @@ class Forward:
         for c, start, stop in (most, 0, m - m % most), (m % most, m - m % most, m):
             if start == stop:
                 continue
-            bound = self.free.pop((dtype, c), None) or Columns(self.model, dtype, c)  # no other thread has it
+            bound = self._bound(dtype, c)
             for first in range(start, stop, c):
                 yield first, first + c, bound
-            if sum(self.sizes) * c * self.model.be.memory.dtype.itemsize <= KEPT_BYTES:
-                self._keep((dtype, c), bound)
 
-    def _keep(self, key: tuple[np.dtype[Any], int], bound: Columns) -> None:
-        self.free[key] = bound
-        if len(self.free) > BOUND:
-            self.free.pop(next(iter(self.free)), None)
+    def _bound(self, dtype: np.dtype[Any], c: int) -> Columns:
+        found = self.kept.pop((dtype, c), None) or Columns(self.model, dtype, c)
+        if sum(self.sizes) * c * self.model.be.memory.dtype.itemsize <= KEPT_BYTES:
+            self.kept[dtype, c] = found  # as the newest
+        if len(self.kept) > BOUND:
+            del self.kept[next(iter(self.kept))]
+        return found

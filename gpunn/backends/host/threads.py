@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -60,7 +60,6 @@ class Pool:
     def __init__(self, libraries: list[Library]) -> None:
         self.libraries, self.lock = libraries, threading.Lock()
         self.asked: dict[Threads, int] = {}
-        self.running: Counter[Threads] = Counter()  # how often, as several threads may share a backend
         self.before: list[int] = []  # the libraries' numbers before anything ran,
         self.current: list[int] = []  # and now
         self.told = False  # whether a line has said that one thread is quicker
@@ -73,29 +72,19 @@ class Pool:
                 self.current = list(self.before)
             return min(max(self.before, default=1), cores())
 
-    def enter(self, who: Threads, n: int) -> None:
-        with self.lock:
-            self.running[who] += 1
-            self._ask(who, n)
-
     def use(self, who: Threads, n: int) -> None:
         with self.lock:
-            self._ask(who, n)
+            self.asked[who] = n
+            self._apply(min(self.asked.values()))
 
     def leave(self, who: Threads) -> None:
         with self.lock:
-            self.running[who] -= 1
-            if not self.running[who]:
-                del self.running[who], self.asked[who]
-                self._apply(min(self.asked.values(), default=max(self.before, default=1)))
+            del self.asked[who]
+            self._apply(min(self.asked.values(), default=max(self.before, default=1)))
 
     def alone(self) -> bool:
         """Whether nothing else in this process is running."""
-        return self.running.total() == 1
-
-    def _ask(self, who: Threads, n: int) -> None:
-        self.asked[who] = n
-        self._apply(min(self.asked.values()))
+        return len(self.asked) == 1
 
     def _apply(self, n: int) -> None:
         for k, library in enumerate(self.libraries):
@@ -166,7 +155,7 @@ class Threads:
     def __enter__(self) -> None:
         if (most := self._most()) != self.most:  # somebody has changed the limit
             self.most = self.now = most
-        self.pool.enter(self, self.now)
+        self.pool.use(self, self.now)
 
     def __exit__(self, *error: object) -> None:
         self.pool.leave(self)
