@@ -51,6 +51,10 @@ class ImageJob:
         return ()
 
     @property
+    def explanation(self) -> None:
+        return None
+
+    @property
     def words(self) -> tuple[str, ...]:
         return self.notes
 
@@ -99,6 +103,10 @@ class ImageJob:
 
     def adjusted(self, trained: Trained, settings: Settings) -> ImageJob:
         """Return this job: nothing is fitted after training."""
+        return self
+
+    def explained(self, net: Predictor, settings: Settings) -> ImageJob:
+        """Return this job: only columns of tables are explained."""
         return self
 
     def rehearse(self, settings: Settings) -> Iterator[str]:

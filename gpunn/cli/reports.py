@@ -68,7 +68,20 @@ def write_report(
         net, history = trained.predictor, trained.history
         found, members = job.findings(net, outputs), tuple(trained.members.values())
         here = machine(history), versions(history)
-        run = Run(folder, net, history, kept, found, job.notes, command, ended, *here, members, job.columns)
+        run = Run(
+            folder,
+            net,
+            history,
+            kept,
+            found,
+            job.notes,
+            command,
+            ended,
+            *here,
+            members,
+            job.columns,
+            job.explanation,
+        )
         run.save()
         page.write(run, path)
         written = str(path)

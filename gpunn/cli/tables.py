@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backends.host.threads import Threads
 from gpunn.cli.columns import describe_columns
-from gpunn.cli.output import warn
+from gpunn.cli.output import printable, warn
 from gpunn.functions.augmentation import Augmentation
 from gpunn.inspection.metrics import UNITS, figure
 from gpunn.inspection.scores import SCORES
@@ -24,6 +25,8 @@ from gpunn.report.findings import Findings, classification_findings, regression_
 from gpunn.report.ranking import rank
 from gpunn.sweeps.averaging import Trained
 from gpunn.tables.decisions import Decision
+from gpunn.tables.explaining import Explanation, cells_of, columns_of_mistakes, explain
+from gpunn.tables.leaks import Leak
 from gpunn.tables.model import describe_unknown
 from gpunn.tables.options import BEST, TableOptions
 from gpunn.tables.reading import is_stream
@@ -31,6 +34,8 @@ from gpunn.tables.sources.files import name_of
 from gpunn.tables.target import Classes
 from gpunn.tables.task import METRIC, TableTask, cross_validate, open_task
 from gpunn.training.settings import Settings
+
+NAMED = 5  # columns that are named as the most important ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +47,14 @@ class TableJob:
         task: the table, ready to be trained on.
         notes: remarks on the table.
         folds: the results of cross-validation, as far as it went.
+        explanation: what drives the network, after training.
     """
 
     path: Path
     task: TableTask
     notes: tuple[str, ...] = ()
     folds: list[dict[str, Any]] = field(default_factory=list)
+    explanation: Explanation | None = None
 
     metric = METRIC
 
@@ -99,6 +106,14 @@ class TableJob:
     def adjusted(self, trained: Trained, settings: Settings) -> TableJob:
         return replace(self, task=self.task.adjusted(trained, settings))
 
+    def explained(self, net: Predictor, settings: Settings) -> TableJob:
+        try:
+            with Threads(1):  # for many small products
+                return replace(self, explanation=explain(self.task, net, settings.seed))
+        except KeyboardInterrupt:
+            warn("interrupted: the report does not say what drives the network")
+            return self
+
     def rehearse(self, settings: Settings) -> Iterator[str]:
         """Cross-validate, unless a resumed run has done so, and yield a line for each fold."""
         if self.folds:
@@ -125,15 +140,27 @@ class TableJob:
         def place(i: int) -> str:
             return f"row {1 + (i if test.rows is None else int(test.rows[i])):,}"
 
+        cells, predicted = self.cells, target.decode(net, outputs)
         if isinstance(target, Classes):
-            predicted, p = target.decode(net, outputs), target.probabilities(net, outputs)
+            p = target.probabilities(net, outputs)
             found = classification_findings(
-                net, outputs, test.y, target.classes, place, predicted=predicted, p=p
+                net, outputs, test.y, target.classes, place, predicted=predicted, p=p, cells=cells
             )
             if p is not None:
                 found = replace(found, ranking=rank(test.y, p, target.classes, target.threshold))
             return found
-        return regression_findings(target.decode(net, outputs), test.y, place)
+        return regression_findings(predicted, test.y, place, cells)
+
+    def cells(self, mistakes: Sequence[int]) -> list[dict[str, str]]:
+        """Return the cells to show of some test examples, by column; none if they cannot be read."""
+        columns = columns_of_mistakes(self.task, self.explanation)
+        test, at = self.task.prepared.test, np.array(mistakes, np.intp)
+        assert test
+        try:
+            found = cells_of(self.task, test, at, columns) if mistakes else {}
+        except (OSError, ValueError):  # the file is gone, or is another one by now
+            return []
+        return [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
 
     def describe_result(self, result: dict[str, Any]) -> str:
         if self.folds:
@@ -147,6 +174,7 @@ class TableJob:
         lines = [in_words(found, SCORES, spread)]
         if "temperature" in result:
             lines.append(describe_temperature(result))
+        lines += describe_drivers(result)
         if "threshold" in result:
             lines.append(describe_threshold(self.task, result["threshold"]))
         return [line for line in (*lines, verdict(result)) if line]
@@ -201,6 +229,15 @@ def describe_temperature(result: Mapping[str, Any]) -> str:
     if before is None or after is None:
         return line
     return f"{line}, test log loss {figure('log_loss', before)} before, {figure('log_loss', after)} after"
+
+
+def describe_drivers(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield lines about the columns that drive the network, and about columns that may leak the target."""
+    if columns := result.get("importance", {}).get("columns"):
+        fall = [f"{printable(name)} {value:.3g}" for name, value in list(columns.items())[:NAMED]]
+        score = result["importance"]["score"]
+        yield f"most important columns (loss of {score} if shuffled): {', '.join(fall)}"
+    yield from (Leak(**leak).describe() for leak in result.get("leaks", ()))
 
 
 def describe_threshold(task: TableTask, threshold: float) -> str:

@@ -28,6 +28,7 @@ from gpunn.network import Network
 from gpunn.predictor import Predictor
 from gpunn.sweeps.averaging import Trained, describe_failed
 from gpunn.sweeps.ensemble import networks_of
+from gpunn.tables.explaining import summary
 from gpunn.tables.options import TableOptions
 from gpunn.tables.reading import SUFFIXES, is_table
 from gpunn.training.checkpoint import newest
@@ -131,6 +132,10 @@ def train_and_save(
         with warn_on_error("record of its test in the model"):
             learnt.save(folder / MODEL)
         result["model"] = str(folder / MODEL)
+        if not history.interrupted:
+            with warn_on_error("list of what drives it"):
+                job = job.explained(learnt, settings)
+                result |= summary(job.explanation) if job.explanation else {}
         result["report"] = write_report(folder, job, trained, outputs, result, asked.options)
         drawn = draw_curve(folder, history, f"{learnt.name} on {job.name}") if asked.plot else None
     if not history.interrupted:

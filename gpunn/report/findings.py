@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,6 +28,7 @@ class Mistake:
         place: where the example is, such as "row 7".
         probability: the probability of the predicted class, if the network gives one.
         picture: an image as a data URI.
+        cells: some columns of its row, as they are written in the table.
     """
 
     place: str
@@ -35,6 +36,7 @@ class Mistake:
     predicted: str
     probability: float | None = None
     picture: str | None = None
+    cells: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class RegressionFindings:
 
 
 Findings: TypeAlias = ClassificationFindings | RegressionFindings
+Cells: TypeAlias = Callable[[Sequence[int]], list[dict[str, str]]]
 
 
 def classification_findings(
@@ -87,6 +90,7 @@ def classification_findings(
     pixels: Callable[[int], np.ndarray] | None = None,
     predicted: np.ndarray | None = None,
     p: np.ndarray | None = None,
+    cells: Cells | None = None,
 ) -> ClassificationFindings:
     """Compare outputs (n_out, m) with the classes y (m,).
 
@@ -96,6 +100,7 @@ def classification_findings(
         pixels: the i-th example as an image, if the examples are images.
         predicted: the predicted classes (m,), if they are not those with the largest outputs.
         p: the probabilities (n_classes, m), if they are not the outputs.
+        cells: the cells of some examples, if they are rows of a table.
     """
     predicted = classify(outputs, net.cost.threshold) if predicted is None else predicted
     p = probabilities(net, outputs) if p is None else p
@@ -109,8 +114,8 @@ def classification_findings(
         picture = of_example(pixels(i)) if pixels else None
         return Mistake(place(i), names[y[i]], names[predicted[i]], probability, picture)
 
-    most_confident = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
-    mistakes = [mistake(i) for i in most_confident.tolist()]
+    most_confident = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES].tolist()
+    mistakes = with_cells([mistake(i) for i in most_confident], most_confident, cells)
     calibration = None if confidence is None else calibrate(confidence, predicted == y)
     return ClassificationFindings(
         found["confusion_matrix"], found["classes"], len(wrong), mistakes, calibration
@@ -126,9 +131,14 @@ def margin(outputs: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def regression_findings(
-    predicted: np.ndarray, y: np.ndarray, place: Callable[[int], str]
+    predicted: np.ndarray, y: np.ndarray, place: Callable[[int], str], cells: Cells | None = None
 ) -> RegressionFindings:
-    """Compare predictions (m,) with the actual values y (m,)."""
+    """Compare predictions (m,) with the actual values y (m,).
+
+    Args:
+        place: the place of the i-th example.
+        cells: the cells of some examples, if they are rows of a table.
+    """
     residuals, spread = predicted - y, float(y.std()) or 1.0
     counts, edges = np.histogram(residuals, min(BARS, max(5, len(y) // 5)))
     worst = np.argsort(-np.abs(residuals), kind="stable")[:MISTAKES].tolist()
@@ -136,9 +146,18 @@ def regression_findings(
         Mistake(place(i), format_number(y[i], spread, ","), format_number(predicted[i], spread, ","))
         for i in worst
     ]
+    mistakes = with_cells(mistakes, worst, cells)
     drawn = np.unique(np.linspace(0, len(y) - 1, PAIRS).astype(np.intp))
     pairs = [(float(y[i]), float(predicted[i])) for i in drawn]
     return RegressionFindings(pairs, edges.tolist(), counts.tolist(), mistakes)
+
+
+def with_cells(mistakes: list[Mistake], at: Sequence[int], cells: Cells | None) -> list[Mistake]:
+    """Return mistakes with the cells of their rows, unless these are unknown. at: the examples' numbers."""
+    found = cells(at) if cells else []
+    if not found:
+        return mistakes
+    return [replace(mistake, cells=row) for mistake, row in zip(mistakes, found, strict=True)]
 
 
 def format_number(value: float, spread: float, thousands: str = "") -> str:

@@ -18,6 +18,7 @@ from gpunn.files.strict_json import dump_json
 from gpunn.files.writing import check_not_input, write_whole
 from gpunn.inspection.metrics import figure, most_confused
 from gpunn.network import Network
+from gpunn.report import driving
 from gpunn.report.drawing import ABOVE, BELOW, FAINT, Line
 from gpunn.report.facts import (
     NAMES,
@@ -91,6 +92,9 @@ def render_report(run: Run) -> str:
         heat=of_matrix(classification.confusion) if classification else None,
         weights=list(first_layer(run)),
         settings=split_settings(run.result["settings"]),
+        leaks=[leak.describe() for leak in run.explanation.drivers.leaks] if run.explanation else [],
+        driving=driving,
+        dependences=list(dependence_charts(run)),
     )
 
 
@@ -221,6 +225,14 @@ def script(name: str) -> tuple[str, str]:
     text = (resources.files("gpunn.report") / "templates" / name).read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return text, f"sha256-{digest}"
+
+
+def dependence_charts(run: Run) -> Iterator[Chart]:
+    """How the mean prediction depends on the most important columns of a table."""
+    percent = isinstance(run.findings, ClassificationFindings) or "classes" in run.net.meta
+    for found in run.explanation.dependences if run.explanation else ():
+        legend = driving.legend(found, run.result["target"]) if percent else ()
+        yield Chart(found.column, driving.dependence(found, percent), legend=legend)
 
 
 def first_layer(run: Run) -> Iterator[str]:

@@ -4,8 +4,8 @@
 "gpunn-run", "version": 1, "result" (the output of `gpunn train --json`), "findings" (see `findings`; null
 without a test), "notes" (remarks on the data), "command" (reproduces the run), "ended", "machine",
 "versions", "members" (only of an ensemble: the epochs of each network), "columns" (only of a table: what was
-decided about each column), "digest" (a checksum of all this and
-the epochs, which runs of gpunn 0.1.0 lack)}.
+decided about each column), "explanation" (only of a table: what drives the network), "digest" (a
+checksum of all this and the epochs, which runs of gpunn 0.1.0 lack)}.
 `gpunn/files/schema/run.json` is its JSON schema.
 """
 
@@ -24,6 +24,8 @@ from gpunn.predictor import Predictor
 from gpunn.report.findings import ClassificationFindings, Findings, from_json, to_json
 from gpunn.sweeps.ensemble import load
 from gpunn.tables.decisions import Decision
+from gpunn.tables.explaining import Explanation
+from gpunn.tables.explaining import from_json as explanation_from_json
 from gpunn.training.callbacks import read_records
 from gpunn.training.checkpoint import Checkpoints
 from gpunn.training.history import History, Record
@@ -48,6 +50,7 @@ class Run:
         versions: the versions of gpunn, Python and the libraries, by name.
         members: the histories of the networks of an ensemble.
         columns: what was decided about each column of a table; kept of the first MOST_COLUMNS.
+        explanation: what drives the network, if it was trained on a table.
     """
 
     folder: Path
@@ -62,6 +65,7 @@ class Run:
     versions: Mapping[str, str]
     members: Sequence[History] = ()
     columns: Sequence[Decision] = ()
+    explanation: Explanation | None = None
 
     @property
     def data(self) -> str:
@@ -82,6 +86,8 @@ class Run:
             kept["members"] = [[asdict(record) for record in history] for history in self.members]
         if self.columns:
             kept["columns"] = [asdict(column) for column in self.columns[:MOST_COLUMNS]]
+        if self.explanation:
+            kept["explanation"] = asdict(self.explanation)
         kept[DIGEST] = _digest(kept, self.history)
         write_whole(self.folder / "run.json", dump_json(kept).encode())
 
@@ -113,9 +119,11 @@ class Run:
             raise ValueError(f"{path} or history.jsonl is damaged: their content does not match their digest")
         history = History(result["device_description"], records, result["stopped"])
         members = [History("", [Record(**each) for each in epochs]) for epochs in kept.get("members", ())]
-        stored = {name: kept[name] for name in STORED}
+        stored: dict[str, Any] = {name: kept[name] for name in STORED}
         columns = [Decision(**column) for column in kept.get("columns", ())]
-        return cls(folder, net, history, findings=found, members=members, columns=columns, **stored)
+        explanation = explanation_from_json(kept["explanation"]) if "explanation" in kept else None
+        stored |= {"members": members, "columns": columns, "explanation": explanation}
+        return cls(folder, net, history, findings=found, **stored)
 
 
 def _read(path: Path) -> dict[str, Any]:

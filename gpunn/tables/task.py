@@ -23,7 +23,7 @@ from gpunn.tables.prepared import Preparation, PreparedTable, prepare
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import IN_MEMORY, absolute, is_path, open_table
 from gpunn.tables.splitting import fold_rows, split_and_prepare
-from gpunn.tables.table import Table
+from gpunn.tables.table import Source, Table
 from gpunn.tables.target import Classes
 from gpunn.training.fit_options import FitOptions
 from gpunn.training.loop import Diverged
@@ -43,6 +43,7 @@ class TableTask:
         dataset: the absolute path of the file, "-" for standard input, or `IN_MEMORY`.
         fingerprint: a digest of the data.
         columns: what was decided about each column of the file.
+        tested: the table to test on, if it is another one.
     """
 
     table: Table
@@ -51,6 +52,7 @@ class TableTask:
     dataset: str
     fingerprint: str
     columns: tuple[Decision, ...]
+    tested: Source | None = None
 
     @property
     def missing(self) -> int:
@@ -201,7 +203,7 @@ def open_task(
     prepared = split_and_prepare(table, target, options, settings.seed, how, other)
     dataset = absolute(data) if is_path(data) else IN_MEMORY
     columns = tuple(decisions(table, seen, prepared.preprocessing, target, options))
-    return TableTask(table, prepared, options, dataset, table.source.fingerprint(), columns)
+    return TableTask(table, prepared, options, dataset, table.source.fingerprint(), columns, other)
 
 
 def preparation(options: TableOptions, settings: Settings) -> Preparation:

@@ -14,13 +14,14 @@ from reporting import KINDS, NASTY, UNREADABLE, RunCommand, kept, text_of
 from gpunn import tables
 
 ROOT = Path(__file__).parents[2]
+TABLE = ["#driving", "#columns"]
 PARTS = {
     "images": ["#result", "#curves", "#confusion", "#classes", "#mistakes", "#judging", "#weights"],
-    "classes": ["#result", "#curves", "#confusion", "#classes", "#mistakes", "#judging"],
-    "numbers": ["#result", "#curves", "#judging", "#mistakes"],
-    "folds": ["#result", "#folds", "#curves"],
+    "classes": ["#result", "#curves", "#confusion", "#classes", "#mistakes", "#judging", *TABLE],
+    "numbers": ["#result", "#curves", "#judging", "#mistakes", *TABLE],
+    "folds": ["#result", "#folds", "#curves", *TABLE],
 }
-CHARTS = {"images": 4, "classes": 6, "numbers": 4, "folds": 3}
+CHARTS = {"images": 4, "classes": 7, "numbers": 6, "folds": 4}
 SCREENS = {
     "light": {"color_scheme": "light", "viewport": {"width": 1100, "height": 900}},
     "dark": {"color_scheme": "dark", "viewport": {"width": 1100, "height": 900}},

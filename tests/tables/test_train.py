@@ -48,9 +48,10 @@ def test_classification_is_detected_described_and_learnt(gpunn_):
     ]
     assert re.match(r"test accuracy [\d.]+% \(baseline accuracy 50.00%\), (stopped early after )?", lines[0])
     assert lines[1].startswith("balanced accuracy ") and "ROC AUC" in lines[1] and "Brier score" in lines[1]
-    assert lines[2] == "report gpunn-runs/fruits-1/report.html"
-    assert lines[3] == "saved gpunn-runs/fruits-1/model.safetensors; now try"
-    for line in lines[4:]:
+    assert lines[2].startswith("most important columns (loss of ROC AUC if shuffled): length 0.")
+    assert lines[3] == "report gpunn-runs/fruits-1/report.html"
+    assert lines[4] == "saved gpunn-runs/fruits-1/model.safetensors; now try"
+    for line in lines[5:]:
         program, *arguments = shlex.split(line)
         assert program == "gpunn"
         assert gpunn_(*arguments)[0] == 0
