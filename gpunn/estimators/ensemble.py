@@ -13,7 +13,6 @@ from sklearn.utils import check_random_state
 
 from gpunn.estimators import lockstep
 from gpunn.estimators.building import batch_size, hidden_sizes
-from gpunn.estimators.devices import on_cuda
 from gpunn.sweeps.engine import Job, Workers
 from gpunn.sweeps.members import estimate_seconds
 
@@ -53,7 +52,7 @@ def fit(estimator: Any, examples: Examples) -> list[Any]:
     members = _members(estimator, examples.incremental)
     if estimator.callbacks:
         results = list(_train(examples, members))
-    elif on_cuda(estimator.device):
+    elif lockstep.on_cuda(estimator.device):
         results = _train_in_lockstep(examples, members)
     else:
         results = _train_by_workers(examples, members, _seconds(estimator, examples))

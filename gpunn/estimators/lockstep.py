@@ -18,6 +18,7 @@ import numpy as np
 from joblib._parallel_backends import ParallelBackendBase, SequentialBackend
 from sklearn import config_context, get_config
 
+from gpunn import backends
 from gpunn.network import Network
 from gpunn.training import together
 from gpunn.training.fit import fit
@@ -31,6 +32,14 @@ MOST = 264  # fits at once: a large GPU has half as many multiprocessors
 BYTES = 4 << 30  # of rows, which each fit of a search copies
 
 here = threading.local()  # its `task` is the task that this thread runs
+
+
+def on_cuda(device: str) -> bool:
+    """Whether this name means a CUDA device that works here; `fit` complains of other names."""
+    try:
+        return backends.choose(device, "float32").name != "cpu"
+    except (ValueError, backends.BackendError):
+        return False
 
 
 def train(net: Network, X: Any, y: np.ndarray, **options: Any) -> History:

@@ -13,8 +13,7 @@ from joblib.parallel import get_active_backend
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.model_selection._search import BaseSearchCV
 
-from gpunn.estimators.devices import on_cuda
-from gpunn.estimators.lockstep import Lockstep
+from gpunn.estimators.lockstep import Lockstep, on_cuda
 
 ParamGrid: TypeAlias = "Mapping[str, Any] | Sequence[Mapping[str, Any]]"
 

@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from gpunn.sweeps.data import Data
 from gpunn.sweeps.engine import Job, Workers
 from gpunn.sweeps.halving import Halving
-from gpunn.sweeps.members import Member, Recipe
+from gpunn.sweeps.members import Member
 from gpunn.sweeps.outcome import Outcome
 from gpunn.sweeps.preparing import Prepared
 from gpunn.sweeps.scoring import mean_scores
@@ -70,9 +69,9 @@ class Trainer:
         """
         recipe, data = self.prepared.recipe, self.prepared.data
         left = [member for member in members if not self._is_on_file(member, pause)]
-        work = partial(_work, recipe=recipe, pause=pause)
-        take = partial(self._take, pause=pause)
         if not self.prepared.on_device:
+            work = partial(train_members, recipe=recipe, pause=pause)
+            take = partial(self._take, pause=pause)
             self.workers.run(Job(work, partial(recipe.seconds, data=data), take, _lost), left)
             return
         for group in recipe.alike(left, data):
@@ -169,11 +168,6 @@ def folder_of_states(folder: Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="gpunn-sweep-", ignore_cleanup_errors=True) as temporary:
         yield Path(temporary)
-
-
-def _work(data: Data, members: Sequence[Member], recipe: Recipe, pause: Pause | None) -> Iterator[Outcome]:
-    """Train members, as workers call it."""
-    return train_members(members, recipe, data, pause)
 
 
 def _lost(member: Member, reason: str) -> Outcome:

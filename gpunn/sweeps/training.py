@@ -37,9 +37,9 @@ class Pause:
 
 
 def train_members(
-    members: Sequence[Member], recipe: Recipe, data: Data, pause: Pause | None = None
+    data: Data, members: Sequence[Member], recipe: Recipe, pause: Pause | None = None
 ) -> Iterator[Outcome]:
-    """Train members, and yield the outcome of each, in their order.
+    """Train members, as workers do, and yield the outcome of each, in their order.
 
     Every outcome equals that of `recipe.network(member).fit(…, recipe.options(member, data))`: bitwise on a
     CPU, to 1e-5 on CUDA.
@@ -54,8 +54,8 @@ def train_in_batches(
     """Train members, and yield each with its outcome, in their order: those trained in lockstep at once.
 
     This is the one place that decides how networks are trained. On CUDA, all members in a call have the same
-    `recipe.shape`, and those that a device can train at the same time are trained in lockstep. After Ctrl-C,
-    the caller takes no other batch.
+    `together.shape_of`, and those that a device can train at the same time are trained in lockstep. The
+    caller takes no other batch after Ctrl-C.
     """
     left = list(members)
     while count := most_at_once(left, recipe, data):

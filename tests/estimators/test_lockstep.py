@@ -5,19 +5,17 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import emulated
 import numpy as np
 import pytest
 from emulated import EmulatedDevice
 from helpers import classes
 from numpy.testing import assert_allclose, assert_array_equal
+from roomy import roomy_device
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gpunn import MLPClassifier, MLPRegressor, SweepSearchCV, backends
-from gpunn.backends.cuda import shape_choice
-from gpunn.backends.cuda.backend import Cuda
+from gpunn import MLPClassifier, MLPRegressor, SweepSearchCV
 from gpunn.estimators import lockstep
 from gpunn.training import loop
 
@@ -32,19 +30,7 @@ RATES = {"learning_rate_init": [0.001, 0.05]}
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> EmulatedDevice:
     """A device that has room for small networks; all networks are trained on it."""
-    if not emulated.COMPILER:
-        pytest.skip("no C++ compiler for the emulated device")
-    device = EmulatedDevice(shared_bytes=200 << 10)
-    made: dict[str, Cuda] = {}
-
-    def choose(name: str, dtype: Any, precision: str | None = None) -> Cuda:
-        kind = np.dtype(dtype).name
-        return made.setdefault(kind, Cuda(device, kind))
-
-    monkeypatch.setattr(shape_choice, "THREADS", (64,))
-    shape_choice.best_shape.cache_clear()
-    monkeypatch.setattr(backends, "choose", choose)
-    return device
+    return roomy_device(monkeypatch)
 
 
 def same(ours: Any, theirs: Any) -> None:

@@ -17,8 +17,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from gpunn import MLPClassifier, MLPRegressor, SweepSearchCV
-from gpunn.estimators import devices, search
+from gpunn import MLPClassifier, MLPRegressor, SweepSearchCV, backends
+from gpunn.estimators import search
 
 GRID = {"alpha": [1e-4, 1.0], "learning_rate_init": [0.001, 0.05]}
 
@@ -103,12 +103,12 @@ def test_a_candidate_that_diverges_costs_the_others_nothing() -> None:
 def test_the_device_decides_where_candidates_are_trained(
     device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = devices.backends.choose
+    real = backends.choose
 
     def choose(name: str, dtype: Any) -> Any:
         return type("Backend", (), {"name": "cuda"}) if name == "cuda" else real(name, dtype)
 
-    monkeypatch.setattr(devices.backends, "choose", choose)
+    monkeypatch.setattr(backends, "choose", choose)
     found = SweepSearchCV(make_pipeline(MLPClassifier(device=device)), {}, n_jobs=1)
     with search.workers(found, np.eye(2)):
         backend, _ = get_active_backend()

@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import emulated
 import numpy as np
 import pytest
 from emulated import EmulatedDevice
+from roomy import roomy_device
 from sweeping import LAYERS, X, Y, sweep
 
 import gpunn
-from gpunn import Dense, backends
-from gpunn.backends.cuda import shape_choice
+from gpunn import Dense
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.core.backend import BackendError
 from gpunn.sweeps import averaging
@@ -25,14 +24,7 @@ from gpunn.training import loop
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> EmulatedDevice:
     """A device that has room for small networks; all networks are trained on it."""
-    if not emulated.COMPILER:
-        pytest.skip("no C++ compiler for the emulated device")
-    device = EmulatedDevice(shared_bytes=200 << 10)
-    be = Cuda(device, "float32")
-    monkeypatch.setattr(shape_choice, "THREADS", (64,))
-    shape_choice.best_shapes.cache_clear()
-    monkeypatch.setattr(backends, "choose", lambda *_: be)
-    return device
+    return roomy_device(monkeypatch)
 
 
 def alone(settings: dict[str, Any], seed: int, **options: Any) -> tuple[gpunn.Network, gpunn.History]:
