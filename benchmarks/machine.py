@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info
 
 PACKAGES = [
     "gpunn", "numpy", "scipy", "scikit-learn", "torch", "jax", "jaxlib", "skorch", "thinc",
-    "cupy-cuda12x", "cupy-cuda13x", "nvmath-python",
+    "cupy-cuda12x", "cupy-cuda13x", "nvmath-python", "xgboost", "lightgbm", "catboost", "pytabkit",
 ]  # fmt: skip
 
 
