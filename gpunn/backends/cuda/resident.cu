@@ -77,7 +77,7 @@ DEVICE void step(const Member& my, Own& own, const Pace& now, int slot, int k, i
 template <int l> DEVICE void learn(const Member& my, Own& own, const T* before, bool last, const Pace& now) {
     using My = Layer<l>;
     constexpr int D = C <= 16 ? C : C % 8 ? 4 : 8;  // columns of delta in registers
-    constexpr int AT_ONCE = D == C ? 2 : 4;         // parameters whose gradients are summed side by side
+    constexpr int AT_ONCE = D < C ? 4 : STATES_IN == IN_MEMORY ? 1 : 2;  // gradients that are summed side by side
     const int i = thread() % My::n, group = thread() / My::n;
     T delta[D];
     const auto load_delta = [&](int j0) {
@@ -88,6 +88,8 @@ template <int l> DEVICE void learn(const Member& my, Own& own, const T* before, 
         if (D == C) load_delta(0);
         UNROLL
         for (int q0 = 0; q0 < My::OWN; q0 += AT_ONCE) {
+            // never true, which the compiler cannot know: it reads no further ahead, so that registers suffice
+            if ((STATES > 0 || !ONE_TILE) && q0 % 8 == 0 && my.count < 0) return;
             T sums[AT_ONCE] = {};
             ROLLED
             for (int j0 = 0; j0 < C; j0 += D) {
@@ -207,11 +209,12 @@ __cluster_dims__(CLUSTER, 1, 1)
 __launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
     Extras& extra = extras();
     const Member& my = extra.member;
-    if (thread() == 0) extra.member = members[blockIdx.x / BLOCKS], extra.member.xs += SHARES_INPUTS * rank() * N_IN;
+    if (thread() == 0) {
+        extra.member = members[blockIdx.x / BLOCKS], extra.member.xs += SHARES_INPUTS * rank() * N_IN;
+        extra.start = my.first + *my.position, extra.steps = my.etas ? *my.step : 0;
+    }
     __syncthreads();
     const Tiles tiles{(int)my.count};
-    const Index start = my.first + *my.position, before = my.etas ? *my.step : 0;
-    const bool keeper = thread() == WIDTH - 1;  // of the pace
     Own own{};
     Ahead ahead;
     load_weights<1>(my, own);
@@ -219,69 +222,65 @@ __launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
     for (int j = thread(); j < BUFFERS * ROW; j += WIDTH)
         at(j / ROW * Layer<0>::size_x)[N_IN * ROW + j % ROW] = first_of_its_examples();  // for the bias
     if (thread() < CONSTANTS + 3) extra.constants[thread()] = my.numbers[1 + thread()];
-    ahead.load_index(my, tiles, start, 0);
+    ahead.load_index(my, tiles, extra.start, 0);
     ahead.put_index(0);
-    if (keeper) {
+    if (thread() == 0) {
 #if defined(COUNTS_STEPS)
         for (int k = 0; k < 2; ++k) extra.powers[k] = pow(my.numbers[1 + k], my.counter[0]);
 #endif
-        set_pace(my, extra.pace[0], my.etas ? my.etas[before] : my.numbers[0], tiles.stop(0) == BATCH);
+        set_pace(my, extra.pace[0], my.etas ? my.etas[extra.steps] : my.numbers[0], tiles.stop(0) == BATCH);
     }
-    __syncthreads();
-    ahead.load(my, tiles.columns(0), extra.index[0]);
-    ahead.put(at(0), 0);
-    ahead.load_index(my, tiles, start, tiles.next(0));
-    ahead.put_index(1);
     __syncthreads();
     Index tag = GRID ? my.flags[rank()] : 0;
     if (CLUSTER > 1) meet(tag);  // all blocks have begun
-    int steps = 0, side = 0;
-    for (int from = 0; from < tiles.count; side ^= 1) {
-        const int next = tiles.next(from), other = side ^ 1;
-        const bool last = tiles.last(from), more = next < tiles.count;
+    int steps = 0, side = 1;
+    for (int from = -1, next = 0; from < tiles.count; from = next, side ^= 1) {
+        const int other = side ^ 1;
+        const bool begun = from >= 0, last = begun && tiles.last(from);  // the first round only reads the first tile
+        if (begun) next = tiles.next(from);
+        const bool new_pace = thread() == WIDTH - 1 && last && next < tiles.count;
         T *const x = at(BUFFERS > 1 ? side * Layer<0>::size_x : 0);
         T *const next_x = at(BUFFERS > 1 ? other * Layer<0>::size_x : 0);
-        if (more) {
-            ahead.load(my, tiles.columns(next), extra.index[other]);
-            ahead.load_index(my, tiles, start, tiles.next(next));
-            if (keeper && last) ahead.eta = my.etas ? my.etas[before + steps + 1] : my.numbers[0];
+        ahead.load(my, tiles.columns(next), extra.index[other]);  // zeros, if this is the last tile
+        ahead.load_index(my, tiles, extra.start, tiles.next(next));
+        if (new_pace) ahead.eta = my.etas ? my.etas[extra.steps + steps + 1] : my.numbers[0];
+        if (begun) {
+            if (FIRST_IN_REGISTERS) {
+                sum_own(own, x);
+                __syncthreads();
+                if constexpr (SHARES_INPUTS) exchange(side, tag);
+            }
+            feed_forward<1>(x, side);
         }
-        if (FIRST_IN_REGISTERS) {
-            sum_own(own, x);
-            __syncthreads();
-            if constexpr (SHARES_INPUTS) exchange(side, tag);
+        if (BUFFERS > 1) ahead.put(next_x, other);  // everyone is done with the tile before
+        ahead.put_index(side);
+        if (new_pace) set_pace(my, extra.pace[(steps + 1) % 2], ahead.eta, tiles.stop(next) - next == BATCH);
+        if (begun) {
+            finish(my, L > 1 ? at(Layer<L - 1>::a) : x, tiles.columns(from), side, extra.start + tiles.first(from));
+            if (LEARNS) {
+                go_back<L>();
+                learn<1>(my, own, x, last, extra.pace[steps % 2]);
+                if constexpr (SHARES_EXAMPLES)
+                    if (last) {
+                        meet(tag);
+                        settle<1>(my, own, extra.pace[steps % 2]);
+                        meet(tag);
+                        if (GRID) load_weights<1>(my, own);
+                    }
+            }
         }
-        const T* const inputs = feed_forward<1>(x, side);  // of the last layer
-        if (more) {  // everyone is done with the tile before
-            if (BUFFERS > 1) ahead.put(next_x, other);
-            ahead.put_index(side);
-            if (keeper && last) set_pace(my, extra.pace[(steps + 1) % 2], ahead.eta, tiles.stop(next) - next == BATCH);
-        }
-        finish(my, inputs, tiles.columns(from), side, start + tiles.first(from));
-        if (LEARNS) {
-            go_back<L>();
-            learn<1>(my, own, x, last, extra.pace[steps % 2]);
-            if constexpr (SHARES_EXAMPLES)
-                if (last) {
-                    meet(tag);
-                    settle<1>(my, own, extra.pace[steps % 2]);
-                    meet(tag);
-                    if (GRID) load_weights<1>(my, own);
-                }
-        }
-        if (!FIRST_IN_REGISTERS || BUFFERS == 1) __syncthreads();
-        if (BUFFERS == 1 && more) {
+        if (!FIRST_IN_REGISTERS || BUFFERS == 1 || !begun) __syncthreads();
+        if (BUFFERS == 1) {
             ahead.put(x, other);
             __syncthreads();
         }
         steps += last;
-        from = next;
     }
     if (!LEARNS) return;
     store_theta<1>(my, own);
     if (thread() > 0 || rank() > 0) return;
     *my.position += tiles.count;
-    if (my.etas) *my.step = before + steps;
+    if (my.etas) *my.step = extra.steps + steps;
 #if defined(COUNTS_STEPS)
     my.counter[0] += steps;
 #endif

@@ -91,10 +91,9 @@ DEVICE T first_sum(int i, int j, int side) {
     return sum;
 }
 
-// a[l] = f(z[l]) and, in delta[l], f'(z[l]), for the hidden layers from l on, each with a barrier behind it; a[L-1]
-template <int l> DEVICE const T* feed_forward(const T* before, int side) {
-    if constexpr (l == L) return before;
-    else {
+// a[l] = f(z[l]) and, in delta[l], f'(z[l]), for the hidden layers from l on, each with a barrier behind it
+template <int l> DEVICE void feed_forward(const T* before, int side) {
+    if constexpr (l < L) {
         using My = Layer<l>;
         T *const a = at(My::a), *const delta = at(My::delta), *const w = at(My::w);
         const auto feed = [&](int i, int j, T z) {
@@ -107,7 +106,7 @@ template <int l> DEVICE const T* feed_forward(const T* before, int side) {
             for (int e = thread(); e < My::n * C; e += WIDTH)
                 feed(e % My::n, e / My::n, first_sum(e % My::n, e / My::n, side));
         __syncthreads();
-        return feed_forward<l + 1>(a, side);
+        feed_forward<l + 1>(a, side);
     }
 }
 

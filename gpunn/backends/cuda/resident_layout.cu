@@ -90,7 +90,7 @@ template <int l> struct Layer {
 };
 
 template <> struct Layer<0> {
-    static constexpr int size_x = (N_IN + 1) * ROW, parts = BUFFERS * size_x;
+    static constexpr int a = 0, size_x = (N_IN + 1) * ROW, parts = BUFFERS * size_x;  // a: x
     static constexpr int end = parts + FIRST_IN_REGISTERS * C * WIDTH, numbers = 0;
 };
 
@@ -117,7 +117,8 @@ struct Pace {
 
 // The rest of shared memory; what the next tile or step needs stands beside what this one does.
 struct Extras {
-    Member member;     // here, since its pointers would take registers
+    Member member;       // here, since its pointers would take registers
+    Index start, steps;  // the first example; the steps before
     double powers[2];  // n0 and n1 to the power of the steps counted
     T constants[CONSTANTS + 3];  // n0, n1, n2, on, off, threshold
     Pace pace[2];
