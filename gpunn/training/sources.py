@@ -81,13 +81,15 @@ class DrawAhead:
 
     Drawing ahead uses a copy of the generator. The generator itself is never ahead of the current epoch, so
     checkpoints and later calls of `fit` are unaffected.
+
+    Attributes:
+        useful: whether the device works on while the host draws.
     """
 
     def __init__(self, learner: Learner, order: np.ndarray) -> None:
         self.learner, self.order = learner, order
         self.prepared: tuple[bytes, Drawn, Any] | None = None
-        useful = learner.model.be.runs_ahead and not learner.arrange
-        self.look = self._look if useful else None
+        self.useful = learner.model.be.runs_ahead and not learner.arrange
 
     def next(self) -> Drawn:
         """Return the draw of the epoch that begins."""
@@ -98,7 +100,8 @@ class DrawAhead:
         rng.bit_generator.state = prepared[2]
         return prepared[1]
 
-    def _look(self) -> Drawn:
+    def look(self) -> Drawn:
+        """Draw what the next epoch will most likely be given."""
         rng = deepcopy(self.learner.rng)
         mark, drawn = state_mark(rng), self.learner.draw(rng, self.order)
         self.prepared = mark, drawn, rng.bit_generator.state
@@ -138,7 +141,7 @@ class InMemory:
         """Run an epoch over the examples in a new order."""
         self.start(rates, self.draws.next())
         run(self.learner.model.be, self.plan.stages, progress)
-        if self.draws.look:
+        if self.draws.useful:
             self.plan.expect(*self.draws.look())
         return self.results()
 

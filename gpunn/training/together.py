@@ -162,7 +162,7 @@ class Lockstep:
             assert run.epoch
             run.source.start(run.training.rates(run.epoch), drawn)
         plan.run(self.be, stages)
-        ahead = [run for run in runs if run.source.draws.look]
+        ahead = [run for run in runs if run.source.draws.useful]
         for run, drawn in zip(ahead, self.pool.map(lambda run: run.source.draws.look(), ahead), strict=True):
             run.source.plan.expect(*drawn)
         learnt = [run.source.results() for run in runs]
@@ -196,6 +196,7 @@ def fit(candidates: Sequence[Candidate]) -> list[Result] | None:
     with ThreadPoolExecutor() as pool, sharing_the_device(be, len(candidates)):
         begun = begin_all(candidates, be)
         runs, lockstep = [run for run in begun if isinstance(run, Run)], Lockstep(be, pool)
+        note_algorithms(runs, be)
         try:
             if runs and lockstep.stages(runs) is None:
                 return None
@@ -208,6 +209,13 @@ def fit(candidates: Sequence[Candidate]) -> list[Result] | None:
             for run in runs:
                 run.end_now(error)
     return [ended(run) if isinstance(run, Run) else run for run in begun]
+
+
+def note_algorithms(runs: Sequence[Run], be: Backend) -> None:
+    """Let every history note the algorithms of the products that are bound from now on, for all of them."""
+    noted = be.note_algorithms()
+    for run in runs:
+        run.training.algorithms = run.training.history.algorithms = noted
 
 
 def at_once(candidate: Candidate) -> int:

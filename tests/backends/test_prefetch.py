@@ -33,7 +33,7 @@ def learner(rng: np.random.Generator, dropout: float = 0.0, **how: Any) -> Learn
 def test_looking_ahead_changes_nothing(kind: type[np.random.BitGenerator], dropout: float) -> None:
     looking, plain = np.random.Generator(kind(1)), np.random.Generator(kind(1))
     ahead = DrawAhead(learner(looking, dropout), ORDER)
-    assert ahead.look
+    assert ahead.useful
     for epoch in range(5):
         key, order = ahead.next()  # drawn ahead, except for the first
         assert key == (plain.integers(1 << 32) if dropout else 0)
@@ -45,7 +45,7 @@ def test_looking_ahead_changes_nothing(kind: type[np.random.BitGenerator], dropo
 
 def test_what_was_drawn_ahead_is_used() -> None:
     ahead = DrawAhead(learner(np.random.default_rng(1)), ORDER)
-    assert ahead.look
+    assert ahead.useful
     ahead.look()
     assert ahead.prepared
     drawn = ahead.prepared[1]
@@ -56,8 +56,8 @@ def test_what_was_drawn_ahead_is_used() -> None:
 def test_nothing_is_drawn_ahead_without_need() -> None:
     """On a synchronous device, or if the user's function gives the order and may count its calls."""
     rng = np.random.default_rng(1)
-    assert DrawAhead(learner(rng, runs_ahead=False), ORDER).look is None
-    assert DrawAhead(learner(rng, arrange=lambda order: order), ORDER).look is None
+    assert not DrawAhead(learner(rng, runs_ahead=False), ORDER).useful
+    assert not DrawAhead(learner(rng, arrange=lambda order: order), ORDER).useful
 
 
 def test_two_fits_equal_one_long_fit(backend: MakeBackend) -> None:
@@ -83,7 +83,7 @@ def test_the_next_order_is_sent_before_the_losses_are_read() -> None:
     for order in (orders[0], orders[1], orders[2]):  # the last order is not the expected one
         begun = device.synchronisations
         over.start(order)
-        run(over.stages)
+        run(be, over.stages)
         assert device.synchronisations <= begun + 1  # for the previous order to have been sent
         over.expect(7, orders[1])
         over.results()

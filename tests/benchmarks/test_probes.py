@@ -18,7 +18,7 @@ from rich.console import Console
 
 from benchmarks.nets import Net
 from benchmarks.probes import __main__ as command
-from benchmarks.probes import heads, launches, networks, products, timeline
+from benchmarks.probes import heads, launches, networks, products, stacks, timeline
 from benchmarks.probes.probe import Probe, Row, label
 from gpunn.backends.cuda import algorithms, head_ways
 from gpunn.backends.cuda.backend import Cuda
@@ -51,6 +51,9 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     few |= {"ALONE": [(TINY, "sgd", None), (TINY, "adam", "≤ 5 µs")], "TOGETHER": [(TINY, {4: "≥ 2 M/s"})]}
     for name, value in few.items():
         monkeypatch.setattr(networks, name, value)
+    few = {"NETS": [(replace(TINY, momentum=0.9), "sgd"), (TINY, "adam")], "COUNTS": (2, 3), "EXAMPLES": 8}
+    for name, value in few.items():
+        monkeypatch.setattr(stacks, name, value)
     for name in ("CALLS", "ROUNDS"):
         monkeypatch.setattr(algorithms, name, 2)
 
@@ -146,6 +149,15 @@ def test_networks_that_do_not_fit_are_not_timed_together(short: None) -> None:
     assert [row["resident, µs"] for row in rows[2:]] == [None, None]
 
 
+def test_networks_in_a_stack(short: None) -> None:
+    rows = list(stacks.measure(lambda precision: Cuda(EmulatedDevice(), precision)))
+    check(stacks.PROBE, rows)
+    assert [(row["optimizer"], row["networks"]) for row in rows] == [
+        ("sgd", 2), ("sgd", 3), ("adam", 2), ("adam", 3)
+    ]  # fmt: skip
+    assert all(row["stack, µs"] > 0 < row["in turn, µs"] for row in rows)
+
+
 class TestTheCommand:
     def test_results_and_tables(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(make: Any) -> Iterator[Row]:
@@ -184,5 +196,5 @@ class TestTheCommand:
         command.main(["--output", str(tmp_path)])
         (path,) = tmp_path.glob("*-probes.json")
         found = json.loads(path.read_text("utf-8"))["probes"]
-        assert list(found) == ["launches", "algorithms", "timeline", "heads", "networks"]
+        assert list(found) == ["launches", "algorithms", "timeline", "heads", "networks", "stacks"]
         assert all(one["rows"] and one["error"] is None for one in found.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -182,6 +183,19 @@ def test_memory_says_how_many_train_at_once(make: MakeDevice, monkeypatch: pytes
     assert batches == [3, 3, 2]
     check_alone(result, epochs=1, batch_size=60)
     device.check()
+
+
+def test_memory_is_free_again_at_once(make: MakeDevice) -> None:
+    """The next stack may need it."""
+    device, free = make(), []
+    gc.disable()
+    try:
+        for _ in range(2):
+            sweep(validation=(X, Y))
+            free.append(device.free_bytes())
+    finally:
+        gc.enable()
+    assert free[0] == free[1]
 
 
 def test_the_estimate_of_memory_is_from_above(make: MakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ launches does not grow with the number of networks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import fields, replace
 from typing import Any
@@ -47,6 +47,7 @@ class Later:
     Attributes:
         place: the network among those side by side, and how many passes it had bound before.
         stack: the stack that it has joined.
+        index: the network in that stack.
     """
 
     def __init__(self, memory: InTurn, equations: Sequence[Equation], capture: Callable[[], Calls]) -> None:
@@ -54,6 +55,7 @@ class Later:
         self.place = memory.network, memory.passes
         memory.passes += 1
         self.stack: Stack | None = None
+        self.index = 0
         self.calls: Calls = []
 
     def __call__(self) -> None:
@@ -68,24 +70,26 @@ class Stack:
     The graph serves all networks from the first that goes on to the last. Those in between that have ended
     run over the same examples again and again, and nobody reads their results. The graph is captured anew
     once half of its networks, or fewer, would do.
+
+    Args:
+        k: binds kernels and products.
+        said: the equations of each network.
+        lower: lowers equations.
     """
 
-    def __init__(self, k: Kernels, passes: Sequence[Later], lower: Lower) -> None:
-        self.k, self.passes, self.lower, self.cells = k, passes, lower, Cells()
+    def __init__(self, k: Kernels, said: Sequence[Sequence[Equation]], lower: Lower) -> None:
+        self.k, self.said, self.lower, self.cells = k, said, lower, Cells()
         self.first = self.count = 0
         self.ended = np.zeros(0, np.int64)
         self.calls: Calls = []
-        for one in passes:
-            one.stack = self
 
-    def of(self, going: Collection[Later]) -> Calls:
+    def of(self, going: Sequence[int]) -> Calls:
         """Return the calls for the networks that go on."""
-        places = [k for k, one in enumerate(self.passes) if one in going]
-        first, count = places[0], places[-1] + 1 - places[0]
+        first, count = min(going), max(going) + 1 - min(going)
         if not self.calls or 2 * count <= self.count:
             self._bind(first, count)
         ended = np.ones(self.count, np.int64)
-        ended[[place - self.first for place in places]] = 0
+        ended[np.array(going) - self.first] = 0
         if not np.array_equal(ended, self.ended):
             self.ended = ended
             self.k.device.write(self.flags.pointer, ended)
@@ -98,21 +102,20 @@ class Stack:
         self.flags = replace(flags.part(0, (1,)), apart=self.ended.itemsize)
         k = copy(self.k)
         k.networks = count
-        equations, gather = self._equations(), self.passes[first].equations[0]
+        equations, gather = self._equations(), self.said[first][0]
         assert isinstance(gather, Gather)
         with k.memory.using(AtOnce(k.device, count)):
             begin = k.each("begin_again", 1, self.flags, gather.p.position, gather.p.step)
-            graph = k.device.capture([*begin, *self.lower(k, equations)])
-        self.calls = [graph]
+            self.calls = [k.device.capture([*begin, *self.lower(k, equations)])]
 
     def _equations(self) -> list[Equation]:
         """Return the first network's equations, with the scalars of all; records that come again still do."""
         merged: dict[int, Equation] = {}
-        for each in zip(*(one.equations for one in self.passes), strict=True):
+        for each in zip(*self.said, strict=True):
             own = each[self.first]
             if id(own) not in merged:
                 merged[id(own)] = self._merged(each)
-        return [merged[id(own)] for own in self.passes[self.first].equations]
+        return [merged[id(own)] for own in self.said[self.first]]
 
     def _merged(self, each: Sequence[Equation]) -> Equation:
         """Return a copy of the first network's record, whose scalars are those of all networks."""
@@ -131,9 +134,14 @@ def together(k: Kernels, passes: Sequence[Later], lower: Lower) -> Calls | None:
         if 2 * len(alike) > len(passes):
             return None
         for group in alike:
-            Stack(k, group, lower)
-    stacks = dict.fromkeys(one.stack for one in passes)
-    return [call for stack in stacks if stack for call in stack.of(set(passes))]
+            stack = Stack(k, [one.equations for one in group], lower)
+            for index, one in enumerate(group):
+                one.stack, one.index = stack, index
+    going: dict[Stack, list[int]] = {}
+    for one in passes:
+        assert one.stack
+        going.setdefault(one.stack, []).append(one.index)
+    return [call for stack, indices in going.items() for call in stack.of(indices)]
 
 
 def neighbours(passes: Sequence[Later]) -> list[list[Later]]:
