@@ -4,6 +4,9 @@ Both searches try the same twelve combinations of an MLPClassifier's parameters 
 cross-validation with five folds: `gpunn.SweepSearchCV` with gpunn's estimator, and GridSearchCV with
 scikit-learn's, each with a process a core. They take turns. The results are written to search.json. The exit
 status is 1 if the scores differ by more than noise.
+
+"Products alone" is how long the cores would need for the matrix products of all the trainings if nothing
+else had to be done. gpunn computes in the precision of X unless told otherwise, here float64.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import json
 import statistics
 import sys
 import time
+import timeit
 import warnings
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -24,19 +28,24 @@ from rich.console import Console
 from rich.table import Table
 from sklearn import datasets, neural_network
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 from tqdm import tqdm
 
 import gpunn
 from benchmarks import machine
+from benchmarks.nets import Net
+from benchmarks.steps import training_step
+from gpunn.backends import Host
 
 RESULTS = Path(__file__).parent / "results"
+SIZES = [(50,), (100,)]
 GRID: dict[str, list[Any]] = {
-    "hidden_layer_sizes": [(50,), (100,)],
+    "hidden_layer_sizes": SIZES,
     "alpha": [1e-4, 1e-2],
     "learning_rate_init": [0.001, 0.003, 0.01],
 }
 FOLDS, ROUNDS = 5, 3
+BATCH_SIZE = 200  # the estimators' default
 SETTINGS: dict[str, Any] = {"max_iter": 100, "random_state": 0}
 NOISE = 0.01  # by which mean scores may differ: other folds differ by more
 
@@ -55,11 +64,31 @@ def searches(cores: int) -> dict[str, Search]:
     }
 
 
+def products_alone(precision: str, examples: float, cores: int) -> float:
+    """Return the seconds of the products of all steps, at best, from those of each network's full mini-batch.
+
+    examples: how many examples each network learns from, over all folds, candidates and epochs.
+    """
+    be, seconds = Host(precision, threads=1), []
+    for (n,) in SIZES:
+        calls = be.plan(training_step(be, Net((64, n, 10), BATCH_SIZE)))
+        products = [call for call in calls if getattr(call, "func", None) is be.context.gemm]
+
+        def step(products: list[Any] = products) -> None:
+            for product in products:
+                product()
+
+        with be.threads:
+            seconds.append(min(timeit.repeat(step, number=20, repeat=200)) / 20)
+    return sum(seconds) * examples / BATCH_SIZE / cores
+
+
 def measure(rounds: int, tick: Callable[[str], object]) -> dict[str, Any]:
     """Let the searches take turns; the first round starts the processes and is not counted."""
     X, y = datasets.load_digits(return_X_y=True)
     X /= 16
-    made = searches(machine.cpu()["cores"])
+    cores, candidates = machine.cpu()["cores"], len(ParameterGrid(GRID))
+    made = searches(cores)
     seconds: dict[str, list[float]] = {name: [] for name in made}
     scores: dict[str, list[float]] = {}
     for k in range(rounds + 1):
@@ -70,13 +99,19 @@ def measure(rounds: int, tick: Callable[[str], object]) -> dict[str, Any]:
             if k:
                 seconds[name].append(time.perf_counter() - start)
             scores[name] = [float(score) for score in search.cv_results_["mean_test_score"]]
-    first, *_ = made
+    first, ours, single = made
+    examples = len(y) * (FOLDS - 1) * SETTINGS["max_iter"] * candidates / len(SIZES)
+    products = {
+        name: products_alone(precision, examples, cores)
+        for name, precision in ((ours, "float64"), (single, "float32"))
+    }
     return {
         name: {
             "seconds": statistics.median(seconds[name]),
             "times as fast": float(np.median(np.divide(seconds[first], seconds[name]))),
             "best score": max(scores[name]),
             "largest difference of scores": float(np.abs(np.subtract(scores[name], scores[first])).max()),
+            "products alone": products.get(name),
             "rounds": seconds[name],
             "scores": scores[name],
         }
@@ -87,10 +122,17 @@ def measure(rounds: int, tick: Callable[[str], object]) -> dict[str, Any]:
 def show(found: dict[str, Any], console: Console) -> None:
     """Print the results as a table."""
     title = f"digits, {FOLDS} folds × 12 candidates"
-    table = Table("search", "seconds", "times as fast", "best score", title=title, title_justify="left")
+    columns = "search", "seconds", "times as fast", "products alone", "best score"
+    table = Table(*columns, title=title, title_justify="left")
     for name, row in found.items():
-        cells = f"{row['seconds']:.2f}", f"{row['times as fast']:.2f}", f"{row['best score']:.4f}"
-        table.add_row(name, *cells)
+        products = row["products alone"]
+        table.add_row(
+            name,
+            f"{row['seconds']:.2f}",
+            f"{row['times as fast']:.2f}",
+            "" if products is None else f"{products:.2f}",
+            f"{row['best score']:.4f}",
+        )
     console.print(table)
 
 
