@@ -10,14 +10,14 @@ import numpy as np
 
 from gpunn.backends.host import sparse
 from gpunn.backends.host.context import Context
-from gpunn.backends.host.memory import Columns, SparseColumns
+from gpunn.backends.host.data import can_be_copied, with_ones
+from gpunn.backends.host.memory import SparseColumns
 from gpunn.core.equations import Equation
-from gpunn.core.examples import Examples, Pass
+from gpunn.core.examples import Pass
 from gpunn.core.inputs import is_sparse
 from gpunn.core.pass_equations import Advance, CollectOutputs, Gather, Measure, NextStep, WeighLosses
 from gpunn.functions.calls import Array, Calls, constant
 
-PREPARED_BYTES = 1 << 24  # the most that X may take if it is kept in a second form
 FEW = 64  # outputs that are measured by rows
 
 
@@ -26,8 +26,8 @@ def gather(context: Context, e: Gather) -> Calls:
     examples, p = e.examples, e.p
     if isinstance(e.x, SparseColumns):
         calls = sparse.gather(context, examples.X, p, e.x)
-    elif e.repeated and can_prepare(examples.X, e.x):
-        calls = _take_prepared(prepared(examples), p, e.x.ones)
+    elif e.repeated and can_be_copied(examples.X, e.x):
+        calls = _take_with_ones(with_ones(examples), p, e.x.ones)
     else:
         calls = _take(examples.X, p, e.x.ones[:-1])
     if examples.targets is not None:
@@ -57,22 +57,7 @@ def _take(source: Array, p: Pass, out: Array) -> Calls:
     return [take_sparse if is_sparse(source) else take]
 
 
-def can_prepare(X: Array, x: Columns) -> bool:
-    """Whether columns x of X are copies of X's with a 1 beneath, so that they can be copied as a whole."""
-    return not is_sparse(X) and X.dtype == x.ones.dtype and x.scale == 1 and X.nbytes <= PREPARED_BYTES
-
-
-def prepared(examples: Examples) -> Array:
-    """Return X with a row of ones beneath, (n + 1, m), made once."""
-    if "with ones" not in examples.prepared:
-        X = examples.X
-        examples.prepared["with ones"] = with_ones = np.ones((X.shape[0] + 1, X.shape[1]), X.dtype, order="F")
-        with_ones[:-1] = X
-    found: Array = examples.prepared["with ones"]
-    return found
-
-
-def _take_prepared(source: Array, p: Pass, out: Array) -> Calls:
+def _take_with_ones(source: Array, p: Pass, out: Array) -> Calls:
     """out (n + 1, c) ← the next c columns of source (n + 1, m)."""
     rows, into, c = source.T, out.T, out.shape[1]
 
