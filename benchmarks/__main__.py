@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from tqdm import tqdm
 
-from benchmarks import bars, charts, contestants, machine, measure, report
+from benchmarks import bars, busy, charts, contestants, machine, measure, report
 from benchmarks.nets import GPU_NETS, NETS, RECIPE, SWEEP, Data, Net, load
 from benchmarks.nets import MANY as MANY_NETS
 from benchmarks.nets import MANY_ON_CUDA as MANY_CUDA
@@ -26,7 +26,7 @@ from gpunn.backends import explain_cuda
 
 RESULTS = Path(__file__).parent / "results"
 SLOW = ("torch.compile", "skorch", "thinc")  # slow to start or to run
-ENVIRONMENT = ("OPENBLAS_", "OMP_", "MKL_", "GOMP_", "XLA_", "JAX_")
+ENVIRONMENT = ("GPUNN_THREADS", "OPENBLAS_", "OMP_", "MKL_", "GOMP_", "XLA_", "JAX_")
 
 
 @dataclass(frozen=True)
@@ -108,16 +108,23 @@ def run(effort: Effort, data: Data, results: dict[str, Any], keep: Callable[[], 
         results["threads"] = workers.threads()
 
 
-def new_results(data: Data) -> dict[str, Any]:
-    """Describe the circumstances of the measurement, with empty fields for its results."""
+def circumstances(data: Data) -> dict[str, Any]:
+    """Describe the circumstances of a measurement."""
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         "seconds": 0,
         "data": data.name,
-        "cuda": explain_cuda() or "available",
         "machine": machine.describe(),
         "environment": {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)},
+    }
+
+
+def new_results(data: Data) -> dict[str, Any]:
+    """Describe the circumstances, with empty fields for the results."""
+    return {
+        **circumstances(data),
+        "cuda": explain_cuda() or "available",
         "nets": [],
         "sweep": [],
         "time_to_accuracy": None,
@@ -137,6 +144,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--sweep", action="store_true", help="many small networks at once, by gpunn.sweep and by its peers"
+    )
+    parser.add_argument(
+        "--busy", action="store_true", help="the number of threads that is chosen, beside busy processes"
     )
     parser.add_argument(
         "--nets",
@@ -168,6 +178,25 @@ def choose(options: argparse.Namespace) -> Effort:
     return Effort(**fields)
 
 
+def measure_busy(options: argparse.Namespace) -> None:
+    """Measure the choice of threads, print it and write it; the exit status is 1 if it is too slow."""
+    effort = busy.Effort(rounds=1, target=2) if options.quick else busy.Effort(rounds=3, target=4)
+    data, start = load(), time.monotonic()
+    results = circumstances(data)
+    with tqdm(total=effort.ticks(), leave=False, disable=None) as bar:
+
+        def tick(what: str) -> None:
+            bar.set_description(what, refresh=False)
+            bar.update()
+
+        results["nets"] = busy.measure(effort, data, tick)
+    results["seconds"], results["threads"] = round(time.monotonic() - start), machine.threads()
+    busy.show(results["nets"], Console())
+    print(f"wrote {report.write(results, options.output, '-busy')}")
+    if not all(row["clears"] for row in results["nets"]):
+        raise SystemExit("the number of threads that training chooses is too slow")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print and write the results.
 
@@ -175,6 +204,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     does not clear every bar.
     """
     options = parse(arguments)
+    if options.busy:
+        return measure_busy(options)
     effort, data, start, console = choose(options), load(), time.monotonic(), Console()
     results = new_results(data)
 

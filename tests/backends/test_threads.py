@@ -12,7 +12,7 @@ import pytest
 
 import gpunn
 from gpunn.backends.host import threads
-from gpunn.backends.host.threads import COST, LAST, PAUSE, Pool, Product, Threads
+from gpunn.backends.host.threads import COST, LAST, PAUSE, RECENT, Pool, Product, Threads
 from gpunn.training.checkpoint import Checkpoints, read
 
 
@@ -83,6 +83,18 @@ def test_a_busy_machine_goes_on_with_one_thread_from_the_first_step_and_says_so_
     assert line.startswith("gpunn: 4 threads are 60.0 times slower than one")
     assert "--threads, fit(threads=N) or GPUNN_THREADS sets the number" in line
     assert machine.n == 4  # as it was found
+
+
+def test_a_new_network_trusts_that_the_machine_is_still_busy_for_a_while() -> None:
+    machine = Machine((1e-3, 60e-3))
+    first = make(machine)
+    train(machine, first, 1)
+    machine.calls.clear()
+    assert set(train(machine, Threads(None, first.pool, machine.clock), 5)) == {1}
+    assert not machine.calls
+    machine.seconds = 1e-3, 0.6e-3
+    machine.now += RECENT
+    assert set(train(machine, Threads(None, first.pool, machine.clock), 1)) == {4}
 
 
 def test_one_slow_product_changes_nothing() -> None:

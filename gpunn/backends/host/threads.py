@@ -28,6 +28,7 @@ SHORTEST = 2e-4  # seconds that one thread should be busy in a trial
 FREE = 5e-3  # seconds: a trial as short as this precedes the first step
 COST = 0.015  # trials take at most this part of the time
 PAUSE = 0.1  # seconds between trials
+RECENT = 10  # seconds for which a new backend trusts that the machine is busy
 WORSE, LOST = 1.25, 2  # all threads lose if they are slower than this, in this many
 LAST = 10  # of the last trials; they come back after winning as many in a row
 
@@ -63,6 +64,7 @@ class Pool:
         self.before: list[int] = []  # the libraries' numbers before anything ran,
         self.current: list[int] = []  # and now
         self.told = False  # whether a line has said that one thread is quicker
+        self.busy: float | None = None  # when one thread was last quicker, on the backends' clock
 
     def limit(self) -> int:
         """Return the most threads that may run: the number in force, and at most the cores there are."""
@@ -126,6 +128,11 @@ def from_environment() -> int | None:
     return int(text) if text else None
 
 
+def is_lost(one: float, many: float) -> bool:
+    """Whether all threads took clearly longer than one."""
+    return many > WORSE * one
+
+
 class Threads:
     """The number of threads of one backend, as a context manager that holds while its calls run.
 
@@ -186,6 +193,9 @@ class Threads:
 
     def _try_if_due(self, product: Product, training: bool) -> None:
         now = self.clock()
+        if self.due is None and self.pool.busy is not None and now - self.pool.busy < RECENT:
+            self.due = self.pool.busy + RECENT
+            self._change(1)
         if self.due is None:
             expected = 3 * max(SHORTEST, product.work / SPEED)
             self.due = now if training and expected <= FREE else now + expected / COST
@@ -205,10 +215,14 @@ class Threads:
         if self.now > 1 and lost >= LOST and slower > WORSE:
             self._tell(slower)
             self._change(1)
+            self.pool.busy = self.clock()
         elif self.now == 1 and len(self.trials) == LAST and not lost and slower < 1:
             self._change(self.most)
+            self.pool.busy = None
         else:
             self.pool.use(self, self.now)
+            if self.now == 1 and is_lost(*self.trials[-1]):
+                self.pool.busy = self.clock()
 
     def _undecided(self) -> bool:
         """Whether all threads are in use, and were slower, but not often enough to be sure."""
@@ -233,7 +247,7 @@ class Threads:
 
     def _lost(self) -> int:
         """Count the trials that all threads lost."""
-        return sum(many > WORSE * one for one, many in self.trials)
+        return sum(is_lost(*trial) for trial in self.trials)
 
     def _slower(self) -> float:
         """Return how many times longer all threads took than one."""
