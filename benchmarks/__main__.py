@@ -180,7 +180,7 @@ def choose(options: argparse.Namespace) -> Effort:
 
 def measure_busy(options: argparse.Namespace) -> None:
     """Measure the choice of threads, print it and write it; the exit status is 1 if it is too slow."""
-    effort = busy.Effort(rounds=1, target=2) if options.quick else busy.Effort(rounds=3, target=4)
+    effort = busy.Effort(rounds=1, target=2) if options.quick else busy.Effort(rounds=3, target=5)
     data, start = load(), time.monotonic()
     results = circumstances(data)
     with tqdm(total=effort.ticks(), leave=False, disable=None) as bar:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,23 +25,39 @@ VARIABLE = "GPUNN_THREADS"
 SHARED = 1 << 18  # multiply-adds: OpenBLAS computes smaller products with one thread
 SPEED = 4e10  # multiply-adds a second, to guess how long the first trial takes
 SHORTEST = 2e-4  # seconds that one thread should be busy in a trial
-FREE = 5e-3  # seconds: a trial as short as this precedes the first step
-COST = 0.015  # trials take at most this part of the time
+BRIEF = 2e-3  # seconds that trials may take together, since a busy machine is quick at times
+FREE = 2e-2  # seconds: a trial as short as this precedes the first step
+COST = 0.01  # trials take at most this part of the time
 PAUSE = 0.1  # seconds between trials
 RECENT = 10  # seconds for which a new backend trusts that the machine is busy
 WORSE, LOST = 1.25, 2  # all threads lose if they are slower than this, in this many
+LONG = 3e-2  # seconds: longer than another process disturbs a machine that is otherwise quiet
 LAST = 10  # of the last trials; they come back after winning as many in a row
 
 # Logged, not warned: a busy machine must not end a program that turns warnings into errors.
 log = logging.getLogger("gpunn")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Product:
-    """The largest product of a plan, into scratch memory, and its number of multiply-adds."""
+    """The largest product of a plan, into scratch memory.
+
+    Attributes:
+        work: its multiply-adds.
+        seconds: the shortest time that it has taken with one thread; a guess at first.
+    """
 
     call: Call
     work: int
+    seconds: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.seconds = self.work / SPEED
+
+    @property
+    def trial(self) -> float:
+        """The seconds that a trial takes on a quiet machine."""
+        return 3 * max(SHORTEST, self.seconds)
 
 
 class Library(Protocol):
@@ -154,6 +170,7 @@ class Threads:
         self.used: set[int] = set()
         self.trials: deque[tuple[float, float]] = deque(maxlen=LAST)  # seconds with one thread and with all
         self.due: float | None = None
+        self.spent = 0.0  # seconds that the last trials took
 
     def _most(self) -> int:
         limit = self.pool.limit()
@@ -197,22 +214,26 @@ class Threads:
             self.due = self.pool.busy + RECENT
             self._change(1)
         if self.due is None:
-            expected = 3 * max(SHORTEST, product.work / SPEED)
-            self.due = now if training and expected <= FREE else now + expected / COST
+            at_once = training and product.trial <= FREE
+            self.due = now if at_once else now + product.trial / COST
         if now >= self.due:
             self._try(product)
-            spent = self.clock() - now
-            self.due = now + (0 if self._undecided() else max(PAUSE, spent / COST))
+            self.due = now if self._undecided() else now + max(PAUSE, self.spent / COST)
 
     def _try(self, product: Product) -> None:
-        """Make trials until it is clear which number to use, but only a few of them at a time."""
-        times = 1 + int(SHORTEST * SPEED / product.work)
-        for _ in range(LAST // 2):
-            self.trials.append(self._trial(product.call, times))
-            if not self._undecided():
+        """Make a few trials, and choose by the last ones."""
+        enough, begun = max(2, int(BRIEF / product.trial)), self.clock()
+        for k in range(1, LAST // 2 + 1):
+            self.trials.append(self._trial(product))
+            if self._all_lose() or (self.now == 1 and is_lost(*self.trials[-1])):
                 break
+            if k >= enough and not self._undecided():
+                break
+        self.spent = self.clock() - begun
+        if self.now > 1:  # a busy machine makes trials long, which then must not be rare
+            self.spent = min(self.spent, 2 * k * product.trial)
         lost, slower = self._lost(), self._slower()
-        if self.now > 1 and lost >= LOST and slower > WORSE:
+        if self._all_lose():
             self._tell(slower)
             self._change(1)
             self.pool.busy = self.clock()
@@ -228,9 +249,16 @@ class Threads:
         """Whether all threads are in use, and were slower, but not often enough to be sure."""
         return self.now > 1 and self._slower() > WORSE and self._lost() < LOST
 
-    def _trial(self, call: Call, times: int) -> tuple[float, float]:
+    def _all_lose(self) -> bool:
+        """Whether all threads are in use, and were slower often enough."""
+        return self.now > 1 and self._slower() > WORSE and self._lost() >= LOST
+
+    def _trial(self, product: Product) -> tuple[float, float]:
         """Return the seconds with one thread and with all, which are not waited for to the end if slow."""
+        call, times = product.call, 1 + int(SHORTEST / product.seconds)
         one = self._timed(call, 1, times)
+        if not self.trials or one / times < product.seconds:
+            product.seconds = one / times
         woken = self._timed(call, self.most, 1)  # sleeping threads need a moment
         most = 4 * one + 1e-3
         return one, woken if woken > most else self._timed(call, self.most, times, most)
@@ -246,8 +274,8 @@ class Threads:
         return seconds
 
     def _lost(self) -> int:
-        """Count the trials that all threads lost."""
-        return sum(is_lost(*trial) for trial in self.trials)
+        """Count the trials that all threads lost, and those with a long wait twice."""
+        return sum(is_lost(one, many) * (1 + (many - one > LONG)) for one, many in self.trials)
 
     def _slower(self) -> float:
         """Return how many times longer all threads took than one."""
