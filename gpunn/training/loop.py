@@ -135,9 +135,14 @@ class Training:
             return None
         return epoch
 
+    def keep_theta(self) -> Any:
+        """Return a copy of θ, which the next one overwrites."""
+        self.before = self.be.memory.copy(self.theta, into=self.before)
+        return self.before
+
     def run_epoch(self, epoch: int, progress: Progress | None) -> Record:
         """Learn from all the examples once, then evaluate."""
-        self.before = before = self.be.memory.copy(self.theta, into=self.before)
+        before = self.keep_theta()
         self.be.threads.take_used()
         start = time.perf_counter()
         losses, hits = self.source.learn(self.rates(epoch), progress)

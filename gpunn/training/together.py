@@ -157,7 +157,7 @@ class Lockstep:
         """Run an epoch of these networks, and tell each run what came out."""
         begun, stages = time.perf_counter(), self.stages(runs)
         assert stages is not None
-        before = [self.be.memory.copy(run.training.theta) for run in runs]
+        before = [run.training.keep_theta() for run in runs]
         for run, drawn in zip(runs, self.pool.map(lambda run: run.source.draws.next(), runs), strict=True):
             assert run.epoch
             run.source.start(run.training.rates(run.epoch), drawn)

@@ -10,6 +10,7 @@ import emulated
 import numpy as np
 import pytest
 from emulated import EmulatedDevice
+from helpers import MakeBackend
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweeping import FOLDS, LAYERS, X, Y, grids, sweep, trained_alone
@@ -37,7 +38,9 @@ def make(monkeypatch: pytest.MonkeyPatch) -> MakeDevice:
     return make
 
 
-def check_alone(result: gpunn.SweepResult, layers: list[Dense] = LAYERS, **options: Any) -> None:
+def check_alone(
+    result: gpunn.SweepResult, layers: list[Dense] = LAYERS, *, atol: float = 1e-6, **options: Any
+) -> None:
     """Check that every network equals the one that is trained alone."""
     for member in result.members:
         chosen = dict(member.settings)
@@ -46,7 +49,7 @@ def check_alone(result: gpunn.SweepResult, layers: list[Dense] = LAYERS, **optio
         net = gpunn.Network(5, layers, options.get("cost"), seed=member.seed)
         how = {name: value for name, value in options.items() if name != "cost"} | chosen
         history = net.fit(X, Y, **how, optimizer=optimizer)
-        np.testing.assert_allclose(result.network(member.index).theta, net.theta, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(result.network(member.index).theta, net.theta, rtol=0, atol=atol)
         for mine, theirs in zip(result.history(member.index), history, strict=True):
             assert mine.loss == pytest.approx(theirs.loss, rel=1e-5)
             assert mine.validation_accuracy == theirs.validation_accuracy
@@ -158,6 +161,37 @@ def test_what_cannot_share_a_graph_is_trained_one_by_one(make: MakeDevice) -> No
     result = sweep(grid={"dropout": [0.1, 0.2, 0.3]})
     assert result.table.column("status") == ["done"] * 3
     assert "begin_again" not in device.launches
+
+
+def test_bfloat16(make: MakeDevice) -> None:
+    device = make("bf16")
+    result = sweep(precision="bf16")
+    assert result.table.column("status") == ["done"] * 2
+    assert "begin_again" not in device.launches
+
+
+def test_halving_goes_on_where_it_paused(make: MakeDevice) -> None:
+    device = make()
+    options: dict[str, Any] = {"epochs": 8, "validation": (X, Y), "schedule": "cosine"}
+    rates = [0.01, 0.1, 0.3, 1.0]
+    result = sweep(grid={"learning_rate": rates}, halving=2, metric="validation_loss", **options)
+    assert sorted(result.table.column("status")) == ["done", "dropped", "dropped", "dropped"]
+    assert device.launches["begin_again"] > 0
+    best = result.best.settings["learning_rate"]
+    net = gpunn.Network(5, LAYERS, seed=0)
+    net.fit(X, Y, **options, optimizer=gpunn.SGD(best))
+    np.testing.assert_allclose(result.network(rates.index(best)).theta, net.theta, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_rectified_layers_on_every_backend(backend: MakeBackend, momentum: float) -> None:
+    """On CUDA the library applies bias, ReLU and its derivative to a batch of products."""
+    layers = [Dense(24, "relu"), Dense(16, "relu"), Dense(3, "softmax")]
+    options: dict[str, Any] = {"epochs": 2, "batch_size": 20, "validation": (X, Y)}
+    result = sweep(
+        grid={"learning_rate": [0.05, 0.1], "momentum": [momentum]}, layers=layers, seeds=2, **options
+    )
+    check_alone(result, layers, **options, atol=1e-5)
 
 
 def test_examples_that_stay_on_the_host(make: MakeDevice) -> None:

@@ -70,7 +70,7 @@ def choose_bits(k: Kernels, e: ForwardWithBits) -> Buffer | None:
         "in the products": lambda: calls,
         "by a kernel": lambda: [*forward(k, e.forward), *hidden_error(k, e.error)],
     }
-    return bits if k.device.fastest(task, ways) == "in the products" else None
+    return bits if k.device.fastest(task + k.times, ways) == "in the products" else None
 
 
 def _product_that_writes(k: Kernels, e: ForwardWithBits, bits: Buffer) -> Product:

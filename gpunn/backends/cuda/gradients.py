@@ -16,12 +16,11 @@ from gpunn.functions.calls import Calls
 
 def gradient(k: Kernels, e: Gradient) -> Calls:
     """BP3, BP4: [w b] ← α δ [a; 1]ᵀ + β [w b], one product if there are ones beneath a."""
-    wb = e.into.wb[e.layer]
-    if k.networks > 1:
-        return of_a_stack(k, e, wb)
+    wb, (before, e) = e.into.wb[e.layer], with_shared_factors(k, e)
     if not e.a.ones:
-        return in_two(k, e, wb)
-    fill_ones(k, e)
+        return before + in_two(k, e, wb)
+    for fill in k.each("fill_border", e.a.shape[1], e.a.shape[0], e.a.ld, 1 / e.a.scale, e.a):
+        fill()  # once for all replays: no kernel writes there
     ways: dict[str, Callable[[Kernels, Gradient, Buffer], Calls]] = {"together": in_one, "apart": in_two}
     if e.a.dtype == BF16:
         ways["padded"] = by_padding
@@ -29,34 +28,27 @@ def gradient(k: Kernels, e: Gradient) -> Calls:
         ways["transposed"] = by_transposing
     other = cache(partial(k.memory.new, wb.shape))  # for trials, which must not move θ
     trials = {name: partial(lambda way: way(k, e, other()), way) for name, way in ways.items()}
-    task = f"BP3 and BP4 {wb.shape} of {wb.dtype}, {k.memory.precision}, {e.a.shape[1]} examples"
-    return ways[k.device.fastest(task, trials)](k, e, wb)
+    task = f"BP3 and BP4 {wb.shape} of {wb.dtype}, {k.memory.precision}, {e.a.shape[1]} examples{k.times}"
+    return before + ways[k.device.fastest(task, trials)](k, e, wb)
 
 
-def fill_ones(k: Kernels, e: Gradient) -> None:
-    """Write the ones beneath a, once for all replays: no kernel writes there."""
-    for fill in k.each("fill_border", e.a.shape[1], e.a.shape[0], e.a.ld, 1 / e.a.scale, e.a):
-        fill()
-
-
-def of_a_stack(k: Kernels, e: Gradient, wb: Buffer) -> Calls:
-    """[w b] ← α δ [a; 1]ᵀ + β [w b] for each network of a stack.
+def with_shared_factors(k: Kernels, e: Gradient) -> tuple[Calls, Gradient]:
+    """Return calls, and the equation that is left after them, whose α and β all networks of a stack share.
 
     A batch of products has one α and one β. If networks differ in them, kernels apply them before: δ becomes
     α δ, since no other equation reads it any more, and [w b] becomes β [w b].
     """
+    if k.networks == 1:
+        return [], e
     calls: Calls = []
-    alpha, beta = k.memory.cell(e.alpha), k.memory.cell(e.beta)
+    alpha, beta, wb = k.memory.cell(e.alpha), k.memory.cell(e.beta), e.into.wb[e.layer]
     if alpha.apart:
         calls += k.each("scale", e.delta.length, alpha, e.delta)
         e = replace(e, alpha=constant(1.0))
     if beta.apart:
         calls += k.each("scale", wb.size, beta, wb)
         e = replace(e, beta=constant(1.0))
-    if not e.a.ones:
-        return calls + in_two(k, e, wb)
-    fill_ones(k, e)
-    return calls + in_one(k, e, wb)
+    return calls, e
 
 
 def in_one(k: Kernels, e: Gradient, wb: Buffer) -> Calls:

@@ -83,6 +83,11 @@ class Kernels:
             np.int64(x) if isinstance(x, int) else real(x) if type(x) is float else x for x in arguments
         )
 
+    @property
+    def times(self) -> str:
+        """Say for how many networks, at the end of a task's name; nothing for one network."""
+        return f", {self.networks} networks" if self.networks > 1 else ""
+
     def try_product(self, product: Product) -> Call | None:
         """Bind a product; return None if the device cannot do it in one call."""
         return self.device.product(replace(product, networks=self.networks), self.memory.precision)

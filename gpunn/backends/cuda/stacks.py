@@ -17,7 +17,7 @@ import numpy as np
 
 from gpunn.backends.cuda.allocating import AtOnce, InTurn
 from gpunn.backends.cuda.data import OnHost
-from gpunn.backends.cuda.device import Buffer
+from gpunn.backends.cuda.device import BF16, Buffer
 from gpunn.backends.cuda.kernels import Kernels
 from gpunn.backends.cuda.memory import Norm
 from gpunn.backends.cuda.stacked import Cells, stacked
@@ -128,7 +128,12 @@ class Stack:
 
 
 def together(k: Kernels, passes: Sequence[Later], lower: Lower) -> Calls | None:
-    """Return calls that run these passes of different networks; None if few of them could share a graph."""
+    """Return calls that run these passes of different networks; None if few of them could share a graph.
+
+    In bfloat16 there are no stacks, because their factors cannot be applied to δ without rounding it again.
+    """
+    if k.memory.operand_dtype == BF16:
+        return None
     if not all(one.stack for one in passes):
         alike = neighbours(passes)
         if 2 * len(alike) > len(passes):
