@@ -16,9 +16,9 @@ from benchmarks.probes.probe import MakeBackend, Probe, Row, label
 from gpunn import backends
 from gpunn.core.optimizers import Optimizer
 from gpunn.training import together
+from gpunn.training.candidates import Candidate
 from gpunn.training.fit import fit
 from gpunn.training.history import History
-from gpunn.training.together import Candidate
 
 EXAMPLES = 12_800  # of each network
 NETS: Sequence[tuple[Net, str]] = [

@@ -21,10 +21,12 @@ from sklearn import config_context, get_config
 from gpunn import backends
 from gpunn.network import Network
 from gpunn.training import together
+from gpunn.training.candidates import Candidate, at_once
+from gpunn.training.candidates import shape_of as shape_of_step
 from gpunn.training.fit import fit
 from gpunn.training.fit_options import FitOptions
 from gpunn.training.history import History
-from gpunn.training.together import Candidate, Result
+from gpunn.training.together import Result
 
 T = TypeVar("T")
 
@@ -152,12 +154,12 @@ def shape_of(c: Candidate) -> tuple[Any, ...]:
     held = c.options.validation
     m = c.X.shape[1] - (len(held) if isinstance(held, np.ndarray) else 0)
     of_network = c.net.sizes[0], c.net.cost, c.net.dtype, c.options.device
-    return *of_network, *together.shape_of(c.net.layers, c.options, m)
+    return *of_network, *shape_of_step(c.net.layers, c.options, m)
 
 
 def train_group(candidates: Sequence[Candidate]) -> Sequence[Result]:
     """Train networks in lockstep, as many as fit, or one by one if the device has no way to do that."""
-    most, trained = together.at_once(candidates[0]), list[Result]()
+    most, trained = at_once(candidates[0]), list[Result]()
     for start in range(0, len(candidates), most):
         batch = candidates[start : start + most]
         results = together.fit(batch) if len(batch) > 1 else None

@@ -20,7 +20,8 @@ from gpunn.functions.costs import Cost
 from gpunn.network import Network
 from gpunn.sweeps.data import Data
 from gpunn.sweeps.settings import Base, Settings, in_text, in_words
-from gpunn.training import fit, schedules, together
+from gpunn.training import fit, schedules
+from gpunn.training.candidates import shape_of
 from gpunn.training.fit_options import FitOptions
 from gpunn.training.reach import warn_out_of_reach
 
@@ -108,7 +109,7 @@ class Recipe:
         groups: dict[tuple[Any, ...], list[Member]] = {}
         for member in members:
             made = self.of(member)
-            shape = together.shape_of(made.layers, made.options, data.examples(member.fold))
+            shape = shape_of(made.layers, made.options, data.examples(member.fold))
             groups.setdefault(shape, []).append(member)
         return list(groups.values())
 

@@ -13,10 +13,10 @@ from gpunn.sweeps.data import Data
 from gpunn.sweeps.members import Member, Recipe
 from gpunn.sweeps.outcome import Outcome
 from gpunn.training import together
+from gpunn.training.candidates import Candidate, at_once
 from gpunn.training.fit_options import FitOptions
 from gpunn.training.history import History, Record
 from gpunn.training.loop import Diverged
-from gpunn.training.together import Candidate
 from gpunn.training.trainable import Trainable
 
 #: How a member ended, by `History.stopped`.
@@ -54,7 +54,7 @@ def train_in_batches(
     """Train members, and yield each with its outcome, in their order: those trained in lockstep at once.
 
     This is the one place that decides how networks are trained. On CUDA, all members in a call have the same
-    `together.shape_of`, and those that a device can train at the same time are trained in lockstep. The
+    `candidates.shape_of`, and those that a device can train at the same time are trained in lockstep. The
     caller takes no other batch after Ctrl-C.
     """
     left = list(members)
@@ -75,7 +75,7 @@ def most_at_once(members: Sequence[Member], recipe: Recipe, data: Data) -> int:
         return 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said already, when the candidates were checked
-        most = together.at_once(candidate_of(members[0], recipe, data))
+        most = at_once(candidate_of(members[0], recipe, data))
     return most if most > 1 else 0
 
 
@@ -90,21 +90,20 @@ def train_together(
 ) -> list[Outcome] | None:
     """Train members in lockstep; None, without having trained, if the device has no way to do that."""
     start = time.perf_counter()
-    candidates: dict[int, Candidate] = {}
+    made: dict[int, Candidate] = {}
     followed: list[list[Record]] = [[] for _ in members]
     by_fold = sorted(range(len(members)), key=lambda k: members[k].fold or 0)  # each is taken out once
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said already, when the candidates were checked
         for k in by_fold:
-            made = candidate_of(members[k], recipe, data)
-            options = follow(made.options, members[k], followed[k], pause)
-            candidates[k] = replace(made, options=options)
-        results = together.fit([candidates[k] for k in range(len(members))])
+            own = candidate_of(members[k], recipe, data)
+            made[k] = replace(own, options=follow(own.options, members[k], followed[k], pause))
+        results = together.fit([made[k] for k in range(len(members))])
     if results is None:
         return None
     seconds = (time.perf_counter() - start) / len(members)
     return [
-        outcome_of(candidates[k].net, result, records, seconds)
+        outcome_of(made[k].net, result, records, seconds)
         for k, (result, records) in enumerate(zip(results, followed, strict=True))
     ]
 

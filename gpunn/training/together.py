@@ -11,42 +11,14 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from gpunn import backends
-from gpunn.core import optimizers, plan
+from gpunn.core import plan
 from gpunn.core.backend import Backend, BackendError
-from gpunn.core.layers import Dense
-from gpunn.core.plan import FORWARD_BATCH, Plan, Stage
+from gpunn.core.plan import Plan, Stage
+from gpunn.training.candidates import Candidate, alike, at_once, backend_of
 from gpunn.training.fit import Sharing, prepare
-from gpunn.training.fit_options import FitOptions
 from gpunn.training.history import History, Record
 from gpunn.training.loop import Training
 from gpunn.training.sources import InMemory
-from gpunn.training.trainable import Trainable
-
-COPIES = (
-    10  # of θ: with the gradient, two states, and those of an epoch's beginning, the best and a checkpoint
-)
-WORKSPACES = 8  # arrays of a layer, in learning and in evaluation
-BYTES_OF_AN_EXAMPLE = 128  # its place in the order, learning rate, loss, hit and outputs, twice
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A network, and how `Network.fit` would train it."""
-
-    net: Trainable
-    X: Any
-    y: np.ndarray
-    options: FitOptions
-
-
-def shape_of(layers: Sequence[Dense], options: FitOptions, m: int) -> tuple[Any, ...]:
-    """Return all that shapes a step on m examples: networks that are trained together have it in common."""
-    optimizer = optimizers.get(options.optimizer)
-    of_layers = tuple((layer.n, layer.f, layer.batch_norm) for layer in layers)
-    kind = type(optimizer), getattr(optimizer, "lands", None)
-    return of_layers, kind, options.precision, options.batch_size, m
-
 
 Result: TypeAlias = "History | Exception"  # how training ended: an error is that of one network alone
 
@@ -218,22 +190,6 @@ def note_algorithms(runs: Sequence[Run], be: Backend) -> None:
         run.training.algorithms = run.training.history.algorithms = noted
 
 
-def at_once(candidate: Candidate) -> int:
-    """Estimate how many networks like this one its device can train at the same time."""
-    net, options = candidate.net, candidate.options
-    be, itemsize, m = backend_of(candidate), net.dtype.itemsize, candidate.X.shape[1]
-    theta, widths = net.layout.blocks(itemsize)[1], sum(net.sizes)
-    columns = max(min(int(options.batch_size), m), FORWARD_BATCH)
-    numbers = COPIES * theta + WORKSPACES * columns * widths
-    return be.at_once(itemsize * numbers + WORKSPACES * be.chunk_bytes + BYTES_OF_AN_EXAMPLE * m)
-
-
-def backend_of(candidate: Candidate) -> Backend:
-    """Return the backend that the network will be trained on."""
-    options = candidate.options
-    return backends.choose(options.device, candidate.net.dtype, options.precision)
-
-
 def begin_all(candidates: Sequence[Candidate], be: Backend) -> list[Run | Exception]:
     """Prepare the networks, those side by side in memory that may share a graph."""
     sharing, begun = Sharing(), {}
@@ -243,24 +199,6 @@ def begin_all(candidates: Sequence[Candidate], be: Backend) -> list[Run | Except
                 turn(place)
                 begun[k] = begin(candidates[k], sharing)
     return [begun[k] for k in range(len(candidates))]
-
-
-def alike(candidates: Sequence[Candidate]) -> list[list[int]]:
-    """Group the places of candidates whose steps are the same equations, up to factors."""
-    groups: dict[str, list[int]] = {}
-    for k, candidate in enumerate(candidates):
-        groups.setdefault(kind_of(candidate), []).append(k)
-    return list(groups.values())
-
-
-def kind_of(candidate: Candidate) -> str:
-    """Describe what decides the equations of a step, up to factors that each network has of its own."""
-    options, optimizer = candidate.options, optimizers.get(candidate.options.optimizer)
-    chosen: dict[str, Any] = dict(getattr(optimizer, "__dict__", {}))
-    own = {name: bool(chosen.pop(name, 0)) for name in ("learning_rate", "momentum", "l1", "l2")}
-    of_options = options.schedule is None, options.label_smoothing, options.augmentation, options.batch_size
-    described = type(optimizer), own, chosen, candidate.net.dropout, of_options, id(candidate.X)
-    return repr(described)
 
 
 def begin(candidate: Candidate, sharing: Sharing) -> Run | Exception:

@@ -16,8 +16,8 @@ from gpunn.backends.cuda.allocating import AtOnce
 from gpunn.backends.cuda.cublaslt import Problem
 from gpunn.backends.cuda.device import Product
 from gpunn.training import together
+from gpunn.training.candidates import Candidate
 from gpunn.training.history import History
-from gpunn.training.together import Candidate
 
 pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="no C++ compiler for the emulated device")
 
