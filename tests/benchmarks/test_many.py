@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from benchmarking import DATA
+from roomy import roomy_device
 
 from benchmarks import contestants
+from benchmarks.contestants import many
 from benchmarks.contestants.base import Skipped
 from benchmarks.nets import SMALL, Net, Problem
 
@@ -36,3 +38,16 @@ def test_all_contestants_learn_the_same_from_a_batch(name: str, net: Net) -> Non
         np.testing.assert_allclose(w, w_, rtol=0, atol=1e-5)
         np.testing.assert_allclose(b, b_, rtol=0, atol=1e-5)
         assert np.abs(w - w_0).max() > 1e-3
+
+
+def test_a_sweep_on_cuda_learns_what_a_loop_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = replace(NETS[1], batch_size=10)
+    loop = many.OneByOne(Problem(net, DATA))
+    loop.train(10, 1)
+    device = roomy_device(monkeypatch)
+    sweep = many.SweepOnCuda(Problem(net, DATA))
+    assert sweep.seconds(10, 1) > 0
+    assert device.launches["train"] == 1
+    for (w, b), (w_, b_) in zip(sweep.weights(), loop.weights(), strict=True):
+        np.testing.assert_allclose(w, w_, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(b, b_, rtol=0, atol=1e-5)
