@@ -113,6 +113,10 @@ class ImageJob:
         """Yield nothing: images have test examples of their own."""
         return iter(())
 
+    def describe_training(self, settings: Settings) -> list[str]:
+        """Return nothing: the settings for images do not depend on them."""
+        return []
+
     def meta(self) -> dict[str, Any]:
         """Return what `gpunn evaluate` and `gpunn predict` need to know about the data."""
         return {

@@ -29,7 +29,7 @@ from gpunn.sweeps.sweep import train
 from gpunn.tables.options import TableOptions
 from gpunn.training.fit_options import FitOptions
 from gpunn.training.option import from_kept, option_name
-from gpunn.training.settings import Settings
+from gpunn.training.settings import Settings, without_rates
 from gpunn.training.splitting import stratified_split
 
 HELD_OUT = 0.1  # of the training examples, to compare networks: the test examples must not decide that
@@ -99,7 +99,8 @@ def run(request: SweepRequest) -> int:
     check_output(asked.output or RUNS, **rights)
     grid = parse(request.sweep.grid, drawn=request.sweep.draws is not None)
     job = open_data(asked)
-    settings = asked.settings.with_defaults({**job.usual, "ensemble": 1})
+    usual = without_rates(job.usual) if "optimizer" in grid else job.usual
+    settings = asked.settings.with_defaults({**usual, "ensemble": 1})
     net = build_network(settings, len(job.X), job.n_out)
     check_settings(settings, job, net)
     with run_folder(asked.output, f"{job.folder}-sweep", **rights) as folder:

@@ -125,6 +125,9 @@ class TableJob:
                 continue
             yield f"fold {k}: {in_words(found)} (baseline {in_words(found['baseline'])})"
 
+    def describe_training(self, settings: Settings) -> list[str]:
+        return [describe_training(settings)]
+
     def meta(self) -> dict[str, Any]:
         return self.task.meta(self.folds)
 
@@ -201,6 +204,28 @@ def open_job(
 
 
 # in words
+
+
+def describe_training(settings: Settings) -> str:
+    """Describe how networks for a table are trained.
+
+    >>> from gpunn.cli.tables import describe_training
+    >>> from gpunn.training.settings import Settings
+    >>> settings = Settings(optimizer="adamw", learning_rate=0.004, epochs=9, batch_size=16, patience=9)
+    >>> describe_training(settings)
+    'trained with adamw 0.004, mini-batches of 16, 9 epochs; the best on a fifth is kept'
+    """
+    rate = "" if settings.learning_rate is None else f" {settings.learning_rate:g}"
+    schedule = f" ({settings.schedule})" if settings.schedule else ""
+    dropout = f", dropout {settings.dropout:g}" if settings.dropout else ""
+    batches = f"mini-batches of {settings.batch_size}, {counted(settings.epochs or 0, 'epoch')}"
+    parts = [f"trained with {settings.optimizer}{rate}{schedule}{dropout}, {batches}"]
+    if settings.patience:
+        if settings.patience < (settings.epochs or 0):
+            parts.append(f", {settings.patience:,} at most without improvement")
+        several = "each keeps its best on a fifth of its own"
+        parts.append(f"; {several if settings.networks > 1 else 'the best on a fifth is kept'}")
+    return "".join(parts)
 
 
 def describe_table(task: TableTask) -> Iterator[str]:

@@ -97,7 +97,7 @@ def train(asked: Request) -> int:
     settings = settings.with_choices(net.cost.name, optimizer)
     ready()
     be = backends.choose(settings.device, net.dtype, settings.precision)
-    asked.echo(*job.words, describe(settings, job, net, be.description))
+    asked.echo(*job.words, describe(settings, job, net, be.description), *job.describe_training(settings))
     with run_folder(asked.output, job.folder, **rights) as folder:
         for line in job.rehearse(settings):
             asked.echo(line)

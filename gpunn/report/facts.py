@@ -210,7 +210,7 @@ def score_name(run: Run) -> str:
 def validation_examples(run: Run) -> str:
     """The name of the examples that validation used."""
     if run.result["settings"]["patience"]:
-        return "held-out tenth"
+        return "held-out training data"
     return "test examples"
 
 

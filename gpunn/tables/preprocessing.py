@@ -36,7 +36,7 @@ DATE = re.compile(
 )
 BLOCK = 1 << 14  # rows
 CLIP = 3.0  # the bound of scaled numbers
-BINS, FEWEST_BINS = 16, 4  # codes of a number; fewer than the latter tell nothing new
+BINS, FEWEST_BINS = 12, 4  # codes of a number; fewer than the latter tell nothing new
 MOST_CODES = 2048  # of all numbers together
 MOST_VALUES = 1 << 26  # codes in all rows: 256 MiB in float32
 

@@ -17,20 +17,25 @@ import numpy as np
 
 from gpunn.tables.target import Target
 
-PARTS = 5  # each network stops on one part of this many
+PARTS = 5  # each network chooses its epoch on one part of this many
+EPOCHS, FEWEST_EPOCHS, EXAMPLES = 40, 10, 4_000_000  # at most so many examples, in at least so many epochs
 
 
 def defaults(y: np.ndarray, target: Target) -> dict[str, Any]:
     """Return the default settings for rows with these targets (m,) to train on."""
     m = len(y)
+    epochs = int(np.clip(EXAMPLES // m, FEWEST_EPOCHS, EPOCHS))
     return {
         "hidden": [256, 256],
         "output_activation": target.output_activation,
-        "dropout": 0.1,
+        "dropout": 0.15,
         "optimizer": "adamw",
-        "epochs": int(np.clip(4_000_000 // m, 20, 200)),
+        "learning_rate": 0.004,
+        "l2": 0.03,
+        "schedule": "cosine",
+        "epochs": epochs,
         "batch_size": int(np.clip(m // 40, 16, 256)),
-        "patience": 10 if len(stopping_rows(y, target, PARTS - 1)) else 0,
+        "patience": epochs if len(stopping_rows(y, target, PARTS - 1)) else 0,
         "ensemble": 8,
     }
 

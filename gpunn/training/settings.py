@@ -75,6 +75,11 @@ def _spelt(names: Iterable[str]) -> str:
     return listed([name.replace(" ", "-") for name in names])
 
 
+def without_rates(defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return default settings without those that suit the default optimizer only."""
+    return {name: value for name, value in defaults.items() if name not in ("learning_rate", "l2")}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of a run. None: chosen from the data and the other settings."""
@@ -106,14 +111,17 @@ class Settings:
         network(f"Initial weights: {_spelt(INITIALIZERS)}.", "the one that fits each activation"),
     ] = None
     dropout: Annotated[
-        float | None, network("Fraction of each hidden layer's outputs to drop in training.", "0; tables 0.1")
+        float | None,
+        network("Fraction of each hidden layer's outputs to drop in training.", "0; tables 0.15"),
     ] = None
     input_dropout: Annotated[float, network("Fraction of the inputs to drop in training.")] = 0.0
     batch_norm: Annotated[bool, network("Apply batch normalisation to the hidden layers.")] = False
     optimizer: Annotated[
         str | None, training(f"Optimizer: {_spelt(OPTIMIZERS)}.", "nesterov; tables adamw")
     ] = None
-    learning_rate: Annotated[float | None, training("Learning rate η.", _defaults("learning_rate"))] = None
+    learning_rate: Annotated[
+        float | None, training("Learning rate η.", f"tables 0.004; {_defaults('learning_rate')}")
+    ] = None
     beta1: Annotated[
         float | None,
         training(f"Decay β₁ of the mean gradient ({listed(takers('beta1'))}).", _defaults("beta1")),
@@ -122,10 +130,12 @@ class Settings:
         float | None,
         training(f"Decay β₂ of the mean squared gradient ({listed(takers('beta2'))}).", _defaults("beta2")),
     ] = None
-    schedule: Annotated[str | None, training(f"Learning-rate schedule: {_spelt(SCHEDULES)}.", "constant")] = (
-        None
-    )
-    l2: Annotated[float | None, training("Weight decay (L2 regularisation) λ.", _defaults("l2"))] = None
+    schedule: Annotated[
+        str | None, training(f"Learning-rate schedule: {_spelt(SCHEDULES)}.", "constant; tables cosine")
+    ] = None
+    l2: Annotated[
+        float | None, training("Weight decay (L2 regularisation) λ.", f"tables 0.03; {_defaults('l2')}")
+    ] = None
     l1: Annotated[float, training("L1 regularisation λ; sets small weights to 0.")] = 0.0
     max_norm: Annotated[
         float | None, training("Upper bound on the norm of each neuron's incoming weights.", "no bound")
@@ -160,7 +170,7 @@ class Settings:
     ] = None
     epochs: Annotated[
         int | None,
-        training("Passes over the training examples.", "10; digits 20; tables up to 200", least=1),
+        training("Passes over the training examples.", "10; digits 20; tables up to 40", least=1),
     ] = None
     batch_size: Annotated[
         int | None,
@@ -171,7 +181,7 @@ class Settings:
         training(
             "Stop after this many epochs without improvement (see --metric) on a tenth of the training data, "
             "held out, or a fifth for tables; 0 to never stop early.",
-            "never; tables 10",
+            "never, but tables keep the best epoch",
             least=0,
         ),
     ] = None
@@ -231,9 +241,16 @@ class Settings:
         return look_up(DTYPES, self.precision, "precision")
 
     def with_defaults(self, defaults: Mapping[str, Any]) -> Settings:
-        """Fill in the settings that are None. Checkpoints and TensorBoard are for a single network."""
-        alone = {"ensemble": 1} if self.checkpoint_every or self.tensorboard else {}
-        usual = {"ensemble": 1, **defaults, **alone}
+        """Fill in the settings that are None.
+
+        Checkpoints and TensorBoard are for a single network, and an optimizer of choice keeps its own
+        learning rate and weight decay.
+        """
+        usual = {"ensemble": 1, **defaults}
+        if self.checkpoint_every or self.tensorboard:
+            usual["ensemble"] = 1
+        if self.optimizer is not None:
+            usual = without_rates(usual)
         return replace(self, **{name: v for name, v in usual.items() if getattr(self, name) is None})
 
     @property

@@ -98,7 +98,7 @@ def test_a_table_goes_on_with_its_options(gpunn_: RunCommand) -> None:
     second = json.loads(gpunn_("train", "--from", "first", "--epochs", 2, "--json")[1])
     assert (second["network"], second["settings"]["ensemble"]) == (first["network"], 1)
     assert (second["target"], second["test_examples"]) == ("y", first["test_examples"])
-    assert second["settings"]["dropout"] == 0.1
+    assert second["settings"]["dropout"] == 0.15
     Path("new.csv").write_text(
         "\n".join(["b,y,a", *(f"{k % 3},{'yn'[k % 2]},{k}" for k in range(40))]) + "\n"
     )

@@ -56,7 +56,7 @@ def test_early_stopping_names_the_best_epoch(runs: Path, gpunn_: RunCommand, tmp
     best = max(record.validation_accuracy for record in history)
     assert history[result["best_epoch"] - 1].validation_accuracy == best
     assert f"The weights are those of epoch {result['best_epoch']}," in text_of(tmp_path)
-    assert "held-out tenth" in text_of(tmp_path) and "test examples" not in text_of(tmp_path)
+    assert "held-out training data" in text_of(tmp_path) and "test examples" not in text_of(tmp_path)
 
 
 def test_a_resumed_run_reports_every_epoch(

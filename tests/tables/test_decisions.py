@@ -35,14 +35,14 @@ def test_every_column_of_the_file_is_decided_about(gpunn_):
     assert "15 missing values" in out.splitlines()[0]  # of void, which is not in use, none
     differs = "left out: different in every row, like an identifier or free text"
     assert decided(out) == {
-        "user_id": differs, "name": differs, "age": "scaled, 18 inputs, missing as 24",
-        "price": "scaled, 17 inputs", "city": "one-hot, 2 inputs", "joined": "year, weekday, days",
+        "user_id": differs, "name": differs, "age": "scaled, 14 inputs, missing as 24",
+        "price": "scaled, 13 inputs", "city": "one-hot, 2 inputs", "joined": "year, weekday, days",
         "five": "left out: always 5", "void": "left out: empty", "extra": "left out: --drop",
         "y": "the target",
     }  # fmt: skip
     kept = {column.name: column for column in Run.load(Path("run")).columns}
     assert list(kept) == HEAD.split(",")
-    assert kept["price"] == Decision("price", "number ($)", "1000.5 … 1299.5", 0, "scaled, 17 inputs")
+    assert kept["price"] == Decision("price", "number ($)", "1000.5 … 1299.5", 0, "scaled, 13 inputs")
     assert kept["joined"].values == "2010-03-01 … 2018-03-28"
     assert (kept["city"].values, kept["city"].kind) == ("2: Paris, Rome", "category")
     assert kept["y"].values == "no × 150, yes × 150"
@@ -60,7 +60,7 @@ def test_json_prints_no_table(trained):
 def test_the_table_fits_the_terminal(monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
     columns = [
-        Decision("名前の列" * 9, "number (CHF)", "1 … 2", 123_456_789, "scaled, 18 inputs, missing as 1.5"),
+        Decision("名前の列" * 9, "number (CHF)", "1 … 2", 123_456_789, "scaled, 14 inputs, missing as 1.5"),
         Decision("b\nc", "text", "more than 1,000, such as " + "x" * 90, None, why="free text " * 5),
     ]
     lines = describe_columns(columns)

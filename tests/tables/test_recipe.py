@@ -42,7 +42,7 @@ def test_the_default_is_an_ensemble(gpunn_):
     asked = "fruits.csv", "--target", "kind", "--epochs", 2, "--device", "cpu", "--output", "run", "--json"
     code, out, _ = gpunn_("train", *asked)
     result = json.loads(out)
-    assert (code, result["network"], len(result["members"])) == (0, "8 × 39-256-256-2", 8)
+    assert (code, result["network"], len(result["members"])) == (0, "8 × 31-256-256-2", 8)
     assert result["settings"]["ensemble"] == 8 and result["settings"]["optimizer"] == "adamw"
     model = gpunn.tables.train("fruits.csv", "kind", epochs=2, device="cpu")
     loaded = gpunn.tables.load_model("run")
@@ -53,7 +53,7 @@ def test_the_default_is_an_ensemble(gpunn_):
 def test_a_single_network_is_trained_if_asked_for(gpunn_, option):
     write("fruits.csv", fruits(60))
     asked = "fruits.csv", "--target", "kind", "--epochs", 1, "--device", "cpu", "--json"
-    assert json.loads(gpunn_("train", *asked, *option)[1])["network"] == "39-256-256-2"
+    assert json.loads(gpunn_("train", *asked, *option)[1])["network"] == "31-256-256-2"
 
 
 def test_chosen_settings_replace_those_of_the_recipe():
@@ -61,7 +61,7 @@ def test_chosen_settings_replace_those_of_the_recipe():
     options = {"hidden": 8, "optimizer": "sgd", "patience": 0, "epochs": 1, "ensemble": 2, "batch_size": 7}
     settings = gpunn.tables.train(table, "kind", device="cpu", **options).settings
     assert {name: getattr(settings, name) for name in options} == {**options, "hidden": [8]}
-    assert settings.dropout == 0.1
+    assert settings.dropout == 0.15
 
 
 def test_gaps_are_told_from_the_median(tmp_path):
@@ -81,3 +81,20 @@ def test_few_rows_are_trained_without_stopping():
 def test_a_quantity_is_learnt_by_default(tmp_path):
     path = write(tmp_path / "q.csv", quantities(150))
     assert gpunn.tables.train(path, "price", ensemble=2, epochs=60, device="cpu").evaluate()["r2"] > 0.8
+
+
+def test_a_chosen_optimizer_keeps_its_own_rates():
+    table = columns_of_fruits()
+    usual = gpunn.tables.train(table, "kind", epochs=1, ensemble=1, device="cpu").settings
+    assert (usual.learning_rate, usual.l2, usual.schedule) == (0.004, 0.03, "cosine")
+    chosen = gpunn.tables.train(table, "kind", optimizer="sgd", epochs=1, ensemble=1, device="cpu").settings
+    assert (chosen.learning_rate, chosen.l2) == (0.1, 0)
+
+
+def test_the_chosen_settings_are_printed(gpunn_):
+    write("fruits.csv", fruits(60))
+    asked = "fruits.csv", "--target", "kind", "--device", "cpu", "--ensemble", 2
+    told = "trained with adamw 0.004 (cosine), dropout 0.15, mini-batches of 16, 5 epochs; "
+    assert f"{told}each keeps its best on a fifth of its own\n" in gpunn_("train", *asked, "--epochs", 5)[1]
+    out = gpunn_("train", *asked, "--epochs", 5, "--patience", 0, "--optimizer", "sgd")[1]
+    assert "trained with sgd 0.1 (cosine), dropout 0.15, mini-batches of 16, 5 epochs\n" in out
