@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn import ensemble, linear_model, neural_network
-from sklearn.compose import ColumnTransformer, make_column_selector
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -81,8 +82,9 @@ def _outputs(model: Any, task: Task, X: pd.DataFrame) -> np.ndarray:
     return np.asarray(model.predict_proba(X) if task.classifies else model.predict(X))
 
 
-def gpunn_mlp(estimator: Callable[..., Any]) -> Callable[[int], Any]:
-    return lambda seed: estimator(device="cpu", random_state=seed)
+def standardising(regressor: Callable[..., Any]) -> Callable[[int], Any]:
+    """Return a maker of regressors that learn the standardised target."""
+    return lambda seed: TransformedTargetRegressor(regressor(random_state=seed), transformer=StandardScaler())
 
 
 def hist_gradient_boosting(task: Task) -> np.ndarray:
@@ -140,10 +142,13 @@ RECIPE, BOOSTING = "gpunn", "HistGradientBoosting"
 
 CONTESTANTS: dict[str, Predict] = {
     RECIPE: recipe,
-    "gpunn, plain MLP": behind(gpunn_mlp(gpunn.MLPClassifier), gpunn_mlp(gpunn.MLPRegressor)),
+    "gpunn, plain MLP": behind(
+        lambda seed: gpunn.MLPClassifier(device="cpu", random_state=seed),
+        standardising(partial(gpunn.MLPRegressor, device="cpu")),
+    ),
     "scikit-learn MLP": behind(
         lambda seed: neural_network.MLPClassifier(random_state=seed),
-        lambda seed: neural_network.MLPRegressor(random_state=seed),
+        standardising(neural_network.MLPRegressor),
     ),
     "linear": behind(
         lambda seed: linear_model.LogisticRegression(max_iter=1000), lambda seed: linear_model.Ridge()
