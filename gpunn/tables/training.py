@@ -61,7 +61,7 @@ def train(
     >>> species = iris.target_names[iris.target]
     >>> model = gpunn.tables.train({"X": iris.data, "species": species}, "species", device="cpu")
     >>> model
-    TableModel(8 × 62-256-256-3, 'species': classification, 3 classes: setosa, versicolor, virginica)
+    TableModel(8 × 49-256-256-3, 'species': classification, 3 classes: setosa, versicolor, virginica)
     >>> model.evaluate()["accuracy"] > 0.8
     True
     >>> model.predict({"X": [[5.1, 3.5, 1.4, 0.2]]})
