@@ -1,12 +1,12 @@
 """The default settings for tables: networks as good as gradient boosting.
 
-Eight networks are trained, each until its loss on a fifth of its own no longer falls, and averaged. Together
-they learn from all the rows: networks of five consecutive seeds stop on five fifths that do not overlap.
-Their inputs are the scaled numbers beside their piecewise-linear codes (`gpunn.tables.preprocessing`).
+Eight networks are trained and averaged, each with the weights of its best epoch on a fifth of the rows of its
+own. Together they learn from all the rows: the fifths of five consecutive seeds do not overlap. Their inputs
+are the scaled numbers beside their piecewise-linear codes (`gpunn.tables.preprocessing`).
 
 The settings were chosen on one half of the tables of `python -m benchmarks.tables`, which reports the other
 half. Sources: Gorishniy et al. 2022 (codes), Holzmüller et al. 2024 (RealMLP: scaling and clipping),
-Gorishniy et al. 2025 (TabM: averaged networks with early stopping).
+Gorishniy et al. 2025 (TabM: averaged networks that choose an epoch).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def defaults(y: np.ndarray, target: Target) -> dict[str, Any]:
 
 
 def stopping_rows(y: np.ndarray, target: Target, seed: int) -> np.ndarray:
-    """Return the rows that decide when the network with this seed stops, ascending.
+    """Return the rows that choose the epoch of the network with this seed, ascending.
 
     Each class with two rows or more keeps its share of both parts; a class of one row is trained on.
     """
