@@ -33,6 +33,7 @@ from gpunn.sweeps.settings import plain
 LISTED = 100  # combinations in the table
 SPREAD = 12  # combinations whose networks are drawn one by one
 MAPS = 3  # heat maps
+TRIED = 2 / 3  # of the cells of a heat map, at least
 MANY = 8  # networks of a combination, from which on their histogram is drawn
 
 
@@ -157,6 +158,8 @@ def charts(found: Sequence[Combination], metric: str) -> Iterator[Chart]:
     most = sorted(varying, key=lambda name: -len(varying[name].values))[:3]
     for rows, columns in list(combinations(most, 2))[:MAPS]:
         cells = means(known, (rows, varying[rows]), (columns, varying[columns]))
+        if np.isfinite(cells).mean() < TRIED:
+            continue  # as of numbers that were drawn, which hardly occur twice
         note = "Mean over seeds, folds and all other settings." if len(varying) > 2 else ""
         title = f"{name_in_words(rows)} and {name_in_words(columns)}".capitalize()
         yield Chart(title, heat_map(cells, (rows, varying[rows]), (columns, varying[columns]), metric), note)

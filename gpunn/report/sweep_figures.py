@@ -41,11 +41,12 @@ def name_in_words(name: str) -> str:
 
 
 def written(value: Any) -> str:
-    """Write a setting's value in few characters."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and abs(value) >= HUGE:
-        return f"{value:.3g}"
-    return short_number(value) if number else "none" if value is None else str(value)
+    """Write a setting's value in few characters, and numbers with three digits if they are not whole."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "none" if value is None else str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3g}" if abs(value) >= HUGE else short_number(float(f"{value:.3g}"))
 
 
 def score_ticks(axis: Any, metric: str) -> None:

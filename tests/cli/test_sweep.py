@@ -15,6 +15,7 @@ from reporting import RunCommand
 
 from gpunn import Ensemble, Network
 from gpunn.cli import display, grids, sweeping
+from gpunn.report.sweep_figures import written
 from gpunn.sweeps.members import Member
 from gpunn.sweeps.progress import NetworkEnd
 from gpunn.sweeps.scoring import Metric
@@ -97,6 +98,13 @@ def test_folds_draws_and_halving(gpunn_: RunCommand) -> None:
     assert json.loads(out)["best"]["train_examples"] == 1437
 
 
+def test_drawn_numbers_have_no_heat_map(gpunn_: RunCommand) -> None:
+    options = ["--grid", "learning_rate=0.01..0.3", "batch_size=32,64", "--draws", 4]
+    assert gpunn_(*SWEEP, *options, "--epochs", 1, "--output", "found")[0] == 0
+    page = Path("found/sweep.html").read_text()
+    assert "Settings and score" in page and "Learning rate and batch size" not in page
+
+
 def test_a_table(gpunn_: RunCommand) -> None:
     X = np.random.default_rng(0).normal(size=(80, 2))
     lines = ["a,b,y", *(f"{a:.4f},{b:.4f},{a + 2 * b:.4f}" for a, b in X)]
@@ -151,6 +159,12 @@ def test_a_folder_that_holds_a_sweep(gpunn_: RunCommand, refused: Callable[..., 
     refused(["sweep", "--resume", "found"], "found/sweep.json: epochs must be a whole number")
     Path("found/sweep.json").write_text("{")
     refused(["sweep", "--resume", "found"], "found has no sweep.json that could be read")
+
+
+def test_settings_are_written_in_few_characters() -> None:
+    values = (1e30, 0.0153352, 1e-5, 0.1, 128, 12345, True, None, "relu")
+    expected = ["1e+30", "0.0153", "1e-5", "0.1", "128", "12,345", "True", "none", "relu"]
+    assert [written(value) for value in values] == expected
 
 
 def test_ranges() -> None:
