@@ -50,6 +50,9 @@ def fit(device: str) -> None:
         net = gpunn.Network(36, [gpunn.Dense(33, "tanh"), gpunn.Dense(5, f)], seed=0)
         net.fit(X, y, epochs=2, batch_size=10, optimizer="adam", device=device)
         print(f, net.evaluate(X, y, device=device))
+    net = gpunn.Network(64, [gpunn.Dense(100), gpunn.Dense(10, "softmax")], seed=0)
+    net.fit(rng.random((64, 400)), np.arange(400) % 10, epochs=2, batch_size=200, device=device)
+    print("several blocks share out the examples", np.abs(theta(net)).sum())
     grid = {"learning_rate": [0.1, 0.5], "l2": [0.0, 1e-3]}
     small = [gpunn.Dense(8, "tanh"), gpunn.Dense(5, "softmax")]
     swept = gpunn.sweep(X, y, small, grid=grid, seeds=3, epochs=2, validation=0.2, device=device)

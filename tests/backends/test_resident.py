@@ -77,6 +77,32 @@ def test_every_shape(
     check(Case(SIGMOIDS, "quadratic", m=28, batch_size=16, how={"optimizer": gpunn.Adam(0.05)}), on)
 
 
+CHOSEN = {
+    "scikit-learn's default": Case(
+        [gpunn.Dense(100, "relu"), gpunn.Dense(10, "softmax")],
+        "cross-entropy",
+        n_in=64,
+        m=500,
+        batch_size=200,
+        how={"optimizer": gpunn.Adam(0.001)},
+    ),
+    "the book's": Case([gpunn.Dense(30), gpunn.Dense(10)], "quadratic", 784, 95, 10, {"pixels": True}),
+    "too wide for one block": Case([gpunn.Dense(100), gpunn.Dense(10)], "quadratic", 784, 95, 10),
+}
+
+
+@pytest.mark.parametrize("on", ["cuda"], indirect=True)
+@pytest.mark.parametrize("name", CHOSEN)
+def test_the_shapes_that_a_gpu_chooses(
+    name: str, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launches = count_launches(on("device", "float32"), monkeypatch)
+    theta, _ = theta_after(CHOSEN[name], "float32")
+    assert launches
+    on("cpu", "float32")
+    np.testing.assert_allclose(theta, theta_after(CHOSEN[name], "float32")[0], rtol=0, atol=1e-4)
+
+
 def test_several_launches(on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Cuda, "launch_steps", 3)
     launches = count_launches(on("device"), monkeypatch)

@@ -201,7 +201,37 @@ DEVICE void set_pace(const Member& my, Pace& next, double eta, bool whole) {
 #endif
 }
 
-// a block for each member
+// what a launch begins with, before its first barrier
+DEVICE void begin(const Member& member) {
+    Extras& extra = extras();
+    if (thread() == 0) {
+        extra.member = member, extra.member.xs += SHARES_INPUTS * rank() * N_IN;
+        extra.start = member.first + *member.position, extra.steps = member.etas ? *member.step : 0;
+#if defined(COUNTS_STEPS)
+        for (int k = 0; k < 2; ++k) extra.powers[k] = pow(member.numbers[1 + k], member.counter[0]);
+#endif
+        const double eta = member.etas ? member.etas[extra.steps] : member.numbers[0];
+        set_pace(member, extra.pace[0], eta, member.count >= BATCH);
+    }
+    for (int j = thread(); j < BUFFERS * ROW; j += WIDTH)
+        at(j / ROW * Layer<0>::size_x)[N_IN * ROW + j % ROW] = first_of_its_examples();  // for the bias
+    if (thread() < CONSTANTS + 3) extra.constants[thread()] = member.numbers[1 + thread()];
+}
+
+// BP2 to BP4 of a tile, and the move, if it is a mini-batch's last
+DEVICE void go_back_and_learn(const Member& my, Own& own, const T* x, bool last, const Pace& now, Index& tag) {
+    go_back<L>();
+    learn<1>(my, own, x, last, now);
+    if constexpr (SHARES_EXAMPLES)
+        if (last) {
+            meet(tag);
+            settle<1>(my, own, now);
+            meet(tag);
+            if (GRID) load_weights<1>(my, own);
+        }
+}
+
+// one or more blocks for each member
 extern "C" __global__
 #if CLUSTER > 1
 __cluster_dims__(CLUSTER, 1, 1)
@@ -209,29 +239,17 @@ __cluster_dims__(CLUSTER, 1, 1)
 __launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
     Extras& extra = extras();
     const Member& my = extra.member;
-    if (thread() == 0) {
-        extra.member = members[blockIdx.x / BLOCKS], extra.member.xs += SHARES_INPUTS * rank() * N_IN;
-        extra.start = my.first + *my.position, extra.steps = my.etas ? *my.step : 0;
-    }
+    begin(members[blockIdx.x / BLOCKS]);
     __syncthreads();
     const Tiles tiles{(int)my.count};
     Own own{};
     Ahead ahead;
     load_weights<1>(my, own);
     load_states<1>(my, own);
-    for (int j = thread(); j < BUFFERS * ROW; j += WIDTH)
-        at(j / ROW * Layer<0>::size_x)[N_IN * ROW + j % ROW] = first_of_its_examples();  // for the bias
-    if (thread() < CONSTANTS + 3) extra.constants[thread()] = my.numbers[1 + thread()];
     ahead.load_index(my, tiles, extra.start, 0);
     ahead.put_index(0);
-    if (thread() == 0) {
-#if defined(COUNTS_STEPS)
-        for (int k = 0; k < 2; ++k) extra.powers[k] = pow(my.numbers[1 + k], my.counter[0]);
-#endif
-        set_pace(my, extra.pace[0], my.etas ? my.etas[extra.steps] : my.numbers[0], tiles.stop(0) == BATCH);
-    }
     __syncthreads();
-    Index tag = GRID ? my.flags[rank()] : 0;
+    Index tag = GRID ? my.flags[rank()] : 0;  // of this block's meetings
     if (CLUSTER > 1) meet(tag);  // all blocks have begun
     int steps = 0, side = 1;
     for (int from = -1, next = 0; from < tiles.count; from = next, side ^= 1) {
@@ -257,17 +275,7 @@ __launch_bounds__(WIDTH, RESIDENT) void train(const Member* members) {
         if (new_pace) set_pace(my, extra.pace[(steps + 1) % 2], ahead.eta, tiles.stop(next) - next == BATCH);
         if (begun) {
             finish(my, L > 1 ? at(Layer<L - 1>::a) : x, tiles.columns(from), side, extra.start + tiles.first(from));
-            if (LEARNS) {
-                go_back<L>();
-                learn<1>(my, own, x, last, extra.pace[steps % 2]);
-                if constexpr (SHARES_EXAMPLES)
-                    if (last) {
-                        meet(tag);
-                        settle<1>(my, own, extra.pace[steps % 2]);
-                        meet(tag);
-                        if (GRID) load_weights<1>(my, own);
-                    }
-            }
+            if (LEARNS) go_back_and_learn(my, own, x, last, extra.pace[steps % 2], tag);
         }
         if (!FIRST_IN_REGISTERS || BUFFERS == 1 || !begun) __syncthreads();
         if (BUFFERS == 1) {

@@ -45,17 +45,17 @@
 #define ROLLED
 #endif
 
-constexpr int SIZE[] = {SIZES}, START[] = {STARTS};  // START[l]: of layer l in theta
 __device__ constexpr int quotient_up(int a, int b) { return (a + b - 1) / b; }
 __device__ constexpr int least(int a, int b) { return a < b ? a : b; }
 
 enum Place { IN_REGISTERS, IN_SHARED, IN_MEMORY };
+constexpr int SIZE[] = {SIZES}, START[] = {STARTS};  // START[l]: of layer l in theta
 constexpr bool SHARES_INPUTS = FIRST_IN_REGISTERS && BLOCKS > 1, SHARES_EXAMPLES = !FIRST_IN_REGISTERS && BLOCKS > 1;
 constexpr bool GRID = BLOCKS > CLUSTER;
 constexpr int MOVERS = SHARES_EXAMPLES ? BLOCKS : 1;  // blocks that share out the parameters that they move
 constexpr int C = COLUMNS, L = DEPTH, SIZE_0 = SIZE[0], N_OUT = SIZE[L];
 constexpr int N_IN = SHARES_INPUTS ? SIZE_0 / BLOCKS : SIZE_0;  // inputs of a block
-constexpr int SHARE = quotient_up(BATCH, MOVERS);                // examples of a block in a step
+constexpr int SHARE = quotient_up(BATCH, MOVERS);               // examples of a block in a step
 constexpr bool ONE_TILE = C >= SHARE;
 
 // What a block needs to know of its network; the same order as in resident.py.
@@ -90,7 +90,7 @@ template <int l> struct Layer {
 };
 
 template <> struct Layer<0> {
-    static constexpr int a = 0, size_x = (N_IN + 1) * ROW, parts = BUFFERS * size_x;  // a: x
+    static constexpr int a = 0, size_x = (N_IN + 1) * ROW, parts = BUFFERS * size_x;
     static constexpr int end = parts + FIRST_IN_REGISTERS * C * WIDTH, numbers = 0;
 };
 
@@ -119,7 +119,7 @@ struct Pace {
 struct Extras {
     Member member;       // here, since its pointers would take registers
     Index start, steps;  // the first example; the steps before
-    double powers[2];  // n0 and n1 to the power of the steps counted
+    double powers[2];    // n0 and n1 to the power of the steps counted
     T constants[CONSTANTS + 3];  // n0, n1, n2, on, off, threshold
     Pace pace[2];
     int index[2][C], label[2][C];
@@ -137,8 +137,8 @@ struct Own {
     T w[Layer<1>::OWN], gradient[NUMBERS], states[STATES > 0 ? STATES : 1][SLOTS];
 };
 
-// Among the blocks of a network: this one's rank; wait for all, for the tag-th time; what is sent to block r or to this
-// one, or to all if they have one array of z[1] in device memory.
+// The blocks of a network: rank() is this one's number, meet() waits for all of them, and inbox_of(r) is what they send
+// to block r, inbox() what they send to this one. In device memory one array of sums of z[1] serves all blocks.
 #if CLUSTER > 1
 DEVICE int rank() { return __clusterRelativeBlockRank(); }
 DEVICE void meet(Index&) { meet_in_cluster(); }
@@ -153,6 +153,6 @@ DEVICE T* inbox_of(int r) { return extras().member.exchange + r * EXCHANGED; }
 DEVICE T* inbox() { return inbox_of(SHARES_EXAMPLES ? rank() : 0); }
 #endif
 
-// whether this block does what needs to be done once for the examples that it has
+// whether no block of a lower rank has the same examples, for what is to be counted or written once
 DEVICE bool first_of_its_examples() { return SHARES_EXAMPLES || rank() == 0; }
 

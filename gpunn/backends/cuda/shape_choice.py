@@ -17,8 +17,7 @@ MOST_COLUMNS = 64  # of a tile
 REGISTERS = 65536  # of a multiprocessor
 RESERVED = 1024  # bytes of shared memory that the driver takes from each block
 RESIDENT = 8  # blocks that share a multiprocessor at most
-SLACK = 8  # registers by which that estimate may err
-
+SLACK = 8  # registers of a thread by which their estimate may err
 CLOSE = 2.0  # times the least estimate that a shape may take to be worth a trial
 
 # Clocks, estimated by counting instructions; a multiprocessor begins four instructions in a clock, and one

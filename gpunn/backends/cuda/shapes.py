@@ -157,7 +157,8 @@ class Shape:
     def _extras(self) -> int:
         """The size of the kernel's struct Extras."""
         task, columns = self.task, self.columns
-        before = 21 * 8 + 2 * 8 + (CONSTANTS + 3 + 2 * (SCALARS + 2)) * task.itemsize
+        member, start_steps_powers = 19 * 8, 4 * 8
+        before = member + start_steps_powers + (CONSTANTS + 3 + 2 * (SCALARS + 2)) * task.itemsize
         size = before + 2 * 2 * columns * 4 + 2 * columns * task.itemsize
         size += 0 if task.labelled else 2 * columns * task.sizes[-1] * task.itemsize
         return up(size, 8) * 8
