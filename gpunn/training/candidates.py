@@ -17,8 +17,8 @@ from gpunn.training.fit_options import FitOptions
 from gpunn.training.trainable import Trainable
 
 COPIES = 10  # of θ: its gradient, two states, and those of an epoch's beginning, the best and a checkpoint
-INPUTS = 3  # arrays of a[0], in learning and in evaluation
-WORKSPACES = 8  # arrays of each other layer
+INPUTS = 4  # arrays of a[0], in learning and in evaluation
+WORKSPACES = 12  # arrays of each other layer
 BYTES_OF_AN_EXAMPLE = 64  # its place in the order, learning rate, loss and hit, twice
 
 
@@ -71,6 +71,6 @@ def kind_of(candidate: Candidate) -> str:
     options, optimizer = candidate.options, optimizers.get(candidate.options.optimizer)
     chosen: dict[str, Any] = dict(getattr(optimizer, "__dict__", {}))
     own = {name: bool(chosen.pop(name, 0)) for name in ("learning_rate", "momentum", "l1", "l2")}
-    of_options = options.schedule is None, options.label_smoothing, options.augmentation, options.batch_size
-    described = type(optimizer), own, chosen, candidate.net.dropout, of_options, id(candidate.X)
+    of_examples = id(candidate.X), options.label_smoothing, options.class_weight, options.augmentation
+    described = type(optimizer), own, chosen, candidate.net.dropout, options.schedule is None, of_examples
     return repr(described)

@@ -38,6 +38,18 @@ def make(monkeypatch: pytest.MonkeyPatch) -> MakeDevice:
     return make
 
 
+def watched(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> list[Any]:
+    """Return a list that collects the arguments of each call of a function or a method."""
+    function, calls = getattr(owner, name), []
+
+    def watching(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return function(*arguments)
+
+    monkeypatch.setattr(owner, name, watching)
+    return calls
+
+
 def check_alone(
     result: gpunn.SweepResult, layers: list[Dense] = LAYERS, *, atol: float = 1e-6, **options: Any
 ) -> None:
@@ -120,9 +132,7 @@ def test_launches_do_not_grow_with_the_networks(make: MakeDevice) -> None:
 
 def test_networks_end_each_at_its_own_time(make: MakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks that stop early or diverge stay in the graph until half of it, or less, is needed."""
-    device, bound = make(), []
-    bind = stacks.Stack._bind
-    monkeypatch.setattr(stacks.Stack, "_bind", lambda own, *at: (bound.append(at), bind(own, *at))[1])
+    device, bound = make(), watched(monkeypatch, stacks.Stack, "_bind")
     grid = {"learning_rate": [1e30, 0.05, 1e30, 0.1, 3.0, 2.0]}
     stop = gpunn.EarlyStopping("validation_loss", patience=1)
     layers = [Dense(4, "relu"), Dense(3, "identity")]
@@ -136,22 +146,17 @@ def test_networks_end_each_at_its_own_time(make: MakeDevice, monkeypatch: pytest
         history = net.fit(X, Y, **options, optimizer=gpunn.SGD(grid["learning_rate"][index]))
         np.testing.assert_allclose(result.network(index).theta, net.theta, rtol=0, atol=1e-6)
         assert len(result.history(index)) == len(history)
-    assert bound[:2] == [(0, 6), (0, 6)] and (1, 3) in bound
+    ranges = [(first, count) for _, first, count in bound]
+    assert ranges[:2] == [(0, 6), (0, 6)] and (1, 3) in ranges
     device.check()
 
 
 def test_networks_with_other_equations_have_a_graph_of_their_own(
     make: MakeDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    device, made = make(), []
-    init = stacks.Stack.__init__
-    monkeypatch.setattr(
-        stacks.Stack,
-        "__init__",
-        lambda own, k, passes, *rest: (made.append(len(passes)), init(own, k, passes, *rest))[1],
-    )
+    device, made = make(), watched(monkeypatch, stacks.Stack, "__init__")
     result = sweep(grid={"learning_rate": [0.1, 0.5], "l2": [0.0, 1e-3, 1e-2]}, batch_size=60)
-    assert sorted(made) == [2, 4]
+    assert sorted(len(said) for _, _, said, _ in made) == [2, 4]
     check_alone(result, epochs=2, batch_size=60)
     device.check()
 
@@ -204,17 +209,11 @@ def test_examples_that_stay_on_the_host(make: MakeDevice) -> None:
 
 
 def test_memory_says_how_many_train_at_once(make: MakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
-    device, batches = make(), []
-    together = stacks.together
+    device = make()
     monkeypatch.setattr(Cuda, "at_once", lambda own, nbytes: 3)
-
-    def counted(k: Any, passes: Any, lower: Any) -> Any:
-        batches.append(len(passes))
-        return together(k, passes, lower)
-
-    monkeypatch.setattr(stacks, "together", counted)
+    bound = watched(monkeypatch, stacks.Stack, "_bind")
     result = sweep(seeds=4, epochs=1, batch_size=60)
-    assert batches == [3, 3, 2]
+    assert [count for *_, count in bound] == [3, 3, 2]
     check_alone(result, epochs=1, batch_size=60)
     device.check()
 
@@ -234,19 +233,17 @@ def test_memory_is_free_again_at_once(make: MakeDevice) -> None:
 
 def test_the_estimate_of_memory_is_from_above(make: MakeDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stack of as many networks as there is said to be room for fits."""
-    asked: list[int] = []
-    at_once = Cuda.at_once
-    monkeypatch.setattr(Cuda, "at_once", lambda own, nbytes: (asked.append(nbytes), at_once(own, nbytes))[1])
-    device = make()
+    device, asked = make(), watched(monkeypatch, Cuda, "at_once")
     least, free = [], device.free_bytes()
     allocate = device.allocate
 
-    def watched(nbytes: int, zeros: bool = False) -> Any:
+    def noting(nbytes: int, zeros: bool = False) -> Any:
         made = allocate(nbytes, zeros)
         least.append(device.free_bytes())
         return made
 
-    monkeypatch.setattr(device, "allocate", watched)
+    monkeypatch.setattr(device, "allocate", noting)
     stop = gpunn.EarlyStopping("validation_loss")
     sweep(grid={"learning_rate": [0.1, 0.2]}, optimizer="adam", validation=(X, Y), stop=stop)
-    assert free - min(least) < 2 * asked[0]
+    (_, nbytes), *_ = asked
+    assert free - min(least) < 2 * nbytes
