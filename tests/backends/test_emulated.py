@@ -302,14 +302,14 @@ def test_the_cost_of_a_replay_on_the_host(device: EmulatedDevice, monkeypatch: p
     monkeypatch.setattr(device, "mark", lambda: lambda: asked.update(mark=1))
     monkeypatch.setattr(Cuda, "chunk_steps", 1)
     stages = plan.bind(net.bind(be), examples, be.data.new_pass(2000), 2000, 1)
-    plan.run(stages)  # warm up
+    plan.run(be, stages)  # warm up
     asked.clear()
     start = time.perf_counter()
-    plan.run(stages)
+    plan.run(be, stages)
     microseconds = (time.perf_counter() - start) / 2000 * 1e6
     assert asked == {"replay": 2000, "mark": 2000 // STRIDE}
     tracemalloc.start()
-    plan.run(stages)
+    plan.run(be, stages)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 10_000
