@@ -21,6 +21,7 @@ from gpunn.tables.reading import Format
 from gpunn.tables.table import Table
 from gpunn.tables.target import CLASSIFICATION, Classes
 
+NAMED = 8  # columns that are named of those that are ignored
 IN_UNITS = ("prediction",)  # columns of predictions in the units of the target
 
 
@@ -29,11 +30,11 @@ def remark_on(model: TableModel, table: Table, unknown: dict[str, int]) -> None:
     for caution in table.source.cautions:
         remark(f"{table.name} {caution}")
     if ignored := model.ignored_columns(table):
-        remark(f"{table.name}: ignored columns: {listed(ignored)}")
+        remark(f"{table.name}: ignored columns: {listed(ignored, NAMED)}")
     for note in table.notes:
         remark(note)
     if unknown:
-        remark(describe_unknown(unknown))
+        remark(describe_unknown(unknown, model.preprocessing.new_categories(table)))
 
 
 def evaluate(model: TableModel, data: str | None, format: Format, device: str, as_json: bool) -> None:
@@ -69,6 +70,8 @@ def predict_table(
     with naming(model.name, table.name):
         outputs, unknown = model.outputs(table, device)
     remark_on(model, table, unknown)
+    if model.target.name in table.source.kinds:
+        remark(f"the target '{model.target.name}' is not used to predict; gpunn evaluate compares with it")
     columns, p = predictions(model, outputs), probabilities(model, outputs)
     if as_json:
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

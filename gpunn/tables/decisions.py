@@ -132,9 +132,12 @@ def _of_numbers(name: str, unit: str, seen: Seen, step: object, fitted: Preproce
     kind, values = f"{NUMBER} ({unit})" if unit else NUMBER, in_range(seen.low, seen.high)
     if not isinstance(step, Number):
         return Decision(name, kind, values, seen.missing, why=fitted.dropped[name])
-    use = "standardised" if step.features == 1 else f"scaled, {step.features:,} inputs"
-    gaps = f", missing as {in_short(step.fill)}" if seen.missing else ""
-    return Decision(name, kind, values, seen.missing, use + gaps)
+    use = ["standardised" if step.clip is None else "scaled"]
+    if step.codes:
+        use.append(counted(step.codes, "code"))
+    if step.gaps or seen.missing:
+        use.append("missing flagged" if step.gaps else f"missing as {in_short(step.fill)}")
+    return Decision(name, kind, values, seen.missing, ", ".join(use))
 
 
 def in_range(low: float, high: float) -> str:

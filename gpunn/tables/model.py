@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from gpunn.files.model import check_meta
+from gpunn.names import listed
 from gpunn.network import Network
 from gpunn.sweeps.ensemble import Ensemble, load
 from gpunn.tables import target as targets
@@ -33,11 +35,13 @@ from gpunn.tables.sources.files import STDIN
 from gpunn.tables.spelling import Spelling
 from gpunn.tables.spelling import from_json as spellings_from_json
 from gpunn.tables.splitting import held_out_rows
-from gpunn.tables.table import Table
+from gpunn.tables.table import Table, quoted
 from gpunn.tables.target import Target
 from gpunn.training.history import History
 from gpunn.training.option import from_kept
 from gpunn.training.settings import Settings
+
+NAMED = 3  # new categories of a column that are named
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -311,10 +315,15 @@ def load_model(path: str | os.PathLike[str]) -> TableModel:
     return TableModel.of(path, net)
 
 
-def describe_unknown(unknown: Mapping[str, int]) -> str:
-    """Say how many values are of categories that were not there in training."""
-    counts = ", ".join(f"{name} {count:,}" for name, count in unknown.items())
-    return f"values of categories that were not in the training data: {counts}"
+def describe_unknown(
+    unknown: Mapping[str, int], named: Mapping[str, Sequence[str | None]] = MappingProxyType({})
+) -> str:
+    """Say how many values are of categories that were not there in training. named: these categories."""
+    counts = []
+    for name, count in unknown.items():
+        new = ["missing" if text is None else quoted(text) for text in named.get(name, ())]
+        counts.append(f"{name} {count:,}" + (f" ({listed(new, NAMED)})" if new else ""))
+    return f"values of categories that were not in the training data: {', '.join(counts)}"
 
 
 def describe_changed(test: EvaluationTable) -> str:

@@ -154,7 +154,7 @@ def read_for(
     missing: further words that stand for a missing value.
     """
     wanted = preprocessing.kinds | ({target.name: target.kind} if target else {})
-    check_columns(source, wanted)
+    check_columns(source, wanted, target.name if target else None)
     means = {number.name: number.mean for number in preprocessing.numbers}
     strings = {name: how for name, how in spellings.items() if source.kinds.get(name) == TEXT}
     name = target.name if target else None

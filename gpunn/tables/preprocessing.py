@@ -174,6 +174,16 @@ class Preprocessing:
                 unknown[step.name] += step.apply(block[:, j], column, out)
         return X.T, {name: count for name, count in unknown.items() if count}
 
+    def new_categories(self, table: Table) -> dict[str, list[str | None]]:
+        """Return the categories of a table that were not in the rows that were fitted to, by column."""
+        found: dict[str, list[str | None]] = {}
+        for j, column in enumerate(table.columns):
+            step = next((step for step in self.columns if step.name == column.name), None)
+            if isinstance(step, Category) and column.texts:
+                there = [*column.texts.codes, *([None] if np.isnan(table.rows[:, j]).any() else [])]
+                found[column.name] = [text for text in there if text not in step.categories]
+        return found
+
     def to_json(self) -> dict[str, Any]:
         return {"columns": [asdict(column) for column in self.columns], "dropped": dict(self.dropped)}
 

@@ -247,11 +247,12 @@ def _check_finite(
     raise ValueError(f"{where}: {values[names[j]][i]:g} is not finite, or too large for {what}")
 
 
-def check_columns(source: Source, wanted: Collection[str]) -> None:
-    """Raise ValueError if a wanted column is missing."""
+def check_columns(source: Source, wanted: Collection[str], target: str | None = None) -> None:
+    """Raise ValueError if a wanted column is missing. target: one that cannot be done without."""
     missing = [name for name in wanted if name not in source.kinds]
     if missing:
         lacks = listed([f"'{name}'" for name in missing])
         near = near_match(missing[0], [name for name in source.kinds if name not in wanted])
-        hint = f"; did you mean '{near}'? rename it" if near else ""
+        blank = "" if target in missing else "; add it, without values if they are unknown"
+        hint = f"; did you mean '{near}'? rename it" if near else blank
         raise ValueError(f"{source.name} lacks the column{'s' * (len(missing) > 1)} {lacks}{hint}")

@@ -85,3 +85,8 @@ def decided(out):
         else:
             found[list(found)[-1]] += f" {line[use:]}"
     return found
+
+
+def not_used(target):
+    """Return the line of `gpunn predict` about the target in its table."""
+    return f"gpunn: the target '{target}' is not used to predict; gpunn evaluate compares with it\n"

@@ -12,6 +12,7 @@ from tabular import QUICK, decided, write
 from gpunn.cli.columns import describe_columns
 from gpunn.report.run import Run
 from gpunn.tables.decisions import Decision
+from gpunn.tables.preprocessing import BINS
 
 pytest.importorskip("pyarrow")
 
@@ -35,14 +36,14 @@ def test_every_column_of_the_file_is_decided_about(gpunn_):
     assert "15 missing values" in out.splitlines()[0]  # of void, which is not in use, none
     differs = "left out: different in every row, like an identifier or free text"
     assert decided(out) == {
-        "user_id": differs, "name": differs, "age": "scaled, 14 inputs, missing as 24",
-        "price": "scaled, 13 inputs", "city": "one-hot, 2 inputs", "joined": "year, weekday, days",
+        "user_id": differs, "name": differs, "age": f"scaled, {BINS} codes, missing flagged",
+        "price": f"scaled, {BINS} codes", "city": "one-hot, 2 inputs", "joined": "year, weekday, days",
         "five": "left out: always 5", "void": "left out: empty", "extra": "left out: --drop",
         "y": "the target",
     }  # fmt: skip
     kept = {column.name: column for column in Run.load(Path("run")).columns}
     assert list(kept) == HEAD.split(",")
-    assert kept["price"] == Decision("price", "number ($)", "1000.5 … 1299.5", 0, "scaled, 13 inputs")
+    assert kept["price"] == Decision("price", "number ($)", "1000.5 … 1299.5", 0, f"scaled, {BINS} codes")
     assert kept["joined"].values == "2010-03-01 … 2018-03-28"
     assert (kept["city"].values, kept["city"].kind) == ("2: Paris, Rome", "category")
     assert kept["y"].values == "no × 150, yes × 150"

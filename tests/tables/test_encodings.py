@@ -30,6 +30,8 @@ def strings(source, name):
         ("utf-8-sig", ["is UTF-8 with a byte order mark"]),
         ("utf-16", ["is UTF-16"]),
         ("utf-32", ["is UTF-32"]),
+        ("utf-16-le", ["is UTF-16 without a byte order mark"]),
+        ("utf-16-be", ["is UTF-16 without a byte order mark"]),
         ("cp1252", ["is not UTF-8 and was read as cp1252; --encoding names another encoding"]),
     ],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tabular import QUICK, quantities, write
+from tabular import QUICK, not_used, quantities, write
 
 from gpunn import Network, tables
 
@@ -19,14 +19,14 @@ pytest.importorskip("pyarrow")
 def test_predictions_are_a_csv(gpunn_, run_of_fruits):
     data = run_of_fruits.parent / "fruits.csv"
     code, out, err = gpunn_("predict", run_of_fruits, data)
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, not_used("kind"))
     rows = list(csv.DictReader(out.splitlines()))
     assert len(rows) == 120
     assert {row["prediction"] for row in rows} == {"apple", "banana"}
     assert all(0.5 <= float(row["probability"]) <= 1 for row in rows)
     truth = [line.rpartition(",")[2] for line in data.read_text().splitlines()[1:]]
     assert np.mean([row["prediction"] == kind for row, kind in zip(rows, truth, strict=True)]) > 0.9
-    assert gpunn_("predict", run_of_fruits, data, "-o", "p.csv") == (0, "", "")
+    assert gpunn_("predict", run_of_fruits, data, "-o", "p.csv") == (0, "", not_used("kind"))
     assert Path("p.csv").read_text() == out
     found = json.loads(gpunn_("predict", run_of_fruits, data, "--json")[1])["predictions"]
     assert [p["prediction"] for p in found] == [row["prediction"] for row in rows]
@@ -64,7 +64,11 @@ def test_columns_in_any_order_with_further_columns(gpunn_, run_of_fruits):
     _, plain, _ = gpunn_("predict", run_of_fruits, "a.csv")
     code, out, err = gpunn_("predict", run_of_fruits, "b.csv")
     assert (code, out) == (0, plain)
-    assert err == "gpunn: b.csv: ignored columns: taste\n"
+    assert err == f"gpunn: b.csv: ignored columns: taste\n{not_used('kind')}"
+    names = ",".join(f"x{k}" for k in range(20))
+    write("c.csv", f"weight,colour,length,{names}\n150,red,8{',1' * 20}\n")
+    _, _, err = gpunn_("predict", run_of_fruits, "c.csv")
+    assert err == "gpunn: c.csv: ignored columns: x0, x1, x2, x3, x4, x5, x6, x7, … (20 in all)\n"
 
 
 def test_missing_columns_are_named(refused, run_of_fruits):
@@ -75,18 +79,33 @@ def test_missing_columns_are_named(refused, run_of_fruits):
         "did you mean 'Weight'",
     )
     write("b.csv", "weight,colour,length\n1,red,2\n")
-    refused(["evaluate", run_of_fruits, "b.csv"], "b.csv lacks the column 'kind'")
+    refused(["evaluate", run_of_fruits, "b.csv"], "b.csv lacks the column 'kind'\n")
+    write("c.csv", "weight,colour\n1,red\n")
+    words = "c.csv lacks the column 'length'; add it, without values if they are unknown\n"
+    refused(["predict", run_of_fruits, "c.csv"], words)
+
+
+def test_values_may_be_missing_where_none_were_in_training(gpunn_, trained):
+    write("t.csv", "a,b,y\n" + "".join(f"{i % 7},{'uv'[i % 2]},{'np'[i % 2]}\n" for i in range(60)))
+    trained("t.csv", "--target", "y", *QUICK, "--output", "run")
+    write("blank.csv", "a,b\n1,\n2,\n")
+    code, out, err = gpunn_("predict", "run", "blank.csv")
+    assert (code, out.count("\n")) == (0, 3)
+    assert err == "gpunn: values of categories that were not in the training data: b 2 (missing)\n"
 
 
 def test_the_demo_refuses_a_model_of_a_table(refused, run_of_fruits):
     refused(["demo", run_of_fruits, "--no-browser"], "size of image")
 
 
-def test_unknown_categories_are_counted(gpunn_, run_of_fruits):
+def test_unknown_categories_are_counted_and_named(gpunn_, run_of_fruits):
+    told = "gpunn: values of categories that were not in the training data: colour"
     write("a.csv", "weight,colour,length\n150,red,8\n150,blue,8\n150,grey,8\n")
     code, out, err = gpunn_("predict", run_of_fruits, "a.csv")
     assert (code, out.count("\n")) == (0, 4)
-    assert err == "gpunn: values of categories that were not in the training data: colour 2\n"
+    assert err == f"{told} 2 ('blue', 'grey')\n"
+    write("b.csv", "weight,colour,length\n" + "".join(f"150,c{k},8\n" for k in range(5)))
+    assert gpunn_("predict", run_of_fruits, "b.csv")[2] == f"{told} 5 ('c0', 'c1', 'c2', … (5 in all))\n"
 
 
 def test_a_failed_prediction_writes_nothing(refused, run_of_fruits, gpunn_):

@@ -12,6 +12,7 @@ BLOCK = 1 << 20  # bytes
 LONGEST = 64 << 20  # bytes in a line
 LONGEST_GAP = 16 << 20  # bytes in a run of rows without values, which take time
 UTF_8, WINDOWS = "utf-8", "cp1252"
+SHARE = 0.1  # of ASCII characters in a table in UTF-16, at least
 MARKS = (
     (codecs.BOM_UTF8, UTF_8, "is UTF-8 with a byte order mark"),
     (codecs.BOM_UTF32_LE, "utf-32-le", "is UTF-32"),  # begins with the mark of UTF-16
@@ -24,8 +25,8 @@ MARKS = (
 class TextFile:
     """A text file, decoded. Lines end in \\n, \\r\\n or \\r.
 
-    Without a byte order mark, the first block with characters beyond ASCII decides whether the file is UTF-8
-    or cp1252, which older programs on Windows write.
+    Without a byte order mark, NULs in every other byte mean UTF-16. Otherwise the first block with characters
+    beyond ASCII decides whether the file is UTF-8 or cp1252, which older programs on Windows write.
 
     Args:
         name: what messages call the file.
@@ -94,6 +95,8 @@ class TextFile:
                 if head.startswith(mark) and encoding in (None, marked):
                     head, encoding, self.note = head[len(mark) :], marked, "" if self.encoding else note
                     break
+            if encoding is None and (encoding := _unmarked(head)):
+                self.note = "is UTF-16 without a byte order mark"
             for block in itertools.chain([head], iter(lambda: file.read(BLOCK), b""), [b""]):
                 if block.isascii() and (encoding is None or (encoding == UTF_8 and not _pending(decoder))):
                     yield block, ""
@@ -116,6 +119,18 @@ class TextFile:
             self.note = f"is not UTF-8 and was read as {WINDOWS}; --encoding names another encoding"
             return WINDOWS
         return UTF_8
+
+
+def _unmarked(head: bytes) -> str | None:
+    """Return the encoding of UTF-16 without a byte order mark; None for other text.
+
+    The high byte of an ASCII character is NUL, and those of a table's digits and delimiters are many.
+    """
+    first, second = (head[k::2].count(0) for k in (0, 1))
+    pairs = len(head) // 2
+    if not first and second > SHARE * pairs:
+        return "utf-16-le"
+    return "utf-16-be" if not second and first > SHARE * pairs else None
 
 
 def _pending(decoder: codecs.IncrementalDecoder | None) -> bool:
