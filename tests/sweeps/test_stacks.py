@@ -29,9 +29,10 @@ MakeDevice = Callable[..., EmulatedDevice]
 def make(monkeypatch: pytest.MonkeyPatch) -> MakeDevice:
     """Make a device on which no network fits on a multiprocessor; all networks are trained on it."""
 
-    def make(precision: str = "float32", **arguments: Any) -> EmulatedDevice:
+    def make(precision: str = "float32", steps: int = Cuda.chunk_steps, **arguments: Any) -> EmulatedDevice:
         device = EmulatedDevice(**arguments)
         be = Cuda(device, precision)
+        be.chunk_steps = steps
         monkeypatch.setattr(backends, "choose", lambda *_: be)
         return device
 
@@ -77,10 +78,14 @@ def test_every_network_equals_the_one_trained_alone(make: MakeDevice) -> None:
     device.check()
 
 
-@given(grid=grids(), seeds=st.lists(st.integers(0, 2**32), min_size=2, max_size=3, unique=True))
+@given(
+    grid=grids(),
+    seeds=st.lists(st.integers(0, 2**32), min_size=2, max_size=3, unique=True),
+    steps=st.sampled_from([1, 3, 64]),
+)
 @settings(max_examples=25)
-def test_any_settings(make: MakeDevice, grid: dict[str, list[Any]], seeds: list[int]) -> None:
-    device = make("float64")
+def test_any_settings(make: MakeDevice, grid: dict[str, list[Any]], seeds: list[int], steps: int) -> None:
+    device = make("float64", steps)
     result = sweep(grid=grid, seeds=seeds, folds=FOLDS, dtype="float64")
     assert {row["status"] for row in result.table} <= {"done", "early"}
     assert device.launches["begin_again"] > 0
@@ -109,6 +114,16 @@ def test_any_layers(make: MakeDevice, layers: list[Dense], cost: str | None, pre
     assert device.launches["begin_again"] > 0
     check_alone(result, layers, **options)
     device.check()
+
+
+def test_an_epoch_of_several_graphs(make: MakeDevice) -> None:
+    """A graph of whole mini-batches and one of the rest have scalars of their own."""
+    device = make(steps=7)
+    grid = {"learning_rate": [0.1, 0.5], "l2": [1e-3, 1e-2], "schedule": [None, "cosine"]}
+    options: dict[str, Any] = {"epochs": 2, "batch_size": 8, "validation": (X[:, :7], Y[:7])}
+    result = sweep(grid=grid, **options)
+    assert device.launches["begin_again"] == 2 * 2 * (2 + 1)
+    check_alone(result, **options)
 
 
 def test_two_sweeps_are_bitwise_identical(make: MakeDevice) -> None:

@@ -24,6 +24,7 @@ from gpunn.core.equations import Equation, lower
 from gpunn.functions.calls import Call, Calls
 
 SHARE = 0.6  # of the free memory that networks trained at once may take
+MOST_NETWORKS = 2**16 - 1  # in a grid's y
 STRIDE, AHEAD = 16, 4  # replays between two marks, and marks that the host may be ahead
 
 LOWER: dict[type[Equation], Callable[[Kernels, Any], Calls]] = {
@@ -92,7 +93,7 @@ class Cuda:
 
     def at_once(self, nbytes: int) -> int:
         """Return for how many networks the free memory has room, some of it left for copies."""
-        return max(1, int(SHARE * self.device.free_bytes() / nbytes))
+        return min(MOST_NETWORKS, max(1, int(SHARE * self.device.free_bytes() / nbytes)))
 
     @contextmanager
     def side_by_side(self, networks: int) -> Iterator[Callable[[int], None]]:

@@ -12,7 +12,9 @@ from gpunn.core.scalars import CAPACITY, Scalar, StepScalars
 
 @dataclass
 class Cells:
-    """The cells of a stack's scalars: scalar k of every network is at the same index of its own table.
+    """The cells of a stack's scalars: a scalar has the same index in the table of every network.
+
+    Networks are in several stacks, one for each of their passes, so a new index is one that no table uses.
 
     Attributes:
         known: the index of each scalar, by the networks' pairs (p, q).
@@ -24,11 +26,12 @@ class Cells:
         """Return the index of a scalar; write it to every network's table if it is new."""
         pairs = tuple((scalar.p, scalar.q) for scalar in each)
         if pairs not in self.known:
-            if len(self.known) == CAPACITY:
+            index = 1 + max(max(scalar.scalars.cells, default=-1) for scalar in each)
+            if index == CAPACITY:
                 raise ValueError(f"a step has more than {CAPACITY} different scalars")
-            self.known[pairs] = len(self.known)
             for scalar in each:
-                memory.write_cell(scalar, self.known[pairs])
+                scalar.scalars.cells[index] = memory.write_cell(scalar, index)
+            self.known[pairs] = index
         return self.known[pairs]
 
 
