@@ -3,8 +3,9 @@
 Quality: both use their defaults after a StandardScaler, which also scales the targets of diabetes. Each of
 ten seeds draws the split and the network. Both estimators train on the same rows, and their scores are
 compared seed by seed. Speed: all of `fit`, for a fixed number of epochs, and `predict`, on 1,000 rows and
-more (smaller sets are sampled with replacement), with the estimators taking turns. The results are written
-to estimators.json. The exit status is 1 if a score differs by more than noise or gpunn is not faster.
+more (smaller sets are sampled with replacement), with the estimators taking turns. `predict` is also called
+with a single row and more, as a service calls it. The results are written to estimators.json.
+The exit status is 1 if a score differs by more than noise or gpunn is not faster.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ from benchmarks import machine
 RESULTS = Path(__file__).parent / "results"
 SETS = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 ROWS = (1_000, 10_000)  # and the set's own number, if it is larger
+CALLS = (1, 10, 100, 1_000, 10_000)  # rows of a call of `predict`
 PAUSE = 0.05  # seconds between turns: BLAS threads spin for a while after their last product
 EPOCHS_AT_1000 = 60
 LEAST = 5e-4  # smaller differences between scores do not count
@@ -56,7 +59,7 @@ class Effort:
 
     def ticks(self) -> int:
         """Return the number of steps in the progress bar."""
-        return len(SETS) + sum(len(row_counts(name)) for name in SETS)
+        return len(SETS) + sum(len(row_counts(name)) + len(CALLS) for name in SETS)
 
 
 def makers(name: str) -> dict[str, Maker]:
@@ -123,6 +126,29 @@ def speeds(name: str, rows: int, rounds: int) -> dict[str, Any]:
     return found
 
 
+def call_speeds(name: str, rows: int, rounds: int) -> dict[str, Any]:
+    """Measure the seconds of a call of `predict` in every round, and how many times less gpunn takes."""
+    X, y = load(name)
+    X = StandardScaler().fit_transform(X)
+    drawn, repeats = X[np.random.default_rng(0).integers(0, len(X), rows)], max(3, 1_000 // rows)
+    estimators = {who: make(random_state=0, max_iter=5).fit(X, y) for who, make in makers(name).items()}
+    found: dict[str, Any] = {"set": name, "rows": rows, "predict": {who: [] for who in estimators}}
+    for i in range(rounds + 1):  # the first round is a warm-up
+        for who, est in list(estimators.items())[:: -1 if i % 2 else 1]:
+            seconds = timed(partial(several, est.predict, drawn, repeats))
+            if i:
+                found["predict"][who].append(seconds / repeats)
+    theirs, ours = found["predict"]["scikit-learn"], found["predict"]["gpunn"]
+    found["faster"] = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
+    return found
+
+
+def several(function: Callable[[np.ndarray], object], X: np.ndarray, times: int) -> None:
+    """Call a function of X several times."""
+    for _ in range(times):
+        function(X)
+
+
 def timed(action: Callable[[], object]) -> float:
     """Return the seconds that an action takes, after a pause."""
     time.sleep(PAUSE)
@@ -139,7 +165,7 @@ def row_counts(name: str) -> list[int]:
 
 def measure(effort: Effort, tick: Callable[[str], object]) -> dict[str, Any]:
     """Measure quality and speed on every data set; warnings about too few epochs are ignored."""
-    quality, speed = [], []
+    quality, speed, calls = [], [], []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         for name in SETS:
@@ -151,7 +177,10 @@ def measure(effort: Effort, tick: Callable[[str], object]) -> dict[str, Any]:
             for rows in row_counts(name):
                 tick(f"{name}: {rows:,} rows")
                 speed.append(speeds(name, rows, effort.rounds))
-    return {"quality": quality, "speed": speed}
+            for rows in CALLS:
+                tick(f"{name}: calls of {rows:,} rows")
+                calls.append(call_speeds(name, rows, effort.rounds))
+    return {"quality": quality, "speed": speed, "calls": calls}
 
 
 def show(results: dict[str, Any], console: Console) -> None:
@@ -185,12 +214,17 @@ def show(results: dict[str, Any], console: Console) -> None:
             f"{row['faster']['predict']['gpunn']:.1f} ×",
         )
     console.print(table)
+    table = Table("set", *(f"{rows:,}" for rows in CALLS), title="Calls of predict: rows, and times faster")
+    for name in dict.fromkeys(row["set"] for row in results["calls"]):
+        table.add_row(name, *(f"{row['faster']:.1f} ×" for row in results["calls"] if row["set"] == name))
+    console.print(table)
 
 
 def holds(results: dict[str, Any]) -> bool:
-    """Return True if every score is within noise and every `fit` is faster."""
+    """Return True if every score is within noise, and every `fit` and every call of `predict` is faster."""
     alike = all(row["difference"]["gpunn"]["within_noise"] for row in results["quality"])
-    return alike and all(row["faster"]["fit"]["gpunn"] > 1 for row in results["speed"])
+    faster = all(row["faster"]["fit"]["gpunn"] > 1 for row in results["speed"])
+    return alike and faster and all(row["faster"] >= 1 for row in results["calls"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

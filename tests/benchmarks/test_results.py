@@ -142,6 +142,7 @@ def test_estimators_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(estimators, "SETS", ("iris",))
         patch.setattr(estimators, "ROWS", (1_000,))
+        patch.setattr(estimators, "CALLS", (1,))
         effort, ticks = estimators.Effort(seeds=2, rounds=1), list[str]()
         results = estimators.measure(effort, ticks.append)
         assert len(ticks) == effort.ticks()
@@ -150,7 +151,9 @@ def test_estimators_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
     assert speed["rows"] == 1_000 and len(speed["fit"]["gpunn float32"]) == 1
     estimators.show(results, Console())
     assert "iris" in capsys.readouterr().out
-    speed["faster"]["fit"]["gpunn"] = 2.0
+    (calls,) = results["calls"]
+    assert calls["rows"] == 1 and len(calls["predict"]["scikit-learn"]) == 1
+    speed["faster"]["fit"]["gpunn"] = calls["faster"] = 2.0
     assert estimators.holds(results)
     quality["difference"]["gpunn"] |= estimators.paired([0.9, 0.91], [0.95, 0.96])
     assert not quality["difference"]["gpunn"]["within_noise"] and not estimators.holds(results)
