@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.nets import MIDDLE, SMALL, WIDE, Data, Net
-from gpunn.backends.host.threads import blas, cores
+from gpunn.backends.host.pool import blas, cores
 
 NETS = [SMALL, replace(MIDDLE, batch_size=16), MIDDLE, WIDE]
 CHOICES: dict[str, int | None] = {"one": 1, "all": cores(), "chosen": None}

@@ -18,7 +18,7 @@ PACKAGES = [
 
 def cpu() -> dict[str, Any]:
     """Return the CPU's name and the number of cores that this process may use."""
-    from gpunn.backends.host.threads import cores
+    from gpunn.backends.host.pool import cores
     from gpunn.cli import system
 
     return {"cpu": system.cpu_name(), "cores": cores()}

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.backends.host.threads import cores
+from gpunn.backends.host.pool import cores
 from gpunn.cli import ensembles
 from gpunn.cli.job import Job
 from gpunn.cli.locking import is_locked

@@ -41,7 +41,7 @@ def show(as_json: bool) -> None:
 def system_facts() -> dict[str, Any]:
     """Return the facts about this machine."""
     from gpunn import backends
-    from gpunn.backends.host.threads import cores
+    from gpunn.backends.host.pool import cores
     from gpunn.datasets import catalog
     from gpunn.version import __version__
 

@@ -46,7 +46,7 @@ def sweep(
     """Train a network for each combination of settings, seed and fold.
 
     Each network equals the one that is trained by itself with its settings and its seed: bitwise on a CPU
-    (with one BLAS thread), to 1e-5 on CUDA. On a CPU, worker processes train one network a core. They share
+    (with threads=1), to 1e-5 on CUDA. On a CPU, worker processes train one network a core. They share
     the data and stay for later sweeps; a short sweep does without them. On CUDA, the device trains the
     networks.
 

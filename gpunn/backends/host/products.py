@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gpunn.backends.host import threads
+from gpunn.backends.host.pool import blas
 from gpunn.functions.calls import Array, Calls, constant
 
 Gemm: TypeAlias = Callable[..., Any]
@@ -63,5 +63,5 @@ def product(
 @lru_cache(maxsize=1)
 def reads_in_place() -> bool:
     """Whether BLAS has the kernels for small operands."""
-    found = {getattr(library, "architecture", None) for library in threads.blas().libraries}
+    found = {getattr(library, "architecture", None) for library in blas().libraries}
     return bool(found) and found <= set(CORES)

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, Protocol
+from dataclasses import dataclass
 
+from gpunn.backends.host.pool import Pool, blas
 from gpunn.functions.calls import Call
 
 VARIABLE = "GPUNN_THREADS"
@@ -44,96 +41,22 @@ class Product:
 
     Attributes:
         work: its multiply-adds.
-        seconds: the shortest time that it has taken with one thread; a guess at first.
+        quickest: the shortest time that it has taken with one thread, in seconds.
     """
 
     call: Call
     work: int
-    seconds: float = field(init=False)
+    quickest: float | None = None
 
-    def __post_init__(self) -> None:
-        self.seconds = self.work / SPEED
+    @property
+    def seconds(self) -> float:
+        """The seconds that it takes with one thread on a quiet machine."""
+        return self.quickest or self.work / SPEED
 
     @property
     def trial(self) -> float:
         """The seconds that a trial takes on a quiet machine."""
         return 3 * max(SHORTEST, self.seconds)
-
-
-class Library(Protocol):
-    """A BLAS library, as threadpoolctl sees it."""
-
-    def get_num_threads(self) -> int | None: ...
-    def set_num_threads(self, num_threads: int) -> Any: ...
-
-
-class Pool:
-    """The threads of the BLAS libraries, which everything in this process shares.
-
-    A backend that runs asks for a number of threads; the smallest number asked for holds. The libraries
-    get their own numbers back when the last backend has run.
-    """
-
-    def __init__(self, libraries: list[Library]) -> None:
-        self.libraries, self.lock = libraries, threading.Lock()
-        self.asked: dict[Threads, int] = {}
-        self.before: list[int] = []  # the libraries' numbers before anything ran,
-        self.current: list[int] = []  # and now
-        self.told = False  # whether a line has said that one thread is quicker
-        self.busy: float | None = None  # when one thread was last quicker, on the backends' clock
-
-    def limit(self) -> int:
-        """Return the most threads that may run: the number in force, and at most the cores there are."""
-        with self.lock:
-            if not self.asked:
-                self.before = [library.get_num_threads() or 1 for library in self.libraries]
-                self.current = list(self.before)
-            return min(max(self.before, default=1), cores())
-
-    def use(self, who: Threads, n: int) -> None:
-        with self.lock:
-            self.asked[who] = n
-            self._apply(min(self.asked.values()))
-
-    def leave(self, who: Threads) -> None:
-        with self.lock:
-            del self.asked[who]
-            self._apply(min(self.asked.values(), default=max(self.before, default=1)))
-
-    def alone(self) -> bool:
-        """Whether nothing else in this process is running."""
-        return len(self.asked) == 1
-
-    def _apply(self, n: int) -> None:
-        for k, library in enumerate(self.libraries):
-            if self.current[k] != (wanted := min(n, self.before[k])):
-                library.set_num_threads(wanted)
-                self.current[k] = wanted
-
-
-@lru_cache(maxsize=1)
-def blas() -> Pool:
-    """Return the pool of this process."""
-    import scipy.linalg.blas  # noqa: F401  # loads its library
-    from threadpoolctl import ThreadpoolController
-
-    return Pool(ThreadpoolController().select(user_api="blas").lib_controllers)
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use, by its affinity and by its container's quota."""
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(found, quota() or found)
-
-
-@lru_cache(maxsize=1)
-def quota() -> int | None:
-    """Return how many cores the quota of this process's container is worth; None without one."""
-    try:
-        time, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
-    except (OSError, ValueError):  # no such file, or "max"
-        return None
-    return max(1, round(time / period))
 
 
 def from_environment() -> int | None:
@@ -164,20 +87,19 @@ class Threads:
         pool: Pool | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.asked = self.cap = from_environment() if asked is None else asked
+        self.asked = from_environment() if asked is None else asked
         self.pool, self.clock = pool or blas(), clock
-        self.cap = self.most = self.now = self._most()  # products are bound for this number
+        limit = self.pool.limit()
+        self.cap = self.most = self.now = min(
+            self.asked or limit, limit
+        )  # products are bound for this number
         self.used: set[int] = set()
         self.trials: deque[tuple[float, float]] = deque(maxlen=LAST)  # seconds with one thread and with all
         self.due: float | None = None
         self.spent = 0.0  # seconds that the last trials took
 
-    def _most(self) -> int:
-        limit = self.pool.limit()
-        return min(self.cap or limit, limit)
-
     def __enter__(self) -> None:
-        if (most := self._most()) != self.most:  # somebody has changed the limit
+        if (most := min(self.cap, self.pool.limit())) != self.most:  # the limit has changed
             self.most = self.now = most
         self.pool.use(self, self.now)
 
@@ -221,7 +143,7 @@ class Threads:
             self.due = now if self._undecided() else now + max(PAUSE, self.spent / COST)
 
     def _try(self, product: Product) -> None:
-        """Make a few trials, and choose by the last ones."""
+        """Make a few trials, and choose by them and those before."""
         enough, begun = max(2, int(BRIEF / product.trial)), self.clock()
         for k in range(1, LAST // 2 + 1):
             self.trials.append(self._trial(product))
@@ -230,14 +152,17 @@ class Threads:
             if k >= enough and not self._undecided():
                 break
         self.spent = self.clock() - begun
+        self._decide()
         if self.now > 1:  # a busy machine makes trials long, which then must not be rare
             self.spent = min(self.spent, 2 * k * product.trial)
-        lost, slower = self._lost(), self._slower()
+
+    def _decide(self) -> None:
+        """Choose the number of threads by the last trials."""
         if self._all_lose():
-            self._tell(slower)
+            self._tell(self._slower())
             self._change(1)
             self.pool.busy = self.clock()
-        elif self.now == 1 and len(self.trials) == LAST and not lost and slower < 1:
+        elif self.now == 1 and len(self.trials) == LAST and not self._lost() and self._slower() < 1:
             self._change(self.most)
             self.pool.busy = None
         else:
@@ -257,8 +182,7 @@ class Threads:
         """Return the seconds with one thread and with all, which are not waited for to the end if slow."""
         call, times = product.call, 1 + int(SHORTEST / product.seconds)
         one = self._timed(call, 1, times)
-        if not self.trials or one / times < product.seconds:
-            product.seconds = one / times
+        product.quickest = min(product.quickest or one, one / times)
         woken = self._timed(call, self.most, 1)  # sleeping threads need a moment
         most = 4 * one + 1e-3
         return one, woken if woken > most else self._timed(call, self.most, times, most)

@@ -1,0 +1,89 @@
+"""The threads of BLAS, which everything in this process shares, and how many of them there may be."""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Library(Protocol):
+    """A BLAS library, as threadpoolctl sees it."""
+
+    def get_num_threads(self) -> int | None: ...
+    def set_num_threads(self, num_threads: int) -> Any: ...
+
+
+class Pool:
+    """The threads of the BLAS libraries, which everything in this process shares.
+
+    A backend that runs asks for a number of threads; the smallest number asked for holds. The libraries
+    get their own numbers back when the last backend has run.
+    """
+
+    def __init__(self, libraries: list[Library]) -> None:
+        self.libraries, self.lock = libraries, threading.Lock()
+        self.asked: dict[object, int] = {}
+        self.before: list[int] = []  # the libraries' numbers before anything ran,
+        self.current: list[int] = []  # and now
+        self.told = False  # whether a line has said that one thread is quicker
+        self.busy: float | None = None  # when one thread was last quicker, on the backends' clock
+
+    def limit(self) -> int:
+        """Return the most threads that may run: the number in force, and at most the cores there are."""
+        with self.lock:
+            if not self.asked:
+                self.before = [library.get_num_threads() or 1 for library in self.libraries]
+                self.current = list(self.before)
+            return min(max(self.before, default=1), cores())
+
+    def use(self, who: object, n: int) -> None:
+        with self.lock:
+            self.asked[who] = n
+            self._apply(min(self.asked.values()))
+
+    def leave(self, who: object) -> None:
+        with self.lock:
+            del self.asked[who]
+            self._apply(min(self.asked.values(), default=max(self.before, default=1)))
+
+    def alone(self) -> bool:
+        """Whether nothing else in this process is running."""
+        return len(self.asked) == 1
+
+    def _apply(self, n: int) -> None:
+        for k, library in enumerate(self.libraries):
+            if self.current[k] != (wanted := min(n, self.before[k])):
+                library.set_num_threads(wanted)
+                self.current[k] = wanted
+
+
+@lru_cache(maxsize=1)
+def blas() -> Pool:
+    """Return the pool of this process."""
+    import scipy.linalg.blas  # noqa: F401  # loads its library
+    from threadpoolctl import ThreadpoolController
+
+    return Pool(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use, by its affinity and by its container's quota."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(found, quota() or found)
+
+
+@lru_cache(maxsize=1)
+def quota() -> int | None:
+    """Return how many cores the quota of this process's container is worth; None without one."""
+    try:
+        share, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
+    except (OSError, ValueError):  # no such file, or "max"
+        return None
+    return max(1, round(share / period))
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows; the lock may be held when a process forks
+    os.register_at_fork(after_in_child=blas.cache_clear)
