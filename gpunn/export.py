@@ -25,8 +25,9 @@ from gpunn.network import Network, predicts_labels
 from gpunn.predictor import Predictor
 from gpunn.sweeps.ensemble import Ensemble, networks_of
 from gpunn.tables.preprocessing import Category, Number, Preprocessing
+from gpunn.tables.quantity import Quantity
 from gpunn.tables.table import is_far
-from gpunn.tables.target import Classes, Quantity, Target, from_json
+from gpunn.tables.target import Classes, Target, from_json
 
 try:
     import onnx
@@ -80,7 +81,8 @@ def to_onnx(net: Network | Ensemble, path: str | os.PathLike[str]) -> Any:
     "", and Boolean values are "True" or "False".
 
     Outputs: `probabilities` if they lie in (0, 1), else `outputs`, float32 (N, n_L). For table regression:
-    `prediction`, in the target's units (float64 if the mean is large relative to the spread). A classifier
+    `prediction`, in the target's units (float64 if the mean is large relative to the spread), and with
+    prediction intervals also their ends `lower` and `upper`. A classifier
     also has `label`, int64 (N), an index into the metadata's `classes`. If a column has the same name as an
     output, the output's name gets a trailing _.
 
@@ -113,11 +115,14 @@ def build(net: Network | Ensemble) -> Any:
     tempered = isinstance(target, Classes) and target.temperature != 1
     name = "uncalibrated" if tempered else _outputs_name(net)
     outputs, kind = _mean_outputs(graph, networks, a0, name), TensorProto.FLOAT
+    given = {outputs: net.sizes[-1]}
     if isinstance(target, Quantity):
-        outputs, kind = _in_units(graph, outputs, target)
+        kind, parts = _kind(target), _parts(graph, outputs, target)
+        given = {_in_units(graph, part, target, name): 1 for name, part in parts.items()}
     elif target and tempered:
         outputs = _tempered(graph, outputs, target.temperature)
-    declared = [helper.make_tensor_value_info(outputs, kind, ["N", net.sizes[-1]])]
+        given = {outputs: net.sizes[-1]}
+    declared = [helper.make_tensor_value_info(name, kind, ["N", n]) for name, n in given.items()]
     if predicts_labels(net):
         label = _label(graph, outputs, net.sizes[-1], *_thresholds(net, target))
         declared.append(helper.make_tensor_value_info(label, TensorProto.INT64, ["N"]))
@@ -216,14 +221,34 @@ def _one_hot(graph: Graph, column: Category, j: int) -> str:
     return graph.add("Cast", is_one, out=f"feature{j}", to=TensorProto.FLOAT)
 
 
-def _in_units(graph: Graph, outputs: str, target: Quantity) -> tuple[str, Any]:
-    """(The prediction in the target's units; its type), computed in float64, as `predict` does."""
-    scale = graph.constant("target_scale", target.scale, np.float64)
-    mean = graph.constant("target_mean", target.mean, np.float64)
+def _parts(graph: Graph, outputs: str, target: Quantity) -> dict[str, str]:
+    """The prediction, and the ends of its interval if there are any, in float64, before they are scaled."""
     learnt = graph.add("Cast", outputs, out="learnt", to=TensorProto.DOUBLE)
-    scaled = graph.add("Mul", learnt, scale, out="target_scaled")
-    shifted = graph.add("Add", scaled, mean, out="target_shifted")
-    return graph.add("Cast", shifted, out="prediction", to=_kind(target)), _kind(target)
+    if target.interval is None:
+        return {"prediction": learnt}
+    a, b, c = (
+        graph.add("Gather", learnt, graph.constant(f"place{k}", [k], np.int64), out=f"output{k}", axis=1)
+        for k in range(3)
+    )
+    less, more = graph.add("Min", a, b, out="less"), graph.add("Max", a, b, out="more")
+    median = graph.add("Max", less, graph.add("Min", more, c, out="most"), out="median")
+    widened = graph.constant("widened", target.widened, np.float64)
+    low = graph.add("Sub", graph.add("Min", less, c, out="least_output"), widened, out="low")
+    high = graph.add("Add", graph.add("Max", more, c, out="most_output"), widened, out="high")
+    return {
+        "prediction": median,
+        "lower": graph.add("Min", low, median, out="lower_end"),
+        "upper": graph.add("Max", high, median, out="upper_end"),
+    }
+
+
+def _in_units(graph: Graph, learnt: str, target: Quantity, name: str) -> str:
+    """A number in the target's units, computed in float64, as `predict` does."""
+    scale = graph.constant(f"{name}_scale", target.scale, np.float64)
+    mean = graph.constant(f"{name}_mean", target.mean, np.float64)
+    scaled = graph.add("Mul", learnt, scale, out=f"{name}_scaled")
+    shifted = graph.add("Add", scaled, mean, out=f"{name}_shifted")
+    return graph.add("Cast", shifted, out=name, to=_kind(target))
 
 
 def _tempered(graph: Graph, p: str, temperature: float) -> str:

@@ -59,6 +59,21 @@ def _hinge_gradient(a: Vector, y: Vector) -> Vector:
     return gradient
 
 
+def _taus(n: int) -> Vector:
+    """The quantiles from 5% to 95% that n outputs learn; the median for a single output."""
+    return np.array([[0.5]]) if n == 1 else np.array([[0.05 + 0.9 * i / (n - 1)] for i in range(n)])
+
+
+def _quantiles(a: Vector, y: Vector) -> float:
+    """Σ τᵢ (yᵢ − aᵢ) if yᵢ > aᵢ, else (1 − τᵢ)(aᵢ − yᵢ)."""
+    tau = _taus(len(a))
+    return float(np.sum(np.where(y > a, tau * (y - a), (1 - tau) * (a - y))))
+
+
+def _quantiles_gradient(a: Vector, y: Vector) -> Vector:
+    return np.where(a == y, 0.5 - _taus(len(a)), np.where(y > a, -_taus(len(a)), 1 - _taus(len(a))))
+
+
 #: (f(z), the Jacobian of f at z) by name; a diagonal Jacobian is a vector, any other a matrix.
 ACTIVATIONS: dict[str, tuple[Callable[[Vector], Vector], Callable[[Vector], np.ndarray]]] = {
     "sigmoid": (_sigmoid, lambda z: _sigmoid(z) * (1 - _sigmoid(z))),
@@ -98,6 +113,7 @@ COSTS: dict[str, tuple[Callable[[Vector, Vector], float], Callable[[Vector, Vect
         lambda a, y: float(np.sum(np.maximum((y - a) / 2, (a - y) / 2))),
         lambda a, y: np.sign(a - y) / 2,
     ),
+    "quantiles": (_quantiles, _quantiles_gradient),  # a spread of 0.9
     "poisson": (lambda a, y: float(np.sum(a - y * np.log(a))), lambda a, y: 1 - y / a),
     "hinge": (_hinge, _hinge_gradient),
 }

@@ -26,6 +26,7 @@ from gpunn.inspection.metrics import per_class, probabilities
 from gpunn.inspection.scores import balanced_accuracy, score_probabilities
 from gpunn.network import Network, classify
 from gpunn.sweeps.ensemble import Ensemble, load, networks_of
+from gpunn.tables import target as targets
 from gpunn.tables.model import TableModel
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import Format
@@ -50,7 +51,7 @@ class SavedModel:
         if not all(np.isfinite(each.theta).all() for each in networks_of(net)):
             raise ValueError(f"{path} cannot be used: its weights are not finite numbers")
         if table := net.meta.get("table"):
-            n_in, n_out = Preprocessing.from_json(table).features, len(table["target"].get("classes", "1"))
+            n_in, n_out = Preprocessing.from_json(table).features, targets.from_json(table["target"]).n_out
             if (n_in, n_out) != (net.sizes[0], net.sizes[-1]):
                 raise ValueError(f"{path} is damaged: its network {net.name} does not fit its table")
         return cls(path, net)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.cli.output import naming, remark, say, write
-from gpunn.cli.tables import in_words
+from gpunn.cli.tables import describe_intervals, in_words
 from gpunn.files.strict_json import dump_json
 from gpunn.files.writing import write_whole
 from gpunn.names import counted, listed
@@ -22,7 +22,8 @@ from gpunn.tables.table import Table
 from gpunn.tables.target import CLASSIFICATION, Classes
 
 NAMED = 8  # columns that are named of those that are ignored
-IN_UNITS = ("prediction",)  # columns of predictions in the units of the target
+ENDS = "lower", "upper"  # of an interval
+IN_UNITS = ("prediction", *ENDS)  # columns of predictions in the units of the target
 
 
 def remark_on(model: TableModel, table: Table, unknown: dict[str, int]) -> None:
@@ -57,7 +58,8 @@ def evaluate(model: TableModel, data: str | None, format: Format, device: str, a
 
         print_evaluation(result)
     else:
-        say(f"{model.name} on {test.name}, {counted(len(examples.y), 'example')}\n{in_words(result)}")
+        lines = f"{model.name} on {test.name}, {counted(len(examples.y), 'example')}", in_words(result)
+        say(*lines, *describe_intervals(model.target, result))
 
 
 def predict_table(
@@ -107,12 +109,14 @@ def is_formula(label: Any) -> bool:
 
 
 def predictions(model: TableModel, outputs: np.ndarray) -> dict[str, list[Any]]:
-    """Return the predicted numbers, or classes and their probabilities if the outputs are probabilities."""
+    """Return the predicted numbers, with intervals if there are any; or classes and their probabilities."""
     predicted = model.target.decode(model.network, outputs)
     found: dict[str, list[Any]] = {"prediction": list(model.target.names_of(predicted))}
     p = model.target.probabilities(model.network, outputs)
     if p is not None:
         found["probability"] = shortest(p[predicted, np.arange(len(predicted))])
+    if (ends := model.target.bounds(outputs)) is not None:
+        found |= {name: end.tolist() for name, end in zip(ENDS, ends, strict=True)}
     return found
 
 

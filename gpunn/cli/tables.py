@@ -17,7 +17,7 @@ from gpunn.cli.columns import describe_columns
 from gpunn.cli.output import printable, warn
 from gpunn.functions.augmentation import Augmentation
 from gpunn.inspection.metrics import UNITS, figure
-from gpunn.inspection.scores import SCORES
+from gpunn.inspection.scores import INTERVALS, SCORES
 from gpunn.names import counted
 from gpunn.predictor import Predictor
 from gpunn.report.facts import tested, verdict
@@ -29,9 +29,10 @@ from gpunn.tables.explaining import Explanation, cells_of, columns_of_mistakes, 
 from gpunn.tables.leaks import Leak
 from gpunn.tables.model import describe_unknown
 from gpunn.tables.options import BEST, TableOptions
+from gpunn.tables.quantity import Quantity
 from gpunn.tables.reading import is_stream
 from gpunn.tables.sources.files import name_of
-from gpunn.tables.target import Classes
+from gpunn.tables.target import Classes, Target
 from gpunn.tables.task import METRIC, TableTask, cross_validate, open_task
 from gpunn.training.settings import Settings
 
@@ -175,6 +176,7 @@ class TableJob:
         """Return the further scores, and a line if the model is no better than its baseline."""
         found, spread, _ = tested(result)
         lines = [in_words(found, SCORES, spread)]
+        lines += describe_intervals(self.task.prepared.target, found)
         if "temperature" in result:
             lines.append(describe_temperature(result))
         lines += describe_drivers(result)
@@ -245,6 +247,12 @@ def describe_table(task: TableTask) -> Iterator[str]:
         yield from test.notes
     if test and test.unknown:
         yield describe_unknown(test.unknown)
+
+
+def describe_intervals(target: Target, found: Mapping[str, Any]) -> list[str]:
+    """Return a line about prediction intervals: the share of the numbers that they hold, and their width."""
+    words = in_words(found, INTERVALS)
+    return [f"{target.interval:g} intervals: {words}"] if isinstance(target, Quantity) and words else []
 
 
 def describe_temperature(result: Mapping[str, Any]) -> str:

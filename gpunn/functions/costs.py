@@ -2,7 +2,8 @@
 
 As in activations.py, the NumPy spelling returns bound calls and the CUDA spelling stands beside it. A cost is
 a sum over the outputs of one example. Most costs compute each output's share from that output a and its
-target y alone; hinge needs the whole column. Whoever calls a cost averages it over the examples.
+target y alone; hinge needs the whole column, and quantiles the place in it. Whoever calls a cost averages it
+over the examples.
 
 To add a cost, write its entry here, list it in `COSTS`, add its formula to `gpunn/reference.py`, and update
 the JSON schema (`PYTHONPATH=. python tests/support/schema_names.py`). Everything else follows from the entry.
@@ -39,7 +40,8 @@ class Cost:
         loss_of_z: loss_of_z(z, y, out) writes the loss in terms of that activation's z, if that is safer.
         cuda_of_z: the same loss as a C expression in z and y.
         cuda_columns: (loss, gradient) as kernels of kernels.cu, one warp per column, for a cost that couples
-            outputs.
+            outputs or tells them apart.
+        cuda_parameters: further arguments of these kernels.
         domain: the open interval of outputs for which it is defined; it counts as level outside. Targets may
             also be at the ends.
         of_labels: it is only defined for class labels.
@@ -57,6 +59,7 @@ class Cost:
     loss_of_z: Spelling | None = None
     cuda_of_z: str | None = None
     cuda_columns: tuple[str, str] | None = None
+    cuda_parameters: tuple[float, ...] = ()
     domain: tuple[float, float] = (-math.inf, math.inf)
     of_labels: bool = False
     of_targets: bool = False
@@ -288,6 +291,52 @@ def quantile(tau: float = 0.5) -> Cost:
     )
 
 
+@lru_cache(maxsize=64)
+def quantiles(spread: float = 0.9) -> Cost:
+    """Σ ½ |aᵢ − yᵢ| + (½ − τᵢ)(aᵢ − yᵢ): the quantile cost of each output i = 0…n−1 with a τᵢ of its own.
+
+    The τᵢ = ½ + spread (i / (n−1) − ½) are evenly spaced around the median, and a single output has τ = ½. If
+    three outputs have the same target, they learn an interval that holds the share `spread` of the targets,
+    and the median in it. Raises ValueError unless 0 < spread < 1.
+    """
+    if not 0 < spread < 1:
+        raise ValueError(f"the spread of quantiles must be between 0 and 1, not {spread!r}")
+
+    def leans(a: Array) -> Array:
+        """½ − τ of each output (n, 1)."""
+        return np.asarray(0.5 - np.linspace(0, 1, len(a)), a.dtype)[:, None] * a.dtype.type(
+            spread if len(a) > 1 else 0
+        )
+
+    def loss(a: Array, y: Array, out: Array) -> Calls:
+        error = np.empty_like(a)
+        return [
+            *_absolute(a, y, out),
+            partial(np.multiply, out, constant(a, 0.5), out),
+            partial(np.subtract, a, y, error),
+            partial(np.multiply, error, leans(a), error),
+            partial(np.add, out, error, out),
+        ]
+
+    def gradient(a: Array, y: Array, out: Array) -> Calls:
+        return [
+            *_absolute_gradient(a, y, out),
+            partial(np.multiply, out, constant(a, 0.5), out),
+            partial(np.add, out, leans(a), out),
+        ]
+
+    return Cost(
+        _name("quantiles", spread, usual=0.9),
+        loss,
+        gradient,
+        cuda=None,
+        cuda_columns=("measure_quantiles", "quantiles_gradient"),
+        cuda_parameters=(float(spread),),
+        latex=r"\sum_i \frac{1}{2} \lvert a_i - y_i \rvert + \left( \frac{1}{2} - \tau_i \right) (a_i - y_i)",
+        source="Koenker and Bassett 1978",
+    )
+
+
 def _name(family: str, parameter: float, usual: float) -> str:
     """The name by which `get` finds this member of the family."""
     return family if parameter == usual else f"{family}({float(parameter)!r})"
@@ -497,10 +546,11 @@ HINGE = Cost(
 COSTS = {
     cost.name: cost
     for cost in (
-        QUADRATIC, MAE, LOG_COSH, huber(), quantile(), POISSON, CROSS_ENTROPY, BINARY_CROSS_ENTROPY, HINGE,
+        QUADRATIC, MAE, LOG_COSH, huber(), quantile(), quantiles(), POISSON, CROSS_ENTROPY,
+        BINARY_CROSS_ENTROPY, HINGE,
     )
 }  # fmt: skip
-FAMILIES: dict[str, Callable[[float], Cost]] = {"huber": huber, "quantile": quantile}
+FAMILIES: dict[str, Callable[[float], Cost]] = {"huber": huber, "quantile": quantile, "quantiles": quantiles}
 
 _HALF_SQUARES, _EITHER = "'quadratic' (½ Σ (a − y)²)", "'cross-entropy' or 'binary-cross-entropy'"
 OTHER_NAMES = OtherNames(

@@ -49,7 +49,10 @@ def score_classes(name: str, outputs: np.ndarray, y: np.ndarray) -> float:
 
 
 def score_numbers(name: str, outputs: np.ndarray, y: np.ndarray) -> float:
-    """Return a score of outputs (1, m) for targets y (1, m) or (m,); higher is better."""
+    """Return a score of outputs (n_out, m) for targets y (n_out, m) or (m,); higher is better.
+
+    Of several outputs, which are quantiles, the middle one counts.
+    """
     from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
     measures: dict[str, Callable[..., float]] = {
@@ -57,5 +60,5 @@ def score_numbers(name: str, outputs: np.ndarray, y: np.ndarray) -> float:
         "mae": mean_absolute_error,
         "r2": r2_score,
     }
-    value = float(measures[name](y.ravel(), outputs.ravel()))
+    value = float(measures[name](np.atleast_2d(y)[0], outputs[len(outputs) // 2]))
     return -value if name in LOSSES else value

@@ -14,7 +14,7 @@ import numpy as np
 from gpunn.predictor import Predictor
 
 UNITS = {"accuracy": "accuracy", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
-PERCENT = ("accuracy", "balanced_accuracy")
+PERCENT = ("accuracy", "balanced_accuracy", "coverage")
 BINS = 10
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+#: The measures of prediction intervals.
+INTERVALS = {"coverage": "coverage", "width": "mean width"}
 BETA = 0.05, 20.0  # the range of 1 / T
 LEVEL = 0.01  # of the test whether the probabilities need a temperature
 #: The scores beside the accuracy, and how they are written.

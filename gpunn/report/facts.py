@@ -9,14 +9,14 @@ from typing import Any
 
 from gpunn.inspection.choosing import LOSSES
 from gpunn.inspection.metrics import UNITS, figure
-from gpunn.inspection.scores import SCORES
+from gpunn.inspection.scores import INTERVALS, SCORES
 from gpunn.names import counted
 from gpunn.report.run import Run
 
 BASELINES = dict.fromkeys(("accuracy", "balanced_accuracy"), "the most frequent class") | {"rmse": "the mean"}
 ALONE = ("ensemble", 1)  # the setting of a single network
 MEASURES = ("accuracy", "rmse")  # a run is judged by the first of these that it has
-NAMES = UNITS | SCORES
+NAMES = UNITS | SCORES | INTERVALS
 RANKS = 0.6  # a ROC AUC above this says that the classes can be told apart
 
 
@@ -68,7 +68,7 @@ def headline(result: Mapping[str, Any]) -> Headline:
     found, spread, baseline = tested(result)
     known = [name for name in MEASURES if found.get(name) is not None]
     measure = known[0] if known else "rmse"
-    others = {n: found[n] for n in ("r2", "mae", *SCORES, "loss") if found.get(n) is not None}
+    others = {n: found[n] for n in ("r2", "mae", *INTERVALS, *SCORES, "loss") if found.get(n) is not None}
     value = found[measure] if known else math.nan
     folds = len(result["cv"]["folds"]) if "cv" in result else 0
     return Headline(measure, value, baseline.get(measure), others, spread.get(measure), folds)

@@ -8,10 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from gpunn.functions import activations
+from gpunn.functions.costs import quantiles
 from gpunn.inspection.scores import fit_temperature
 from gpunn.network import Network
 from gpunn.predictor import Predictor
 from gpunn.tables.options import BEST, TableOptions
+from gpunn.tables.quantity import Quantity
 from gpunn.tables.target import Classes, Target
 from gpunn.training.settings import Settings
 
@@ -77,6 +79,8 @@ def adjust(
 ) -> Target:
     """Return the target with a temperature, which calibrates softmax's outputs, and with its threshold.
 
+    The intervals of a quantity are widened.
+
     Args:
         metric: the measure by which early stopping chose. If it is the balanced accuracy, so does the
             threshold; otherwise the threshold has the largest F1.
@@ -85,7 +89,8 @@ def adjust(
         held: outputs for rows that were held out from training; None if there are none.
     """
     if not isinstance(target, Classes):
-        return target
+        outputs, rows = held or (None, None)
+        return target if outputs is None or target.interval is None else target.widened_to(y[rows], outputs)
     if held and net.output_activation.name == "softmax":
         target = replace(target, temperature=fit_temperature(y[held[1]], held[0]))
     if options.threshold is None:
@@ -109,6 +114,8 @@ def before(target: Target, net: Predictor, outputs: np.ndarray, y: np.ndarray) -
 
 def check(target: Target, options: TableOptions, settings: Settings) -> None:
     """Raise ValueError if the options ask for what the target or the settings do not allow."""
+    if isinstance(target, Quantity) and target.interval is not None:
+        _check_interval(target.interval, settings)
     if options.threshold is None:
         return
     if not isinstance(target, Classes) or target.n_out != 2:
@@ -118,3 +125,13 @@ def check(target: Target, options: TableOptions, settings: Settings) -> None:
         raise ValueError(f"--threshold needs probabilities, which {output} outputs are not")
     if options.threshold == BEST and not settings.patience:
         raise ValueError("--threshold best needs the rows that early stopping holds out: choose --patience")
+
+
+def interval_cost(share: float) -> str:
+    """Return the name of the cost by which the ends of intervals are learnt."""
+    return quantiles(share).name
+
+
+def _check_interval(share: float, settings: Settings) -> None:
+    if settings.cost != interval_cost(share):
+        raise ValueError(f"--interval learns by the cost {interval_cost(share)}: leave out --cost")

@@ -15,17 +15,10 @@ from gpunn.tables.dated import with_dates
 from gpunn.tables.identifiers import mark_identifiers
 from gpunn.tables.interpreting import read_to_train
 from gpunn.tables.options import TableOptions
+from gpunn.tables.quantity import REGRESSION, Quantity
 from gpunn.tables.reading import open_table
 from gpunn.tables.table import MOST_TEXTS, TEXT, Column, Source, Table
-from gpunn.tables.target import (
-    MOST_WHOLE,
-    REGRESSION,
-    Classes,
-    Quantity,
-    Target,
-    check_target,
-    class_names,
-)
+from gpunn.tables.target import MOST_WHOLE, Classes, Target, check_target, class_names
 
 FEW = 20  # up to this many distinct whole numbers are classes, if each appears twice on average
 
@@ -44,6 +37,8 @@ def load(data: Any, options: TableOptions, dtype: DTypeLike) -> tuple[Table, Tar
     kinds = _kinds(source, options, target)
     table = read_to_train(source, kinds, target, dtype, options.categorical, options.missing)
     chosen = choose_target(table, options.task)
+    if options.interval is not None:
+        chosen = _with_intervals(table, chosen, options.interval)
     return mark_identifiers(replace(table, y=chosen.encode(table))), chosen
 
 
@@ -109,6 +104,14 @@ def choose_target(table: Table, task: str | None) -> Target:
     number = task == REGRESSION or (task is None and not column.texts and not few)
     _check_values(table.name, column, values, number)
     return Quantity(column.name) if number else Classes(column.name, column.kind, _in_order(column, values))
+
+
+def _with_intervals(table: Table, target: Target, share: float) -> Quantity:
+    """Return the target with prediction intervals. Raises ValueError unless it is a target of numbers."""
+    if not isinstance(target, Quantity):
+        hint = "" if target.kind == TEXT else "; --task regression treats it as one"
+        raise ValueError(f"{table.name}: --interval needs a target of numbers, not '{target.name}'{hint}")
+    return replace(target, interval=share)
 
 
 def _check_values(name: str, column: Column, values: np.ndarray, number: bool) -> None:

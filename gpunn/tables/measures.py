@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from gpunn.inspection.metrics import UNITS
-from gpunn.inspection.scores import SCORES
+from gpunn.inspection.scores import INTERVALS, SCORES
 from gpunn.predictor import Predictor
-from gpunn.tables.target import Measures, Target
+from gpunn.tables.quantity import Measures
+from gpunn.tables.target import Target
 
 
 def evaluate(
@@ -34,7 +35,7 @@ def summarise_folds(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     None, and without a fold there is no measure at all.
     """
     good = [fold for fold in found if "failed" not in fold]
-    values = {name: _known(good, name) for name in ("loss", *UNITS, *SCORES)}
+    values = {name: _known(good, name) for name in ("loss", *UNITS, *SCORES, *INTERVALS)}
     values = {name: known for name, known in values.items() if known}
     always = {name: _known([fold["baseline"] for fold in good], name) for name in values}
     return {

@@ -176,6 +176,30 @@ class TableModel:
             raise ValueError(f"{self.name} predicts no probabilities: {self.target.describe()}")
         return p.T
 
+    def predict_interval(
+        self,
+        data: Any,
+        *,
+        delimiter: str | None = None,
+        header: bool | None = None,
+        encoding: str | None = None,
+        sheet: str | None = None,
+        device: str = "cpu",
+    ) -> np.ndarray:
+        """Predict the ends (m, 2) of the interval of each row of a table, in the target's units.
+
+        The arguments are those of `predict`, whose number lies in the interval.
+
+        Raises:
+            ValueError: as `predict` does; or the model was trained without `interval`.
+        """
+        table = self.read(data, Format(delimiter, header, encoding=encoding, sheet=sheet))
+        outputs, unknown = self.outputs(table, device)
+        _warn_of(unknown)
+        if (ends := self.target.bounds(outputs)) is None:
+            raise ValueError(f"{self.name} predicts no intervals: train it with interval=0.9, for example")
+        return np.column_stack(ends)
+
     def evaluate(
         self,
         data: Any = None,
@@ -192,7 +216,8 @@ class TableModel:
 
         Returns:
             `examples`, their number; `loss`; `accuracy`, `balanced_accuracy`, `roc_auc`, `average_precision`,
-            `log_loss` and `brier`, or `rmse`, `mae` and `r2`; for classes the `confusion_matrix`
+            `log_loss` and `brier`, or `rmse`, `mae` and `r2`, and the
+            `coverage` and mean `width` of intervals; for classes the `confusion_matrix`
             and the precision, recall and F1 of each of the `classes`; and `baseline`, the measures of the
             best constant prediction, if the training rows are known. Measures of several classes are means
             over the classes, each against all others.

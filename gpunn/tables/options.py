@@ -69,6 +69,13 @@ class TableOptions:
             metavar="X",
         ),
     ] = None
+    interval: Annotated[
+        float | None,
+        tables(
+            "Predict intervals that hold this share of the numbers, such as 0.9, and the median.",
+            "no intervals",
+        ),
+    ] = None
     impute: Annotated[str | None, tables("Replace missing numbers by: median or mean.", "median")] = None
     missing: Annotated[
         tuple[str, ...],
@@ -120,7 +127,8 @@ class TableOptions:
 
     def check(self) -> None:
         """Raise ValueError for a value that is unknown or out of range, and for options that conflict."""
-        from gpunn.tables.target import CLASSIFICATION, REGRESSION
+        from gpunn.tables.quantity import REGRESSION
+        from gpunn.tables.target import CLASSIFICATION
 
         if self.task:
             look_up(dict.fromkeys((CLASSIFICATION, REGRESSION)), self.task, "task")
@@ -129,6 +137,8 @@ class TableOptions:
         if self.held_out is not None and not 0 < self.held_out < 1:
             raise ValueError(f"--held-out must be between 0 and 1, not {self.held_out}")
         self.check_threshold()
+        if self.interval is not None and not 0 < self.interval < 1:
+            raise ValueError(f"--interval must be between 0 and 1, not {self.interval}")
         if self.cv is not None and self.cv < 2:
             raise ValueError(f"--cv must be at least 2 folds, not {self.cv}")
         ways = [f"--{name.replace('_', '-')}" for name in ("test", "cv", "held_out") if getattr(self, name)]

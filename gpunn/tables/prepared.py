@@ -17,10 +17,11 @@ from gpunn.predictor import Predictor
 from gpunn.tables.interpreting import describe_spelt, judge_again, leave_out_missing_targets
 from gpunn.tables.measures import evaluate, measure_constant
 from gpunn.tables.preprocessing import Preprocessing
+from gpunn.tables.quantity import Measures
 from gpunn.tables.reading import check_columns, read
 from gpunn.tables.spelling import PERCENT, Spelling
 from gpunn.tables.table import NUMBER, TEXT, NotANumberError, Source, Table
-from gpunn.tables.target import Measures, Target, check_target
+from gpunn.tables.target import Target, check_target
 
 EXTREME = 1e15  # a scaled number that is larger may overflow in the layers of a network; clipped ones are not
 

@@ -5,9 +5,8 @@ The two records, `Classes` and `Quantity`, have the same methods, so that only t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,13 +17,12 @@ from gpunn.inspection.scores import balanced_accuracy, score_probabilities, temp
 from gpunn.names import counted, unknown
 from gpunn.network import classify
 from gpunn.predictor import Predictor
+from gpunn.tables.quantity import REGRESSION, Measures, Quantity
 from gpunn.tables.table import MOST_TEXTS, NUMBER, TEXT, Column, Table, number_text
 
-CLASSIFICATION, REGRESSION = "classification", "regression"
+CLASSIFICATION = "classification"
 MOST_WHOLE = 2**53  # float64 holds no larger odd number
 FEW_NAMED = 5  # classes that are named in a description
-
-Measures: TypeAlias = "dict[str, float | None]"
 
 
 @dataclass(frozen=True)
@@ -114,6 +112,9 @@ class Classes:
         p = probabilities(net, outputs)
         return p if p is None or self.temperature == 1 else tempered(p, self.temperature)
 
+    def bounds(self, outputs: np.ndarray) -> None:
+        """Return None: classes have no intervals."""
+
     def constant(self, y: np.ndarray) -> int:
         """Return the best constant prediction: the most frequent class."""
         return int(np.argmax(np.bincount(y)))
@@ -163,120 +164,6 @@ class Classes:
     def meta(self) -> dict[str, Any]:
         """Return what a model file has of every classifier, not only of a table's."""
         return {"classes": self.classes}
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """A target of numbers, of which the network learns (y − mean) / scale."""
-
-    name: str
-    mean: float = 0.0
-    scale: float = 1.0
-
-    task = REGRESSION
-    kind = NUMBER
-    output_activation = "identity"
-    n_out = 1
-    labels = None
-
-    @property
-    def spread(self) -> float:
-        """The size of differences that matter, in the target's units."""
-        return self.scale
-
-    def encode(self, table: Table) -> np.ndarray:
-        """Return the numbers (m,) of a table's target."""
-        assert table.y is not None
-        return table.y
-
-    def fitted(self, y: np.ndarray, reach: tuple[float, float]) -> Quantity:
-        """Return the target with a mean and a scale for these numbers (m,) and outputs within `reach`.
-
-        Numbers within a bounded interval stay as they are. If the only bound is a minimum of 0, numbers
-        are scaled but not shifted.
-        """
-        low, high = reach
-        within = low <= y.min() and y.max() <= high
-        if within and high < math.inf:
-            return self
-        if within and low == 0:
-            return replace(self, scale=float(y.mean()) or 1.0)
-        return replace(self, mean=float(y.mean()), scale=float(y.std()) or 1.0)
-
-    def for_network(self, y: np.ndarray) -> np.ndarray:
-        """Return the targets (1, m) that `Network.fit` takes: (y − mean) / scale."""
-        standardised: np.ndarray = ((y - self.mean) / self.scale)[None]
-        return standardised
-
-    def strata(self, y: np.ndarray) -> None:
-        """Return None: rows are held out without regard to the target."""
-
-    def decode(self, net: Predictor, outputs: np.ndarray) -> np.ndarray:
-        """Return the predictions (m,), in the target's units, from outputs (1, m)."""
-        predicted: np.ndarray = outputs[0].astype(np.float64) * self.scale + self.mean
-        return predicted
-
-    def labels_of(self, predicted: np.ndarray) -> np.ndarray:
-        """Return the predictions (m,) themselves."""
-        return predicted
-
-    def names_of(self, predicted: np.ndarray) -> list[float]:
-        """Return the predictions (m,) as numbers of Python."""
-        return [float(value) for value in predicted]
-
-    def probabilities(self, net: Predictor, outputs: np.ndarray) -> None:
-        """Return None: there are no classes."""
-
-    def constant(self, y: np.ndarray) -> float:
-        """Return the best constant prediction: the mean."""
-        return float(y.mean())
-
-    def measure(self, y: np.ndarray, predicted: np.ndarray) -> Measures:
-        """Return RMSE and MAE, in the target's units, and R², which needs two examples."""
-        from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
-
-        return {
-            "rmse": float(root_mean_squared_error(y, predicted)),
-            "mae": float(mean_absolute_error(y, predicted)),
-            "r2": float(r2_score(y, predicted)) if len(y) > 1 else None,
-        }
-
-    def score(self, y: np.ndarray, net: Predictor, outputs: np.ndarray) -> Measures:
-        """Return nothing: there are no probabilities."""
-        return {}
-
-    def details(self, y: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
-        """Return nothing more than the measures."""
-        return {}
-
-    def check_domain(self, table: Table, cost: Cost) -> None:
-        """Raise ValueError, with the place, for a number outside the cost's domain."""
-        assert table.y is not None
-        low, high = cost.domain
-        outside = (table.y < low) | (table.y > high)
-        if not outside.any():
-            return
-        i = int(np.argmax(outside))
-        bound = f"below {low:g}" if table.y[i] < low else f"above {high:g}"
-        raise ValueError(
-            f"{table.name}, {table.place(i)}: '{self.name}' is {number_text(table.y[i])}, but {cost.name} "
-            f"takes nothing {bound}; choose another --cost or --output-activation"
-        )
-
-    def check_counts(self, table: Table, least: int, what: str) -> None:
-        """Accept every table: only classes have counts."""
-
-    def too_few(self, y: np.ndarray) -> str:
-        """Describe what the rows with these targets (m,) lack to be trained on; "" if nothing."""
-        return counted(len(y), "row") if len(y) < 2 else ""
-
-    def describe(self) -> str:
-        """Describe the task in a word."""
-        return "regression"
-
-    def meta(self) -> dict[str, Any]:
-        """Return nothing: only classifiers have classes."""
-        return {}
 
 
 Target: TypeAlias = Classes | Quantity

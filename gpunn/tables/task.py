@@ -21,6 +21,7 @@ from gpunn.tables.measures import summarise_folds
 from gpunn.tables.options import TableOptions
 from gpunn.tables.prepared import Preparation, PreparedTable, prepare
 from gpunn.tables.preprocessing import Preprocessing
+from gpunn.tables.quantity import Quantity
 from gpunn.tables.reading import IN_MEMORY, absolute, is_path, open_table
 from gpunn.tables.splitting import fold_rows, split_and_prepare
 from gpunn.tables.table import Source, Table
@@ -77,7 +78,10 @@ class TableTask:
     @property
     def defaults(self) -> dict[str, Any]:
         """The default settings."""
-        return recipe.defaults(self.prepared.train.y, self.prepared.target)
+        target = self.prepared.target
+        usual = recipe.defaults(self.prepared.train.y, target)
+        share = target.interval if isinstance(target, Quantity) else None
+        return usual if share is None else {**usual, "cost": adjusting.interval_cost(share)}
 
     def validation(self, settings: Settings) -> Any:
         """Return the rows to validate on: a fifth of those to train on for early stopping, or the test."""

@@ -41,7 +41,7 @@ int main(int, char** arguments) {
     launch(columns, 64, [=] { forward_softmax(m, n, n, b, 0, a, 0, a, 0); });
     launch(columns, 64, [=] { times_softmax_jacobian(m, n, n, n, a, 0, z, 0); });
     launch(columns, 64, [=] {
-        measure_hinge(m, n, a, 0, y, 0, position, 0, losses, 0, labels, 0, 0.5, hits, 0);
+        measure_hinge(m, n, a, 0, y, 0, position, 0, losses, 0, 1, labels, 0, 0.5, hits, 0);
     });
     launch(columns, 64, [=] { hinge_gradient(m, n, n, a, 0, y, 0, z, 0); });
     launch(1, 64, [=] { begin_again(1, labels, 0, position, 0, labels, 0); });
@@ -49,6 +49,10 @@ int main(int, char** arguments) {
     launch(1, strips, [=] {
         bias_gradient(n, m, n, both, n * m * sizeof(T), one, 0, one, 0, sums_of_both, n * sizeof(T));
     }, 0, false, 1, 2);
+    launch(columns, 64, [=] {
+        measure_quantiles(m, n, a, 0, y, 0, position, 0, losses, 0, 1, labels, 0, 0.5, hits, 0, 0.9);
+    });
+    launch(columns, 64, [=] { quantiles_gradient(m, n, n, a, 0, y, 0, z, 0, 0.9); });
     launch(columns, 64, [=] { forward_softmax_error(m, n, n, b, 0, y, 0, z, 0, a, 0, x, 0); });
     std::puts("done");
 }

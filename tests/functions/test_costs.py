@@ -34,6 +34,15 @@ def test_quantile_with_another_tau(backend: MakeBackend, tau: float) -> None:
     close(net.gradients(X, TARGETS)[0][0], np.where(a < TARGETS, -tau, 1 - tau) @ X.T / 12)
 
 
+@pytest.mark.parametrize("spread", [0.5, 0.9])
+def test_each_output_has_a_quantile_of_its_own(backend: MakeBackend, spread: float) -> None:
+    net = linear(f"quantiles({spread})")
+    a, tau = net.forward(X), np.array([[0.5 - spread / 2], [0.5], [0.5 + spread / 2]])
+    losses = np.where(a < TARGETS, tau * (TARGETS - a), (1 - tau) * (a - TARGETS))
+    close(net.evaluate(X, TARGETS)[0], losses.sum(0).mean())
+    close(net.gradients(X, TARGETS)[0][0], np.where(a < TARGETS, -tau, 1 - tau) @ X.T / 12)
+
+
 def test_quantile_finds_the_quantile(backend: MakeBackend) -> None:
     net = linear(gpunn.costs.quantile(0.9), n_out=1)
     y = np.random.default_rng(1).exponential(size=(1, 500))
@@ -137,7 +146,9 @@ def test_a_nan_is_not_hidden(backend: MakeBackend, cost: str) -> None:
 
 
 class TestNames:
-    @pytest.mark.parametrize("name", [*gpunn.COSTS, "huber(2.5)", "quantile(0.9)", "huber(1e-05)"])
+    @pytest.mark.parametrize(
+        "name", [*gpunn.COSTS, "huber(2.5)", "quantile(0.9)", "huber(1e-05)", "quantiles(0.5)"]
+    )
     def test_a_file_holds_the_cost(self, tmp_path: Path, name: str) -> None:
         net = linear(name, output="sigmoid")
         net.save(tmp_path / "m.safetensors")
@@ -163,6 +174,7 @@ class TestNames:
             ("huber(-1)", "huber's delta must be above 0 and finite, not -1"),
             ("huber(nan)", "huber's delta must be above 0 and finite, not nan"),
             ("quantile(1)", "quantile's tau must be between 0 and 1, not 1"),
+            ("quantiles(1)", "the spread of quantiles must be between 0 and 1, not 1"),
             ("hubert(1)", "unknown cost with a parameter 'hubert': did you mean 'huber'"),
         ],
     )

@@ -142,7 +142,7 @@ def output_error(k: Kernels, e: OutputError) -> Calls:
     if f is SOFTMAX and cost.pairs(f):
         return k.elements("difference", n, m, out.ld, a, y, out)
     if cost.cuda_columns:
-        gradient = k.columns(cost.cuda_columns[1], m, n, out.ld, a, y, out)
+        gradient = k.columns(cost.cuda_columns[1], m, n, out.ld, a, y, out, *cost.cuda_parameters)
         return [*gradient, *_times_derivative(k, f, e.z, a, None, out)]
     calls = k.elements("output_error", n, m, out.ld, a, y, e.z, out, module=cost_source(cost, f))
     return calls + _times_derivative(k, f, e.z, a, None, out) if f is SOFTMAX else calls

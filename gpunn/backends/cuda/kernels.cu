@@ -612,8 +612,8 @@ static __device__ T margin(Index n, T a, T y, T right) {
 
 // losses[position + j] = sum of column j's positive margins, and hits[position + j]
 extern "C" __global__ void measure_hinge(Index m, Index n, EACH(const T, a), EACH(const T, y),
-                                         EACH(const Index, position), EACH(T, losses), EACH(const Index, labels),
-                                         T threshold, EACH(unsigned char, hits)) {
+                                         EACH(const Index, position), EACH(T, losses), Index labelled,
+                                         EACH(const Index, labels), T threshold, EACH(unsigned char, hits)) {
     OWN(a) OWN(y) OWN(position) OWN(losses) OWN(labels) OWN(hits)
     FOR_COLUMN(j, lane, m)
     T sum = 0, right = right_output(n, lane, a + j * n, y + j * n);
@@ -623,7 +623,7 @@ extern "C" __global__ void measure_hinge(Index m, Index n, EACH(const T, a), EAC
     }
     sum = lanes_sum(sum);
     if (lane == 0) losses[*position + j] = sum;
-    mark_hit(j, lane, n, a + j * n, labels, threshold, hits + *position);
+    if (labelled) mark_hit(j, lane, n, a + j * n, labels, threshold, hits + *position);
 }
 
 // delta[:, j] = 1 for each positive margin of column j, and minus their number for the class itself
@@ -638,6 +638,39 @@ extern "C" __global__ void hinge_gradient(Index m, Index n, Index ld, EACH(const
     count = lanes_sum(count);
     for (Index i = lane; i < n; i += LANES)
         delta[i] = n == 1 ? -(2 * y[i] - 1) * count : delta[i] - y[i] * count;
+}
+
+// 1/2 - tau of output i of n, whose taus are evenly spaced around 1/2
+static __device__ T lean(Index n, Index i, T spread) {
+    return n == 1 ? T(0) : spread * (T(0.5) - T(i) / T(n - 1));
+}
+
+// losses[position + j] = C of column j, whose outputs have quantiles of their own
+extern "C" __global__ void measure_quantiles(Index m, Index n, EACH(const T, a), EACH(const T, y),
+                                             EACH(const Index, position), EACH(T, losses), Index labelled,
+                                             EACH(const Index, labels), T threshold, EACH(unsigned char, hits),
+                                             T spread) {
+    OWN(a) OWN(y) OWN(position) OWN(losses) OWN(labels) OWN(hits)
+    FOR_COLUMN(j, lane, m)
+    T sum = 0;
+    for (Index i = lane; i < n; i += LANES) {
+        const T error = a[i + j * n] - y[i + j * n];
+        sum += fabs(error) / 2 + lean(n, i, spread) * error;
+    }
+    sum = lanes_sum(sum);
+    if (lane == 0) losses[*position + j] = sum;
+    if (labelled) mark_hit(j, lane, n, a + j * n, labels, threshold, hits + *position);
+}
+
+// delta[:, j] = sign(a - y) / 2 + 1/2 - tau
+extern "C" __global__ void quantiles_gradient(Index m, Index n, Index ld, EACH(const T, a), EACH(const T, y),
+                                              EACH(Operand, delta), T spread) {
+    OWN(a) OWN(y) OWN(delta)
+    FOR_COLUMN(j, lane, m)
+    for (Index i = lane; i < n; i += LANES) {
+        const T output = a[i + j * n], target = y[i + j * n];
+        delta[i + j * ld] = (T(output > target) - T(output < target)) / 2 + lean(n, i, spread);
+    }
 }
 
 // delta[:, j] *= weights[j]

@@ -71,9 +71,11 @@ def measure(k: Kernels, e: Measure) -> Calls:
     """Write each example's loss and hit into the pass."""
     (n, m), p, cost = e.y.shape, e.p, e.cost
     hits = p.order if e.labels is None else e.labels, float(cost.threshold), p.hits
+    labelled = int(e.labels is not None)
     if cost.cuda_columns:
-        return k.columns(cost.cuda_columns[0], m, n, e.a, e.y, p.position, p.losses, *hits)
-    places, labelled = (e.a, e.y, e.z, p.position, p.losses), int(e.labels is not None)
+        more = p.position, p.losses, labelled, *hits, *cost.cuda_parameters
+        return k.columns(cost.cuda_columns[0], m, n, e.a, e.y, *more)
+    places = e.a, e.y, e.z, p.position, p.losses
     return k.columns("measure", m, n, *places, labelled, *hits, module=cost_source(cost, e.f))
 
 
