@@ -27,7 +27,7 @@ def gather(context: Context, e: Gather) -> Calls:
     if isinstance(e.x, SparseColumns):
         calls = sparse.gather(context, examples.X, p, e.x)
     elif e.repeated and can_be_copied(examples.X, e.x):
-        calls = _take_with_ones(with_ones(examples), p, e.x.ones)
+        calls = _take(with_ones(examples), p, e.x.ones)
     else:
         calls = _take(examples.X, p, e.x.ones[:-1])
     if examples.targets is not None:
@@ -43,6 +43,12 @@ def gather(context: Context, e: Gather) -> Calls:
 def _take(source: Array, p: Pass, out: Array) -> Calls:
     """out (n, c) ← the next c columns of source (n, m), dense and converted to out's dtype."""
     rows, into, c = source.T, out.T, out.shape[1]
+
+    def take_as_is() -> None:
+        rows.take(p.order[p.position : p.position + c], 0, into, "clip")
+
+    if not is_sparse(source) and source.dtype == out.dtype and into.flags.c_contiguous:
+        return [take_as_is]
     taken = np.empty((c, source.shape[0]), source.dtype)
 
     def take() -> None:
@@ -55,16 +61,6 @@ def _take(source: Array, p: Pass, out: Array) -> Calls:
         np.copyto(into, rows[where].toarray(out=taken), "same_kind")
 
     return [take_sparse if is_sparse(source) else take]
-
-
-def _take_with_ones(source: Array, p: Pass, out: Array) -> Calls:
-    """out (n + 1, c) ← the next c columns of source (n + 1, m)."""
-    rows, into, c = source.T, out.T, out.shape[1]
-
-    def take() -> None:
-        rows.take(p.order[p.position : p.position + c], 0, into, "clip")
-
-    return [take]
 
 
 def places(order: Array) -> Array | slice:
@@ -81,7 +77,7 @@ def _targets_of(labels: Array, y: Array, on: float, off: float) -> Calls:
     else:
         of_class = np.full((len(y), len(y)), off, y.dtype)
         np.fill_diagonal(of_class, on)
-    return [partial(np.take, of_class, labels, 0, y.T, "clip")]
+    return [partial(of_class.take, labels, 0, y.T, "clip")]
 
 
 def measure(context: Context, e: Measure) -> Calls:
