@@ -1,20 +1,23 @@
-"""The table of what was decided about each column, as `gpunn train` prints it."""
+"""Describe columns for `gpunn train`: what was decided about each, and which of them drive the network."""
 
 from __future__ import annotations
 
 import shutil
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
 from gpunn.cli.output import printable
 from gpunn.names import counted, listed
 from gpunn.tables.decisions import Decision
+from gpunn.tables.leaks import Leak
 
 MOST, FIRST = 24, 20  # columns in the table; of more, the first ones, and the rest is counted
 NAMED = 8  # columns that are left out among the rest
+IMPORTANT = 5  # columns that are named as the most important ones
 HEAD = "column", "kind", "values", "missing", "used as"
 WIDEST = 24, 14, 34, 11  # characters
 USE = 24  # characters for how a column is used, at least
@@ -68,3 +71,12 @@ def _rest(decisions: Sequence[Decision]) -> Iterator[str]:
         left_out = [printable(each.name) for each in decisions if not each.use]
         named = f"; left out: {listed(left_out, NAMED)}" if left_out else ""
         yield f"… and {counted(len(decisions), 'more column')}: {', '.join(counts)}{named}"
+
+
+def describe_drivers(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield lines about the columns that drive the network, and about columns that may leak the target."""
+    if columns := result.get("importance", {}).get("columns"):
+        fall = [f"{printable(name)} {value:.3g}" for name, value in list(columns.items())[:IMPORTANT]]
+        score = result["importance"]["score"]
+        yield f"most important columns (loss of {score} if shuffled): {', '.join(fall)}"
+    yield from (Leak(**leak).describe() for leak in result.get("leaks", ()))

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from gpunn.backends.host.threads import Threads
-from gpunn.cli.columns import describe_columns
-from gpunn.cli.output import printable, warn
+from gpunn.cli.columns import describe_columns, describe_drivers
+from gpunn.cli.output import warn
 from gpunn.functions.augmentation import Augmentation
 from gpunn.inspection.metrics import UNITS, figure
 from gpunn.inspection.scores import INTERVALS, SCORES
@@ -26,7 +26,6 @@ from gpunn.report.ranking import rank
 from gpunn.sweeps.averaging import Trained
 from gpunn.tables.decisions import Decision
 from gpunn.tables.explaining import Explanation, cells_of, columns_of_mistakes, explain
-from gpunn.tables.leaks import Leak
 from gpunn.tables.model import describe_unknown
 from gpunn.tables.options import BEST, TableOptions
 from gpunn.tables.quantity import Quantity
@@ -35,8 +34,6 @@ from gpunn.tables.sources.files import name_of
 from gpunn.tables.target import Classes, Target
 from gpunn.tables.task import METRIC, TableTask, cross_validate, open_task
 from gpunn.training.settings import Settings
-
-NAMED = 5  # columns that are named as the most important ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,15 +259,6 @@ def describe_temperature(result: Mapping[str, Any]) -> str:
     if before is None or after is None:
         return line
     return f"{line}, test log loss {figure('log_loss', before)} before, {figure('log_loss', after)} after"
-
-
-def describe_drivers(result: Mapping[str, Any]) -> Iterator[str]:
-    """Yield lines about the columns that drive the network, and about columns that may leak the target."""
-    if columns := result.get("importance", {}).get("columns"):
-        fall = [f"{printable(name)} {value:.3g}" for name, value in list(columns.items())[:NAMED]]
-        score = result["importance"]["score"]
-        yield f"most important columns (loss of {score} if shuffled): {', '.join(fall)}"
-    yield from (Leak(**leak).describe() for leak in result.get("leaks", ()))
 
 
 def describe_threshold(task: TableTask, threshold: float) -> str:

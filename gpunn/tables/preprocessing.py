@@ -244,7 +244,7 @@ def _fit_category(column: Column, x: np.ndarray) -> Category | str:
     present, counts = np.unique(x[~np.isnan(x)], return_counts=True)
     dates = all(map(DATE.fullmatch, column.texts.codes))
     what, hint = (
-        ("dates", "; convert them to numbers, such as days, to use them") if dates else ("strings", "")
+        ("dates", "; --date names the first that is written unlike the others") if dates else ("strings", "")
     )
     if column.texts.many and not dates:
         return f"free text: more than {MOST_TEXTS:,} distinct strings"
