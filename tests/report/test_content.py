@@ -110,7 +110,19 @@ def test_the_command_reproduces_the_run(runs: Path, gpunn_: RunCommand, tmp_path
 
 def test_the_command_contains_flags_and_negated_flags(runs: Path, gpunn_: RunCommand) -> None:
     np.savetxt("plain.csv", np.random.default_rng(0).standard_normal((40, 3)), delimiter=";")
-    options = ["--no-header", "--batch-norm", "--hidden", "8", "4", "--epochs", "2", "--delimiter", ";"]
+    options = [
+        "--no-header",
+        "--ensemble",
+        "1",
+        "--batch-norm",
+        "--hidden",
+        "8",
+        "4",
+        "--epochs",
+        "2",
+        "--delimiter",
+        ";",
+    ]
     assert gpunn_("train", "plain.csv", "--target", "3", *options, "--output", "plain", "--json")[0] == 0
     command = kept(Path("plain"))["command"]
     for part in ("--no-header", "--batch-norm", "--hidden 8 --hidden 4", "--delimiter ';'", "--target 3"):

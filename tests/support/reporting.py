@@ -14,6 +14,7 @@ from gpunn import History, Record
 
 RunCommand = Callable[..., tuple[int, str, str]]  # the type of the fixture gpunn_
 NASTY = ["<script>alert(1)</script>", 'Äpfel & "Birnen"', "{{ 7 * 7 }}"]
+ONE = "--ensemble", "1"
 KINDS = {
     "images": ["digits", "--epochs", "3", "--hidden", "32"],
     "classes": [
@@ -22,13 +23,14 @@ KINDS = {
         "kind",
         "--epochs",
         "30",
-        "--ignore",
+        "--drop",
         "nothing",
-        "--ignore",
+        "--drop",
         "empty",
+        *ONE,
     ],
-    "numbers": ["homes.csv", "--target", "price", "--epochs", "12", "--seed", "3"],
-    "folds": ["fruit.csv", "--target", "kind", "--cv", "3", "--epochs", "5", "--patience", "0"],
+    "numbers": ["homes.csv", "--target", "price", "--epochs", "12", "--seed", "3", *ONE],
+    "folds": ["fruit.csv", "--target", "kind", "--cv", "3", "--epochs", "5", "--patience", "0", *ONE],
 }
 
 
