@@ -238,9 +238,9 @@ class Network:
         try:
             bound = self._idle.pop()
         except IndexError:
-            bound = Forward(self._model(be))
-        if bound.model.be.threads.most != be.threads.most:  # the number allowed has changed
-            bound = Forward(self._model(be))
+            bound = Forward(be, self._model(be))
+        if bound.be.threads.most != be.threads.most:  # the number allowed has changed
+            bound = Forward(be, self._model(be))
         outputs = bound(X)
         self._idle.append(bound)
         return outputs

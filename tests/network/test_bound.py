@@ -74,6 +74,7 @@ def test_little_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     for m in range(1, 40):
         net.forward(drawn(m))
     assert [len(bound.kept) for bound in net._idle] == [forward.BOUND]
+    assert not net._idle[0].be.context._scratches
     monkeypatch.setattr(forward, "KEPT_BYTES", 100)
     other = network()
     other.forward(drawn(20))

@@ -36,6 +36,10 @@ class Context:
             self._scratches[like.shape] = np.empty_like(like)
         return self._scratches[like.shape]
 
+    def release(self) -> None:
+        """Share no scratch buffer between what is bound and what will be."""
+        self._scratches.clear()
+
     def cell(self, scalar: Scalar) -> Array:
         """Return the scalar as a 0-d view, which BLAS and the ufuncs read when they run."""
         scalars, index = scalar.scalars, scalar.index

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backends.host.backend import Host
 from gpunn.core.backprop import feedforward
 from gpunn.core.examples import Examples
 from gpunn.core.plan import BoundModel, forward_batch
@@ -14,20 +15,21 @@ from gpunn.core.workspace import Chunk
 from gpunn.functions.calls import Array
 
 BOUND = 8  # numbers of columns that are kept bound
-KEPT_BYTES = 1 << 22  # of activations; larger buffers are allocated for each call
+KEPT_BYTES = 1 << 22  # of their activations that are kept in all
 
 
 class Columns:
     """Feedforward for c columns of X in one dtype."""
 
-    def __init__(self, model: BoundModel, dtype: np.dtype[Any], c: int) -> None:
-        be, sizes = model.be, model.theta.layout.sizes
+    def __init__(self, be: Host, model: BoundModel, dtype: np.dtype[Any], c: int) -> None:
+        sizes = model.theta.layout.sizes
         like, nothing_dropped = Examples(np.empty((sizes[0], 0), dtype)), [0.0] * len(model.dropout)
         chunk = Chunk(
             be.memory, like, model.theta.layout, model.f[1:], model.cost, [c], nothing_dropped, False, False
         )
         (batch,) = chunk.mini_batches()
         self.calls = be.plan(list(feedforward(model.theta, model.f, batch, be.data.new_pass(c))))
+        be.context.release()
         self.x, self.a = chunk.x.ones[:-1], chunk.a.plain
 
     def __call__(self, X: Array, out: Array) -> None:
@@ -44,12 +46,12 @@ class Forward:
     What is bound is kept for later calls, but for very wide networks. One thread may call it at a time.
     """
 
-    def __init__(self, model: BoundModel) -> None:
-        self.model, self.sizes = model, model.theta.layout.sizes
+    def __init__(self, be: Host, model: BoundModel) -> None:
+        self.be, self.model, self.sizes = be, model, model.theta.layout.sizes
         self.kept: dict[tuple[np.dtype[Any], int], Columns] = {}
 
     def __call__(self, X: Array) -> Array:
-        be, m = self.model.be, X.shape[1]
+        be, m = self.be, X.shape[1]
         out = np.empty((self.sizes[-1], m), be.memory.dtype, order="F")
         with np.errstate(all="ignore"), be.threads:
             for start, stop, bound in self._parts(X.dtype, m):
@@ -67,9 +69,9 @@ class Forward:
                 yield first, first + c, bound
 
     def _bound(self, dtype: np.dtype[Any], c: int) -> Columns:
-        found = self.kept.pop((dtype, c), None) or Columns(self.model, dtype, c)
-        if sum(self.sizes) * c * self.model.be.memory.dtype.itemsize <= KEPT_BYTES:
-            self.kept[dtype, c] = found  # as the newest
-        if len(self.kept) > BOUND:
+        found = self.kept.pop((dtype, c), None) or Columns(self.be, self.model, dtype, c)
+        self.kept[dtype, c] = found  # as the newest
+        a_column = sum(self.sizes) * self.be.memory.dtype.itemsize
+        while len(self.kept) > BOUND or sum(c for _, c in self.kept) * a_column > KEPT_BYTES:
             del self.kept[next(iter(self.kept))]
         return found
