@@ -59,7 +59,7 @@ def test_trials_change_nothing(how: str, on: Callable[..., Any], monkeypatch: py
     assert tried == [
         f"network 20-6-4, sigmoid, sigmoid, quadratic, {by}, 8 examples of {kind}, float64",
         "1 block",
-        "4 blocks, which share out examples",
+        "4 blocks in a cluster, sharing out examples",
     ]
     assert launches == [1, 4, 4]
     on("cpu")

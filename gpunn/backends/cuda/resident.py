@@ -6,8 +6,8 @@ them and measures the outputs. Networks that differ in nothing that the kernel's
 by one launch, a block each.
 
 A network that is trained alone may have several blocks, which share out its inputs or the examples of a
-mini-batch: a cluster or, on a device without clusters, blocks of a grid. The estimates of shape_choice.py say
-which ways are worth a trial, and a GPU's clock chooses among these.
+mini-batch, as a cluster or in a grid. The estimates of shape_choice.py say which ways are worth a trial, and
+a GPU's clock chooses among these.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from gpunn.core.backend import UINT8_SCALE
 from gpunn.functions.calls import Call, Calls
 
 BUSY = 2  # blocks on each multiprocessor that measure outputs
-MOST_IN_GRID = 16  # blocks of a network, on a device without clusters
 TRIAL_STEPS = 50  # that the clock times at most
 
 
@@ -92,10 +91,8 @@ def able_shapes(k: Kernels, e: Resident, networks: int) -> Sequence[Shape]:
     """The shapes for a pass that are worth a trial, if so many are launched together."""
     device, task = k.device, e.task(k.memory.dtype.itemsize)
     room = max(1, device.processors // networks)  # blocks of a network
-    cluster, grid = min(device.cluster, room), 1
-    if device.cluster == 1 and e.learns:
-        grid = min(MOST_IN_GRID, room)
-    return best_shapes(task, device.shared_bytes, up(networks, device.processors), cluster, grid)
+    each, grid = up(networks, device.processors), room if e.learns else 1
+    return best_shapes(task, device.shared_bytes, each, min(device.cluster, room), grid)
 
 
 def by_the_clock(k: Kernels, e: Resident, able: Sequence[Shape]) -> Shape:

@@ -17,8 +17,9 @@ MOST_COLUMNS = 64  # of a tile
 REGISTERS = 65536  # of a multiprocessor
 RESERVED = 1024  # bytes of shared memory that the driver takes from each block
 RESIDENT = 8  # blocks that share a multiprocessor at most
+GRIDS = (4, 8, 14, 16)  # blocks of a network in a grid; 784 = 14 · 56
 SLACK = 8  # registers of a thread by which their estimate may err
-CLOSE = 2.0  # times the least estimate that a shape may take to be worth a trial
+CLOSE, TRIALS = 1.75, 3  # times the least estimate that a shape worth a trial may take; so many at most
 
 # Clocks, estimated by counting instructions; a multiprocessor begins four instructions in a clock, and one
 # access to shared memory
@@ -35,9 +36,10 @@ CLUSTER = 0.35, 0.02, 0.0004
 # writes and then reads wait for the cache, which takes 64 bytes of a block in a clock
 GRID = 2.0, 0.002, 0.00008
 
-# µs of a step in a graph, by layer and by example, fitted to persistent.txt, which was measured on an H200:
-# 21.5 for 784-30-10 at 10, 25.5 for 30-16-16-2 at 16, 38 for 64-100-10 at 200
-GRAPH_LAYER, GRAPH_EXAMPLE = 11.0, 0.08
+# µs of a step in a graph, by layer and by example. persistent.txt, measured on an H200, has 21.5 for
+# 784-30-10 at 10, 25.5 for 30-16-16-2 at 16 and 38 for 64-100-10 at 200, the most examples. By prototypes.txt
+# a head saves 10 to 19 of them
+GRAPH_LAYER, GRAPH_EXAMPLE, MOST_MEASURED = 7.5, 0.05, 200
 
 
 @dataclass
@@ -127,19 +129,17 @@ def shapes(task: Task, shared_bytes: int, cluster: int = 1, grid: int = 1) -> It
             continue
         one = Shape(task, threads, 0, first, buffers, place)
         together = (replace(one, resident=count) for count in range(2, RESIDENT + 1))
-        several = (*shared_out(one, cluster, False), *shared_out(one, grid, True))
-        for shape in (one, *together, *several):
+        clusters = (replace(one, blocks=blocks) for blocks in range(2, cluster + 1))
+        grids = (replace(one, blocks=blocks, grid=True) for blocks in GRIDS if blocks <= grid)
+        for shape in (one, *together, *filter(can_be_shared_out, (*clusters, *grids))):
             tiled = (replace(shape, columns=columns) for columns in tile_sizes(shape.examples))
             yield from (shape for shape in tiled if shape.columns <= threads and fits(shape, shared_bytes))
 
 
-def shared_out(alone: Shape, most_blocks: int, grid: bool) -> Iterator[Shape]:
-    """The shape, with several blocks of a network."""
-    if alone.states_in == "IN_MEMORY":
-        return
-    for blocks in range(2, most_blocks + 1):
-        if not alone.first_in_registers or alone.task.sizes[0] % blocks == 0:
-            yield replace(alone, blocks=blocks, grid=grid)
+def can_be_shared_out(shape: Shape) -> bool:
+    """Whether the blocks can have equal shares; only one of them could keep states in device memory."""
+    equal = not shape.first_in_registers or shape.task.sizes[0] % shape.blocks == 0
+    return equal and shape.states_in != "IN_MEMORY"
 
 
 def fits(shape: Shape, shared_bytes: int) -> bool:
@@ -155,18 +155,18 @@ def best_shapes(
 ) -> tuple[Shape, ...]:
     """Choose the shapes to do the task for so many networks on each multiprocessor, quickest first.
 
-    There is one for each of what blocks may share out, unless it takes more than CLOSE times the least time.
+    There is one for each of what a cluster or a grid may share out, if the estimates are close.
     """
-    best: dict[str, tuple[float, Shape]] = {}
+    best: dict[tuple[str, bool], tuple[float, Shape]] = {}
     for shape in shapes(task, shared_bytes, cluster, grid):
-        time = microseconds(shape, networks_each)
-        if time < best.get(shape.shared_out, (math.inf,))[0]:
-            best[shape.shared_out] = time, shape
+        time, kind = microseconds(shape, networks_each), (shape.shared_out, shape.grid)
+        if time < best.get(kind, (math.inf,))[0]:
+            best[kind] = time, shape
     found = sorted(best.values(), key=itemgetter(0))
-    return tuple(shape for time, shape in found if time <= CLOSE * found[0][0])
+    return tuple(shape for time, shape in found[:TRIALS] if time <= CLOSE * found[0][0])
 
 
 def quicker_than_a_graph(shape: Shape) -> bool:
     """Whether the kernel is the faster way to train a network alone, by the figures of an H200."""
     layers = len(shape.task.sizes) - 1
-    return microseconds(shape, 1) <= GRAPH_LAYER * layers + GRAPH_EXAMPLE * shape.task.m
+    return microseconds(shape, 1) <= GRAPH_LAYER * layers + GRAPH_EXAMPLE * min(shape.task.m, MOST_MEASURED)

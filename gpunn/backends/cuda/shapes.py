@@ -72,7 +72,11 @@ class Shape:
     @property
     def way(self) -> str:
         """The shape in words."""
-        return f"{self.blocks} blocks, which share out {self.shared_out}" if self.blocks > 1 else "1 block"
+        if self.blocks == 1:
+            return "1 block"
+        return (
+            f"{self.blocks} blocks in a {'grid' if self.grid else 'cluster'}, sharing out {self.shared_out}"
+        )
 
     @property
     def movers(self) -> int:
