@@ -30,8 +30,8 @@ def mark_identifiers(table: Table) -> Table:
 def _why(column: Column, x: np.ndarray) -> str:
     """Return the reason to drop a column with the values x (m,), or ""."""
     if column.texts:
-        dates = all(map(DATE.fullmatch, column.texts.codes))
-        return DISTINCT if _differ(x, column.texts.many) and not dates else ""
+        differ = _differ(x, column.texts.many)
+        return DISTINCT if differ and not all(map(DATE.fullmatch, column.texts.codes)) else ""
     if column.origin + float(x[0]) in (0, 1) and (np.diff(x) == 1).all():
         return "counts the rows"
     whole = NAMED_ID.fullmatch(column.name) and (x == np.rint(x)).all()

@@ -176,12 +176,12 @@ class Preprocessing:
 
     def new_categories(self, table: Table) -> dict[str, list[str | None]]:
         """Return the categories of a table that were not in the rows that were fitted to, by column."""
+        known = {step.name: step.categories for step in self.columns if isinstance(step, Category)}
         found: dict[str, list[str | None]] = {}
         for j, column in enumerate(table.columns):
-            step = next((step for step in self.columns if step.name == column.name), None)
-            if isinstance(step, Category) and column.texts:
+            if column.name in known and column.texts:
                 there = [*column.texts.codes, *([None] if np.isnan(table.rows[:, j]).any() else [])]
-                found[column.name] = [text for text in there if text not in step.categories]
+                found[column.name] = [text for text in there if text not in known[column.name]]
         return found
 
     def to_json(self) -> dict[str, Any]:
