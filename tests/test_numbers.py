@@ -118,6 +118,17 @@ def estimator_rows() -> Iterator[str]:
         yield f"| {quality['set'].replace('_', ' ')} | {' | '.join(cells)} |"
 
 
+def rank_rows() -> Iterator[str]:
+    """Mean ranks on both halves of the tables, and how the recipe compares on the reported half."""
+    found = measured("tables.json")["summary"]
+    reported, chosen = found["reported"], found["chosen on"]["mean_rank"]
+    for name, rank in reported["mean_rank"].items():
+        against = reported["against"].get(name, {})
+        counts = ", ".join(str(against[key]) for key in ("wins", "ties", "losses") if against)
+        cells = f"{rank:.2f} | {chosen[name]:.2f} | {against.get('ahead', '–')} | {counts or '–'}"
+        yield f"| {name} | {cells} | {found['cpu_seconds'][name]['median']:.2f} |"
+
+
 def normalised(code: str) -> str:
     """Code on one line, as it was before a formatter broke it."""
     return re.sub(r",?\s+\)", ")", re.sub(r"([(\[])\s+", r"\1", re.sub(r"\s+", " ", code)))
@@ -155,6 +166,7 @@ def test_how_it_works_prints_the_equations_of_a_step(monkeypatch: pytest.MonkeyP
         pytest.param("docs/gpu.md", gpu_rows, id="gpu-speed"),
         pytest.param("docs/gpu.md", trajectory_rows, id="gpu-trajectories"),
         pytest.param("docs/sweeps.md", sweep_rows, id="sweeps"),
+        pytest.param("docs/table-recipe.md", rank_rows, id="tables"),
         pytest.param("docs/scikit-learn.md", estimator_rows, id="scikit-learn"),
     ],
 )
