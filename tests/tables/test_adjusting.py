@@ -14,9 +14,10 @@ from tabular import QUICK, fruits, quantities, rare, write
 
 from gpunn import Dense, Network, cli, tables
 from gpunn.tables.adjusting import best_threshold, held_out_outputs
+from gpunn.tables.reading import Format
 
 pytest.importorskip("pyarrow")
-BRIEF = ["--epochs", "20", "--hidden", "8", "--device", "cpu"]
+BRIEF = ["--epochs", "20", "--hidden", "8", "--device", "cpu", "--ensemble", "1"]
 
 
 @pytest.mark.parametrize("share", [0.1, 0.9])
@@ -56,7 +57,7 @@ def test_networks_predict_only_rows_that_were_held_out_of_their_training():
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("rare") / "rare.csv"
     path.write_text(rare())
-    return tables.train(path, "y", threshold="best", epochs=20, hidden=8, device="cpu"), path
+    return tables.train(path, "y", threshold="best", epochs=20, hidden=8, ensemble=1, device="cpu"), path
 
 
 def test_the_best_threshold_belongs_to_the_model(model, tmp_path):
@@ -110,7 +111,7 @@ def test_every_fold_chooses_a_threshold_of_its_own(trained):
     assert chosen["cv"]["mean"]["roc_auc"] == plain["cv"]["mean"]["roc_auc"]
 
 
-SMOOTHED = ["--target", "y", "--label-smoothing", "0.4", "--epochs", "30", "--hidden", "8"]
+SMOOTHED = ["--target", "y", "--label-smoothing", "0.4", "--epochs", "30", "--hidden", "8", "--ensemble", "1"]
 
 
 def clear(m=1200, seed=0):
@@ -138,10 +139,7 @@ def test_probabilities_are_calibrated(calibrated, gpunn_):
     assert result["test_log_loss"] < result["uncalibrated_log_loss"]
     evaluated = json.loads(gpunn_("evaluate", run, "--json")[1])
     assert evaluated["log_loss"] == pytest.approx(result["test_log_loss"])
-    x = np.array([[float(line.split(",")[0]) for line in clear().splitlines()[1:]]])
-    a = model.network.forward(
-        (x - model.preprocessing.columns[0].mean) / model.preprocessing.columns[0].scale
-    )
+    a, _ = model.outputs(model.read(data, Format()), "cpu")
     expected = softmax(np.log(a) / model.target.temperature, axis=0).T
     assert model.predict_proba(data) == pytest.approx(expected, rel=1e-3, abs=1e-6)
     assert np.array_equal(model.predict(data), model.classes[a.argmax(axis=0)])

@@ -10,14 +10,14 @@ from gpunn import Network, tables
 from gpunn.training.class_weights import parse, spell
 
 pytest.importorskip("pyarrow")
-ASKED = ["rare.csv", "--target", "y", *QUICK]
+ASKED = ["rare.csv", "--target", "y", *QUICK, "--ensemble", "1"]
 
 
 @pytest.mark.parametrize("weights", [{"yes": 5.0}, {"no": 0.5, "yes": 2}])
 def test_weights_by_name_are_the_sample_weights_of_their_rows(trained, weights):
     write("rare.csv", rare())
     trained(*ASKED, "--class-weight", spell(weights), "--output", "run")
-    given = {"epochs": 3, "hidden": 8, "patience": 0, "device": "cpu"}
+    given = {"epochs": 3, "hidden": 8, "patience": 0, "ensemble": 1, "device": "cpu"}
     model = tables.train("rare.csv", "y", class_weight=weights, **given)
     loaded = Network.load("run")
     assert np.array_equal(model.network.theta, loaded.theta)
