@@ -16,7 +16,9 @@ from resident_cases import SIGMOIDS, Case, check, count_launches, shape_as, thet
 
 import gpunn
 from gpunn.backends.cuda import backend as cuda
+from gpunn.backends.cuda import resident
 from gpunn.backends.cuda.backend import Cuda
+from gpunn.backends.cuda.shape_choice import best_shapes
 from gpunn.backends.cuda.shapes import PLACES
 from gpunn.backends.host import backend as host
 from gpunn.core.equations import Equation
@@ -96,6 +98,7 @@ CHOSEN = {
 def test_the_shapes_that_a_gpu_chooses(
     name: str, on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(resident, "best_shapes", best_shapes)
     launches = count_launches(on("device", "float32"), monkeypatch)
     theta, _ = theta_after(CHOSEN[name], "float32")
     assert launches
