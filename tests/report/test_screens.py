@@ -21,7 +21,7 @@ PARTS = {
     "numbers": ["#result", "#curves", "#judging", "#mistakes", *TABLE],
     "folds": ["#result", "#folds", "#curves", *TABLE],
 }
-CHARTS = {"images": 4, "classes": 6, "numbers": 5, "folds": 3}
+CHARTS = {"images": 4, "classes": 7, "numbers": 6, "folds": 4}
 SCREENS = {
     "light": {"color_scheme": "light", "viewport": {"width": 1100, "height": 900}},
     "dark": {"color_scheme": "dark", "viewport": {"width": 1100, "height": 900}},
