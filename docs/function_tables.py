@@ -12,7 +12,7 @@ from gpunn import ACTIVATIONS, COSTS, INITIALIZERS
 from gpunn.core.optimizers import OPTIMIZERS
 from gpunn.functions.costs import FAMILIES
 
-GREEK = {"delta": "δ", "tau": "τ"}
+GREEK = {"delta": "δ", "tau": "τ", "spread": "spread"}
 
 
 def activations() -> str:
