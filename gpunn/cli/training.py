@@ -87,7 +87,9 @@ def train(asked: Request) -> int:
         asked = replace(asked, **starting.data_of(start, asked.data, asked.table))
     ready = ahead.prepare(asked.data, asked.settings.device)
     job = open_data(asked, start.meta if start else {})
-    settings = (asked.settings.with_network(start) if start else asked.settings).with_defaults(job.usual)
+    settings = asked.settings.with_network(start) if start else asked.settings
+    if not asked.resumed:  # whose defaults may have been others
+        settings = settings.with_defaults(job.usual)
     optimizer = settings.build_optimizer()
     net = build_network(settings, len(job.X), job.n_out)
     if start:
