@@ -98,7 +98,7 @@ def test_every_bar_belongs_to_a_measured_network() -> None:
 
 def test_the_fit_for_the_sanitizer_runs_on_the_cpu(capsys: pytest.CaptureFixture[str]) -> None:
     gpu_check.main(["fit", "--device", "cpu"])
-    assert len(capsys.readouterr().out.splitlines()) == 7
+    assert len(capsys.readouterr().out.splitlines()) == 8
 
 
 STUB = """#!/bin/sh

@@ -99,7 +99,7 @@ def test_charts_have_a_panel_for_each_network(count: int) -> None:
     """Titles start at the left edge of their panel and end within it."""
     row = {name: {"examples_per_second": 10.0**k} for k, name in enumerate(["JAX", "gpunn CPU"])}
     net = "784-2500-2000-1500-1000-500-10"
-    block = {"net": net, "batch_size": 1024, "precision": "tf32", "contestants": row}
+    block = {"title": net, "net": net, "batch_size": 1024, "precision": "tf32", "contestants": row}
     figure = charts.networks([block] * count, "a note")
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

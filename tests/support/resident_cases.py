@@ -38,6 +38,7 @@ def shape_as(monkeypatch: pytest.MonkeyPatch, **wanted: Any) -> None:
         return [*fitting, *able][:1]
 
     monkeypatch.setattr(shape_choice, "THREADS", (64,))
+    monkeypatch.setattr(shape_choice, "GRIDS", (2, 3, 4))
     monkeypatch.setattr(resident, "best_shapes", chosen)
 
 
