@@ -212,3 +212,13 @@ def test_the_large_network_is_the_recorded_run() -> None:
     result, page = measured("nvidia-h200-ciresan.json")["result"], read("docs/gpu.md")
     error = f"{100 * (1 - result['test_accuracy']):.2f} %"
     assert f"{result['epochs']} epochs in {result['seconds']:.0f} s" in page and error in page
+
+
+def test_the_ranks_on_tables_are_those_of_the_results() -> None:
+    rank = measured("tables.json")["summary"]["reported"]["mean_rank"]
+    assert min(rank, key=rank.get) == "gpunn"
+    peers = ", ".join(
+        f"{name} ({rank[name]:.1f})" for name in ("CatBoost", "LightGBM", "HistGradientBoosting")
+    )
+    text = " ".join(read("README.md").split())
+    assert f"{rank['gpunn']:.1f}, before {' and '.join(peers.rsplit(', ', 1))}" in text
