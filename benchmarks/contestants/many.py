@@ -174,6 +174,9 @@ class TorchVmap:
         return [(w.T, b) for w, b in zip(arrays[::2], arrays[1::2], strict=True)]
 
 
+IDLE = 60  # seconds that joblib's processes wait for the next turn; they outlive the benchmark by as many
+
+
 class JoblibScikitLearn:
     """scikit-learn's MLPClassifier in joblib's processes, one a core."""
 
@@ -187,7 +190,8 @@ class JoblibScikitLearn:
     def train(self, m: int, epochs: int) -> None:
         work = self.joblib.delayed(train_one)
         tasks = (work(self.problem.net, self.X[:m], self.y[:m], epochs, k) for k in range(self.networks))
-        self.last = self.joblib.Parallel(n_jobs=-1)(tasks)[-1]
+        parallel = self.joblib.Parallel(n_jobs=-1, idle_worker_timeout=IDLE)
+        self.last = parallel(tasks)[-1]
 
     def seconds(self, m: int, epochs: int) -> float:
         return timed(lambda: self.train(m, epochs), 1)
