@@ -25,7 +25,7 @@ import gpunn
 
 @dataclass(frozen=True)
 class Task:
-    """What a contestant is given. y: class numbers, all of which occur, or numbers."""
+    """The data of a contestant. y: class numbers, all of which occur, or numbers."""
 
     X: pd.DataFrame
     y: np.ndarray

@@ -1,4 +1,4 @@
-"""Which rows of a table to train on and which to test on: a number of times twofold cross-validation."""
+"""The rows of a table to train on and to test on, by repeated twofold cross-validation."""
 
 from __future__ import annotations
 

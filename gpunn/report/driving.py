@@ -1,4 +1,4 @@
-"""What drives a network for a table, as a report shows it."""
+"""The columns that drive a network for a table, as a report shows them."""
 
 from __future__ import annotations
 

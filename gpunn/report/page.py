@@ -212,7 +212,7 @@ def ranking_charts(found: Ranking) -> Iterator[Chart]:
 
 
 def threshold_counts(found: ClassificationFindings) -> str:
-    """What each threshold predicts, as JSON for the page's slider; "" without two classes."""
+    """Return the predictions at each threshold, as JSON for the page's slider; "" without two classes."""
     if not found.ranking or not found.ranking.of_two:
         return ""
     totals = [row["support"] for row in found.classes]

@@ -1,4 +1,4 @@
-"""What is fitted after training, to rows that were held out of it: the temperature and the threshold."""
+"""Temperature and threshold, fitted after training to rows that were held out of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was decided about each column of a table: its kind, what it holds, and how a network sees it."""
+"""Decisions about the columns of a table: the kind, the values, and the inputs of the network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WHOLE = 1e15  # whole numbers below are written with all digits
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided about a column.
+    """A decision about a column.
 
     Attributes:
         name: the column's name.
@@ -43,7 +43,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a column of a table holds.
+    """A summary of the values of a column.
 
     Attributes:
         missing: the number of missing values; None if it is unknown.

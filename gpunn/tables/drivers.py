@@ -1,4 +1,4 @@
-"""What drives a model: the importance of columns, how its prediction depends on them, and suspected leaks."""
+"""The importance of columns, the dependence of predictions on them, and suspected leaks."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Importance:
 
 @dataclass(frozen=True)
 class Drivers:
-    """What drives a model.
+    """The columns that drive a model.
 
     Attributes:
         score: the name of the score that falls: "ROC AUC", "accuracy" or "R²".

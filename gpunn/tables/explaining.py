@@ -28,7 +28,7 @@ SHOWN, NAMING = 8, 2  # columns of a mistake: important ones, and those that ide
 
 @dataclass(frozen=True)
 class Explanation:
-    """What drives a model, and how its prediction depends on the most important columns."""
+    """The columns that drive a model, and the dependence of its prediction on the most important ones."""
 
     drivers: Drivers
     dependences: tuple[Dependence, ...]

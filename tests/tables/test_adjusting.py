@@ -1,4 +1,4 @@
-"""What is chosen after training, on rows that were held out of it: the threshold and the temperature."""
+"""Threshold and temperature, chosen after training on rows that were held out of it."""
 
 from __future__ import annotations
 

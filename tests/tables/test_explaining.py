@@ -1,4 +1,4 @@
-"""What drives a network for a table: importance, partial dependence, leaks, and the rows of mistakes."""
+"""Importance, partial dependence, leaks, and the rows of mistakes of a network for a table."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Shape:
 
     @property
     def shared_out(self) -> str:
-        """What the blocks share out."""
+        """Name the part of the work that the blocks share out."""
         return "nothing" if self.blocks == 1 else "inputs" if self.first_in_registers else "examples"
 
     @property
