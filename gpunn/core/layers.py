@@ -56,7 +56,7 @@ class Dense:
 
     def __repr__(self) -> str:
         """Return the call that makes this layer, without the arguments that have their default values."""
-        f = repr(self.f.name) if not self.f.is_own else f"<{self.f.name}>"
+        f = repr(self.f.name) if not activations.is_own(self.f) else f"<{self.f.name}>"
         more = [
             f"{field.name}={getattr(self, field.name)!r}"
             for field in fields(self)[2:]

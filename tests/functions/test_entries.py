@@ -11,6 +11,7 @@ from helpers import MakeBackend
 from problems import X, Y, linear
 
 from gpunn import ACTIVATIONS, COSTS, INITIALIZERS, Activation, Cost, Dense, Network, reference
+from gpunn.functions.activations import is_own
 from gpunn.functions.costs import usual_for
 
 SQUARE = Activation.from_functions(np.square, lambda z: 2 * z, name="relu")
@@ -22,7 +23,7 @@ def test_an_activation_has_every_spelling(name: str) -> None:
     assert f.onnx and f.javascript and f.latex and f.init in INITIALIZERS
     assert (f.cuda is None) == f.by_column
     assert name in reference.ACTIVATIONS
-    assert not f.is_own and Dense(3, name).initializer == f.init
+    assert not is_own(f) and Dense(3, name).initializer == f.init
 
 
 @pytest.mark.parametrize("name", COSTS)
@@ -52,7 +53,7 @@ def test_copies_of_an_entry_are_the_entry(thing: Activation | Cost) -> None:
 
 
 def test_an_own_activation_has_no_other_spelling_whatever_its_name() -> None:
-    assert SQUARE.is_own and not SQUARE.gives_probabilities and not SQUARE.by_column
+    assert is_own(SQUARE) and not SQUARE.gives_probabilities and not SQUARE.by_column
     assert (SQUARE.onnx, SQUARE.torch, SQUARE.javascript, SQUARE.latex) == (None,) * 4
     assert Dense(3, SQUARE).initializer == "glorot"
 

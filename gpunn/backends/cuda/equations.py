@@ -29,7 +29,9 @@ from gpunn.core.equations import (
 )
 from gpunn.core.parameters import NORM_COLUMNS, Parameters
 from gpunn.functions import randoms
-from gpunn.functions.activations import IDENTITY, RELU, SOFTMAX, Activation
+from gpunn.functions.activations import Activation
+from gpunn.functions.activations.outputs import IDENTITY, SOFTMAX
+from gpunn.functions.activations.rectifiers import RELU
 from gpunn.functions.calls import Calls
 
 IN_THE_PRODUCT = (IDENTITY, RELU)  # activations that a product with bias can apply, too

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from gpunn.backends.cuda.device import Buffer
 from gpunn.core.equations import Equation, Forward, HiddenError, OutputError
-from gpunn.functions.activations import RELU, SOFTMAX
+from gpunn.functions.activations.outputs import SOFTMAX
+from gpunn.functions.activations.rectifiers import RELU
 
 
 @dataclass(eq=False, slots=True)

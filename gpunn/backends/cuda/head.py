@@ -21,7 +21,7 @@ from gpunn.backends.cuda.network import Move, parts_of, spell, statements
 from gpunn.backends.cuda.source import HEAD, cost_source, defined
 from gpunn.core.equations import ApplyWeights, Equation, Forward, Gradient, HiddenError, OutputError
 from gpunn.core.vector_equations import Add, Scale
-from gpunn.functions.activations import SOFTMAX
+from gpunn.functions.activations.outputs import SOFTMAX
 from gpunn.functions.calls import Calls
 
 SCALARS = 5  # that the landing of the gradient may need

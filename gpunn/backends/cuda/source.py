@@ -12,7 +12,8 @@ from gpunn.backends.cuda.device import BF16
 from gpunn.core.backend import BackendError
 from gpunn.core.rules import Rule
 from gpunn.functions import augmentation, randoms
-from gpunn.functions.activations import SOFTMAX, Activation
+from gpunn.functions.activations import Activation
+from gpunn.functions.activations.outputs import SOFTMAX
 from gpunn.functions.costs import Cost
 
 
