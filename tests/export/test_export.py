@@ -116,7 +116,7 @@ def test_a_function_of_your_own_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_network_too_large_for_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "MOST_BYTES", 100)
+    monkeypatch.setattr(export.model, "MOST_BYTES", 100)
     with pytest.raises(ValueError, match="64-10 has 650 parameters"):
         export.to_onnx(Network([64, 10], seed=0), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
