@@ -106,11 +106,19 @@ class Data(Protocol):
     ) -> None:
         """Replace the examples with others of the same shapes and dtypes."""
 
-    def new_pass(self, m: int) -> Pass:
-        """Allocate a pass over m examples, in their own order."""
+    def new_pass(self, m: int, steps: int | None = None) -> Pass:
+        """Allocate a pass over m examples, in their own order.
 
-    def start_pass(self, p: Pass, order: np.ndarray, etas: np.ndarray | None = None, key: int = 0) -> None:
-        """Start the pass again, with this order of the examples, learning rate of each step, and key."""
+        steps: the number of learning rates that it may be given; m if None.
+        """
+
+    def start_pass(
+        self, p: Pass, order: np.ndarray, etas: np.ndarray | None = None, key: int = 0, step: int = 0
+    ) -> None:
+        """Start the pass again, with this order of the examples, learning rate of each step, and key.
+
+        step: the first step; it is above 0 if the pass is a later part of an epoch.
+        """
 
     def prefetch(self, p: Pass, order: np.ndarray, key: int) -> None:
         """Send what the pass will most likely start with next, while the device is still busy."""

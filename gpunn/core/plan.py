@@ -207,10 +207,21 @@ class Plan:
     """A model and some examples, bound: each call makes one pass over them in a given order (m,).
 
     Printed, it is the equations of a step.
+
+    epoch_steps: the number of steps of the epoch, if the pass is a part of it.
     """
 
-    def __init__(self, model: BoundModel, examples: Examples, m: int, batch_size: int, **how: Any) -> None:
-        self.be, self.data, self.p = model.be, model.be.data, model.be.data.new_pass(m)
+    def __init__(
+        self,
+        model: BoundModel,
+        examples: Examples,
+        m: int,
+        batch_size: int,
+        *,
+        epoch_steps: int | None = None,
+        **how: Any,
+    ) -> None:
+        self.be, self.data, self.p = model.be, model.be.data, model.be.data.new_pass(m, epoch_steps)
         self.stages = bind(model, examples, self.p, m, batch_size, **how)
 
     def __call__(self, order: np.ndarray, key: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -219,9 +230,9 @@ class Plan:
         run(self.be, self.stages)
         return self.results()
 
-    def start(self, order: np.ndarray, etas: np.ndarray | None = None, key: int = 0) -> None:
-        """Start a pass."""
-        self.data.start_pass(self.p, order, etas, key)
+    def start(self, order: np.ndarray, etas: np.ndarray | None = None, key: int = 0, step: int = 0) -> None:
+        """Start a pass. step: the first step, counted from the beginning of the epoch."""
+        self.data.start_pass(self.p, order, etas, key, step)
 
     def expect(self, key: int, order: np.ndarray) -> None:
         """Prepare for the key and the order that the next pass will most likely be given."""

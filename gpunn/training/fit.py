@@ -28,6 +28,7 @@ from gpunn.training.reach import warn_out_of_reach
 from gpunn.training.signals import sigterm_as_ctrl_c
 from gpunn.training.sources import BlockStream, ExampleSource, InMemory, Learner
 from gpunn.training.splitting import stratified_split
+from gpunn.training.streamed import Stream, Streamed
 from gpunn.training.trainable import Trainable
 
 
@@ -56,7 +57,7 @@ def fit(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) -> His
             return training.run(bar.update, on_epoch_end)
         finally:
             net.theta[:] = training.be.memory.download(theta)
-            if isinstance(training.source, BlockStream):
+            if not isinstance(training.source, InMemory):
                 net.learnt_labels = training.source.has_labels
 
 
@@ -87,13 +88,19 @@ def prepare(
         warn_out_of_reach(net.layers[-1].f, given.y, stacklevel=5)  # the caller of `Network.fit`
     options.check_metric(classes=given is None or given.y.labels is not None)
     optimizer = optimizers.get(options.optimizer)
-    checkpoints = open_checkpoints(net, given, options)
+    described = X.description if isinstance(X, Stream) else ""
+    checkpoints = open_checkpoints(net, given, options, described)
     threads = options.threads or (1 if checkpoints and checkpoints.one_thread else None)
     be = backends.choose(options.device, net.dtype, options.precision, threads)
     algorithms = be.note_algorithms()
     learner = bind_learner(net.bind(be, given.y if given else None), optimizer, net.rng, options)
     if given is None:
-        source: ExampleSource = BlockStream(learner, X, block_check(net, options))
+        check_block = block_check(net, options)
+        source: ExampleSource = (
+            Streamed(learner, X, check_block)
+            if isinstance(X, Stream)
+            else BlockStream(learner, X, check_block)
+        )
         evaluation = evaluate_pair(net, learner, options, sharing)
     else:
         source, evaluation = split(net, learner, given, options, sharing)
@@ -159,13 +166,18 @@ def check_block(net: Trainable, options: FitOptions, block: Block) -> CheckedExa
 
 
 def open_checkpoints(
-    net: Trainable, given: CheckedExamples | None, options: FitOptions
+    net: Trainable, given: CheckedExamples | None, options: FitOptions, stream: str = ""
 ) -> CheckpointWriter | None:
-    """Open the folder of the checkpoints, if there is one, and read the newest if the run is resumed."""
+    """Open the folder of the checkpoints, if there is one, and read the newest if the run is resumed.
+
+    stream: the description of the stream of examples, if there is one.
+    """
     if options.checkpoint is None:
         return None
     chosen = Checkpoints(Path(options.checkpoint), options.checkpoint_every, options.keep)
     description = describe_run(net, given, options)
+    if stream:
+        description["data set"] = stream
     return CheckpointWriter(chosen, description, net.meta, net.rng, resume=options.resume)
 
 

@@ -35,14 +35,15 @@ class Learner:
     augmentation: Augmentation | None = None
     scheduled: bool = False
 
-    def plan(self, examples: Examples, m: int) -> Plan:
-        """Bind one pass of learning over m of the examples."""
+    def plan(self, examples: Examples, m: int, epoch_steps: int | None = None) -> Plan:
+        """Bind one pass of learning over m of the examples. epoch_steps: as in `Plan`."""
         return Plan(
             self.model,
             examples,
             m,
             min(self.batch_size, m),
             training=True,
+            epoch_steps=epoch_steps,
             update=self.update,
             scheduled=self.scheduled,
             augmentation=self.augmentation,
@@ -50,9 +51,13 @@ class Learner:
 
     def draw(self, rng: np.random.Generator, order: np.ndarray) -> Drawn:
         """Draw the key of an epoch's masks and distortions, if it needs any, and permute `order`."""
-        needed = self.augmentation or any(self.model.dropout)
-        key = int(rng.integers(1 << 32)) if needed else 0
+        key = self.draw_key(rng)
         return key, apply_arrange(self.arrange, order) if self.arrange else rng.permutation(order)
+
+    def draw_key(self, rng: np.random.Generator) -> int:
+        """Draw the key of an epoch's masks and distortions; 0 if it needs none."""
+        needed = self.augmentation or any(self.model.dropout)
+        return int(rng.integers(1 << 32)) if needed else 0
 
     def steps(self, m: int) -> int:
         """Return the number of mini-batches in m examples."""
@@ -156,6 +161,32 @@ class InMemory:
         return losses, hits if self.has_labels else None
 
 
+class BlockPlans:
+    """Plans of learning from blocks, one for each of the last few shapes.
+
+    epoch_steps: as in `Plan`.
+    """
+
+    def __init__(self, learner: Learner, epoch_steps: int | None = None) -> None:
+        self.learner, self.epoch_steps = learner, epoch_steps
+        self.bound: dict[Any, tuple[Examples, Plan]] = {}
+
+    def of(self, given: CheckedExamples) -> Plan:
+        """Return a plan for blocks of this shape, with this block's examples loaded."""
+        be, arrays = self.learner.model.be, given.arrays()
+        kind = tuple(None if a is None else (a.shape, a.dtype) for a in arrays)
+        if kind in self.bound:
+            examples, bound = self.bound[kind]
+            be.data.refill(examples, *arrays)
+            return bound
+        if len(self.bound) == MAX_PLANS:
+            del self.bound[next(iter(self.bound))]
+        examples = given.copy().load(be)
+        bound = self.learner.plan(examples, given.X.shape[1], self.epoch_steps)
+        self.bound[kind] = examples, bound
+        return bound
+
+
 class BlockStream:
     """The user's blocks, one after another, each shuffled within itself.
 
@@ -167,7 +198,7 @@ class BlockStream:
 
     def __init__(self, learner: Learner, blocks: Blocks, check: Callable[[Block], CheckedExamples]) -> None:
         self.learner, self.blocks, self.check = learner, blocks, check
-        self.bound: dict[Any, tuple[Examples, Plan]] = {}
+        self.plans = BlockPlans(learner)
         self.has_labels = False
 
     def learn(self, rates: RateFunction, progress: Progress | None) -> Results:
@@ -194,25 +225,10 @@ class BlockStream:
         self, given: CheckedExamples, begin: float, end: float, rates: RateFunction, progress: Progress | None
     ) -> Results:
         m = given.X.shape[1]
-        plan = self._plan(given)
+        plan = self.plans.of(given)
         etas = rates(begin, end, self.learner.steps(m))
         key, order = self.learner.draw(self.learner.rng, np.arange(m))
         plan.start(order, etas, key)
         run(self.learner.model.be, plan.stages, progress)
         losses, hits = plan.results()
         return losses.copy(), None if given.y.labels is None else hits.copy()
-
-    def _plan(self, given: CheckedExamples) -> Plan:
-        """Return a plan for blocks of this shape, with this block's examples loaded."""
-        be, arrays = self.learner.model.be, given.arrays()
-        kind = tuple(None if a is None else (a.shape, a.dtype) for a in arrays)
-        if kind in self.bound:
-            examples, bound = self.bound[kind]
-            be.data.refill(examples, *arrays)
-            return bound
-        if len(self.bound) == MAX_PLANS:
-            del self.bound[next(iter(self.bound))]
-        examples = given.copy().load(be)
-        bound = self.learner.plan(examples, given.X.shape[1])
-        self.bound[kind] = examples, bound
-        return bound

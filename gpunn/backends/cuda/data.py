@@ -119,15 +119,16 @@ class CudaData:
             elif array is not None:
                 self.device.write(place.pointer, np.asfortranarray(array, place.dtype))
 
-    def new_pass(self, m: int) -> CudaPass:
-        inbox = self.memory.new((COUNTERS + 2 * m,), np.int64)
+    def new_pass(self, m: int, steps: int | None = None) -> CudaPass:
+        steps = m if steps is None else steps
+        inbox = self.memory.new((COUNTERS + m + steps,), np.int64)
         outbox = self.memory.new((m * (self.dtype.itemsize + 1),), np.uint8)
         p = CudaPass(
             position=inbox.part(0, (1,)),
             step=inbox.part(1, (1,)),
             key=inbox.part(2, (1,)),
             order=inbox.part(COUNTERS, (m,)),
-            etas=inbox.part(COUNTERS + m, (m,), np.float64),
+            etas=inbox.part(COUNTERS + m, (steps,), np.float64),
             losses=outbox.part(0, (m,), self.dtype),
             hits=outbox.part(m * self.dtype.itemsize, (m,)),
             inbox=inbox,
@@ -139,9 +140,11 @@ class CudaData:
         self.start_pass(p, np.arange(m))
         return p
 
-    def start_pass(self, p: Any, order: np.ndarray, etas: np.ndarray | None = None, key: int = 0) -> None:
+    def start_pass(
+        self, p: Any, order: np.ndarray, etas: np.ndarray | None = None, key: int = 0, step: int = 0
+    ) -> None:
         if p.expected is not order:
-            self.prefetch(p, order, key)
+            self.prefetch(p, order, key, step)
         p.expected = None
         p.on_host.reverse()
         p.fed.clear()
@@ -152,11 +155,11 @@ class CudaData:
             self.device.write(p.etas.pointer, now)
             p.sent = self.device.mark()
 
-    def prefetch(self, p: Any, order: np.ndarray, key: int) -> None:
+    def prefetch(self, p: Any, order: np.ndarray, key: int, step: int = 0) -> None:
         """Queue the copy behind everything the device has still to do, which may read the current order."""
         p.sent()
         following = p.on_host[1][: COUNTERS + len(order)]
-        following[:COUNTERS] = 0, 0, key
+        following[:COUNTERS] = 0, step, key
         following[COUNTERS:] = order
         self.device.write(p.inbox.pointer, following)
         p.expected, p.sent = order, self.device.mark()

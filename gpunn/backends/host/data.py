@@ -45,11 +45,13 @@ class HostData:
         if examples.prepared:
             np.copyto(with_ones(examples)[:-1], X)
 
-    def new_pass(self, m: int) -> Pass:
+    def new_pass(self, m: int, steps: int | None = None) -> Pass:
         return Pass(np.arange(m), np.zeros(m, self.dtype), np.zeros(m, bool), 0, 0, None, 0)
 
-    def start_pass(self, p: Pass, order: Array, etas: Array | None = None, key: int = 0) -> None:
-        p.order, p.position, p.step, p.etas, p.key = order, 0, 0, etas, key
+    def start_pass(
+        self, p: Pass, order: Array, etas: Array | None = None, key: int = 0, step: int = 0
+    ) -> None:
+        p.order, p.position, p.step, p.etas, p.key = order, 0, step, etas, key
 
     def prefetch(self, p: Pass, order: Array, key: int) -> None:
         """Do nothing: the CPU has finished one pass before the next is known."""
