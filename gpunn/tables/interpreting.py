@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpunn.names import counted, listed
-from gpunn.tables.reading import read
+from gpunn.tables.reader import read
 from gpunn.tables.spelling import Evidence, Spelling, is_plain, is_written_number
 from gpunn.tables.table import NUMBER, TEXT, Column, NotANumberError, Source, Table, number_text, quoted
 

@@ -99,10 +99,14 @@ def choose_target(table: Table, task: str | None) -> Target:
     """
     assert table.target and table.y is not None
     check_target(table)
-    column, values = table.target, np.unique(table.y)
-    few = len(values) <= min(FEW, max(2, len(table.y) / 2)) and bool((values == np.rint(values)).all())
+    return target_of(table.name, table.target, np.unique(table.y), len(table.y), task)
+
+
+def target_of(name: str, column: Column, values: np.ndarray, m: int, task: str | None) -> Target:
+    """Choose as `choose_target` does, from the distinct values of m rows, in ascending order."""
+    few = len(values) <= min(FEW, max(2, m / 2)) and bool((values == np.rint(values)).all())
     number = task == REGRESSION or (task is None and not column.texts and not few)
-    _check_values(table.name, column, values, number)
+    _check_values(name, column, values, number)
     return Quantity(column.name) if number else Classes(column.name, column.kind, _in_order(column, values))
 
 

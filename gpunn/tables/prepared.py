@@ -18,7 +18,8 @@ from gpunn.tables.interpreting import describe_spelt, judge_again, leave_out_mis
 from gpunn.tables.measures import evaluate, measure_constant
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.quantity import Measures
-from gpunn.tables.reading import check_columns, read
+from gpunn.tables.reader import read
+from gpunn.tables.reading import check_columns
 from gpunn.tables.spelling import PERCENT, Spelling
 from gpunn.tables.table import NUMBER, TEXT, NotANumberError, Source, Table
 from gpunn.tables.target import Target, check_target

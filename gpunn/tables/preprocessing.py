@@ -16,14 +16,14 @@ dropping included, but lacks three things:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from gpunn.names import counted
-from gpunn.tables.fitting import edges_of, fill_of, middle_and_scale
+from gpunn.tables.fitting import Summary, edges_of, fill_of, middle_and_scale
 from gpunn.tables.table import MOST_TEXTS, NUMBER, TEXT, Column, Table, number_text
 from gpunn.training.progress import watched
 
@@ -128,9 +128,20 @@ class Preprocessing:
 
         impute: "median" or "mean", which replaces a column's missing numbers.
         """
-        bins = bins_for(len(rows), sum(column.kind == NUMBER for column in table.columns))
+
+        def summary(j: int) -> Summary:
+            return Summary.of(table.columns[j], np.ascontiguousarray(rows[:, j]))
+
+        return cls.fit_to(table, len(rows), summary, impute)
+
+    @classmethod
+    def fit_to(
+        cls, table: Table, m: int, summary: Callable[[int], Summary], impute: str = "median"
+    ) -> Preprocessing:
+        """Fit to the summaries of the columns of m rows. summary: returns that of column j of the table."""
+        bins = bins_for(m, sum(column.kind == NUMBER for column in table.columns))
         steps = {
-            column.name: table.dropped.get(column.name) or _fit_column(column, rows[:, j], impute, bins)
+            column.name: table.dropped.get(column.name) or _fit_column(column, summary(j), impute, bins)
             for j, column in enumerate(watched(table.columns, "preparing", "columns"))
         }
         dropped = {name: why for name, why in steps.items() if isinstance(why, str)}
@@ -164,15 +175,24 @@ class Preprocessing:
         reuse = reuse and n <= rows.shape[1]
         X = rows.reshape(-1)[: m * n].reshape(m, n) if reuse else np.empty((m, n), rows.dtype)
         unknown = dict.fromkeys(self.kinds, 0)
-        position = {column.name: (j, column) for j, column in enumerate(table.columns)}
         for start in watched(range(0, m, BLOCK), "preparing", "blocks of rows"):
-            block, end = rows[start : start + BLOCK].copy(), 0
-            for step in self.columns:
-                j, column = position[step.name]
-                begin, end = end, end + step.features
-                out = X[start : start + BLOCK, begin:end]
-                unknown[step.name] += step.apply(block[:, j], column, out)
+            block = rows[start : start + BLOCK].copy()
+            for name, count in self.encode(table, block, X[start : start + BLOCK]).items():
+                unknown[name] += count
         return X.T, {name: count for name, count in unknown.items() if count}
+
+    def encode(self, table: Table, block: np.ndarray, out: np.ndarray) -> dict[str, int]:
+        """Write the features of some rows (m, n_columns) to out (m, n_features).
+
+        Returns the number of unknown values by column.
+        """
+        position = {column.name: (j, column) for j, column in enumerate(table.columns)}
+        unknown, end = {}, 0
+        for step in self.columns:
+            j, column = position[step.name]
+            begin, end = end, end + step.features
+            unknown[step.name] = step.apply(block[:, j], column, out[:, begin:end])
+        return unknown
 
     def new_categories(self, table: Table) -> dict[str, list[str | None]]:
         """Return the categories of a table that were not in the rows that were fitted to, by column."""
@@ -212,17 +232,16 @@ def bins_for(m: int, numbers: int) -> int:
     return bins if bins >= FEWEST_BINS else 0
 
 
-def _fit_column(column: Column, x: np.ndarray, impute: str, bins: int) -> Number | Category | str:
+def _fit_column(column: Column, found: Summary, impute: str, bins: int) -> Number | Category | str:
     """Return the step that fits a column, or the reason to drop it."""
-    x = np.ascontiguousarray(x)
-    if np.isnan(x).all() and not (column.texts and column.texts.many):
+    if found.missing == found.m and not (column.texts and column.texts.many):
         return "empty"
-    return _fit_category(column, x) if column.texts else _fit_number(column, x, impute, bins)
+    return _fit_category(column, found) if column.texts else _fit_number(column, found, impute, bins)
 
 
-def _fit_number(column: Column, x: np.ndarray, impute: str, bins: int) -> Number | str:
+def _fit_number(column: Column, found: Summary, impute: str, bins: int) -> Number | str:
     """Fit imputation, scaling and codes to one column."""
-    present = np.sort(x[~np.isnan(x)])
+    present = found.present
     if present[0] == present[-1]:
         return f"always {number_text(column.origin + float(present[0]))}"
     middle, scale = middle_and_scale(present)
@@ -234,14 +253,14 @@ def _fit_number(column: Column, x: np.ndarray, impute: str, bins: int) -> Number
         scale=scale,
         clip=CLIP,
         edges=edges,
-        gaps=len(present) < len(x),
+        gaps=found.missing > 0,
     )
 
 
-def _fit_category(column: Column, x: np.ndarray) -> Category | str:
+def _fit_category(column: Column, seen: Summary) -> Category | str:
     """Fit the categories, in the order of scikit-learn's OneHotEncoder: sorted, None last."""
     assert column.texts
-    present, counts = np.unique(x[~np.isnan(x)], return_counts=True)
+    present = np.flatnonzero(seen.counts)
     dates = all(map(DATE.fullmatch, column.texts.codes))
     what, hint = (
         ("dates", "; --date names the first that is written unlike the others") if dates else ("strings", "")
@@ -250,10 +269,10 @@ def _fit_category(column: Column, x: np.ndarray) -> Category | str:
         return f"free text: more than {MOST_TEXTS:,} distinct strings"
     if column.texts.many or len(present) > MOST_CATEGORIES:
         return f"more than {MOST_CATEGORIES} distinct {what}{hint}"
-    if len(present) > max(2, len(x) / 2):
-        return f"{len(present):,} distinct {what} in {counted(len(x), 'row')}{hint}"
+    if len(present) > max(2, seen.m / 2):
+        return f"{len(present):,} distinct {what} in {counted(seen.m, 'row')}{hint}"
     texts = list(column.texts.codes)
     found = sorted(texts[int(code)] for code in present)
-    if len(found) == 1 and counts[0] == len(x):
+    if len(found) == 1 and not seen.missing:
         return f"always '{found[0]}'"
-    return Category(column.name, (*found, None) if np.isnan(x).any() else tuple(found))
+    return Category(column.name, (*found, None) if seen.missing else tuple(found))

@@ -61,13 +61,19 @@ class Quantity:
         Numbers within a bounded interval stay as they are. If the only bound is a minimum of 0, numbers
         are scaled but not shifted.
         """
+        return self.fitted_to((float(y.min()), float(y.max())), float(y.mean()), float(y.std()), reach)
+
+    def fitted_to(
+        self, ends: tuple[float, float], mean: float, deviation: float, reach: tuple[float, float]
+    ) -> Quantity:
+        """Return the target as `fitted` does, from the smallest and the largest number and their moments."""
         low, high = reach
-        within = low <= y.min() and y.max() <= high
+        within = low <= ends[0] and ends[1] <= high
         if within and high < math.inf:
             return self
         if within and low == 0:
-            return replace(self, scale=float(y.mean()) or 1.0)
-        return replace(self, mean=float(y.mean()), scale=float(y.std()) or 1.0)
+            return replace(self, scale=mean or 1.0)
+        return replace(self, mean=mean, scale=deviation or 1.0)
 
     def for_network(self, y: np.ndarray) -> np.ndarray:
         """Return the targets (n_out, m) that `Network.fit` takes: (y − mean) / scale, for each output."""

@@ -1,17 +1,13 @@
-"""Read a table into memory: all of it to train on, or the columns that a model needs."""
+"""Open a table: a file by its path, or data in memory."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
-
-import numpy as np
-from numpy.typing import DTypeLike
 
 from gpunn.names import listed, near_match
 from gpunn.tables.sources.arrays import read_npy, read_npz
@@ -21,26 +17,13 @@ from gpunn.tables.sources.files import PACKED, STDIN
 from gpunn.tables.sources.frames import open_frame
 from gpunn.tables.sources.parquet import ParquetFile
 from gpunn.tables.sources.text import check_encoding
-from gpunn.tables.spelling import Spelling
-from gpunn.tables.table import (
-    NUMBER,
-    TEXT,
-    Column,
-    Growing,
-    NotANumberError,
-    Source,
-    Table,
-    Texts,
-    is_far,
-    quoted,
-)
+from gpunn.tables.table import Source
 
 CSV, PARQUET = (".csv", ".tsv", ".tab", ".txt", ".data"), (".parquet", ".pq")
 EXCEL, NOT_READ = (".xlsx", ".xlsm"), (".xls", ".xlsb", ".ods")
 SUFFIXES = (*CSV, *PARQUET, EXCEL[0], ".npz", ".npy")
 PACKED_CSV = tuple(f"{suffix}{packed}" for suffix in CSV for packed in PACKED)
 IN_MEMORY = "data in memory"  # in place of the path of a table that was not read from a file
-MOST = {"float32": (np.finfo(np.float32).max, "float32"), "float64": (1e150, "its square in float64")}
 
 
 @dataclass(frozen=True)
@@ -138,113 +121,6 @@ def _check_file(path: Path) -> None:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(mode):
         raise ValueError(f"{path} is not a file")
-
-
-def read(
-    source: Source,
-    kinds: Mapping[str, str],
-    target: str | None,
-    dtype: DTypeLike,
-    origins: Mapping[str, float] | None = None,
-    spellings: Mapping[str, Spelling] = MappingProxyType({}),
-    missing: Collection[str] = (),
-) -> Table:
-    """Read the columns of `kinds`, in its order, and separate the target.
-
-    Args:
-        source: the opened table.
-        kinds: NUMBER or TEXT for each column to read.
-        target: the target column, if it is to be read.
-        dtype: of the rows.
-        origins: the origins of columns of numbers, if they are known; otherwise the first batch decides.
-        spellings: how to read the columns of numbers that the source has as strings.
-        missing: further words that stand for a missing value.
-
-    Raises:
-        ValueError: a value does not fit its column's kind, or is not finite; the message names the place.
-    """
-    columns = {name: Column(name, Texts() if kind == TEXT else None) for name, kind in kinds.items()}
-    spelt = {name: spellings[name] for name, kind in kinds.items() if kind == NUMBER and name in spellings}
-    names = [name for name in kinds if name != target]
-    rows, y = Growing(len(names), dtype), Growing(1, np.float64)
-    origin = dict(origins or {})
-    for batch in source.batches({**kinds, **dict.fromkeys(spelt, TEXT)}):
-        for name, spelling in spelt.items():
-            batch[name] = _spelt(source, name, spelling, batch[name], missing, rows.m)
-        values = {name: _numbers(columns[name], batch[name], missing) for name in kinds}
-        m = len(next(iter(values.values())))
-        block = rows.add(m)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for j, name in enumerate(names):
-                if name not in origin and np.isfinite(values[name]).any():
-                    origin[name] = _origin(columns[name], values[name], block.dtype)
-                np.subtract(values[name], origin.get(name, 0.0), out=block[:, j], casting="same_kind")
-        _check_finite(source, values, names, block, rows.m - m)
-        if target is not None:
-            y.add(m)[:, 0] = values[target]
-            _check_finite(source, values, [target], y.array[y.m - m : y.m], y.m - m)
-    found = tuple(replace(columns[name], origin=origin.get(name, 0.0)) for name in names)
-    if target is None:
-        return Table(source, found, rows.done())
-    return Table(source, found, rows.done(), columns[target], y.done()[:, 0])
-
-
-def _spelt(
-    source: Source, name: str, spelling: Spelling, values: Any, missing: Collection[str], start: int
-) -> np.ndarray:
-    """Return the numbers of a batch of strings. start: the first row.
-
-    Raises NotANumberError, with the place, for a string that is not a number in this spelling.
-    """
-    codes, texts = values
-    numbers = [np.nan if not text or text in missing else spelling.number(text) for text in texts]
-    wrong = np.flatnonzero(np.isin(codes, [k for k, number in enumerate(numbers) if number is None]))
-    if len(wrong):
-        i = int(wrong[0])
-        raise NotANumberError(
-            f"{source.name}, {source.place(start + i)}, column '{name}': {quoted(texts[codes[i]])} is not a "
-            f"number written as in the table that was trained on ({spelling.describe()}); correct it",
-            name,
-        )
-    return np.array([*numbers, np.nan], np.float64)[codes]  # −1, a missing value, is the last entry
-
-
-def _numbers(column: Column, values: Any, missing: Collection[str]) -> np.ndarray:
-    """Return a batch of a column as the table stores it: numbers, or codes of strings."""
-    if column.texts is None:
-        return values
-    codes, texts = values
-    if missing:
-        texts = [None if text in missing else text for text in texts]
-    return np.append(column.texts.encode(texts), np.nan)[codes]  # −1, a missing value, is the last entry
-
-
-def _origin(column: Column, x: np.ndarray, dtype: np.dtype) -> float:
-    """Return the middle value of a column far from 0, such as times or identifiers; otherwise 0.
-
-    The middle value is one of the column's, so whole numbers stay whole when it is subtracted.
-    """
-    if column.texts or dtype == np.float64:
-        return 0.0
-    finite = np.sort(x[np.isfinite(x)])
-    n = len(finite)
-    middle = finite[n // 2]
-    spread = np.sort(np.abs(finite - middle))
-    median = (spread[(n - 1) // 2] + spread[n // 2]) / 2  # np.median takes 0.1 ms a call
-    return float(middle) if is_far(middle, median) else 0.0
-
-
-def _check_finite(
-    source: Source, values: Mapping[str, np.ndarray], names: Sequence[str], block: np.ndarray, start: int
-) -> None:
-    """Raise ValueError, with the place, for a value that the dtype cannot hold."""
-    most, what = MOST[block.dtype.name]
-    beyond = np.abs(block) > most
-    if not beyond.any():
-        return
-    i, j = np.argwhere(beyond)[0].tolist()
-    where = f"{source.name}, {source.place(start + i)}, column '{names[j]}'"
-    raise ValueError(f"{where}: {values[names[j]][i]:g} is not finite, or too large for {what}")
 
 
 def check_columns(source: Source, wanted: Collection[str], target: str | None = None) -> None:

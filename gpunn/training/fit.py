@@ -57,7 +57,7 @@ def fit(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) -> His
             return training.run(bar.update, on_epoch_end)
         finally:
             net.theta[:] = training.be.memory.download(theta)
-            if not isinstance(training.source, InMemory):
+            if isinstance(training.source, BlockStream | Streamed):
                 net.learnt_labels = training.source.has_labels
 
 

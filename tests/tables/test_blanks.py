@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from tabular import QUICK, write
 
-from gpunn.tables.reading import Format, open_file, read
+from gpunn.tables.reader import read
+from gpunn.tables.reading import Format, open_file
 from gpunn.tables.sources.blanks import with_tabs
 from gpunn.tables.table import NUMBER, TEXT
 

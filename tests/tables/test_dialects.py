@@ -9,7 +9,8 @@ import pytest
 from tabular import QUICK, fruits, not_used, write
 
 from gpunn import Network
-from gpunn.tables.reading import Format, open_file, read
+from gpunn.tables.reader import read
+from gpunn.tables.reading import Format, open_file
 from gpunn.tables.table import NUMBER, TEXT
 
 pytest.importorskip("pyarrow")

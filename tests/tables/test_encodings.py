@@ -9,7 +9,7 @@ import pytest
 from tabular import QUICK, write
 
 from gpunn.tables.model import load_model
-from gpunn.tables.reading import read
+from gpunn.tables.reader import read
 from gpunn.tables.sources import text
 from gpunn.tables.sources.csv import CsvFile
 from gpunn.tables.table import TEXT

@@ -12,7 +12,7 @@ import pytest
 from tabular import QUICK, columns_of_fruits, fruits, write
 
 from gpunn import Network
-from gpunn.tables.reading import read
+from gpunn.tables.reader import read
 from gpunn.tables.sources.csv import CsvFile
 from gpunn.tables.table import NUMBER, TEXT
 

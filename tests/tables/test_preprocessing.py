@@ -16,7 +16,8 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, RobustScal
 from gpunn.tables import splitting
 from gpunn.tables.fitting import edges_of, fill_of, middle_and_scale
 from gpunn.tables.preprocessing import Number, Preprocessing, bins_for
-from gpunn.tables.reading import Format, open_table, read
+from gpunn.tables.reader import read
+from gpunn.tables.reading import Format, open_table
 from gpunn.tables.table import NUMBER, TEXT, Column
 from gpunn.training.splitting import sample_each_class
 

@@ -100,9 +100,8 @@ class ParquetFiles(ArrowSource):
                 if name not in kinds:
                     raise ValueError(f"{path} lacks the column '{name}', which {first} has")
                 if kinds[name] != kind and schema.field(name).type != "null":
-                    raise ValueError(
-                        f"{path}: the column '{name}' holds {KINDS[kinds[name]]}, but {KINDS[kind]} in {first}"
-                    )
+                    held = f"holds {KINDS[kinds[name]]}, but {KINDS[kind]} in {first}"
+                    raise ValueError(f"{path}: the column '{name}' {held}")
             if more := kinds.keys() - self.kinds.keys():
                 raise ValueError(f"{path} has the column '{min(more)}', which {first} lacks")
 

@@ -16,7 +16,14 @@ from gpunn.names import counted, one_line
 
 SUFFIXES = ".parquet", ".pq"
 WILD = "*?["
-PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs", "hf": "huggingface_hub"}
+PACKAGES = {
+    "s3": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "abfs": "adlfs",
+    "az": "adlfs",
+    "hf": "huggingface_hub",
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ def is_wild(text: str) -> bool:
 def names_files(text: str) -> bool:
     """Return whether a string names Parquet files other than by the path of one file."""
     places = split(text)
-    return len(places) > 1 and all(map(_may_be, places)) or (len(places) == 1 and _is_several(places[0]))
+    return (len(places) > 1 and all(map(_may_be, places))) or (len(places) == 1 and _is_several(places[0]))
 
 
 def _is_several(place: str) -> bool:
