@@ -26,7 +26,7 @@ int main(int, char** arguments) {
     T *a = of<T>(n * m, 0.5), *y = of<T>(n * m, 0.25), *z = of<T>(n * m, 2), *x = of<T>(n * m, 1);
     T *losses = of<T>(m, 0);
     T *b = of<T>(n, 1), *c = of<T>(n, 1), *d = of<T>(n, 1), *e = of<T>(n, 1), *g = of<T>(n, 1);
-    T *one = of<T>(1, 1), *sums = of<T>(64, 0), *pair = of<T>(2 * n * m, 0);
+    T *one = of<T>(1, 1), *one_each = of<T>(8, 1), *sums = of<T>(64, 0), *pair = of<T>(2 * n * m, 0);
     Index *labels = of<Index>(m, 3), *position = of<Index>(1, 0);
     unsigned char* hits = of<unsigned char>(m, 0);
     launch(1, strips, [=] { bias_gradient(n, m, n, x, 0, one, 0, one, 0, b, 0); });
@@ -44,6 +44,9 @@ int main(int, char** arguments) {
         measure_hinge(m, n, a, 0, y, 0, position, 0, losses, 0, 1, labels, 0, 0.5, hits, 0);
     });
     launch(columns, 64, [=] { hinge_gradient(m, n, n, a, 0, y, 0, z, 0); });
+    launch(1, 16, [=] {
+        distort(m, 3, 3, n, labels, 0, position, 0, 1, 0.5, 1, 2, one_each, 0, 1, one, 0, x, 0);
+    }, 5 * n * sizeof(T));
     launch(1, 64, [=] { begin_again(1, labels, 0, position, 0, labels, 0); });
     T *both = of<T>(2 * n * m, 1), *sums_of_both = of<T>(2 * n, 0);  // of two networks
     launch(1, strips, [=] {

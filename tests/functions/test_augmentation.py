@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import emulated
 import numpy as np
 import pytest
 from helpers import MakeBackend
@@ -11,6 +12,8 @@ from scipy import ndimage
 import gpunn
 from gpunn import Augmentation, Dense, Network
 from gpunn.backends import Host
+from gpunn.backends.cuda import passes
+from gpunn.backends.cuda.backend import Cuda
 from gpunn.core.backend import Backend
 from gpunn.core.pass_equations import Advance, Distort, Gather
 from gpunn.functions import randoms
@@ -72,6 +75,20 @@ def test_images_are_distorted_as_by_scipy(backend: MakeBackend, a: Augmentation)
     for j, image in enumerate(IMAGES.T):
         expected = distorted_by_scipy(a, image.reshape(SHAPE), 5 + j).ravel()
         np.testing.assert_allclose(got[:, j], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("shared_bytes", [0, 48 << 10])
+def test_blocks_go_from_image_to_image(shared_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory in which a block works is on the chip if there is any."""
+    if not emulated.COMPILER:
+        pytest.skip("no C++ compiler for the emulated device")
+    monkeypatch.setattr(passes, "BLOCKS_A_PROCESSOR", 1)
+    monkeypatch.setattr(passes, "ROOM_BYTES", 1)
+    be = Cuda(emulated.EmulatedDevice(shared_bytes=shared_bytes), "float64")
+    np.testing.assert_allclose(
+        distorted(be, EVERYTHING, IMAGES), distorted(Host("float64"), EVERYTHING, IMAGES), atol=1e-9
+    )
+    be.device.check()  # type: ignore[attr-defined]
 
 
 def test_bytes_are_pixels(backend: MakeBackend) -> None:

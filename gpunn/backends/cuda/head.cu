@@ -20,8 +20,6 @@
 #define BLOCKS (CLUSTER ? CLUSTER : (int)gridDim.x)
 constexpr int AHEAD = N > 16 ? 1 : 4;  // iterations whose reads overlap, as far as registers go
 
-extern __shared__ Four<double> chip[];
-
 // How a block's threads share `count` things: in each of several groups, `width` threads take one thing each, and are
 // at least as many as `least`, a power of 2.
 struct Crew {

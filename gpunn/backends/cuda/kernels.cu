@@ -77,6 +77,7 @@ static __device__ Index rest(Index i, Index n) {
 template <class X> struct alignas(4 * sizeof(X)) Four {
     X of[4];
 };
+extern __shared__ Four<double> chip[];
 constexpr int PACK = PACK_BYTES / sizeof(Operand);
 template <class X> struct alignas(PACK_BYTES) Pack {
     X of[PACK];
@@ -519,76 +520,98 @@ static __device__ T uniform(const Index* key, Index q, Index layer, Index k) {
     return (2 * T(k % 2 ? bits >> 16 : bits & 0xffff) + 1) / RANDOM_LANE - 1;
 }
 
-// to = from
-extern "C" __global__ void copy(Index count, EACH(const Operand, from), EACH(Operand, to)) {
-    OWN(from) OWN(to)
-    FOR_EACH(i, count)
-    to[i] = from[i];
-}
-
-// two fields of noise for each image, smoothed along the image's rows by the symmetric matrix `smooth`
-extern "C" __global__ void noise_along_rows(Index count, Index height, Index width, EACH(const T, smooth),
-                                            EACH(const Index, key), EACH(const Index, position), EACH(T, down),
-                                            EACH(T, aside)) {
-    OWN(smooth) OWN(key) OWN(position) OWN(down) OWN(aside)
-    FOR_EACH(i, count)
-    const Index n = height * width, j = quotient(i, n), column = rest(i, width), row = i - j * n - column;
-    T y = 0, x = 0;
-    for (Index k = 0; k < width; ++k) {
-        const T by = smooth[column * width + k];
-        y += by * uniform(key, *position + j, NOISE_LAYER, 2 * (row + k));
-        x += by * uniform(key, *position + j, NOISE_LAYER, 2 * (row + k) + 1);
-    }
-    down[i] = y;
-    aside[i] = x;
-}
-
-// smooth both fields along the columns
-extern "C" __global__ void along_columns(Index count, Index height, Index width, EACH(const T, smooth),
-                                         EACH(const T, ys), EACH(const T, xs), EACH(T, down), EACH(T, aside)) {
-    OWN(smooth) OWN(ys) OWN(xs) OWN(down) OWN(aside)
-    FOR_EACH(i, count)
-    const Index row = rest(quotient(i, width), height), top = i - row * width;
-    T y = 0, x = 0;
-    for (Index k = 0; k < height; ++k) {
-        const T by = smooth[row * height + k];
-        y += by * ys[top + k * width];
-        x += by * xs[top + k * width];
-    }
-    down[i] = y;
-    aside[i] = x;
-}
-
 // the pixel at (row, column), 0 outside
-static __device__ T pixel(const Operand* image, Index height, Index width, Index row, Index column) {
+static __device__ T pixel(const T* image, int height, int width, int row, int column) {
     const bool inside = row >= 0 && row < height && column >= 0 && column < width;
-    return inside ? T(image[row * width + column]) : T(0);
+    return inside ? image[row * width + column] : T(0);
 }
 
-// x = the images, rotated by up to `angle`, scaled, shifted, and bent by alpha times the fields; see
-// Augmentation.affine
-extern "C" __global__ void distort(Index count, Index height, Index width, Index ld, EACH(const Index, key),
+struct Two {
+    T y, x;
+};
+
+// to[line, i] = sum over k of bell[|i - k|] from[k, line], for `lines` of `length`: smooths in one direction, and
+// transposes. A thread has SMOOTHED neighbours of a line, so each number and each weight is read once for all of them.
+static __device__ void smooth(int lines, int length, const T* bell, const Two* from, Two* to) {
+    for (int t = threadIdx.x; t < (length + SMOOTHED - 1) / SMOOTHED * lines; t += blockDim.x) {
+        const int first = t / lines * SMOOTHED, line = t % lines;
+        T weights[SMOOTHED];
+        Two sums[SMOOTHED] = {};
+        for (int s = 0; s < SMOOTHED; ++s) weights[s] = bell[first + s];
+#pragma unroll 4
+        for (int k = 0; k < length; ++k) {
+            const Two here = from[k * lines + line];
+            for (int s = 0; s < SMOOTHED; ++s) {
+                sums[s].y += weights[s] * here.y;
+                sums[s].x += weights[s] * here.x;
+            }
+            for (int s = SMOOTHED - 1; s > 0; --s) weights[s] = weights[s - 1];
+            weights[0] = bell[first > k ? first - k - 1 : k + 1 - first];
+        }
+        for (int s = 0; s < SMOOTHED; ++s)
+            if (first + s < length) to[line * length + first + s] = sums[s];
+    }
+}
+
+// Where the pixels of an image come from, drawn from stream q: see Augmentation.affine
+struct Distortion {
+    int height, width;
+    T middle_row, middle_column, down, aside, y_by_row, y_by_column, x_by_row, x_by_column;
+
+    __device__ Distortion(int height, int width, const Index* key, Index q, T angle, T scale, T shift)
+        : height(height), width(width), middle_row(T(height - 1) / 2), middle_column(T(width - 1) / 2) {
+        const auto drawn = [&](int k) { return uniform(key, q, AFFINE_LAYER, k); };
+        const T turn = angle * drawn(0), cosine = cos(turn), sine = sin(turn);
+        const T by_height = 1 + scale * drawn(1), by_width = 1 + scale * drawn(2);
+        y_by_row = cosine / by_height, y_by_column = sine / by_height;
+        x_by_row = -sine / by_width, x_by_column = cosine / by_width;
+        down = middle_row + shift * drawn(3), aside = middle_column + shift * drawn(4);
+    }
+
+    // what is shown at pixel i, whose source is displaced by `bend`, interpolated between four pixels of the image
+    __device__ T shown(const T* image, int i, Two bend) const {
+        const T dy = i / width - down, dx = i % width - aside;
+        const T y = middle_row + y_by_row * dy + y_by_column * dx + bend.y;
+        const T x = middle_column + x_by_row * dy + x_by_column * dx + bend.x;
+        const T floor_y = floor(y), floor_x = floor(x), share_y = y - floor_y, share_x = x - floor_x;
+        const int r = int(floor_y), c = int(floor_x);
+        const auto between = [&](int row) {
+            return pixel(image, height, width, row, c) * (1 - share_x) +
+                   pixel(image, height, width, row, c + 1) * share_x;
+        };
+        return between(r) * (1 - share_y) + between(r + 1) * share_y;
+    }
+};
+
+// x = the images as the pass shows them: rotated by up to `angle`, scaled, shifted, and bent by alpha times smoothed
+// noise. A block draws, smooths and samples an image in memory of its own, 5 numbers a pixel: on the chip or in `room`.
+// bell: the smoothing's weights by distance.
+extern "C" __global__ void distort(Index m, Index height, Index width, Index ld, EACH(const Index, key),
                                    EACH(const Index, position), T angle, T scale, T shift, T alpha,
-                                   EACH(const T, down), EACH(const T, aside), EACH(const Operand, images),
-                                   EACH(Operand, x)) {
-    OWN(key) OWN(position) OWN(down) OWN(aside) OWN(images) OWN(x)
-    FOR_EACH(i, count)
-    const Index n = height * width, j = quotient(i, n), q = *position + j;
-    const T turn = angle * uniform(key, q, AFFINE_LAYER, 0), cosine = cos(turn), sine = sin(turn);
-    const T middle_row = T(height - 1) / 2, middle_column = T(width - 1) / 2;
-    const T dy = quotient(i - j * n, width) - middle_row - shift * uniform(key, q, AFFINE_LAYER, 3);
-    const T dx = rest(i, width) - middle_column - shift * uniform(key, q, AFFINE_LAYER, 4);
-    T y = middle_row + (cosine * dy + sine * dx) / (1 + scale * uniform(key, q, AFFINE_LAYER, 1));
-    T column = middle_column + (cosine * dx - sine * dy) / (1 + scale * uniform(key, q, AFFINE_LAYER, 2));
-    if (alpha > 0) y += alpha * down[i], column += alpha * aside[i];
-    const T floor_y = floor(y), floor_x = floor(column), share_y = y - floor_y, share_x = column - floor_x;
-    const Operand* image = images + j * ld;
-    const Index r = Index(floor_y), c = Index(floor_x);
-    const T above = pixel(image, height, width, r, c) * (1 - share_x) +
-                    pixel(image, height, width, r, c + 1) * share_x;
-    const T below = pixel(image, height, width, r + 1, c) * (1 - share_x) +
-                    pixel(image, height, width, r + 1, c + 1) * share_x;
-    x[i - j * n + j * ld] = above * (1 - share_y) + below * share_y;
+                                   EACH(const T, bell), Index on_chip, EACH(T, room), EACH(Operand, x)) {
+    OWN(key) OWN(position) OWN(bell) OWN(room) OWN(x)
+    const int n = int(height * width), threads = blockDim.x;
+    Two* const field = (Two*)(on_chip ? (T*)chip : room + (Index)blockIdx.x * 5 * n);
+    Two* const turned = field + n;
+    T* const image = (T*)(turned + n);
+    for (Index j = blockIdx.x; j < m; j += gridDim.x) {
+        const Index q = *position + j;
+        for (int i = threadIdx.x; i < n; i += threads) {
+            const auto drawn = [&](int k) { return alpha > 0 ? alpha * uniform(key, q, NOISE_LAYER, k) : T(0); };
+            image[i] = x[i + j * ld];
+            field[i].y = drawn(2 * i), field[i].x = drawn(2 * i + 1);
+        }
+        const Distortion distortion(height, width, key, q, angle, scale, shift);
+        __syncthreads();
+        if (alpha > 0) {
+            smooth(width, height, bell, field, turned);
+            __syncthreads();
+            smooth(height, width, bell, turned, field);
+            __syncthreads();
+        }
+        for (int i = threadIdx.x; i < n; i += threads) x[i + j * ld] = distortion.shown(image, i, field[i]);
+        __syncthreads();  // before the next image is drawn
+    }
 }
 
 // x *= by, elementwise

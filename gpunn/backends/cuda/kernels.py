@@ -71,10 +71,15 @@ class Kernels:
         strips = min(MOST_STRIPS, max(LANES // ROWS, 1 << (max(1, m // 4) - 1).bit_length()))
         return self.launch(kernel, -(-n // ROWS), ROWS * strips, n, m, *arguments, module=module)
 
-    def launch(self, kernel: str, blocks: int, threads: int, *arguments: Any, module: str = "") -> Calls:
-        """Launch a number of blocks of so many threads each, for each network of the stack."""
+    def launch(
+        self, kernel: str, blocks: int, threads: int, *arguments: Any, module: str = "", shared: int = 0
+    ) -> Calls:
+        """Launch a number of blocks of so many threads each, for each network of the stack.
+
+        shared: bytes of dynamic shared memory of each block.
+        """
         found, given = self.compiled(module)(kernel), self.arguments(*chain(*map(each, arguments)))
-        return [self.device.launch(found, max(1, blocks), threads, given, 0, self.networks)]
+        return [self.device.launch(found, max(1, blocks), threads, given, shared, self.networks)]
 
     def arguments(self, *arguments: Any) -> tuple[Any, ...]:
         """Convert Python's numbers to the kernels' types."""

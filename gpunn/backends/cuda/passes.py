@@ -10,7 +10,7 @@ import numpy as np
 from gpunn.backends.cuda.data import OnHost
 from gpunn.backends.cuda.device import Buffer
 from gpunn.backends.cuda.kernels import Kernels
-from gpunn.backends.cuda.source import cost_source, layer_source
+from gpunn.backends.cuda.source import SMOOTHED, cost_source, layer_source
 from gpunn.backends.cuda.stream import Feed
 from gpunn.core.backend import UINT8_SCALE
 from gpunn.core.equations import Equation
@@ -24,6 +24,14 @@ from gpunn.core.pass_equations import (
     WeighLosses,
 )
 from gpunn.functions.calls import Calls
+
+DISTORTING = 128  # threads of a block that distorts images
+NUMBERS_A_PIXEL = 5  # of its own memory: two fields of noise, twice, and the image
+SHARED_BYTES = (
+    48 << 10
+)  # of shared memory, for blocks with images that fit; larger ones are in global memory,
+ROOM_BYTES = 64 << 20  # of which all blocks have no more than this
+BLOCKS_A_PROCESSOR = 16  # more could not run at the same time
 
 
 def gather(k: Kernels, e: Gather) -> Calls:
@@ -51,20 +59,20 @@ def _gather(k: Kernels, source: Buffer | OnHost, p: Any, out: Buffer) -> Calls:
 
 
 def distort(k: Kernels, e: Distort) -> Calls:
-    """x (n, m) ← what the pass shows of these images, in place."""
-    shown, x, drawn = e.augmentation, e.x, (e.p.key, e.p.position)
-    (height, width), (n, m), memory = shown.shape, x.shape, k.memory
-    images, down, aside = memory.operand(n, m), memory.zero, memory.zero
-    calls = k.each("copy", x.length, x, images)
-    if shown.elastic:
-        along_row, along_column = (memory.put(shown.smoothing(side)) for side in (width, height))
-        fields = memory.matrix(n, m), memory.matrix(n, m)
-        down, aside = memory.matrix(n, m), memory.matrix(n, m)
-        calls += k.each("noise_along_rows", x.size, height, width, along_row, *drawn, *fields)
-        calls += k.each("along_columns", x.size, height, width, along_column, *fields, down, aside)
-    most = [float(v) for v in (np.radians(shown.rotate), shown.scale, shown.shift)]
-    bent = float(shown.elastic), down, aside
-    return [*calls, *k.each("distort", x.size, height, width, x.ld, *drawn, *most, *bent, images, x)]
+    """x (n, m) ← what the pass shows of these images, in place; each block has one image at a time."""
+    shown, x, memory = e.augmentation, e.x, k.memory
+    (height, width), (n, m) = shown.shape, x.shape
+    numbers = NUMBERS_A_PIXEL * n
+    nbytes = numbers * memory.dtype.itemsize
+    on_chip = nbytes <= min(SHARED_BYTES, k.device.shared_bytes)
+    most = BLOCKS_A_PROCESSOR * k.device.processors if on_chip else max(1, ROOM_BYTES // nbytes)
+    blocks = min(m, max(1, most // k.networks))
+    room = memory.one if on_chip else memory.new((numbers * blocks,))
+    bell = memory.put(shown.smoothing(max(shown.shape) + SMOOTHED)[0])  # weights by distance
+    most_of = [float(v) for v in (np.radians(shown.rotate), shown.scale, shown.shift, shown.elastic)]
+    where = height, width, x.ld, e.p.key, e.p.position
+    given = m, *where, *most_of, bell, int(on_chip), room, x
+    return k.launch("distort", blocks, DISTORTING, *given, shared=nbytes if on_chip else 0)
 
 
 def measure(k: Kernels, e: Measure) -> Calls:

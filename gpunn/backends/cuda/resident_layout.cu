@@ -99,8 +99,6 @@ constexpr int EXCHANGED = SHARES_INPUTS ? 2 * BLOCKS * SIZE[1] * C : SHARES_EXAM
 constexpr int STATES_AT = Layer<L>::end, INBOX = STATES_AT + (STATES_IN == IN_SHARED) * STATES * SLOTS * WIDTH;
 constexpr int END = INBOX + (CLUSTER > 1) * EXCHANGED;
 
-extern __shared__ Four<double> chip[];
-
 // threadIdx.x; what follows from it is computed anew in each phase, since it would take registers if it were kept
 DEVICE int thread() {
     int t = threadIdx.x;

@@ -29,6 +29,7 @@ THREADS = 256  # in a block, unless the kernel needs another number
 ROWS = 8  # of a matrix, for a block: 32 bytes of a column, the least that is read at once
 BIAS_PACKS = 4  # of rows that a block of bias_gradient sums
 PACK_BYTES = 16  # of operands that a thread of an elementwise kernel reads or writes at once
+SMOOTHED = 4  # numbers of a line of noise that a thread smooths together
 MOST_STRIPS = 64  # of columns, for which a block of ROWS rows has threads
 CONSTANTS = 3  # that a rule may have: n0, n1, n2
 
@@ -51,6 +52,7 @@ def preamble(dtype: np.dtype[Any], operand: np.dtype[Any] | None = None) -> str:
         RANDOM_LANE=randoms.LANE,
         AFFINE_LAYER=augmentation.AFFINE,
         NOISE_LAYER=augmentation.NOISE,
+        SMOOTHED=SMOOTHED,
     )
 
 
