@@ -19,6 +19,7 @@ from gpunn.datasets import DataUnavailable
 
 RESULTS = Path(__file__).parent.parent / "results"
 PAGE = Path(__file__).parents[2] / "docs" / "reproductions.md"
+CLAIMS = [reproduction.claim for reproduction in REPRODUCTIONS.values()]
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -89,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and write the claims; return 1 if any claim fails and 2 for an unknown name."""
     options, console = parse(arguments), Console(highlight=False)
     if options.page:
-        report.update_page(options.output, PAGE)
+        report.update_page(options.output, PAGE, CLAIMS)
         return 0
     try:
         chosen = choose(options.names, options.full)
@@ -105,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcomes = run_all(chosen, options.output, console)
     console.print(report.table(outcomes))
     if options.output == RESULTS:
-        report.update_page(RESULTS, PAGE)
+        report.update_page(RESULTS, PAGE, CLAIMS)
     drawn = [str(path) for outcome in outcomes for path in outcome.figures]
     written = [str(options.output / "reproductions.json"), *drawn]
     console.print("wrote " + ", ".join(written), soft_wrap=True)

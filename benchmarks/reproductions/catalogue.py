@@ -8,6 +8,8 @@ from benchmarks.reproductions import (
     bias_trick,
     by_hand,
     capacity,
+    ciresan,
+    committee,
     dropout,
     gradient_check,
     initialisation,
@@ -41,6 +43,8 @@ _ALL: list[Reproduction] = [
     bias_trick.REPRODUCTION,
     rows.REPRODUCTION,
     *mlp_mnist.REPRODUCTIONS,
+    committee.REPRODUCTION,
+    ciresan.REPRODUCTION,
 ]
 REPRODUCTIONS = {reproduction.claim.name: reproduction for reproduction in _ALL}
 

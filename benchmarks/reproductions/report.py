@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,10 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks import machine
-from benchmarks.reproductions.common import Reproduction
+from benchmarks.reproductions.common import Claim, Reproduction
 
 COLOURS = {"passes": "green", "FAILS": "bold red", "skipped": "yellow"}
 VERSIONS = ("python", "gpunn", "numpy", "scipy", "scikit-learn")
+NOT_RUN = "not run yet"
 BEGIN, END = "<!-- begin: python -m benchmarks.reproductions --page -->", "<!-- end -->"
 
 
@@ -70,10 +71,7 @@ def record(outcome: Outcome, folder: Path) -> dict[str, Any]:
     claim, versions = outcome.reproduction.claim, machine.versions()
     blas = [pool["num_threads"] for pool in machine.threads() if pool.get("internal_api") != "openmp"]
     return {
-        "name": claim.name,
-        "claim": claim.text,
-        "source": claim.source,
-        "holds if": claim.rule,
+        **stated(claim),
         "measured": outcome.measured,
         "result": outcome.result,
         "settings": claim.settings,
@@ -104,19 +102,31 @@ def write(outcomes: Sequence[Outcome], order: Sequence[str], folder: Path) -> Pa
     return path
 
 
-def update_page(folder: Path, page: Path) -> None:
-    """Replace the generated part of the documentation's page by the results in the folder."""
+def update_page(folder: Path, page: Path, claims: Iterable[Claim]) -> None:
+    """Replace the generated part of the documentation's page by these claims and the folder's results."""
     text = page.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n\n{markdown(folder)}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    made = markdown(folder, claims)
+    page.write_text(f"{before}{BEGIN}\n\n{made}\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
-def markdown(folder: Path) -> str:
+def markdown(folder: Path, claims: Iterable[Claim]) -> str:
     """A table of all claims and verdicts, then a section for each claim."""
-    entries = read(folder)
+    entries = {claim.name: not_run(claim) for claim in claims} | read(folder)
     rows = [f"| [{name}](#{name}) | {_verdict(entry)} |" for name, entry in entries.items()]
     sections = [_section(name, entry) for name, entry in entries.items()]
     return "\n".join(["| claim | verdict |", "|---|---|", *rows, "", *sections])
+
+
+def not_run(claim: Claim) -> dict[str, Any]:
+    """The entry of a claim that has no result yet."""
+    command = f"`python -m benchmarks.reproductions {claim.name}` measures it"
+    return {**stated(claim), "measured": command, "result": NOT_RUN}
+
+
+def stated(claim: Claim) -> dict[str, Any]:
+    """What an entry says of a claim itself."""
+    return {"name": claim.name, "claim": claim.text, "source": claim.source, "holds if": claim.rule}
 
 
 def _section(name: str, entry: Mapping[str, Any]) -> str:
@@ -130,4 +140,5 @@ def _section(name: str, entry: Mapping[str, Any]) -> str:
 
 
 def _verdict(entry: Mapping[str, Any]) -> str:
-    return "passes" if entry["result"] == "passes" else f"**{entry['result']}**"
+    result: str = entry["result"]
+    return result if result in ("passes", NOT_RUN) else f"**{result}**"

@@ -42,11 +42,14 @@ def test_command_writes_json_and_exits_by_result(
     assert [entry["name"] for entry in kept] == ["two-layer-by-hand", "bias-trick", "rows"]
     assert all(entry["result"] == "passes" and entry["measured"] and entry["runs"] for entry in kept)
     monkeypatch.setattr(command, "PAGE", page := tmp_path / "page.md")
-    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n", encoding="utf-8")
+    page.write_text(f"before\n{report.BEGIN}\noutdated\n{report.END}\nafter\n", encoding="utf-8")
     assert command.main(["--page", "--output", str(tmp_path)]) == 0
     text = page.read_text(encoding="utf-8")
-    assert text.count("| passes |") == text.count("- **Measured**: ") == 3
-    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert text.count(" | passes |") == 3
+    assert text.count("| not run yet |") == len(REPRODUCTIONS) - 3
+    assert text.count("- **Measured**: ") == len(REPRODUCTIONS)
+    assert "- **Measured**: `python -m benchmarks.reproductions ciresan` measures it\n" in text
+    assert text.startswith("before\n") and text.endswith("after\n") and "outdated" not in text
 
 
 def test_figures_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,9 +160,10 @@ def test_recipes_have_the_settings_that_the_search_chose(name: str) -> None:
 def test_results_belong_to_the_current_claims() -> None:
     """The committed results were measured with the current claims, rules and settings."""
     entries = report.read(command.RESULTS)
-    assert list(entries) == list(REPRODUCTIONS)
-    for name, reproduction in REPRODUCTIONS.items():
-        claim, entry = reproduction.claim, entries[name]
+    assert list(entries) == [name for name in REPRODUCTIONS if name in entries]
+    assert REPRODUCTIONS.keys() - entries.keys() <= {"ciresan", "committee-25"}  # for whoever has a GPU
+    for name, entry in entries.items():
+        claim = REPRODUCTIONS[name].claim
         texts = (entry["claim"], entry["source"], entry["holds if"])
         assert texts == (claim.text, claim.source, claim.rule), name
         assert entry["settings"] == held_out.plain(claim.settings), name
@@ -170,5 +174,5 @@ def test_results_belong_to_the_current_claims() -> None:
 def test_the_documentation_has_the_results(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_bytes(command.PAGE.read_bytes())
-    report.update_page(command.RESULTS, page)
+    report.update_page(command.RESULTS, page, command.CLAIMS)
     assert page.read_text(encoding="utf-8") == command.PAGE.read_text(encoding="utf-8")
