@@ -19,7 +19,7 @@ from gpunn.estimators.building import SCIKIT_LEARN_NAMES, hidden_layers, hidden_
 from gpunn.estimators.fit import Fit, Outcome, Progress
 from gpunn.estimators.fitted import FittedState
 from gpunn.estimators.parameters import Parameters, check
-from gpunn.estimators.rows import Rows, check_device_X, check_sample_weight, needs_no_check
+from gpunn.estimators.rows import Rows, check_device_X, check_sample_weight, quickly_checked
 from gpunn.estimators.validation import Split, given_rows, held_out, scorer
 from gpunn.functions.costs import Cost
 from gpunn.network import Network
@@ -85,8 +85,10 @@ class BaseMLP(Parameters, FittedState):
         """Validate rows to predict as scikit-learn does, whose checks take longer than a prediction."""
         fitted = vars(self)
         unnamed = "n_features_in_" in fitted and "feature_names_in_" not in fitted
-        if unnamed and needs_no_check(X, self._dtypes(), self.n_features_in_):
-            return X
+        if unnamed:
+            checked = quickly_checked(X, self._dtypes(), self.n_features_in_)
+            if checked is not None:
+                return checked
         check_is_fitted(self)
         if on_device(X):
             return self._check_device_X(X, reset=False)

@@ -53,14 +53,15 @@ class Rows:
         return self.X[rows], self.y[rows], None if self.sample_weight is None else self.sample_weight[rows]
 
 
-def needs_no_check(X: Any, dtypes: Sequence[Any], n_features: int) -> bool:
-    """Whether X is plainly a finite array (m, n_features) in one of these dtypes; False if in doubt."""
-    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in dtypes:
-        return False
+def quickly_checked(X: Any, dtypes: Sequence[Any], n_features: int) -> np.ndarray | None:
+    """Return X in one of these dtypes if it is plainly a finite array (m, n_features); None if in doubt."""
+    if type(X) is not np.ndarray or X.dtype.kind != "f" or X.ndim != 2:
+        return None
     if len(X) == 0 or X.shape[1] != n_features:
-        return False
+        return None
     with np.errstate(all="ignore"):
-        return bool(np.isfinite(X.sum()))
+        converted = X if X.dtype in dtypes else X.astype(dtypes[0])
+        return converted if np.isfinite(converted.sum()) else None
 
 
 def check_device_X(X: Any, dtypes: Any) -> Any:

@@ -179,3 +179,15 @@ def test_balanced_weights_count_sample_weights(labels: Any, solver: str) -> None
     weighted = MLPClassifier(**given, batch_size=60).fit(X, y, weights)
     rows = MLPClassifier(**given, batch_size=len(repeated)).fit(X[repeated], y[repeated])
     assert_allclose(weighted.predict_proba(X), rows.predict_proba(X), rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")  # scikit-learn's
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.longdouble])
+def test_float32_estimators_take_other_floats(dtype: Any) -> None:
+    X, y = classes(60)
+    est = MLPClassifier(max_iter=3, precision="float32", random_state=0).fit(X, y)
+    rows = X.astype(dtype)
+    assert_array_equal(est.predict_proba(rows), est.predict_proba(rows.astype(np.float32)))
+    rows[2, 1] = np.inf if dtype == np.float16 else 1e300
+    with pytest.raises(ValueError, match="infinity or a value too large"):
+        est.predict(rows)

@@ -10,6 +10,7 @@ import pytest
 import gpunn
 from gpunn.backends.host import forward
 from gpunn.backends.host.backend import Host
+from gpunn.backends.host.pool import Pool
 from gpunn.core.plan import Plan, forward_batch
 
 LAYERS = [gpunn.Dense(30, "relu", batch_norm=True), gpunn.Dense(20, "elu"), gpunn.Dense(3, "softmax")]
@@ -69,12 +70,35 @@ def test_threads_predict_at_once() -> None:
             np.testing.assert_array_equal(found, outputs)
 
 
+def test_one_thread_predicts_few_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, used = network(), list[int]()
+    monkeypatch.setattr(Pool, "use", lambda self, who, n: used.append(n))
+    monkeypatch.setattr(Pool, "leave", lambda self, who: None)
+    monkeypatch.setattr(Pool, "limit", lambda self: 3)
+    net.forward(drawn(1024))
+    assert used == [1]
+    monkeypatch.setattr(forward, "SHARED", 8 * 30 * 1024)
+    net.forward(drawn(1024))
+    assert used == [1, 3]
+
+
+@pytest.mark.parametrize("m", [1, 300, 1024])
+def test_doubles_are_predicted_in_parts_whose_products_are_cut(m: int) -> None:
+    net = gpunn.Network(60, [gpunn.Dense(90, "tanh"), gpunn.Dense(2, "softmax")], seed=0, dtype="float64")
+    X = np.random.default_rng(0).standard_normal((m, 60)).T
+    hidden = np.tanh(net.weights[0] @ X + net.biases[0])
+    z = net.weights[1] @ hidden + net.biases[1]
+    np.testing.assert_allclose(net.forward(X), np.exp(z) / np.exp(z).sum(0), rtol=1e-12)
+    (bound,) = net._idle
+    assert max(c for *_, c in bound.kept) <= 256
+
+
 def test_little_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     net = network()
     for m in range(1, 40):
         net.forward(drawn(m))
     assert [len(bound.kept) for bound in net._idle] == [forward.BOUND]
-    assert not net._idle[0].be.context._scratches
+    assert not net._idle[0].alone.context._scratches
     monkeypatch.setattr(forward, "KEPT_BYTES", 100)
     other = network()
     other.forward(drawn(20))

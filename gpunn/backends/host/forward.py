@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from gpunn.backends.host.backend import Host
+from gpunn.backends.host.products import COLUMNS, CUT
 from gpunn.core.backprop import feedforward
 from gpunn.core.examples import Examples
 from gpunn.core.plan import BoundModel, forward_batch
@@ -16,6 +18,7 @@ from gpunn.functions.calls import Array
 
 BOUND = 8  # numbers of columns that are kept bound
 KEPT_BYTES = 1 << 22  # of their activations that are kept in all
+SHARED = 1 << 27  # multiply-adds of a call: in less, threads and their trials cost more than they save
 
 
 class Columns:
@@ -43,35 +46,42 @@ class Columns:
 class Forward:
     """The outputs a[L] (n_L, m) of a model in the memory of the CPU for any dense X (n_0, m).
 
-    What is bound is kept for later calls, but for very wide networks. One thread may call it at a time.
+    One thread computes a small X. What is bound is kept for later calls, but for very wide networks. One
+    thread may call it at a time.
     """
 
     def __init__(self, be: Host, model: BoundModel) -> None:
-        self.be, self.model, self.sizes = be, model, model.theta.layout.sizes
-        self.kept: dict[tuple[np.dtype[Any], int], Columns] = {}
+        self.be, self.alone = be, Host(be.memory.dtype.name, threads=1)
+        self.model, self.sizes = model, model.theta.layout.sizes
+        weights = [n_in * n for n_in, n in pairwise(self.sizes)]
+        self.weights, self.largest = sum(weights), max(weights)
+        self.kept: dict[tuple[Host, np.dtype[Any], int], Columns] = {}
 
     def __call__(self, X: Array) -> Array:
-        be, m = self.be, X.shape[1]
+        m = X.shape[1]
+        be = self.be if m * self.weights >= SHARED else self.alone
         out = np.empty((self.sizes[-1], m), be.memory.dtype, order="F")
         with np.errstate(all="ignore"), be.threads:
-            for start, stop, bound in self._parts(X.dtype, m):
+            for start, stop, bound in self._parts(be, X.dtype, m):
                 bound(X[:, start:stop], out[:, start:stop])
         return out
 
-    def _parts(self, dtype: np.dtype[Any], m: int) -> Iterator[tuple[int, int, Columns]]:
+    def _parts(self, be: Host, dtype: np.dtype[Any], m: int) -> Iterator[tuple[int, int, Columns]]:
         """Yield where each part of m columns begins and ends, with what computes it."""
-        most = forward_batch(m, self.sizes[0])
-        for c, start, stop in (most, 0, m - m % most), (m % most, m - m % most, m):
+        size = forward_batch(m, self.sizes[0])
+        if be is self.alone and be.memory.dtype == np.float64 and size * self.largest >= CUT:
+            size = forward_batch(m, self.sizes[0], COLUMNS)  # products of so few are cut: in float64 a gain
+        for c, start, stop in (size, 0, m - m % size), (m % size, m - m % size, m):
             if start == stop:
                 continue
-            bound = self._bound(dtype, c)
+            bound = self._bound(be, dtype, c)
             for first in range(start, stop, c):
                 yield first, first + c, bound
 
-    def _bound(self, dtype: np.dtype[Any], c: int) -> Columns:
-        found = self.kept.pop((dtype, c), None) or Columns(self.be, self.model, dtype, c)
-        self.kept[dtype, c] = found  # as the newest
-        a_column = sum(self.sizes) * self.be.memory.dtype.itemsize
-        while len(self.kept) > BOUND or sum(c for _, c in self.kept) * a_column > KEPT_BYTES:
+    def _bound(self, be: Host, dtype: np.dtype[Any], c: int) -> Columns:
+        found = self.kept.pop((be, dtype, c), None) or Columns(be, self.model, dtype, c)
+        self.kept[be, dtype, c] = found  # as the newest
+        a_column = sum(self.sizes) * be.memory.dtype.itemsize
+        while len(self.kept) > BOUND or sum(c for *_, c in self.kept) * a_column > KEPT_BYTES:
             del self.kept[next(iter(self.kept))]
         return found
