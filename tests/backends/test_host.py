@@ -13,7 +13,8 @@ from gpunn.core.pass_equations import Gather, Measure
 from gpunn.functions.activations import ACTIVATIONS
 from gpunn.functions.costs import COSTS
 
-SHAPES = [(100, 65, 200), (128, 785, 31), (7, 999, 255), (61, 3, 200), (61, 60, 199)]  # (n, n_in, m)
+# (n, n_in, m)
+SHAPES = [(100, 65, 200), (128, 785, 31), (7, 999, 255), (700, 785, 3), (61, 3, 200), (61, 60, 199)]
 
 
 def matrix(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -43,16 +44,26 @@ def test_product(
         np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-12)
 
 
+def count(n: int, n_in: int, m: int, dtype: str = "float32") -> int:
+    """Count the pieces of a product."""
+    a, b, c = (np.empty(shape, dtype, order="F") for shape in ((n, n_in), (n_in, m), (n, m)))
+    return len(products.product(len, np.array(1, dtype), a, b, np.array(0, dtype), c))
+
+
 def test_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A product of a few millions is cut on one thread; smaller, larger and wider ones are not."""
+    """A product of a few millions is cut; smaller, larger and wider ones are not."""
     monkeypatch.setattr(products, "reads_in_place", lambda: True)
+    assert [count(100, k, 200) for k in (49, 50, 51, 101, 200, 201)] == [1, 1, 2, 3, 4, 1]
+    assert [count(1000, k, 10) for k in (800, 801)] == [9, 1]
+    assert [count(1000, k, 10, "float64") for k in (200, 201)] == [3, 1]
+    assert [count(100, 65, m) for m in (256, 257)] == [2, 1]
 
-    def count(n: int, n_in: int, m: int) -> int:
-        a, b, c = (np.empty(shape, order="F") for shape in ((n, n_in), (n_in, m), (n, m)))
-        return len(products.product(len, 1.0, a, b, 0.0, c))
 
-    assert [count(100, k, 200) for k in (50, 59, 60, 101, 200, 201)] == [1, 1, 2, 3, 4, 1]
-    assert count(100, 65, 257) == 1
+def test_pieces_are_even() -> None:
+    """Parts of rows are multiples of 16, and no piece is too large to be read in place."""
+    assert [part.stop - part.start for part in products._cuts(256, 127, 16)] == [96, 96, 64]
+    assert [part.stop - part.start for part in products._cuts(10, 4)] == [4, 4, 2]
+    assert [part.stop - part.start for part in products._cuts(30, 15, 16)] == [15, 15]
 
 
 @pytest.fixture

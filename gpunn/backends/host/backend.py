@@ -46,7 +46,7 @@ class Host:
         self.memory = HostMemory(dtype)
         self.data = HostData(self.memory.dtype)
         self.threads = Threads(threads)
-        self.context = Context(self.memory.dtype, one_thread=self.threads.most == 1)
+        self.context = Context(self.memory.dtype)
 
     def note_algorithms(self) -> Mapping[str, str]:
         return {}

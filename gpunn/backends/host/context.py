@@ -9,19 +9,16 @@ import numpy as np
 from scipy.linalg import blas
 
 from gpunn.backends.host import products
-from gpunn.backends.host.threads import SHARED, Product
+from gpunn.backends.host.threads import Product
 from gpunn.core.scalars import Scalar
-from gpunn.functions.calls import Array, Calls
+from gpunn.functions.calls import Array, Calls, constant
 
 
 class Context:
-    """BLAS routines, scratch buffers and scalars of one dtype.
+    """BLAS routines, scratch buffers and scalars of one dtype."""
 
-    one_thread: whether products never have more.
-    """
-
-    def __init__(self, dtype: np.dtype[np.floating], one_thread: bool) -> None:
-        self.dtype, self.one_thread = dtype, one_thread
+    def __init__(self, dtype: np.dtype[np.floating]) -> None:
+        self.dtype = dtype
         single = dtype == np.float32
         self.gemm = blas.sgemm if single else blas.dgemm
         self.axpy = blas.saxpy if single else blas.daxpy
@@ -67,13 +64,13 @@ class Context:
             if operand.dtype != self.dtype or not operand.flags.f_contiguous:
                 raise ValueError(f"the product needs column-major {self.dtype}, not {operand.dtype}")
         work = c.size * a.shape[0 if trans_a else 1]
-        if work > (self._largest[0] if self._largest else SHARED):
+        if products.pieces(a, b, c, trans_a) == 0 and (self._largest is None or work > self._largest[0]):
             self._largest = work, lambda out: self.gemm(1.0, a, b, 0.0, out, trans_a, trans_b, 1), c
-        how = trans_a, trans_b, self.one_thread
-        return products.product(self.gemm, alpha, a, b, beta, c, *how)
+        alpha, beta = (x if isinstance(x, np.ndarray) else constant(c, x) for x in (alpha, beta))
+        return products.product(self.gemm, alpha, a, b, beta, c, trans_a, trans_b)
 
     def take_largest(self) -> Product | None:
-        """Return the largest product since the last call, into scratch memory; None if all are small."""
+        """Return the largest product since the last call, into scratch memory; None if threads share none."""
         largest, self._largest = self._largest, None
         if largest is None:
             return None

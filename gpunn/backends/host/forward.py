@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.backends.host.backend import Host
-from gpunn.backends.host.products import COLUMNS, CUT
+from gpunn.backends.host.products import COLUMNS, SMALL
 from gpunn.core.backprop import feedforward
 from gpunn.core.examples import Examples
 from gpunn.core.plan import BoundModel, forward_batch
@@ -69,7 +69,7 @@ class Forward:
     def _parts(self, be: Host, dtype: np.dtype[Any], m: int) -> Iterator[tuple[int, int, Columns]]:
         """Yield where each part of m columns begins and ends, with what computes it."""
         size = forward_batch(m, self.sizes[0])
-        if be is self.alone and be.memory.dtype == np.float64 and size * self.largest >= CUT:
+        if be is self.alone and be.memory.dtype == np.float64 and size * self.largest > SMALL:
             size = forward_batch(m, self.sizes[0], COLUMNS)  # products of so few are cut: in float64 a gain
         for c, start, stop in (size, 0, m - m % size), (m % size, m - m % size, m):
             if start == stop:

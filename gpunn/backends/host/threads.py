@@ -19,7 +19,6 @@ from gpunn.backends.host.pool import Pool, blas
 from gpunn.functions.calls import Call
 
 VARIABLE = "GPUNN_THREADS"
-SHARED = 1 << 18  # multiply-adds: OpenBLAS computes smaller products with one thread
 SPEED = 4e10  # multiply-adds a second, to guess how long the first trial takes
 SHORTEST = 2e-4  # seconds that one thread should be busy in a trial
 BRIEF = 2e-3  # seconds that trials may take together, since a busy machine is quick at times
