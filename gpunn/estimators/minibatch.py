@@ -16,6 +16,7 @@ from gpunn.estimators.validation import Split
 from gpunn.training.fit_options import Arrange, OptimizerState
 from gpunn.training.history import Record
 from gpunn.training.loop import Diverged
+from gpunn.training.sources import Permutation
 
 
 def train(
@@ -28,7 +29,7 @@ def train(
     monitor = EpochMonitor(fit, m, steps=-(-m // size), l2=l2)
     options: dict[str, Any] = {
         "batch_size": size,
-        "shuffle": _arrange(split.train, random if parameters.shuffle else None),
+        "shuffle": Permutation(_arrange(split.train, random if parameters.shuffle else None)),
         "validation": split.validation,
         "score": split.score,
         "sample_weight": fit.rows.relative_weights(mean_weight),

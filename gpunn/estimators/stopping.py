@@ -26,11 +26,20 @@ class EpochMonitor:
     def __init__(self, fit: Fit, m: int, steps: int, l2: float) -> None:
         """Follow epochs of m examples in `steps` steps, with λ = l2."""
         self.fit, self.m, self.steps, self.l2 = fit, m, steps, l2
+        rows = [(w, np.empty(w.shape, w.dtype)) for w in fit.network.weights]
+        self.rows = [(w, row_major, row_major.reshape(-1)) for w, row_major in rows]
         self.squares = self._sum_of_squares()
         self.best = fit.network.theta.copy() if fit.parameters.early_stopping else None
 
     def _sum_of_squares(self) -> float:
-        return sum(float(np.vdot(w, w)) for w in self.fit.network.weights)
+        """Return Σ w² over all layers; 0 without a penalty, which needs no sum."""
+        if not self.l2:
+            return 0.0
+        total = 0.0
+        for w, row_major, flat in self.rows:
+            row_major[...] = w
+            total += float(flat.dot(flat))
+        return total
 
     def ends_after(self, record: Record) -> bool:
         """Update the progress with an epoch's record; return True if training should end."""
@@ -39,7 +48,8 @@ class EpochMonitor:
         progress.t += self.m
         progress.loss = self.fit.to_reported_loss(record.loss) + self._mean_penalty()
         progress.loss_curve.append(progress.loss)
-        self._print(f"Iteration {progress.n_iter}, loss = {progress.loss:.8f}")
+        if parameters.verbose:
+            print(f"Iteration {progress.n_iter}, loss = {progress.loss:.8f}")
         if record.validation_score is not None:
             self.add_score(record.validation_score)
         better = self._better_score() if parameters.early_stopping else self._better_loss(progress.loss)

@@ -40,6 +40,7 @@ def fit(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) -> His
     training = prepare(net, X, y, options)
     net.learnt_labels = isinstance(training.source, InMemory) and training.source.has_labels
     theta, checkpoints, m = training.theta, training.checkpoints, training.source.m
+    callbacks = options.callbacks
     done = checkpoints.epochs_done if checkpoints else 0
     with (
         ProgressDisplay(m, options.epochs, show=options.verbose, done=done) as bar,
@@ -48,9 +49,9 @@ def fit(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) -> His
 
         def on_epoch_end(record: Record) -> bool:
             bar.epoch(record)
-            if options.callbacks:
+            if callbacks:
                 net.theta[:] = training.be.memory.download(theta)
-            answers = [callback(record) for callback in options.callbacks]
+            answers = [callback(record) for callback in callbacks]
             return any(answer is True for answer in answers)
 
         try:

@@ -14,7 +14,7 @@ from gpunn.core.inputs import CheckedExamples, ClassWeight, dense, is_sparse
 from gpunn.names import counted
 from gpunn.training import schedules
 from gpunn.training.fit_options import FitOptions, Validation
-from gpunn.training.history import EpochObserver
+from gpunn.training.history import observes
 from gpunn.training.schedules import Schedule
 from gpunn.training.trainable import Trainable
 
@@ -76,7 +76,7 @@ def describe_validation(validation: Validation) -> str:
 
 def _describe_schedule(schedule: str | Schedule | None, epochs: int) -> str:
     """Describe a schedule, with the number of epochs if its factors depend on it."""
-    follows_records = schedule is None or isinstance(schedules.get(schedule), EpochObserver)
+    follows_records = schedule is None or observes(schedules.get(schedule))
     return describe(schedule) + ("" if follows_records else f" over {epochs} epochs")
 
 

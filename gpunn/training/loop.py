@@ -15,7 +15,7 @@ from gpunn.core.plan import BoundModel, Plan, Progress, forward_batch, run
 from gpunn.core.update import Update
 from gpunn.training.checkpoint import CheckpointWriter, TrainingState
 from gpunn.training.fit_options import OptimizerState, ScoreFunction
-from gpunn.training.history import Callback, EpochObserver, History, Record
+from gpunn.training.history import Callback, History, Record, observes
 from gpunn.training.schedules import Schedule
 from gpunn.training.sources import ExampleSource, Learner, RateFunction
 from gpunn.training.stopping import EarlyStopping, StoppingState
@@ -119,7 +119,7 @@ class Training:
         if self.optimizer_state:
             restore_optimizer(self.optimizer_state, self.learner.update)
         candidates: dict[str, object] = {"plateau": self.schedule, "best": self.stopping}
-        self.observers = {name: c for name, c in candidates.items() if isinstance(c, EpochObserver)}
+        self.observers = {name: c for name, c in candidates.items() if observes(c)}
         if self.checkpoints:
             optimizer, rng = self.learner.update.state(), self.learner.rng
             state = TrainingState(self.be, self.theta, optimizer, rng, self.history, self.observers)
