@@ -38,7 +38,7 @@ class EpochMonitor:
         total = 0.0
         for w, row_major, flat in self.rows:
             row_major[...] = w
-            total += float(flat.dot(flat))
+            total += float(np.vdot(flat, flat))
         return total
 
     def ends_after(self, record: Record) -> bool:
