@@ -13,7 +13,7 @@ import numpy as np
 from gpunn.backends.host.backend import Host
 from gpunn.core.backend import Backend, BackendError
 
-__all__ = ["Backend", "BackendError", "Host", "choose", "cuda_devices", "explain_cuda"]
+__all__ = ["Backend", "BackendError", "Host", "choose", "count_cuda", "cuda_devices", "explain_cuda"]
 
 CUDA_PRECISIONS = ("tf32", "bf16")
 
@@ -62,6 +62,13 @@ def explain_cuda(index: int = 0) -> str:
     from gpunn.backends.cuda import diagnosis
 
     return diagnosis.explain(index)
+
+
+def count_cuda() -> int:
+    """Count the CUDA devices, whether they work or not."""
+    from gpunn.backends.cuda import diagnosis
+
+    return diagnosis.count()
 
 
 def cuda_devices() -> list[str]:

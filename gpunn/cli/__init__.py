@@ -35,9 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     _repair_streams()
     try:
+        from gpunn.cli.clusters import among_ranks
         from gpunn.cli.commands import app
 
-        with warnings.catch_warnings(), _interrupts_kept():
+        with warnings.catch_warnings(), _interrupts_kept(), among_ranks(arguments) as served:
+            if served:
+                return 0
             warnings.showwarning = _show_warning  # type: ignore[assignment]
             command = typer.main.get_command(app)
             code = command.main(arguments or ["--help"], "gpunn", standalone_mode=False)

@@ -71,6 +71,20 @@ SweepOutput = Annotated[
     ),
 ]
 
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Train on the workers of this Dask scheduler, such as tcp://10.0.0.1:8786, or of the scheduler "
+        "that wrote this scheduler file.",
+        show_default="on this machine",
+    ),
+]
+Mpi = Annotated[
+    bool,
+    _flag("mpi", "Train on the other MPI ranks: mpiexec -n 9 gpunn sweep … --mpi trains on eight."),
+]
+
 # evaluate, predict and export
 
 TestData = Annotated[

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from gpunn import backends
+from gpunn.cli.clusters import Cluster
 from gpunn.cli.display import SweepDisplay
 from gpunn.cli.grids import SweepOptions, parse
 from gpunn.cli.job import Job, build_network, check_settings, chosen_metric, fit_arguments
-from gpunn.cli.output import say
+from gpunn.cli.output import Failed, say
 from gpunn.cli.reports import warn_on_error
 from gpunn.cli.runs import RUNS, check_output, run_folder
 from gpunn.cli.training import Request, open_data, train_and_save
@@ -46,11 +47,13 @@ class SweepRequest:
         training: what `gpunn train` would be asked for.
         sweep: which networks to train.
         resumed: whether the folder holds the sweep already.
+        cluster: who trains the networks; None for this machine.
     """
 
     training: Request
     sweep: SweepOptions
     resumed: bool = False
+    cluster: Cluster | None = None
 
     def kept(self, data: str) -> dict[str, Any]:
         """Return what the folder keeps of the request, so that it can be resumed."""
@@ -67,7 +70,7 @@ class SweepRequest:
         }
 
 
-def resume(folder: Path, data_dir: Path | None, as_json: bool) -> int:
+def resume(folder: Path, data_dir: Path | None, as_json: bool, cluster: Cluster | None = None) -> int:
     """Go on with the sweep in a folder, without the networks that are finished. Return the exit code.
 
     Raises ValueError, naming the folder, if it holds no sweep or one that cannot go on.
@@ -84,7 +87,7 @@ def resume(folder: Path, data_dir: Path | None, as_json: bool) -> int:
     data_dir = data_dir or (Path(where) if where else None)
     asked = Request(kept["data"], settings, table, data_dir, folder, as_json, False, kept["options"])
     try:
-        return run(SweepRequest(asked, options, resumed=True))
+        return run(SweepRequest(asked, options, resumed=True, cluster=cluster))
     except ValueError as error:
         named = str(folder) in str(error)
         raise error if named else ValueError(f"{folder / ASKED}: {error}") from None
@@ -150,12 +153,19 @@ def train_all(
     )
     with SweepDisplay(quiet=asked.as_json) as display:
         options = replace(options, verbose=display.lines)
-        prepared = prepare(X, y, wanted, options, here=True)
+        cluster = request.cluster
+        prepared = prepare(X, y, wanted, options, here=cluster is None)
         networks, examples = counted(len(prepared.members), "network"), counted(X.shape[1], "example")
-        be = backends.choose(settings.device, network["dtype"], settings.precision)
-        asked.echo(*job.words, f"{job.name}, {examples}: {networks}, on {be.description}")
+        if cluster:
+            where = cluster.description
+        else:
+            where = f"on {backends.choose(settings.device, network['dtype'], settings.precision).description}"
+        asked.echo(*job.words, f"{job.name}, {examples}: {networks}, {where}")
         display.begin(len(prepared.members))
-        return train(prepared, options, on_network_end=display)
+        try:
+            return train(prepared, options, cluster.executor if cluster else None, display)
+        except RuntimeError as error:
+            raise Failed(str(error)) from error
 
 
 def hold_out(job: Job, settings: Settings) -> tuple[Any, np.ndarray, tuple[Any, np.ndarray]]:
@@ -178,10 +188,10 @@ def finish(request: SweepRequest, job: Job, settings: Settings, result: SweepRes
     result.table.to_csv(folder / TABLE)
     page = write_page(result, job, folder)
     if result.interrupted:
-        done = sum(row["status"] != "interrupted" for row in result.table)
-        asked.echo(
-            f"interrupted after {done:,} of {counted(len(result), 'network')}; gpunn sweep --resume {folder}"
-        )
+        counts = f"{result.finished:,} of {counted(len(result), 'network')}"
+        if result.broken:
+            raise Failed(f"{result.broken}; {counts} are finished: gpunn sweep --resume {folder}")
+        asked.echo(f"interrupted after {counts}; gpunn sweep --resume {folder}")
         return 130
     best, failed = result.best, [row for row in result.table if row["status"] in ("diverged", "failed")]
     member = result.members[best.network]

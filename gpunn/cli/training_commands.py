@@ -97,6 +97,8 @@ def sweep(
     resume: options.ResumeSweep = None,
     data_dir: options.DataDir = None,
     output: options.SweepOutput = None,
+    dask: options.Dask = None,
+    mpi: options.Mpi = False,
     json: options.Json = False,
     debug: options.Debug = False,
     **chosen: Any,
@@ -112,8 +114,9 @@ def sweep(
       gpunn sweep digits --grid hidden=16,64,32-16 l2=0,1e-4 --folds 5
       gpunn sweep flowers.csv --target species --grid learning_rate=0.001..0.1 --draws 20
       gpunn sweep --resume gpunn-runs/mnist-sweep-1    after it was killed
+      mpiexec -n 9 gpunn sweep mnist --seeds 100 --mpi    on eight ranks, on any machines
     """
-    from gpunn.cli import sweeping
+    from gpunn.cli import clusters, sweeping
     from gpunn.cli.fields import collect
     from gpunn.cli.grids import SweepOptions
     from gpunn.cli.training import Request
@@ -121,13 +124,16 @@ def sweep(
     from gpunn.training.settings import Settings
 
     if resume:
-        check_resume_alone(ctx, ("resume", "data_dir", "json", "debug"), "a sweep")
-        raise typer.Exit(sweeping.resume(resume, data_dir, json))
+        check_resume_alone(ctx, ("resume", "data_dir", "dask", "mpi", "json", "debug"), "a sweep")
+        with clusters.connected(dask, mpi) as cluster:
+            raise typer.Exit(sweeping.resume(resume, data_dir, json, cluster))
     if chosen["hidden"] == [0]:
         chosen["hidden"] = []
     settings, table = collect(Settings, chosen), collect(TableOptions, chosen)
     asked = Request(data, settings, table, data_dir, output, json, False, given_options(ctx))
-    raise typer.Exit(sweeping.run(sweeping.SweepRequest(asked, collect(SweepOptions, chosen))))
+    with clusters.connected(dask, mpi) as cluster:
+        wanted = sweeping.SweepRequest(asked, collect(SweepOptions, chosen), cluster=cluster)
+        raise typer.Exit(sweeping.run(wanted))
 
 
 def complete_sweep() -> Callable[..., None]:

@@ -12,7 +12,7 @@ from gpunn.names import near_match
 from gpunn.training.option import option_name
 
 # Options of `gpunn train` that do not change what is trained, and those that may stand beside --resume.
-NOT_REPEATED = ("data", "output", "overwrite", "plot", "json", "debug")
+NOT_REPEATED = ("data", "output", "overwrite", "plot", "dask", "mpi", "json", "debug")
 BESIDE_RESUME = ("resume", "epochs", "data_dir", "plot", "json", "debug")
 
 # What other programs call an option.

@@ -14,38 +14,32 @@ their bits stay, gain a factor of 1.2 to 2.4 if they are as small as 64-30-10, a
 from __future__ import annotations
 
 import os
-import platform
-import shutil
-import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from multiprocessing import current_process
 from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-import joblib
-from joblib import cpu_count, wrap_non_picklable_objects
-
-# The package loky has this name, too, but its resource tracker and joblib's complain of each other's files.
-from joblib.externals.loky.backend import resource_tracker
+from joblib import cpu_count
 from threadpoolctl import threadpool_limits
 
 from gpunn.names import one_line
+from gpunn.sweeps.executors import AHEAD, ExecutorPool, ended
 from gpunn.sweeps.processes import Processes, processes_of
+from gpunn.sweeps.shipping import Shipment, Work, perform
 
 D = TypeVar("D")
 T = TypeVar("T")
 R = TypeVar("R")
-Work: TypeAlias = Callable[[D, Sequence[T]], Iterator[R]]
 
 SHORT = 2.0  # seconds of work that do not pay for starting worker processes
 TASK = 0.2  # seconds of work that a task should have at least
-AHEAD = 2  # tasks a worker that have been submitted, so that no worker waits for this process
 
 
 @dataclass(frozen=True)
@@ -57,31 +51,57 @@ class Job(Generic[D, T, R]):
         seconds: estimates how long an item takes on one core.
         take: receives each result in this process, as soon as it is known; an error that it raises ends the
             job.
-        lost: makes the result of an item whose process died twice, from the item and the reason.
+        lost: makes the result of an item whose worker died twice, from the item and the reason.
+        divide: divides the items into one share or more for each of so many workers of an executor; None for
+            tasks of at least `TASK` seconds.
     """
 
     work: Work[D, T, R]
     seconds: Callable[[T], float]
     take: Callable[[T, R], object]
     lost: Callable[[T, str], R]
+    divide: Callable[[Sequence[T], int], list[list[T]]] | None = None
+
+
+class Pool(Protocol):
+    """Workers that do tasks: the processes of this machine, or those of an executor.
+
+    Attributes:
+        most: how many tasks to submit ahead of their results.
+        workers: how many tasks are done at a time.
+    """
+
+    @property
+    def most(self) -> float: ...
+    @property
+    def workers(self) -> int: ...
+
+    def submit(self, work: Work[Any, T, R], items: list[T], *, again: bool = False) -> Future[Any]:
+        """Submit a task; again, with the data, if its worker lacked them."""
+
+    def abandon(self, running: Sequence[Future[Any]]) -> None:
+        """End the tasks that could not be cancelled, if there is a way."""
+
+    def close(self) -> None:
+        """Let the data go."""
 
 
 class Workers(Generic[D]):
-    """Processes, or an executor's workers, which share the data in a memory-mapped file.
+    """Processes, or an executor's workers, which share the data.
 
     The local processes start when there is enough work, and stay for later sweeps. Use it as a context
-    manager: at its end the file is removed.
+    manager: at its end the data are let go.
 
     Args:
         data: what all the work needs.
         executor: does the work; None for one process a core of this machine.
-        folder: where the file lies, for executors whose workers are on other machines; None for a temporary
-            folder.
+        folder: where the file of the data lies, for executors whose workers may be on other machines; None
+            for a temporary folder.
     """
 
     def __init__(self, data: D, executor: Executor | None = None, folder: Path | None = None) -> None:
         self.data, self.executor, self.folder = data, executor, folder
-        self.shared: Path | None = None
+        self._pool: Pool | None = None
 
     def __enter__(self) -> Workers[D]:
         self.limits = threadpool_limits(1)
@@ -91,20 +111,32 @@ class Workers(Generic[D]):
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         self.limits.restore_original_limits()
-        if self.shared:
-            shutil.rmtree(self.shared, ignore_errors=True)
-            if self.executor is None:
-                resource_tracker.unregister(str(self.shared), "folder")
+        if self._pool:
+            self._pool.close()
+
+    @property
+    def pool(self) -> Pool:
+        """The workers, once they are needed."""
+        if self._pool is None:
+            local, given = self.executor is None, (self.data, self.executor, self.folder)
+            self._pool = LocalPool(self.data) if local else ExecutorPool(*given)
+        return self._pool
 
     def run(self, job: Job[D, T, R], items: Sequence[T]) -> None:
-        """Do a job on all the items. Ctrl-C ends it, after the results that are known have been taken."""
+        """Do a job on all the items. Ctrl-C ends it, after the results that are known have been taken.
+
+        Raises WorkersEnded if all workers of the executor have ended.
+        """
         if self.executor is None and not self._pays(job, items):
             for item in items:
                 for result in job.work(self.data, [item]):
                     job.take(item, result)
             return
+        if not items:
+            return
         items = sorted(items, key=job.seconds, reverse=True)  # the longest first, so that all end together
-        lost = self._attempt(job, batched(items, job.seconds))
+        shares = job.divide(items, self.pool.workers) if job.divide else batched(items, job.seconds)
+        lost = self._attempt(job, shares)
         again = [[item] for batch, _ in lost for item in batch]
         for (item,), reason in self._attempt(job, again):
             job.take(item, job.lost(item, reason))
@@ -115,65 +147,78 @@ class Workers(Generic[D]):
         return not alone and sum(map(job.seconds, items)) > SHORT
 
     def _attempt(self, job: Job[D, T, R], batches: Sequence[list[T]]) -> list[tuple[list[T], str]]:
-        """Do the work in batches; return those that were lost with their process, and the reasons."""
+        """Do the work in batches; return those that were lost with their worker, and the reasons."""
         waiting, lost = deque(batches), []
-        most = len(waiting) if self.executor else AHEAD * cpu_count()
-        running: dict[Future[list[R]], list[T]] = {}
+        running: dict[Future[Any], list[T]] = {}
+        ready: SimpleQueue[Future[Any]] = SimpleQueue()
+
+        def submit(batch: list[T], again: bool = False) -> None:
+            future = self.pool.submit(job.work, batch, again=again)
+            running[future] = batch
+            future.add_done_callback(ready.put)
+
         try:
             while waiting or running:
-                while waiting and len(running) < most:
-                    batch = waiting.popleft()
-                    running[self._submit(job.work, batch)] = batch
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    batch = running.pop(future)
-                    try:
-                        results = future.result()
-                    except Exception as error:  # of the executor: the work's own errors are results
-                        lost.append((batch, one_line(error)))
-                        continue
-                    for item, result in zip(batch, results, strict=True):
-                        job.take(item, result)
+                while waiting and len(running) < self.pool.most:
+                    submit(waiting.popleft())
+                future = ready.get()
+                batch = running.pop(future)
+                try:
+                    results = future.result()
+                except (BrokenExecutor, CancelledError) as error:
+                    raise ended(error) from None
+                except Exception as error:  # of the worker: the work's own errors are results
+                    lost.append((batch, one_line(error)))
+                    continue
+                if results is None:
+                    submit(batch, again=True)
+                    continue
+                for item, result in zip(batch, results, strict=True):
+                    job.take(item, result)
         except BaseException:
             self._abandon(job, running)
             raise
         return lost
 
-    def _submit(self, work: Work[D, T, R], batch: list[T]) -> Future[list[R]]:
-        """Submit a task. An executor that is broken makes a future with its error."""
-        task = partial(perform, work, self._share(), batch)
-        if self.executor is None:
-            return local_processes().submit(task)
-        try:
-            return self.executor.submit(wrap_non_picklable_objects(task, keep_wrapper=False))
-        except RuntimeError as error:  # concurrent.futures.BrokenExecutor is one
-            future: Future[list[R]] = Future()
-            future.set_exception(error)
-            return future
-
-    def _share(self) -> Source:
-        """Write the data for the workers, once."""
-        if self.shared is None:
-            if self.folder:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            self.shared = Path(tempfile.mkdtemp(prefix="gpunn-sweep-", dir=self.folder)).absolute()
-            if self.executor is None:  # removes the file even if this process is killed
-                resource_tracker.register(str(self.shared), "folder")
-            try:
-                joblib.dump(self.data, self.shared / "data")
-            except OSError as error:
-                why = f"{error.strerror}: set TMPDIR to a folder with more room"
-                raise OSError(f"cannot write the data for the workers to {self.shared}: {why}") from None
-        return Source(self.shared / "data", here())
-
-    def _abandon(self, job: Job[D, T, R], running: dict[Future[list[R]], list[T]]) -> None:
+    def _abandon(self, job: Job[D, T, R], running: dict[Future[Any], list[T]]) -> None:
         """Take the results that are known, and end the rest."""
         for future, batch in running.items():
             if not future.cancel() and future.done() and not future.exception():
-                for item, result in zip(batch, future.result(), strict=True):
+                for item, result in zip(batch, future.result() or (), strict=False):
                     with suppress(Exception, KeyboardInterrupt):
                         job.take(item, result)
-        while self.executor is None and wait(running, timeout=0.01).not_done:
+        self.pool.abandon(list(running))
+
+
+class LocalPool(Generic[D]):
+    """The worker processes of this machine, one a core, which map the file of the data into memory."""
+
+    def __init__(self, data: D) -> None:
+        self.shipment = Shipment(data, tracked=True)
+        self.shipment.to_file()
+
+    @property
+    def workers(self) -> int:
+        """How many tasks are done at a time."""
+        return int(cpu_count())
+
+    @property
+    def most(self) -> float:
+        """How many tasks to submit ahead of their results."""
+        return AHEAD * self.workers
+
+    def submit(self, work: Work[Any, T, R], items: list[T], *, again: bool = False) -> Future[Any]:
+        """Submit a task."""
+        return local_processes().submit(partial(perform, work, self.shipment.parcel, items))
+
+    def abandon(self, running: Sequence[Future[Any]]) -> None:
+        """Kill the processes until all tasks have ended."""
+        while wait(running, timeout=0.01).not_done:
             local_processes().kill()
+
+    def close(self) -> None:
+        """Remove the file."""
+        self.shipment.close()
 
 
 def batched(items: Sequence[T], seconds: Callable[[T], float]) -> list[list[T]]:
@@ -189,46 +234,11 @@ def batched(items: Sequence[T], seconds: Callable[[T], float]) -> list[list[T]]:
     return batches
 
 
+def shares(items: Sequence[T], workers: int) -> list[list[T]]:
+    """Deal items out to workers, so that each has about as many of the long ones, which come first."""
+    return [list(items[k::workers]) for k in range(min(workers, len(items)))]
+
+
 def local_processes() -> Processes:
     """Return the worker processes of this machine, one a core, which are kept warm."""
     return processes_of(os.getpid(), cpu_count())
-
-
-# in a worker
-
-
-@dataclass(frozen=True)
-class Source:
-    """The file of the data, written by the process `home`."""
-
-    path: Path
-    home: tuple[str, int]
-
-
-def here() -> tuple[str, int]:
-    """Return the machine and the process."""
-    return platform.node(), os.getpid()
-
-
-def perform(work: Work[D, T, R], source: Source, items: list[T]) -> list[R]:
-    """Do the work on some items."""
-    if here() != source.home:
-        use_one_thread()
-    return list(work(load(source.path), items))
-
-
-@lru_cache(maxsize=1)
-def load(path: Path) -> Any:
-    """Map the data into memory, where all the workers on a machine share it."""
-    try:
-        return joblib.load(path, mmap_mode="r")
-    except OSError:
-        raise OSError(
-            f"the worker on {platform.node()} cannot read {path}: pass a folder that all workers share"
-        ) from None
-
-
-@lru_cache(maxsize=1)
-def use_one_thread() -> Any:
-    """Limit BLAS to one thread, for as long as this process lives."""
-    return threadpool_limits(1)

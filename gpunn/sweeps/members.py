@@ -89,6 +89,11 @@ class Recipe:
         """Return the layers and the options of a member."""
         return self.base.with_settings(member.settings)
 
+    def on(self, device: str) -> Recipe:
+        """Return a copy that trains on this device."""
+        options = replace(self.base.options, device=device)
+        return replace(self, base=replace(self.base, options=options))
+
     def network(self, member: Member) -> Network:
         """Return the untrained network of a member."""
         made = self.of(member)

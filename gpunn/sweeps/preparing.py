@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -114,7 +114,7 @@ def prepare(X: Any, y: Any, asked: Asked, options: FitOptions, *, here: bool) ->
     members_.check(recipe, members, data, here=here)
     on_device = here and backends.choose(options.device, net.dtype).name != "cpu"
     if here and not on_device:
-        recipe = replace(recipe, base=replace(recipe.base, options=replace(plain, device="cpu")))
+        recipe = recipe.on("cpu")
     return Prepared(recipe, data, members, metric, halving, on_device)
 
 

@@ -49,7 +49,9 @@ class SweepResult:
     Attributes:
         members: the networks' settings, seeds and folds, in the order of the table.
         metric: the measure by which networks are compared; see `Best`.
-        interrupted: whether Ctrl-C ended the sweep. Networks that are not finished are rows that say so.
+        interrupted: whether Ctrl-C, or the end of all workers, ended the sweep. Networks that are not
+            finished are rows that say so.
+        broken: why all workers of the executor have ended before the sweep; empty if they have not.
     """
 
     members: Sequence[Member]
@@ -58,14 +60,20 @@ class SweepResult:
     _recipe: Recipe
     _outcomes: Mapping[int, Outcome]
     _dropped: Collection[int] = ()  # candidates that successive halving dropped
+    broken: str = ""
 
     def __len__(self) -> int:
         return len(self.members)
 
     def __repr__(self) -> str:
         """Describe the outcome in a line."""
-        finished = sum(outcome.trained for outcome in self._outcomes.values())
-        return f"SweepResult({finished:,} of {len(self):,} networks trained)"
+        trained = sum(outcome.trained for outcome in self._outcomes.values())
+        return f"SweepResult({trained:,} of {len(self):,} networks trained)"
+
+    @property
+    def finished(self) -> int:
+        """The number of networks that are finished, trained or failed."""
+        return sum(row["status"] != "interrupted" for row in self.table)
 
     @cached_property
     def table(self) -> SweepTable:

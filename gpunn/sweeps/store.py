@@ -26,6 +26,7 @@ from gpunn.files.tensors import DIGEST, UnreadableTensors, digest, pack, read_te
 from gpunn.files.writing import write_whole
 from gpunn.sweeps.members import Member
 from gpunn.sweeps.outcome import Outcome
+from gpunn.sweeps.shipping import remove_leftovers
 from gpunn.training.history import History, Record
 
 FORMAT, VERSION = "gpunn-sweep", "1"
@@ -52,6 +53,7 @@ class Store:
                     f"{folder} already holds a sweep: pass resume=True, or choose another folder"
                 )
             _check_same(path, about)
+            remove_leftovers(folder)
         else:
             folder.mkdir(parents=True, exist_ok=True)
             write_whole(path, dump_json({"format": FORMAT, "version": VERSION, **about}, indent=1).encode())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from gpunn.core.layers import Dense
 from gpunn.functions.costs import Cost
+from gpunn.names import counted
 from gpunn.sweeps.data import Folds
 from gpunn.sweeps.halving import Halving
-from gpunn.sweeps.outcome import Outcome
 from gpunn.sweeps.preparing import Asked, Prepared, check_keys, prepare
 from gpunn.sweeps.progress import OnNetworkEnd, SweepProgress
 from gpunn.sweeps.result import SweepResult
@@ -51,7 +52,7 @@ def sweep(
     networks.
 
     A network that diverges is a row of the table that says so. Ctrl-C ends the sweep and keeps what is
-    finished.
+    finished. So does the end of all workers of an executor, with a warning.
 
     Args:
         X: (n_0, m), one example a column, as in `Network.fit`.
@@ -74,8 +75,8 @@ def sweep(
         random_state: the random seed of the combinations that are drawn and of the folds.
         dtype: "float32" or "float64".
         input_dropout: the share of the inputs that is dropped in training.
-        executor: any `concurrent.futures.Executor`, such as a Dask client's; its workers train the networks.
-            If they are on other machines, pass a `checkpoint` folder that they share.
+        executor: any `concurrent.futures.Executor`, such as a Dask client's; its workers train the networks,
+            each on a device of its own, and get the data once.
         on_network_end: called with a `NetworkEnd` for each finished network. The sweep ends if it returns
             True.
         options: the options of `Network.fit` for all networks; options by name replace those in `options`.
@@ -86,7 +87,8 @@ def sweep(
         TypeError: if there is no such option; the message has the nearest match.
         ValueError: if a setting is unknown or out of range, the data does not suit the networks, or the
             folder is another sweep's. All of it is checked before anything trains.
-        RuntimeError: if every network failed; the message says why.
+        RuntimeError: if every network failed, or the executor's workers ended before one was finished; the
+            message says why.
         BackendError: if the device is not available.
 
     >>> digits = gpunn.datasets.load("digits").train
@@ -102,7 +104,10 @@ def sweep(
     chosen = (options or FitOptions()).changed(changes)
     asked = Asked(layers, cost, dtype, input_dropout, grid, n, seeds, folds, halving, metric, random_state)
     prepared = prepare(X, y, asked, chosen, here=executor is None)
-    return train(prepared, chosen, executor, on_network_end)
+    result = train(prepared, chosen, executor, on_network_end)
+    if result.broken:
+        _warn_of_end(result, chosen)
+    return result
 
 
 def train(
@@ -116,7 +121,7 @@ def train(
     with SweepProgress(prepared, on_network_end, show=options.verbose) as report:
         trainer = Trainer(prepared, store, report)
         interrupted = trainer.run(executor)
-    _check_any(trainer.outcomes.values())
+    _check_any(trainer)
     return SweepResult(
         prepared.members,
         prepared.metric.name,
@@ -124,13 +129,26 @@ def train(
         prepared.recipe,
         trainer.outcomes,
         frozenset(trainer.dropped),
+        trainer.broken,
     )
 
 
-def _check_any(outcomes: Collection[Outcome]) -> None:
-    """Raise RuntimeError if every network failed, which is then no matter of single settings."""
+def _check_any(trainer: Trainer) -> None:
+    """Raise RuntimeError if no network could be trained, which is then no matter of single settings."""
+    outcomes = trainer.outcomes.values()
+    if trainer.broken and not outcomes:
+        raise RuntimeError(trainer.broken)
     if outcomes and all(outcome.status == "failed" for outcome in outcomes):
         raise RuntimeError(f"no network could be trained: {next(iter(outcomes)).message}")
+
+
+def _warn_of_end(result: SweepResult, options: FitOptions) -> None:
+    """Warn that the workers have ended before the sweep."""
+    todo = (
+        "call it again with resume=True" if options.checkpoint else "with checkpoint=FOLDER, it could go on"
+    )
+    counts = f"{result.finished:,} of {counted(len(result), 'network')} are finished"
+    warnings.warn(f"{result.broken}; {counts}: {todo}", RuntimeWarning, stacklevel=3)
 
 
 def _open_store(prepared: Prepared, options: FitOptions) -> Store | None:

@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from gpunn.sweeps.engine import Job, Workers
+from gpunn.sweeps.devices import kind
+from gpunn.sweeps.engine import Job, Workers, shares
+from gpunn.sweeps.executors import ExecutorPool, WorkersEnded
 from gpunn.sweeps.halving import Halving
 from gpunn.sweeps.members import Member
 from gpunn.sweeps.outcome import Outcome
@@ -38,6 +40,7 @@ class Trainer:
         report: called with each network that is finished; it ends the sweep by returning True.
         outcomes: the outcomes, by the number of the member.
         dropped: the candidates that successive halving has dropped.
+        broken: why the executor's workers have ended before the sweep; empty if they have not.
     """
 
     prepared: Prepared
@@ -45,9 +48,12 @@ class Trainer:
     report: Report
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
+    broken: str = ""
 
     def run(self, executor: Executor | None) -> bool:
-        """Train all members; return whether Ctrl-C, or a report that returned True, ended it."""
+        """Train all members; return whether something ended it: Ctrl-C, a report that returned True, or the
+        end of all workers.
+        """
         prepared, folder = self.prepared, self.store.folder if self.store else None
         with Workers(prepared.data, executor, folder if executor else None) as workers:
             self.workers = workers
@@ -59,6 +65,9 @@ class Trainer:
                         self.halve(prepared.halving, states)
                         shutil.rmtree(states, ignore_errors=True)
             except KeyboardInterrupt:
+                return True
+            except WorkersEnded as error:
+                self.broken = str(error)
                 return True
         return False
 
@@ -72,11 +81,26 @@ class Trainer:
         if not self.prepared.on_device:
             work = partial(train_members, recipe=recipe, pause=pause)
             take = partial(self._take, pause=pause)
-            self.workers.run(Job(work, partial(recipe.seconds, data=data), take, _lost), left)
+            divide = self._by_shape if left and self._workers_have_gpus() else None
+            self.workers.run(Job(work, partial(recipe.seconds, data=data), take, _lost, divide), left)
             return
         for group in recipe.alike(left, data):
             for batch in train_in_batches(group, recipe, data, pause):
                 self._take_all(batch, pause)
+
+    def _workers_have_gpus(self) -> bool:
+        """Whether the executor's workers train on GPUs; the first that answers speaks for all."""
+        recipe, pool = self.prepared.recipe, self.workers.pool if self.workers.executor else None
+        if not isinstance(pool, ExecutorPool) or recipe.base.options.device == "cpu":
+            return False
+        return (
+            pool.call(kind, recipe.base.options.device, recipe.dtype, recipe.base.options.precision) == "cuda"
+        )
+
+    def _by_shape(self, members: Sequence[Member], workers: int) -> list[list[Member]]:
+        """Divide members among workers that train networks of one shape at the same time."""
+        groups = self.prepared.recipe.alike(members, self.prepared.data)
+        return [share for group in groups for share in shares(group, workers)]
 
     def _is_on_file(self, member: Member, pause: Pause | None) -> bool:
         """Take the outcome of an earlier sweep, if the folder holds it."""

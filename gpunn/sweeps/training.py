@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpunn.names import one_line
+from gpunn.sweeps import devices
 from gpunn.sweeps.data import Data
 from gpunn.sweeps.members import Member, Recipe
 from gpunn.sweeps.outcome import Outcome
@@ -29,7 +30,8 @@ class Pause:
 
     Attributes:
         epoch: the last epoch to train for now; schedules still span all of `epochs`.
-        states: the folder of the states, with a folder for each member.
+        states: the folder of the states, with a folder for each member. A worker that does not share it
+            trains from the start.
     """
 
     epoch: int
@@ -39,13 +41,16 @@ class Pause:
 def train_members(
     data: Data, members: Sequence[Member], recipe: Recipe, pause: Pause | None = None
 ) -> Iterator[Outcome]:
-    """Train members, as workers do, and yield the outcome of each, in their order.
+    """Train members on this worker's device, and yield the outcome of each, in their order.
 
     Every outcome equals that of `recipe.network(member).fit(…, recipe.options(member, data))`: bitwise on a
     CPU, to 1e-5 on CUDA.
     """
-    for batch in train_in_batches(members, recipe, data, pause):
-        yield from (outcome for _, outcome in batch)
+    recipe, found = recipe.on(devices.own(recipe.base.options.device)), dict[int, Outcome]()
+    for group in recipe.alike(members, data):
+        for batch in train_in_batches(group, recipe, data, pause):
+            found.update({member.index: outcome for member, outcome in batch})
+    yield from (found[member.index] for member in members)
 
 
 def train_in_batches(
@@ -131,7 +136,7 @@ def follow(options: FitOptions, member: Member, records: list[Record], pause: Pa
         return pause is not None and pause.epoch <= record.epoch < options.epochs
 
     options = replace(options, on_epoch_end=take)
-    if pause:
+    if pause and pause.states.exists():
         state = pause.states / member.digest
         options = replace(options, checkpoint=state, checkpoint_every=options.epochs, keep=1, resume=True)
     return options

@@ -149,16 +149,6 @@ def test_any_executor_gives_the_same_networks(make: Callable[[], Executor]) -> N
     assert all(equal(result.network(i), here.network(i)) for i in range(8))
 
 
-def test_dask_is_an_executor() -> None:
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        result = sweep(executor=client.get_executor())
-    assert equal(result.network(1), alone(optimizer=gpunn.SGD(0.5)))
-
-
 def test_processes_train_the_same_networks(processes: None) -> None:
     result = sweep(seeds=3, validation=(X, Y), score=np.mean)
     here = [alone(seed=seed, optimizer=gpunn.SGD(rate)) for rate in (0.1, 0.5) for seed in range(3)]

@@ -118,6 +118,19 @@ def _try(index: int) -> None:
         raise BackendError("a trial product, I·I ⊙ I, gave a wrong result")
 
 
+def count() -> int:
+    """Count the CUDA devices, whether they work or not."""
+    if _no_cupy() or _no_driver():
+        return 0
+    from cupy.cuda import runtime
+
+    try:
+        found: int = runtime.getDeviceCount()
+    except Exception:  # CuPy passes on whatever its libraries raise
+        return 0
+    return found
+
+
 def devices() -> list[str]:
     """List the CUDA devices that work, by name."""
     if explain():
