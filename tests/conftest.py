@@ -27,6 +27,7 @@ from gpunn.backends import Host
 from gpunn.backends.cuda import algorithms, resident
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.core.backend import Backend
+from gpunn.report import driving, figures, sweep_figures
 from gpunn.training import loop
 
 # No test depends on the speed of the machine: examples may take any time to generate and to run.
@@ -86,6 +87,19 @@ def no_window(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setattr(webbrowser, "open", opened.append)
     return opened
+
+
+@pytest.fixture(autouse=True)
+def empty_charts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the charts of reports empty, which take most of the time of a short run: tests/report draws them."""
+    if "charts" not in request.fixturenames and "report" not in request.path.parts:
+        for module in (driving, figures, sweep_figures):
+            monkeypatch.setattr(module, "svg", lambda draw, label, height=0: f'<svg aria-label="{label}"></svg>')
+
+
+@pytest.fixture
+def charts() -> None:
+    """Draw the charts of reports outside tests/report, too."""
 
 
 @pytest.fixture(autouse=True)
