@@ -91,15 +91,14 @@ def no_window(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def empty_charts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the charts of reports empty, which take most of the time of a short run: tests/report draws them."""
-    if "charts" not in request.fixturenames and "report" not in request.path.parts:
+    """Leave charts empty except in tests/report: they take most of the time of a short run."""
+
+    def empty(draw: object, label: str, height: int = 0) -> str:
+        return f'<svg aria-label="{label}"></svg>'
+
+    if "report" not in request.path.parts:
         for module in (driving, figures, sweep_figures):
-            monkeypatch.setattr(module, "svg", lambda draw, label, height=0: f'<svg aria-label="{label}"></svg>')
-
-
-@pytest.fixture
-def charts() -> None:
-    """Draw the charts of reports outside tests/report, too."""
+            monkeypatch.setattr(module, "svg", empty)
 
 
 @pytest.fixture(autouse=True)

@@ -258,7 +258,7 @@ def describe_temperature(result: Mapping[str, Any]) -> str:
     before, after = result.get("uncalibrated_log_loss"), result.get("test_log_loss")
     if before is None or after is None:
         return line
-    return f"{line}, test log loss {figure('log_loss', before)} before, {figure('log_loss', after)} after"
+    return f"{line}, test log loss {before:#.4g} before, {after:#.4g} after"
 
 
 def describe_threshold(task: TableTask, threshold: float) -> str:

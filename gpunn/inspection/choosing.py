@@ -1,4 +1,4 @@
-"""The measures by which `--metric` chooses when to stop, the epoch to keep, and the best of a sweep."""
+"""The measures of `--metric`: they choose when to stop, the epoch to keep, and the best of a sweep."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gpunn.inspection.scores import PROBABILISTIC, SCORES, balanced_accuracy, no
 from gpunn.names import name_in
 from gpunn.training.fit_options import Score
 
-MEASURED = {"loss": "validation_loss", "accuracy": "validation_accuracy"}  # in every epoch anyway
+MEASURED = {"loss": "validation_loss", "accuracy": "validation_accuracy"}  # recorded in every epoch anyway
 LOSSES = ("log_loss", "brier", "rmse", "mae")  # less is better
 OF_NUMBERS = ("rmse", "mae", "r2")
 
@@ -44,7 +44,7 @@ def score_classes(name: str, outputs: np.ndarray, y: np.ndarray) -> float:
         return balanced_accuracy(y, np.argmax(p, axis=0))
     value = PROBABILISTIC[name](y, normalised(p))
     if value is None:
-        raise ValueError(f"--metric {name} needs held-out rows of two classes, and all are of one")
+        raise ValueError(f"--metric {name} needs held-out rows of two classes, but all have the same class")
     return -value if name in LOSSES else value
 
 

@@ -9,8 +9,8 @@ import numpy as np
 #: The measures of prediction intervals.
 INTERVALS = {"coverage": "coverage", "width": "mean width"}
 BETA = 0.05, 20.0  # the range of 1 / T
-LEVEL = 0.01  # of the test whether the probabilities need a temperature
-#: The scores beside the accuracy, and how they are written.
+LEVEL = 0.01  # of significance, of the test whether the probabilities need a temperature
+#: The scores besides accuracy, and their names in words.
 SCORES = {
     "balanced_accuracy": "balanced accuracy",
     "roc_auc": "ROC AUC",
@@ -30,9 +30,10 @@ def balanced_accuracy(y: np.ndarray, predicted: np.ndarray) -> float:
 def score_probabilities(y: np.ndarray, p: np.ndarray) -> dict[str, float | None]:
     """Return the scores of probabilities p (n_classes, m) for class numbers y (m,).
 
-    ROC AUC and average precision are those of the second of two classes; of more classes, the mean over the
-    classes, each against all others. They are None if y has only one class. The Brier score is the mean of
-    (p − y)² for two classes, and of its sum over the classes for more (Brier 1950).
+    With two classes, ROC AUC and average precision are those of the second class. With more classes, they
+    are means over the classes, each against all others. They are None if y has only one class. The Brier
+    score is the mean of (p − y)² for two classes, and the mean of its sum over the classes for more
+    (Brier 1950).
     """
     p = normalised(p)
     return {name: score(y, p) for name, score in PROBABILISTIC.items()}
@@ -58,8 +59,7 @@ def tempered(p: np.ndarray, temperature: float) -> np.ndarray:
 def fit_temperature(y: np.ndarray, p: np.ndarray) -> float:
     """Return the T that minimises the log loss of tempered p (n_classes, m) for class numbers y (m,).
 
-    It is 1 unless a likelihood-ratio test at the level of 1% says that another T is better, so that a few
-    rows do not decide.
+    T is 1 unless a likelihood-ratio test rejects that at the 1% level, because a few rows should not decide.
     """
     from scipy.optimize import minimize_scalar
     from scipy.stats import chi2

@@ -47,13 +47,13 @@ def describe(drivers: Drivers) -> str:
     which = f"one of the {len(drivers.importances):,} columns with the largest weights" if few else "a column"
     return (
         f"Permutation importance: by how much the {drivers.score}, {drivers.value:.4g} on {drivers.rows:,} "
-        f"{rows}, falls if the values of {which} are shuffled. Columns that say the same share their "
-        "importance."
+        f"{rows}, falls if the values of {which} are shuffled. Columns with the same information share "
+        "their importance."
     )
 
 
 def legend(found: Dependence, target: str) -> tuple[tuple[str, str], ...]:
-    """The colours of the classes of a chart."""
+    """Return the colour of each line of a chart, and the class that it stands for."""
     return tuple((f"run-{k}", f"{target}: {name}") for k, name in enumerate(found.predicted))
 
 

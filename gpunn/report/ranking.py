@@ -11,7 +11,7 @@ import numpy as np
 from gpunn.inspection.scores import normalised
 
 CURVES = 4  # classes whose curves are drawn: those that are hardest to tell from the others
-POINTS = 300  # of a curve, at most
+POINTS = 300  # the most points of a curve
 STEPS = 1000  # thresholds between 0 and 1
 
 Points = list[tuple[float, float]]
@@ -25,7 +25,7 @@ class Curve:
         name: the class.
         share: the share of the examples that are of the class.
         roc: (false positive rate, recall) from the largest threshold to the smallest.
-        recall: (recall, precision) likewise.
+        recall: (recall, precision), in the order of the thresholds, too.
         roc_auc: the area below `roc`.
         average_precision: the mean precision over the steps of the recall.
     """
@@ -40,13 +40,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The curves of the classes, and for two classes what each threshold predicts.
+    """The curves of the classes, and for two classes the predictions at each threshold.
 
     Attributes:
         curves: the curve of the second of two classes, or of some of more classes.
-        hits: for two classes, how many examples of the second class have a probability of it above k / 1000,
-            k = 0…1000.
-        alarms: how many examples of the first class have.
+        hits: for two classes, the number of examples of the second class whose probability of it is above
+            k / 1000, for k = 0…1000.
+        alarms: the number of examples of the first class whose probability of the second is above k / 1000.
         threshold: the threshold that the model uses.
     """
 

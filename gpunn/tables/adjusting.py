@@ -1,4 +1,4 @@
-"""Temperature and threshold, fitted after training to rows that were held out of it."""
+"""The temperature and the threshold of a classifier, fitted to held-out rows after training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HeldOut = tuple[np.ndarray, np.ndarray]  # outputs (n_out, k), and the rows (k,)
 def held_out_outputs(
     networks: Sequence[Network], seeds: Iterable[int], X: np.ndarray, rows_of: Callable[[int], object]
 ) -> HeldOut | None:
-    """Return outputs for the training rows that were held out, and these rows; None if there are none.
+    """Return outputs for the training rows that were held out, and the rows; None if there are none.
 
     Each network predicts only rows that it was not trained on, and the outputs of several networks for a row
     are averaged.
@@ -48,8 +48,8 @@ def held_out_outputs(
 def best_threshold(y: np.ndarray, p: np.ndarray, *, balanced: bool) -> float:
     """Return the threshold for p (m,), the probability of class 1, that predicts y (m,) best.
 
-    Best is the largest F1 of the rarer class, or the largest balanced accuracy. The threshold lies in the
-    middle between two probabilities; ½ if y has only one class.
+    The best threshold has the largest F1 of the rarer class, or the largest balanced accuracy. It lies
+    midway between two probabilities. It is ½ if y has only one class.
     """
     from sklearn.metrics import precision_recall_curve, roc_curve
 
@@ -77,13 +77,15 @@ def adjust(
     y: np.ndarray,
     held: HeldOut | None,
 ) -> Target:
-    """Return the target with a temperature, which calibrates softmax's outputs, and with its threshold.
+    """Return the target with its threshold, and with a temperature that calibrates softmax's outputs.
 
     The intervals of a quantity are widened.
 
     Args:
-        metric: the measure by which early stopping chose. If it is the balanced accuracy, so does the
-            threshold; otherwise the threshold has the largest F1.
+        target: the target as it was trained.
+        options: the options, which may ask for a threshold.
+        metric: the measure by which early stopping chose. If it is the balanced accuracy, the threshold
+            maximises it, too; otherwise the threshold maximises F1.
         net: the network that was trained.
         y: (m,), the targets of all the training rows.
         held: outputs for rows that were held out from training; None if there are none.
@@ -105,7 +107,7 @@ def adjust(
 
 
 def before(target: Target, net: Predictor, outputs: np.ndarray, y: np.ndarray) -> dict[str, float | None]:
-    """Return the log loss of outputs (n_out, m) before calibration, by its name in JSON, if there was one."""
+    """Return the log loss of outputs (n_out, m) before calibration, by its name in JSON; {} without one."""
     if not isinstance(target, Classes) or target.temperature == 1:
         return {}
     raw = replace(target, temperature=1.0).score(y, net, outputs)
@@ -119,19 +121,20 @@ def check(target: Target, options: TableOptions, settings: Settings) -> None:
     if options.threshold is None:
         return
     if not isinstance(target, Classes) or target.n_out != 2:
-        raise ValueError(f"--threshold needs two classes, but '{target.name}' is {target.describe()}")
+        what = f"has {len(target.classes):,}" if isinstance(target, Classes) else "is a number"
+        raise ValueError(f"--threshold needs a target with two classes, but '{target.name}' {what}")
     output = settings.output_activation
     if output and not activations.get(output).gives_probabilities:
-        raise ValueError(f"--threshold needs probabilities, which {output} outputs are not")
+        raise ValueError(f"--threshold needs probabilities: choose another --output-activation than {output}")
     if options.threshold == BEST and not settings.patience:
         raise ValueError("--threshold best needs the rows that early stopping holds out: choose --patience")
 
 
 def interval_cost(share: float) -> str:
-    """Return the name of the cost by which the ends of intervals are learnt."""
+    """Return the name of the cost with which the ends of intervals are trained."""
     return quantiles(share).name
 
 
 def _check_interval(share: float, settings: Settings) -> None:
     if settings.cost != interval_cost(share):
-        raise ValueError(f"--interval learns by the cost {interval_cost(share)}: leave out --cost")
+        raise ValueError(f"--interval trains with the cost {interval_cost(share)}: leave out --cost")

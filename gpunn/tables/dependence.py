@@ -53,7 +53,7 @@ def days_of(order: str) -> Scale:
 
 
 def representatives(cells: Sequence[str], scale: Scale | None) -> list[tuple[float | str, int]]:
-    """Return values of a column, each with the number of a row that has it.
+    """Return values of a column, each with the index of a row that has it.
 
     Args:
         cells: the text of the column in each row; "" if it is missing.
@@ -102,14 +102,15 @@ def find_dependences(
             continue
         values, places = zip(*found, strict=True)
         grid = {j: np.array(places, np.float64)}
-        mean = partial_dependence(model, P, [j], custom_values=grid, kind="average", method="brute")[
-            "average"
-        ]
-        yield Dependence(column, kind, list(values), named(target, mean))
+        mean = partial_dependence(model, P, [j], custom_values=grid, kind="average", method="brute")
+        yield Dependence(column, kind, list(values), named(target, mean["average"]))
 
 
 def named(target: Target, mean: np.ndarray) -> dict[str, list[float]]:
-    """Return the mean predictions (n, n_values) by the names of the second of two classes, or of a few."""
+    """Return the mean predictions (n, n_values) by name.
+
+    The names are the target's, that of the second of two classes, or those of a few of more classes.
+    """
     if not isinstance(target, Classes):
         return {target.name: mean[0].tolist()}
     if len(target.classes) == 2:

@@ -30,7 +30,7 @@ SUSPECTS = 20  # columns that are examined for leaks: the most important ones
 
 @dataclass(frozen=True)
 class Importance:
-    """How much a score falls if the values of a column are shuffled: mean and deviation over permutations."""
+    """How much a score falls if a column is shuffled: mean and standard deviation over permutations."""
 
     column: str
     mean: float
@@ -50,10 +50,10 @@ class Drivers:
         score: the name of the score that falls: "ROC AUC", "accuracy" or "R²".
         value: the score on these rows.
         rows: the number of rows.
-        held_out: whether they were held out from training.
-        columns: the number of columns of features, all of which are measured unless there are very many.
+        held_out: whether the rows were held out from training.
+        columns: the number of columns, of which at most `MOST_COLUMNS` are measured.
         importances: the importance of columns, the largest first.
-        leaks: columns that alone nearly are the target.
+        leaks: columns that predict the target almost perfectly on their own.
     """
 
     score: str
@@ -76,7 +76,7 @@ class Rows:
 
     Attributes:
         X (n_features, m), y (m,): the examples, as `TableExamples` has them.
-        at (m,): their places among the examples that they were chosen from.
+        at (m,): the indices of these rows among the examples that they were chosen from.
     """
 
     X: np.ndarray
@@ -85,7 +85,7 @@ class Rows:
 
 
 def features_of(preprocessing: Preprocessing, source: Source) -> dict[str, np.ndarray]:
-    """Return the features of each column of the file; those of a date are the features of all its parts."""
+    """Return the indices of each column's features; a date has the features of all its parts."""
     dates = source.dates if isinstance(source, Dated) else {}
     of = {f"{name} {part}": name for name, how in dates.items() for part in how.parts}
     found: dict[str, list[int]] = {}
@@ -97,13 +97,13 @@ def features_of(preprocessing: Preprocessing, source: Source) -> dict[str, np.nd
 
 
 def choose_rows(X: np.ndarray, y: np.ndarray, most: int) -> Rows:
-    """Return at most so many of the examples, evenly spaced."""
+    """Return `most` of the examples, evenly spaced, or all if there are fewer."""
     at = np.unique(np.linspace(0, len(y) - 1, min(most, len(y))).astype(np.intp))
     return Rows(np.asfortranarray(X[:, at]), y[at], at)
 
 
 def rows_to_measure(parameters: int, columns: int) -> int:
-    """Return on how many rows to measure, so that it takes a second or two."""
+    """Return the number of rows on which measuring takes a second or two."""
     each = 2 * parameters * REPEATS * max(columns, 1)
     return int(np.clip(WORK / each, FEWEST, MOST))
 
@@ -131,8 +131,9 @@ def find_drivers(
         net: the network.
         target: its target.
         features: the features of each column.
-        train, test: (X, y) of the examples that it was trained on and of those that were held out, if any.
-        seed: of the permutations.
+        train: (X, y), the examples that it was trained on.
+        test: (X, y), the examples that were held out; None if there are none.
+        seed: the random seed of the permutations.
     """
     names = largest(net, features)
     rows = choose_rows(*(test or train), rows_to_measure(net.parameters, len(names)))
@@ -151,21 +152,12 @@ def measure(
     model = estimator(net, target, rows.X, list(features.values()))
     name, score = scorer(target, net, rows.y)
     P = np.repeat(np.arange(len(rows.y), dtype=np.float64)[:, None], len(features), axis=1)
-    bar = Bar(
-        total=len(features) * REPEATS,
-        desc="what drives it",
-        unit=" permutations",
-        delay=SOON,
-        leave=False,
-        dynamic_ncols=True,
-        disable=not sys.stderr.isatty(),
-    )
+    with _bar(len(features) * REPEATS) as bar:
 
-    def counted(*arguments: Any) -> float:
-        bar.update()
-        return score(*arguments)
+        def counted(*arguments: Any) -> float:
+            bar.update()
+            return score(*arguments)
 
-    with bar:
         value = score(model, P, rows.y)
         found = permutation_importance(
             model, P, rows.y, scoring=counted, n_repeats=REPEATS, random_state=seed
@@ -177,8 +169,21 @@ def measure(
     return name, value, sorted(measured, key=lambda each: -each.mean)
 
 
+def _bar(permutations: int) -> Bar:
+    """Return a progress bar on a terminal, which appears only if measuring takes long."""
+    return Bar(
+        total=permutations,
+        desc="what drives it",
+        unit=" permutations",
+        delay=SOON,
+        leave=False,
+        dynamic_ncols=True,
+        disable=not sys.stderr.isatty(),
+    )
+
+
 def estimator(net: Predictor, target: Target, X: np.ndarray, features: list[np.ndarray]) -> Substituting:
-    """Return the network as an estimator on numbers of rows."""
+    """Return the network as a scikit-learn estimator whose inputs are indices of rows."""
     from gpunn.tables.substituting import SubstitutingClassifier, SubstitutingRegressor
 
     kind = SubstitutingClassifier if isinstance(target, Classes) else SubstitutingRegressor
@@ -187,7 +192,7 @@ def estimator(net: Predictor, target: Target, X: np.ndarray, features: list[np.n
 
 
 def scorer(target: Target, net: Predictor, y: np.ndarray) -> tuple[str, Callable[..., float]]:
-    """Return the score that says best what a model has learnt: its name, and a function as scikit-learn's."""
+    """Return the score by which importance is measured: its name, and a scikit-learn scorer."""
     from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
 
     if not isinstance(target, Classes):

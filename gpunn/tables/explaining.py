@@ -22,8 +22,8 @@ from gpunn.tables.task import TableTask
 
 DRAWN = 4  # columns whose partial dependence is shown, the most important ones
 AVERAGED = 500  # rows that it is averaged over
-FEWEST = 10  # rows
-SHOWN, NAMING = 8, 2  # columns of a mistake: important ones, and those that identify its row
+FEWEST = 10  # rows that an explanation needs
+SHOWN, NAMING = 8, 2  # columns shown of a mistake: important ones, and those that identify its row
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def explain(task: TableTask, net: Predictor, seed: int) -> Explanation | None:
 def cells_of(
     task: TableTask, examples: TableExamples, at: np.ndarray, columns: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Return the text of columns of some examples; nothing if the table has changed since it was read."""
+    """Return the text of columns of some examples; {} if the table has changed since it was read."""
     held_out = examples is task.prepared.test
     source = (task.tested if held_out else None) or task.table.source
     if source is task.table.source and source.fingerprint() != task.fingerprint:
@@ -72,7 +72,7 @@ def cells_of(
 
 
 def scale_of(task: TableTask, column: str) -> tuple[str, Scale | None]:
-    """Return the kind of a column, and the function that reads its cells as numbers, unless they are none."""
+    """Return the kind of a column, and the function that reads its cells as numbers; None for categories."""
     source = task.table.source
     if isinstance(source, Dated) and column in source.dates:
         return "date", days_of(source.dates[column].order)
@@ -83,7 +83,7 @@ def scale_of(task: TableTask, column: str) -> tuple[str, Scale | None]:
 
 
 def columns_of_mistakes(task: TableTask, found: Explanation | None) -> list[str]:
-    """Return the columns to show of a mistake: those that identify its row, then the important ones."""
+    """Return the columns to show of each mistake: those that identify its row, then the important ones."""
     naming = [column.name for column in task.columns if column.why == DISTINCT][:NAMING]
     used = [column.name for column in task.columns if column.use and column.name != task.prepared.target.name]
     important = [each.column for each in found.drivers.importances] if found else used

@@ -1,4 +1,7 @@
-"""Columns that alone nearly are the target, and may not be known when it is to be predicted."""
+"""Suspected leaks: columns that predict the target almost perfectly on their own.
+
+They may be unknown at the time of a prediction.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +28,24 @@ class Leak:
     def describe(self) -> str:
         """Describe the suspicion in a line."""
         return (
-            f"Column '{self.column}' alone nearly is the target ({self.score} {self.value:.4g}): if it is "
-            f"not known before the target is, leave it out with --drop '{self.column}'"
+            f"Column '{self.column}' alone predicts the target almost perfectly ({self.score} "
+            f"{self.value:.4g}): if it is not known before the target is, leave it out with --drop "
+            f"'{self.column}'"
         )
 
 
 def find_leaks(
     target: Target, X: np.ndarray, y: np.ndarray, suspects: Mapping[str, np.ndarray]
 ) -> Iterator[Leak]:
-    """Yield the columns of which one half of some rows predicts the other half almost perfectly.
+    """Yield the columns that predict the target almost perfectly.
 
-    X (n_features, m), y (m,): examples. suspects: the features of each column.
+    A model of each column is fitted to half of the rows and scored on the other half.
+
+    Args:
+        target: the target.
+        X: (n_features, m), examples.
+        y: (m,), their targets.
+        suspects: the indices of the features of each column.
     """
     at = np.unique(np.linspace(0, len(y) - 1, min(MOST, len(y))).astype(np.intp))
     if len(at) < FEWEST:
@@ -49,7 +59,7 @@ def find_leaks(
 
 
 def auc_alone(x: np.ndarray, y: np.ndarray, other_x: np.ndarray, other_y: np.ndarray) -> float:
-    """Return the least ROC AUC, over the classes, of a decision tree on one column; 0 for too few rows."""
+    """Return a decision tree's smallest ROC AUC among the classes, on one column; 0 for too few rows."""
     from sklearn.metrics import roc_auc_score
     from sklearn.tree import DecisionTreeClassifier
 

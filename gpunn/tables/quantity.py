@@ -1,4 +1,4 @@
-"""A target of numbers, and how outputs relate to it: the prediction, and the interval around it."""
+"""A target of numbers: how outputs become predictions, and the intervals around them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Measures: TypeAlias = "dict[str, float | None]"
 
 @dataclass(frozen=True)
 class Quantity:
-    """A target of numbers, of which the network learns (y − mean) / scale.
+    """A target of numbers; the network learns (y − mean) / scale.
 
     Attributes:
         name: the column.
-        interval: the share of the targets that prediction intervals shall hold. The network then has three
-            outputs: the lower end, the median and the upper end. None: it has one output.
-        widened: how much is added to both ends, in units of the scale.
+        interval: the share of the targets that prediction intervals should contain. The network then has
+            three outputs: the lower end, the median and the upper end. None: it has one output.
+        widened: the distance by which both ends are moved outwards, in units of the scale.
     """
 
     name: str
@@ -91,8 +91,8 @@ class Quantity:
     def bounds(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the ends (m,) of the intervals, in the target's units, from outputs (n_out, m).
 
-        None without intervals. Outputs in another order are sorted (Chernozhukov et al. 2010), and the
-        median is always within.
+        Return None without intervals. Outputs in another order are sorted (Chernozhukov et al. 2010), and
+        the interval always contains the median.
         """
         if self.interval is None:
             return None
@@ -101,10 +101,10 @@ class Quantity:
         return low * self.scale + self.mean, high * self.scale + self.mean
 
     def widened_to(self, y: np.ndarray, outputs: np.ndarray) -> Quantity:
-        """Return the target whose intervals hold their share of y (m,), from outputs (3, m).
+        """Return the target whose intervals contain their share of y (m,), from outputs (3, m).
 
-        y has not been trained on. Romano et al. 2019, conformalized quantile regression: the intervals are
-        widened by the ⌈(m + 1) share⌉-th smallest distance of a target from its interval.
+        y was held out from training. The intervals are widened by the ⌈(m + 1) share⌉-th smallest distance
+        of a target from its interval (Romano et al. 2019, conformalized quantile regression).
         """
         assert self.interval is not None
         low, _, high = np.sort(outputs, axis=0).astype(np.float64)
@@ -118,7 +118,7 @@ class Quantity:
         return predicted
 
     def names_of(self, predicted: np.ndarray) -> list[float]:
-        """Return the predictions (m,) as numbers of Python."""
+        """Return the predictions (m,) as Python floats."""
         return [float(value) for value in predicted]
 
     def probabilities(self, net: Predictor, outputs: np.ndarray) -> None:
@@ -146,7 +146,7 @@ class Quantity:
         return {"coverage": float(np.mean((low <= y) & (y <= high))), "width": float(np.mean(high - low))}
 
     def details(self, y: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
-        """Return nothing more than the measures."""
+        """Return {}: there is nothing beyond the measures."""
         return {}
 
     def check_domain(self, table: Table, cost: Cost) -> None:
@@ -160,14 +160,14 @@ class Quantity:
         bound = f"below {low:g}" if table.y[i] < low else f"above {high:g}"
         raise ValueError(
             f"{table.name}, {table.place(i)}: '{self.name}' is {number_text(table.y[i])}, but {cost.name} "
-            f"takes nothing {bound}; choose another --cost or --output-activation"
+            f"takes no number {bound}: choose another --cost or --output-activation"
         )
 
     def check_counts(self, table: Table, least: int, what: str) -> None:
         """Accept every table: only classes have counts."""
 
     def too_few(self, y: np.ndarray) -> str:
-        """Describe what the rows with these targets (m,) lack to be trained on; "" if nothing."""
+        """Return how many rows there are if they are too few to train on, else ""."""
         return counted(len(y), "row") if len(y) < 2 else ""
 
     def describe(self) -> str:
@@ -175,5 +175,5 @@ class Quantity:
         return "regression"
 
     def meta(self) -> dict[str, Any]:
-        """Return nothing: only classifiers have classes."""
+        """Return {}: only classifiers have classes."""
         return {}

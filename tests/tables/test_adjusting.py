@@ -176,9 +176,15 @@ def test_the_command_line_says_how_probabilities_were_calibrated(gpunn_):
         (["--threshold", "1"], "--threshold must be best or a number between 0 and 1, not 1"),
         (["--threshold", "good"], "--threshold must be best or a number between 0 and 1, not good"),
         (["--threshold", "best", "--patience", "0"], "early stopping holds out: choose --patience"),
-        (["--threshold", "0.3", "--output-activation", "identity"], "which identity outputs are not"),
-        (["--target", "length", "--threshold", "0.3"], "needs two classes, but 'length' is regression"),
-        (["--target", "colour", "--threshold", "0.3"], "'colour' is classification, 3 classes"),
+        (
+            ["--threshold", "0.3", "--output-activation", "identity"],
+            "needs probabilities: choose another",
+        ),
+        (
+            ["--target", "length", "--threshold", "0.3"],
+            "two classes, but 'length' is a number",
+        ),
+        (["--target", "colour", "--threshold", "0.3"], "'colour' has 3"),
     ],
 )
 def test_what_has_no_threshold_is_refused(refused, arguments, words):

@@ -53,7 +53,7 @@ def test_the_report_shows_what_drives_a_classifier(gpunn_):
     names = [each.column for each in found.drivers.importances]
     assert names[:2] == ["colour", "day"] and set(names) == {"colour", "day", "x"}
     assert (found.drivers.score, found.drivers.held_out, found.drivers.rows) == ("ROC AUC", True, 80)
-    assert found.drivers.leaks == () and "nearly is the target" not in out
+    assert found.drivers.leaks == () and "almost perfectly" not in out
     line = next(
         line for line in out.splitlines() if line.startswith("most important columns (loss of ROC AUC")
     )
@@ -115,12 +115,12 @@ def test_a_leak_is_told_at_the_end_and_on_top_of_the_report(gpunn_):
     write("t.csv", "x,status,y\n" + "\n".join(rows) + "\n")
     _, out = run_of(gpunn_, "t.csv", "--target", "y")
     line = (
-        "Column 'status' alone nearly is the target (ROC AUC 1): if it is not known before the target is, "
-        "leave it out with --drop 'status'"
+        "Column 'status' alone predicts the target almost perfectly (ROC AUC 1): if it is not known before "
+        "the target is, leave it out with --drop 'status'"
     )
     assert line in out.splitlines()
     page = Path("run/report.html").read_text(encoding="utf-8")
-    assert page.index("alone nearly is the target") < page.index('class="tiles"')
+    assert page.index("alone predicts the target") < page.index('class="tiles"')
 
 
 def test_a_few_rows_and_interrupted_explanations_have_none(gpunn_, monkeypatch):

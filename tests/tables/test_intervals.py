@@ -110,7 +110,7 @@ def test_the_correction_makes_the_intervals_hold_their_share():
     [
         (["--interval", "1"], "--interval must be between 0 and 1, not 1.0"),
         (["--interval", "0.9", "--target", "kind"], "needs a target of numbers, not 'kind'"),
-        (["--interval", "0.9", "--cost", "mae"], "learns by the cost quantiles: leave out --cost"),
+        (["--interval", "0.9", "--cost", "mae"], "trains with the cost quantiles: leave out --cost"),
     ],
 )
 def test_what_has_no_intervals_is_refused(refused, arguments, words):

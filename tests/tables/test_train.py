@@ -104,7 +104,7 @@ def test_a_target_within_a_bounded_output_is_not_rescaled(trained, refused):
     assert (target["mean"], target["scale"]) == (0, 1)
     write("t.csv", amounts())
     refused(["train", "t.csv", "--target", "amount", *sigmoid], "t.csv, line 2", "'amount' is ", "above 1")
-    refused(["train", "t.csv", "--target", "a", "--cost", "poisson"], "'a' is -", "takes nothing below 0")
+    refused(["train", "t.csv", "--target", "a", "--cost", "poisson"], "'a' is -", "takes no number below 0")
     write("debts.csv", "a,b,amount\n1,2,3\n1,2,-4.5\n")
     tested = "--cost", "poisson", "--test", "debts.csv"
     refused(["train", "t.csv", "--target", "amount", *tested], "debts.csv, line 3", "'amount' is -4.5")

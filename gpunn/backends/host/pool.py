@@ -1,4 +1,4 @@
-"""The threads of BLAS, which everything in this process shares, and how many of them there may be."""
+"""The threads of BLAS, which everything in this process shares, and the most that may run."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class Library(Protocol):
 class Pool:
     """The threads of the BLAS libraries, which everything in this process shares.
 
-    A backend that runs asks for a number of threads; the smallest number asked for holds. The libraries
-    get their own numbers back when the last backend has run.
+    A backend that runs asks for a number of threads, and the smallest number asked for is in force. The
+    libraries get their own numbers back when the last backend has finished.
     """
 
     def __init__(self, libraries: list[Library]) -> None:
         self.libraries, self.lock = libraries, threading.Lock()
         self.asked: dict[object, int] = {}
-        self.before: list[int] = []  # the libraries' numbers before anything ran,
-        self.current: list[int] = []  # and now
+        self.before: list[int] = []  # threads of each library before anything ran
+        self.current: list[int] = []  # threads of each library now
         self.told = False  # whether a line has said that one thread is quicker
         self.busy: float | None = None  # when one thread was last quicker, on the backends' clock
 
     def limit(self) -> int:
-        """Return the most threads that may run: the number in force, and at most the cores there are."""
+        """Return the most threads that may run: the libraries' number, but at most one for each core."""
         with self.lock:
             if not self.asked:
                 self.before = [library.get_num_threads() or 1 for library in self.libraries]
@@ -40,11 +40,13 @@ class Pool:
             return min(max(self.before, default=1), cores())
 
     def use(self, who: object, n: int) -> None:
+        """Limit the libraries to n threads while `who` runs."""
         with self.lock:
             self.asked[who] = n
             self._apply(min(self.asked.values()))
 
     def leave(self, who: object) -> None:
+        """Lift the limit of `who`, which has finished."""
         with self.lock:
             del self.asked[who]
             self._apply(min(self.asked.values(), default=max(self.before, default=1)))
