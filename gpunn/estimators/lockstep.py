@@ -37,7 +37,7 @@ here = threading.local()  # its `task` is the task that this thread runs
 
 
 def on_cuda(device: str) -> bool:
-    """Whether this name means a CUDA device that works here; `fit` complains of other names."""
+    """Return whether a device of this name is CUDA and works; `fit` complains of unknown names."""
     try:
         return backends.choose(device, "float32").name != "cpu"
     except (ValueError, backends.BackendError):
@@ -116,7 +116,7 @@ class Task(threading.Thread, Generic[T]):
 
 
 def run(works: Sequence[Callable[[], T]], most: int = MOST) -> list[Task[T]]:
-    """Run fits, so many at once, and train their networks together; return them in their order."""
+    """Run fits, at most `most` at once, and train their networks together; return the tasks in order."""
     tasks: list[Task[T]] = []
     left, waiting = deque(works), list[Task[T]]()
     try:
@@ -150,7 +150,7 @@ def train_all(tasks: Sequence[Task[Any]]) -> None:
 
 
 def shape_of(c: Candidate) -> tuple[Any, ...]:
-    """Return what networks must have in common to be trained together."""
+    """Return the properties that networks must share to be trained together."""
     held = c.options.validation
     m = c.X.shape[1] - (len(held) if isinstance(held, np.ndarray) else 0)
     of_network = c.net.sizes[0], c.net.cost, c.net.dtype, c.options.device
@@ -158,7 +158,7 @@ def shape_of(c: Candidate) -> tuple[Any, ...]:
 
 
 def train_group(candidates: Sequence[Candidate]) -> Sequence[Result]:
-    """Train networks in lockstep, as many as fit, or one by one if the device has no way to do that."""
+    """Train networks in lockstep, as many at once as fit, or one by one if the device cannot do that."""
     most, trained = at_once(candidates[0]), list[Result]()
     for start in range(0, len(candidates), most):
         batch = candidates[start : start + most]
@@ -176,7 +176,7 @@ def train_alone(c: Candidate) -> Result:
 
 
 def with_shared_inputs(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Let candidates with equal X have the same X, so that it is loaded once: each fit has a copy."""
+    """Replace equal X by the same array, which is then loaded once: each fit has made its own copy."""
     known: dict[tuple[Any, ...], list[np.ndarray]] = {}
 
     def shared(X: Any) -> Any:
@@ -196,7 +196,7 @@ def with_shared_inputs(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 class Lockstep(ParallelBackendBase):
-    """A backend for `joblib.Parallel` that collects the tasks, and runs them once a result is asked for.
+    """A backend for `joblib.Parallel` that collects tasks, and runs all of them when a result is needed.
 
     Args:
         X: the rows that each task copies.
@@ -211,7 +211,7 @@ class Lockstep(ParallelBackendBase):
         self.jobs: list[Job] = []
 
     def effective_n_jobs(self, n_jobs: int) -> int:
-        """Return more than any search has, so that joblib submits all its tasks at once."""
+        """Return more than the tasks of any search, so that joblib submits all of them at once."""
         return 100_000
 
     def submit(self, func: Callable[[], Any], callback: Callable[[Any], Any] | None = None) -> Job:
@@ -226,7 +226,7 @@ class Lockstep(ParallelBackendBase):
         return SequentialBackend(nesting_level=1), None
 
     def run(self) -> None:
-        """Run the tasks that were collected; the callback may submit others."""
+        """Run the collected tasks; a callback may submit more."""
         jobs, self.jobs = self.jobs, []
         for job, task in zip(jobs, run([job.work for job in jobs], self.most), strict=True):
             job.task = task

@@ -16,7 +16,7 @@ from gpunn.core.plan import FORWARD_BATCH
 from gpunn.training.fit_options import FitOptions
 from gpunn.training.trainable import Trainable
 
-COPIES = 10  # of θ: its gradient, two states, and those of an epoch's beginning, the best and a checkpoint
+COPIES = 10  # of θ: gradient, two states, copies from the epoch's start, the best epoch and a checkpoint
 INPUTS = 4  # arrays of a[0], in learning and in evaluation
 WORKSPACES = 12  # arrays of each other layer
 BYTES_OF_AN_EXAMPLE = 64  # its place in the order, learning rate, loss and hit, twice
@@ -51,7 +51,7 @@ def at_once(candidate: Candidate) -> int:
 
 
 def shape_of(layers: Sequence[Dense], options: FitOptions, m: int) -> tuple[Any, ...]:
-    """Return all that shapes a step on m examples: networks that are trained together have it in common."""
+    """Return all that shapes a step on m examples, which networks trained together have in common."""
     optimizer = optimizers.get(options.optimizer)
     of_layers = tuple((layer.n, layer.f, layer.batch_norm) for layer in layers)
     kind = type(optimizer), getattr(optimizer, "lands", None)
@@ -59,7 +59,7 @@ def shape_of(layers: Sequence[Dense], options: FitOptions, m: int) -> tuple[Any,
 
 
 def alike(candidates: Sequence[Candidate]) -> list[list[int]]:
-    """Group the places of candidates whose steps are the same equations, up to factors."""
+    """Group the places of candidates whose steps are the same equations, except for factors."""
     groups: dict[str, list[int]] = {}
     for k, candidate in enumerate(candidates):
         groups.setdefault(kind_of(candidate), []).append(k)
@@ -67,7 +67,7 @@ def alike(candidates: Sequence[Candidate]) -> list[list[int]]:
 
 
 def kind_of(candidate: Candidate) -> str:
-    """Describe what decides the equations of a step, up to factors that each network has of its own."""
+    """Describe what determines the equations of a step, except for factors, which may differ."""
     options, optimizer = candidate.options, optimizers.get(candidate.options.optimizer)
     chosen: dict[str, Any] = dict(getattr(optimizer, "__dict__", {}))
     own = {name: bool(chosen.pop(name, 0)) for name in ("learning_rate", "momentum", "l1", "l2")}

@@ -20,7 +20,7 @@ from gpunn.training.history import History, Record
 from gpunn.training.loop import Training
 from gpunn.training.sources import InMemory
 
-Result: TypeAlias = "History | Exception"  # how training ended: an error is that of one network alone
+Result: TypeAlias = "History | Exception"  # how the training of one network ended
 
 
 @dataclass(eq=False)
@@ -28,7 +28,7 @@ class Run:
     """The training of one network among others.
 
     Attributes:
-        result: how it ended; None as long as it goes on.
+        result: how it ended; None while it goes on.
     """
 
     candidate: Candidate
@@ -41,7 +41,7 @@ class Run:
         return cast(InMemory, self.training.source)
 
     def goes_on(self) -> bool:
-        """Whether there is another epoch; if not, end."""
+        """Return whether there is another epoch; end training if there is not."""
         if self.result is None:
             self.epoch = self.training.next_epoch()
             if self.epoch is None:
@@ -56,7 +56,7 @@ class Run:
         seconds: float,
         evaluated: bool,
     ) -> None:
-        """Take what came out of an epoch that began with the θ `before`. An error ends this run alone."""
+        """Record the results of an epoch that began with the θ `before`; an error ends only this run."""
         assert self.epoch
         try:
             evaluation = self.training.evaluation
@@ -100,7 +100,7 @@ class Run:
 
 
 class Bound:
-    """Plans that run together; they are bound again if they are not those of the last time."""
+    """Plans that run together, bound anew when the plans change."""
 
     def __init__(self, be: Backend) -> None:
         self.be = be
@@ -126,7 +126,7 @@ class Lockstep:
         return self.learning.of([run.source.plan for run in runs])
 
     def epoch(self, runs: Sequence[Run]) -> None:
-        """Run an epoch of these networks, and tell each run what came out."""
+        """Run an epoch of these networks, and give each run its results."""
         begun, stages = time.perf_counter(), self.stages(runs)
         assert stages is not None
         before = [run.training.keep_theta() for run in runs]
@@ -144,7 +144,7 @@ class Lockstep:
             run.take(old, *results, seconds, evaluated)
 
     def evaluate(self, runs: Sequence[Run]) -> bool:
-        """Evaluate the networks together; return False if each has to do that by itself, or not at all."""
+        """Evaluate the networks together; return False, having done nothing, if that is impossible."""
         each = [run.training.evaluation for run in runs if run.training.evaluation]
         stages = self.evaluating.of([evaluation.plan for evaluation in each])
         if len(each) < len(runs) or stages is None:
@@ -159,8 +159,8 @@ def fit(candidates: Sequence[Candidate]) -> list[Result] | None:
     """Train networks of one shape as `Network.fit` does, all at the same time.
 
     Returns the history of each network, or the error that ended its training; None, without having trained,
-    if the device cannot train them together. The seconds of an epoch are each network's share. After Ctrl-C,
-    every network that was still learning has what it learnt, and a history that says so.
+    if the device cannot train them together. The seconds of an epoch are divided among the networks. After
+    Ctrl-C, every network keeps what it learnt, and the histories of those still learning say "interrupted".
     """
     be = backend_of(candidates[0])
     if at_once(candidates[0]) == 1:
@@ -177,21 +177,21 @@ def fit(candidates: Sequence[Candidate]) -> list[Result] | None:
         except KeyboardInterrupt:
             for run in runs:
                 run.end_now(interrupted=True)
-        except BackendError as error:  # as each of them would say by itself
+        except BackendError as error:  # which each network would meet by itself
             for run in runs:
                 run.end_now(error)
     return [ended(run) if isinstance(run, Run) else run for run in begun]
 
 
 def note_algorithms(runs: Sequence[Run], be: Backend) -> None:
-    """Let every history note the algorithms of the products that are bound from now on, for all of them."""
+    """Let all histories share a record of the algorithms of the products that are bound from now on."""
     noted = be.note_algorithms()
     for run in runs:
         run.training.algorithms = run.training.history.algorithms = noted
 
 
 def begin_all(candidates: Sequence[Candidate], be: Backend) -> list[Run | Exception]:
-    """Prepare the networks, those side by side in memory that may share a graph."""
+    """Prepare the networks; networks that may share a graph get memory side by side."""
     sharing, begun = Sharing(), {}
     for group in alike(candidates):
         with be.side_by_side(len(group)) as turn:
@@ -202,11 +202,11 @@ def begin_all(candidates: Sequence[Candidate], be: Backend) -> list[Run | Except
 
 
 def begin(candidate: Candidate, sharing: Sharing) -> Run | Exception:
-    """Prepare a network, and restore earlier state if there is any; return its error if that fails."""
+    """Prepare a network, and restore earlier state if there is any; return the error if that fails."""
     try:
         training = prepare(candidate.net, candidate.X, candidate.y, candidate.options, sharing)
         training.begin()
-    except Exception as error:  # of this network's options or files, which are no matter of the others
+    except Exception as error:  # in this network's options or files, which concerns no other network
         return error
     return Run(candidate, training)
 
@@ -219,7 +219,7 @@ def ended(run: Run) -> Result:
 
 @contextmanager
 def sharing_the_device(be: Backend, networks: int) -> Iterator[None]:
-    """Tell the backend that so many networks are trained together."""
+    """Tell the backend how many networks are trained together."""
     be.networks = networks
     try:
         yield

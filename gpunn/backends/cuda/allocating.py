@@ -1,8 +1,8 @@
 """Memory for networks of one shape side by side, so that one launch serves them all.
 
-A stack of networks has everything of each at the same distance from the network before: parameters, states of
-the optimizer, workspaces and passes. A kernel then needs an array of the first network and that distance,
-`Buffer.apart`, and a library's product takes them as its batch.
+In a stack of networks, each array (parameters, states of the optimizer, workspaces, passes) lies at a fixed
+distance from that of the network before. A kernel needs only the first network's array and this distance,
+`Buffer.apart`; a library's product takes them as a strided batch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from gpunn.backends.cuda.device import Buffer, Device
 
-APART = 256  # bytes: an array starts on as many in every network, as CUDA's own allocations do
+APART = 256  # bytes: the alignment of every network's arrays, as in CUDA's own allocations
 
 #: A pointer, what keeps its memory alive, and the bytes from a network's array to the next one's.
 Allocated: TypeAlias = "tuple[int, Any, int]"
@@ -26,13 +26,13 @@ def side_by_side(device: Device, nbytes: int, networks: int, zeros: bool) -> All
 
 @dataclass(eq=False)
 class InTurn:
-    """Memory of networks that are bound one after another, and allocate the same in the same order.
+    """Memory of networks that are bound one after another and allocate the same sizes in the same order.
 
     A network whose allocations differ from the others' gets memory of its own, and joins no stack.
 
     Attributes:
         network: the network whose turn it is.
-        passes: how many passes it has bound.
+        passes: the number of passes that it has bound.
     """
 
     device: Device
@@ -63,7 +63,7 @@ class InTurn:
 
 @dataclass(eq=False)
 class AtOnce:
-    """Memory for a whole stack, whose graph is being bound; contents are written to all its networks."""
+    """Memory for a whole stack while its graph is bound; contents are written for every network."""
 
     device: Device
     copies: int

@@ -28,8 +28,9 @@ class Resident(Equation):
 
     Attributes:
         found: the equations that it stands for.
-        m: the examples of all steps, in mini-batches like the first; a shorter one is like the last.
-        gathers: whether it gathers the examples itself; else they are gathered, and perhaps distorted.
+        m: the number of examples of all steps, in mini-batches like the first; only the last may be shorter.
+        gathers: whether it gathers the examples itself; otherwise they are gathered before, and perhaps
+            distorted.
     """
 
     found: NetworkPass
@@ -38,7 +39,7 @@ class Resident(Equation):
 
     @property
     def inputs(self) -> Buffer:
-        """The matrix of which the kernel reads columns."""
+        """The matrix whose columns the kernel reads."""
         gather = self.found.gather
         x: Buffer = gather.examples.X if self.gathers else gather.x
         return x
@@ -49,7 +50,7 @@ class Resident(Equation):
         return bool(self.motion.moves)
 
     def parts(self, blocks: int, columns: int) -> list[tuple[int, int]]:
-        """Share out the examples, if nothing is learnt, among blocks: (the first, how many) of each."""
+        """Divide the examples among blocks: (the first, how many) of each part; a single part to learn."""
         each = self.m if self.learns else up(up(self.m, blocks), columns) * columns
         return [(start, min(each, self.m - start)) for start in range(0, self.m, each)]
 
@@ -126,7 +127,7 @@ def examples_of(step: NetworkStep) -> list[Buffer | None]:
 
 
 def follows(buffer: Buffer | None, first: Buffer | None, columns: int) -> bool:
-    """Whether the buffer lies so many columns behind the first."""
+    """Whether the buffer begins `columns` columns after the first."""
     if buffer is None or first is None:
         return buffer is first
     return buffer.pointer == first.columns(columns, columns).pointer

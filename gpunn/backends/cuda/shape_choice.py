@@ -19,7 +19,7 @@ RESERVED = 1024  # bytes of shared memory that the driver takes from each block
 RESIDENT = 8  # blocks that share a multiprocessor at most
 GRIDS = (4, 8, 14, 16)  # blocks of a network in a grid; 784 = 14 · 56
 SLACK = 8  # registers of a thread by which their estimate may err
-CLOSE, TRIALS = 1.75, 3  # times the least estimate that a shape worth a trial may take; so many at most
+CLOSE, TRIALS = 1.75, 3  # a shape is worth a trial up to CLOSE times the least estimate; the most trials
 
 # Clocks, estimated by counting instructions; a multiprocessor begins four instructions in a clock, and one
 # access to shared memory
@@ -44,20 +44,20 @@ GRAPH_LAYER, GRAPH_EXAMPLE, MOST_MEASURED = 7.5, 0.05, 200
 
 @dataclass
 class Clocks:
-    """How long some work of a block takes, and for how long it keeps the multiprocessor busy."""
+    """How long a block's work takes, and for how long it keeps the multiprocessor busy."""
 
     shape: Shape
     latency: float = 0.0
     busy: float = 0.0
 
     def phase(self, loads: float, others: float, active: float = 1.0) -> None:
-        """Add what each of some of the warps does: accesses to shared memory, and other instructions."""
+        """Add the work of each active warp: accesses to shared memory, and other instructions."""
         work = active * self.shape.threads / LANES * max(loads, (loads + others) / 4)
         self.busy += work
         self.latency += PHASE + max(work, STALLS * (loads + others))
 
     def multiply(self, rows: int, inner: int) -> None:
-        """Add a product, as resident.cu shares it out among threads."""
+        """Add a product, which resident.cu divides among the threads."""
         threads, columns = self.shape.threads, self.shape.columns
         each = 0 if columns % 8 else rows * columns // threads
         r, q = 1 + (each >= 16), 8 if each >= 8 else 4
@@ -94,13 +94,13 @@ def tile_clocks(shape: Shape) -> Clocks:
 
 
 def exchange(shape: Shape, numbers: int) -> float:
-    """Estimate the clocks in which each of the blocks sends so many numbers, and all meet."""
+    """Estimate the clocks of an exchange: each block sends that many numbers, and all blocks meet."""
     constant, each_block, each_number = GRID if shape.grid else CLUSTER
     return CLOCK * (constant + each_block * shape.blocks + each_number * numbers)
 
 
 def microseconds(shape: Shape, networks_each: int) -> float:
-    """Estimate a step of so many networks on each multiprocessor."""
+    """Estimate the µs of a step with `networks_each` networks on each multiprocessor."""
     tile, settled = tile_clocks(shape), Clocks(shape)
     if shape.movers > 1:
         work = shape.slots * (2 * shape.movers + 4 + 8 * shape.task.states)
@@ -114,14 +114,14 @@ def microseconds(shape: Shape, networks_each: int) -> float:
 
 
 def tile_sizes(m: int) -> list[int]:
-    """The columns that a tile may have for m examples, multiples of 4."""
+    """Return the numbers of columns that a tile may have for m examples, multiples of 4."""
     return sorted({up(up(m, tiles), 4) * 4 for tiles in range(up(m, MOST_COLUMNS), up(m, 8) + 1)})
 
 
 def shapes(task: Task, shared_bytes: int, cluster: int = 1, grid: int = 1) -> Iterator[Shape]:
-    """Every way to do the task on a multiprocessor with so much shared memory for a block.
+    """Yield every shape that does the task on a multiprocessor with `shared_bytes` for a block.
 
-    cluster, grid: a network may have so many blocks that are a cluster, or in a grid.
+    cluster, grid: the most blocks of a network in a cluster, or in a grid.
     """
     places = PLACES if task.states else PLACES[:1]
     for threads, first, buffers, place in product(THREADS, (True, False), (2, 1), places):
@@ -137,7 +137,7 @@ def shapes(task: Task, shared_bytes: int, cluster: int = 1, grid: int = 1) -> It
 
 
 def can_be_shared_out(shape: Shape) -> bool:
-    """Whether the blocks can have equal shares; only one of them could keep states in device memory."""
+    """Whether the blocks can have equal shares, with their states on the chip."""
     equal = not shape.first_in_registers or shape.task.sizes[0] % shape.blocks == 0
     return equal and shape.states_in != "IN_MEMORY"
 
@@ -153,9 +153,9 @@ def fits(shape: Shape, shared_bytes: int) -> bool:
 def best_shapes(
     task: Task, shared_bytes: int, networks_each: int, cluster: int = 1, grid: int = 1
 ) -> tuple[Shape, ...]:
-    """Choose the shapes to do the task for so many networks on each multiprocessor, quickest first.
+    """Choose shapes for the task with `networks_each` networks on each multiprocessor, quickest first.
 
-    There is one for each of what a cluster or a grid may share out, if the estimates are close.
+    There is one shape for each way to share out the work, in a cluster or a grid, if the estimates are close.
     """
     best: dict[tuple[str, bool], tuple[float, Shape]] = {}
     for shape in shapes(task, shared_bytes, cluster, grid):

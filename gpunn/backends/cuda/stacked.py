@@ -14,7 +14,7 @@ from gpunn.core.scalars import CAPACITY, Scalar, StepScalars
 class Cells:
     """The cells of a stack's scalars: a scalar has the same index in the table of every network.
 
-    Networks are in several stacks, one for each of their passes, so a new index is one that no table uses.
+    A network is in several stacks, one for each of its passes, so a new index must be free in every table.
 
     Attributes:
         known: the index of each scalar, by the networks' pairs (p, q).
@@ -37,7 +37,7 @@ class Cells:
 
 @dataclass(frozen=True)
 class StackedScalar(Scalar):
-    """The scalar p + q η of each network of a stack. A constant that all of them share has no cells.
+    """The scalar p + q η of each network of a stack. A constant that all networks share has no cells.
 
     Attributes:
         each: the networks' own scalars; p and q are those of the network with which the launch begins.
@@ -52,7 +52,7 @@ class StackedScalar(Scalar):
         return StackedScalar(self.scalars, self.p * factor, self.q * factor, each, self.cells)
 
     def cell(self, memory: Any) -> Buffer:
-        """Return where the first network's value is."""
+        """Return the cell of the first network's value."""
         if self.q == 0 and all((scalar.p, scalar.q) == (self.p, 0) for scalar in self.each):
             fixed: Buffer = memory.fixed(self.p)
             return fixed

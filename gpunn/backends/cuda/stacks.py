@@ -31,7 +31,7 @@ from gpunn.functions.calls import Calls
 
 Lower = Callable[[Kernels, Sequence[Equation]], Calls]
 
-#: The fields that decide whether records are alike, by their type; of BY_FIELDS, all fields.
+#: The fields by which records are compared, by type; all fields for the types in BY_FIELDS.
 COMPARED: dict[type, tuple[str, ...]] = {
     Pass: tuple(field.name for field in fields(Pass)),
     Parameters: ("layout", "flat"),
@@ -67,9 +67,9 @@ class Later:
 class Stack:
     """A pass of networks side by side, whose equations are alike.
 
-    The graph serves all networks from the first that goes on to the last. Those in between that have ended
-    run over the same examples again and again, and nobody reads their results. The graph is captured anew
-    once half of its networks, or fewer, would do.
+    The graph serves all networks from the first to the last that still learn. Networks in between that have
+    ended repeat the same examples, and their results are ignored. The graph is captured anew once half of its
+    networks, or fewer, suffice.
 
     Args:
         k: binds kernels and products.
@@ -84,7 +84,7 @@ class Stack:
         self.calls: Calls = []
 
     def of(self, going: Sequence[int]) -> Calls:
-        """Return the calls for the networks that go on."""
+        """Return the calls for the networks `going`, which still learn."""
         first, count = min(going), max(going) + 1 - min(going)
         if not self.calls or 2 * count <= self.count:
             self._bind(first, count)
@@ -96,7 +96,7 @@ class Stack:
         return self.calls
 
     def _bind(self, first: int, count: int) -> None:
-        """Capture the graph of so many networks."""
+        """Capture the graph of `count` networks, beginning with the network `first`."""
         self.first, self.count, self.ended = first, count, np.zeros(count, np.int64)
         flags = self.k.memory.put(self.ended, np.int64)
         self.flags = replace(flags.part(0, (1,)), apart=self.ended.itemsize)
@@ -109,7 +109,7 @@ class Stack:
             self.calls = [k.device.capture([*begin, *self.lower(k, equations)])]
 
     def _equations(self) -> list[Equation]:
-        """Return the first network's equations, with the scalars of all; records that come again still do."""
+        """Return the first network's equations with the scalars of all; a repeated record is merged once."""
         merged: dict[int, Equation] = {}
         for each in zip(*self.said, strict=True):
             own = each[self.first]
@@ -128,7 +128,7 @@ class Stack:
 
 
 def together(k: Kernels, passes: Sequence[Later], lower: Lower) -> Calls | None:
-    """Return calls that run these passes of different networks; None if few of them could share a graph.
+    """Return calls that run these passes of different networks; None if too few could share a graph.
 
     In bfloat16 there are no stacks, because their factors cannot be applied to δ without rounding it again.
     """
@@ -162,7 +162,7 @@ def neighbours(passes: Sequence[Later]) -> list[list[Later]]:
 
 
 def follows(one: Later, group: Sequence[Later]) -> bool:
-    """Whether a pass is the next network's, and like those of the group."""
+    """Whether a pass belongs to the next network, and is like those of the group."""
     last, (network, number) = group[-1], one.place
     if one.memory is not last.memory or last.place != (network - 1, number):
         return False
@@ -174,7 +174,7 @@ def follows(one: Later, group: Sequence[Later]) -> bool:
 
 
 def alike(a: Any, b: Any, compared: dict[tuple[int, int], bool]) -> bool:
-    """Whether records of two neighbouring networks differ only in their scalars, and in where they are.
+    """Whether records of two neighbouring networks differ only in their scalars and their addresses.
 
     compared: the records that were compared before.
     """
