@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import machine, report
-from benchmarks.probes import heads, launches, networks, products, stacks, timeline
+from benchmarks.probes import distortions, heads, launches, networks, products, stacks, timeline
 from benchmarks.probes.probe import MakeBackend, Probe, Row
 from gpunn.backends import explain_cuda
 from gpunn.backends.cuda.backend import Cuda
 
-MODULES = launches, products, timeline, heads, networks, stacks
+MODULES = launches, products, timeline, heads, networks, stacks, distortions
 PROBES = {module.PROBE.name: module.PROBE for module in MODULES}
 RESULTS = Path(__file__).parents[1] / "results"
 FORMAT, VERSION = "gpunn-probes", 1

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from benchmarks.nets import Net
 from benchmarks.probes import __main__ as command
-from benchmarks.probes import heads, launches, networks, products, stacks, timeline
+from benchmarks.probes import distortions, heads, launches, networks, products, stacks, timeline
 from benchmarks.probes.probe import Probe, Row, label
 from gpunn.backends.cuda import algorithms, head_ways
 from gpunn.backends.cuda.backend import Cuda
@@ -46,6 +46,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeline, "NETS", [TINY, replace(TINY, precision="bf16")])
     monkeypatch.setattr(products, "NETS", [TINY])
     monkeypatch.setattr(heads, "NETS", [TINY])
+    monkeypatch.setattr(distortions, "NETS", [(TINY, None), (replace(TINY, batch_size=3), "≤ 15 %")])
+    monkeypatch.setattr(distortions, "SHAPE", (2, 3))
     monkeypatch.setattr(head_ways, "WAYS", [(1, 1), (2, 2), (1, 0)])
     few = {"EXAMPLES": 12, "SHARED": 12, "BLOCKS": (1, 4)}
     few |= {"ALONE": [(TINY, "sgd", None), (TINY, "adam", "≤ 5 µs")], "TOGETHER": [(TINY, {4: "≥ 2 M/s"})]}
@@ -158,6 +160,15 @@ def test_networks_in_a_stack(short: None) -> None:
     assert all(row["stack, µs"] > 0 < row["in turn, µs"] for row in rows)
 
 
+def test_distortions(short: None) -> None:
+    rows = list(distortions.measure(lambda precision: Cuda(EmulatedDevice(), precision)))
+    check(distortions.PROBE, rows)
+    assert [(row["images"], row["target"]) for row in rows] == 2 * [(256, None)] + 2 * [(192, "≤ 15 %")]
+    for row in rows:
+        share = 100 * row["ns an image"] / row["ns an example"]
+        assert row["% of the step"] == pytest.approx(share) and share > 0
+
+
 class TestTheCommand:
     def test_results_and_tables(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(make: Any) -> Iterator[Row]:
@@ -196,5 +207,13 @@ class TestTheCommand:
         command.main(["--output", str(tmp_path)])
         (path,) = tmp_path.glob("*-probes.json")
         found = json.loads(path.read_text("utf-8"))["probes"]
-        assert list(found) == ["launches", "algorithms", "timeline", "heads", "networks", "stacks"]
+        assert list(found) == [
+            "launches",
+            "algorithms",
+            "timeline",
+            "heads",
+            "networks",
+            "stacks",
+            "distortions",
+        ]
         assert all(one["rows"] and one["error"] is None for one in found.values())
