@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.contestants import AT_ONCE, GPU_FLOOR, OURS, OURS_ON_CUDA, Skipped, floor_of
 from benchmarks.machine import cpu
 from benchmarks.nets import Net
-from benchmarks.worker import Worker, Workers
+from benchmarks.worker import Workers
 
 PROBE = 64  # examples in the first run
 PAUSE = 0.1  # seconds between turns: OpenBLAS's threads spin for about 30 ms after their last product
@@ -133,42 +133,3 @@ def ratio(turns: dict[str, Turn], name: str, other: str) -> float | None:
     if other not in turns or turns[other].skipped:
         return None
     return float(np.median(np.divide(turns[name].rates[1:], turns[other].rates[1:])))
-
-
-def time_to(
-    accuracy: float, workers: Workers, names: Sequence[str], net: Net, seeds: int, epochs: int, tick: Tick
-) -> dict[str, Any]:
-    """Measure the seconds of training until a test accuracy is reached, excluding validation."""
-    rows: dict[str, Any] = {name: [] for name in names}
-    for seed in range(seeds):
-        for name in names:
-            tick(f"{net.name}: {name} to {accuracy:.0%}, seed {seed}")
-            if isinstance(rows[name], list):
-                try:
-                    rows[name].append(_run_to(accuracy, workers[name], net, seed, epochs))
-                except Skipped as reason:
-                    rows[name] = {"skipped": str(reason)}
-    summaries = {name: _of_runs(runs) if isinstance(runs, list) else runs for name, runs in rows.items()}
-    return {"accuracy": accuracy, "title": net.title, "net": net.name, "contestants": summaries}
-
-
-def _run_to(accuracy: float, worker: Worker, net: Net, seed: int, epochs: int) -> dict[str, Any]:
-    worker.prepare(net, seed)
-    worker.seconds(net.batch_size, 1)  # warm-up
-    worker.prepare(net, seed)
-    time.sleep(PAUSE)
-    seconds, accuracies = worker.until(accuracy, epochs)
-    return {"seconds": seconds, "accuracies": accuracies, "reached": accuracies[-1] >= accuracy}
-
-
-def _of_runs(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Summarise the runs of all seeds, if every run reached the accuracy."""
-    if not all(run["reached"] for run in runs):
-        return {"skipped": "did not reach the accuracy with every seed", "runs": runs}
-    seconds = [run["seconds"] for run in runs]
-    return {
-        "seconds": float(np.median(seconds)),
-        "range": [min(seconds), max(seconds)],
-        "epochs": [len(run["accuracies"]) for run in runs],
-        "runs": runs,
-    }

@@ -35,8 +35,8 @@ def show(results: dict[str, Any], console: Console) -> None:
         console.print(throughput(block))
     if results["sweep"]:
         console.print(sweep(results["sweep"]))
-    if results["time_to_accuracy"]:
-        console.print(accuracy(results["time_to_accuracy"]))
+    for block in results["targets"]:
+        console.print(target(block))
     if results["bars"]:
         console.print(bars(results["bars"]))
     machine = results["machine"]
@@ -76,16 +76,26 @@ def sweep(blocks: list[dict[str, Any]]) -> Table:
     return _with_caption(table, _parted(blocks[0]["contestants"])[1])
 
 
-def accuracy(block: dict[str, Any]) -> Table:
-    """Make a table of the seconds to reach a test accuracy."""
-    title = f"time to {block['accuracy']:.0%} test accuracy: {block['title']}"
-    table = _table(title, "contestant", "seconds", "range", "epochs")
-    ran, skipped = _parted(block["contestants"])
-    for name, row in ran:
-        low, high = row["range"]
-        epochs = ", ".join(map(str, row["epochs"]))
-        table.add_row(name, f"{row['seconds']:.2f}", f"{low:.2f} … {high:.2f}", epochs)
-    return _with_caption(table, skipped)
+def target(block: dict[str, Any]) -> Table:
+    """Make a table of the seconds to a test accuracy: of training, and of the whole command."""
+    title = f"{block['accuracy']:.0%} of the test images: {block['title']}"
+    table = _table(title, "contestant", "training, s", "range", "command, s", "accuracy")
+    skipped = {}
+    for name in {**block["training"], **block["commands"]}:
+        training, command = (block[part].get(name, {}) for part in ("training", "commands"))
+        if reason := training.get("skipped") or command.get("skipped"):
+            skipped[name] = {"skipped": reason}
+            continue
+        accuracies = [*training.get("accuracies", []), *([command["accuracy"]] if command else [])]
+        low, high = training.get("range", (None, None))
+        table.add_row(
+            name,
+            f"{training.get('seconds') or command['seconds']:.2f}",
+            "" if low is None else f"{low:.2f} … {high:.2f}",
+            f"{command['wall seconds']:.2f}" if command else "",
+            f"{min(accuracies):.2%}",
+        )
+    return _with_caption(table, skipped.items())
 
 
 def bars(rows: list[dict[str, Any]]) -> Table:

@@ -42,10 +42,10 @@ class Worker:
         """Call `Contestant.seconds`."""
         return float(self._ask("seconds", m, epochs))
 
-    def until(self, accuracy: float, epochs: int) -> tuple[float, list[float]]:
-        """Call `Gpunn.until`."""
-        seconds, accuracies = self._ask("until", accuracy, epochs)
-        return seconds, accuracies
+    def reach(self) -> tuple[float, float]:
+        """Call `Gpunn.reach`."""
+        seconds, accuracy = self._ask("reach")
+        return seconds, accuracy
 
     def facts(self) -> dict[str, Any]:
         """Return the measurements behind a GPU's floor."""
@@ -84,9 +84,13 @@ class Workers:
         self.no_cuda = "" if gpu() else explain_cuda()
         self.workers: dict[str, Worker] = {}
 
-    def __getitem__(self, name: str) -> Worker:
+    def check(self, name: str) -> None:
+        """Raise Skipped for a contestant that needs a GPU if there is no GPU."""
         if self.no_cuda and "CUDA" in name:  # without starting a process to find out
             raise Skipped(f"no CUDA device: nvidia-smi finds no GPU, and gpunn reports: {self.no_cuda}")
+
+    def __getitem__(self, name: str) -> Worker:
+        self.check(name)
         if name not in self.workers or not self.workers[name].process.is_alive():
             self.workers[name] = Worker(name, self.data)
         return self.workers[name]

@@ -84,7 +84,7 @@ MANY_ON_CUDA: dict[str, Callable[[Problem], Contestant]] = {
     "PyTorch vmap CUDA": partial(many.TorchVmap, device="cuda"),
 }
 SWEEP = [FLOOR, OURS, "gpunn CUDA", "JAX", "JAX CUDA", "PyTorch", "PyTorch CUDA"]
-ACCURACY = [OURS, "gpunn CUDA", "PyTorch", "PyTorch CUDA"]
+ACCURACY = [OURS, OURS_ON_CUDA, "JAX", "JAX CUDA", "PyTorch", "PyTorch CUDA"]
 
 
 def precision_of(name: str) -> str:

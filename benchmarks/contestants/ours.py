@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from benchmarks.contestants.base import Skipped, Weights, timed
 from benchmarks.nets import Problem
 from gpunn.backends import explain_cuda
 from gpunn.reference import Textbook
-from gpunn.training.history import Record
 
 
 class Gpunn:
@@ -21,6 +21,7 @@ class Gpunn:
         if device == "cuda" and (reason := explain_cuda()):
             raise Skipped(f"no CUDA device: {reason}")
         net, self.data = problem.net, problem.data
+        self.target: Any = net
         self.batch_size, self.max_examples = net.batch_size, problem.data.X.shape[1]
         self.network = net.build(problem.seed)
         sgd = gpunn.SGD(net.learning_rate, net.momentum, nesterov=net.momentum > 0)
@@ -34,17 +35,14 @@ class Gpunn:
     def weights(self) -> Weights:
         return [(w, b[:, 0]) for w, b in zip(self.network.weights, self.network.biases, strict=True)]
 
-    def until(self, accuracy: float, epochs: int) -> tuple[float, list[float]]:
-        """Train until a test accuracy is reached; return the seconds and the accuracy after each epoch."""
-        test = (self.data.X_test, self.data.labels_test)
-
-        def reached(record: Record) -> bool:
-            return (record.validation_accuracy or 0.0) >= accuracy
-
-        history = self.fit(
-            self.data.X, self.data.labels, epochs=epochs, validation=test, on_epoch_end=reached
-        )
-        return history.seconds, [record.validation_accuracy or 0.0 for record in history]
+    def reach(self) -> tuple[float, float]:
+        """Train a `Target`; return the seconds and the test accuracy."""
+        target, data = self.target, self.data
+        how = {name: getattr(target, name) for name in ("epochs", "schedule", "augmentation")}
+        history = self.fit(data.X, data.labels, **how)
+        accuracy = self.network.evaluate(data.X_test, data.labels_test)[1]
+        assert accuracy is not None
+        return history.seconds, accuracy
 
 
 class TextbookLoop:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.contestants import plain_torch
 from benchmarks.contestants.base import Skipped, Weights, library, timed
 from benchmarks.nets import Net, Problem
 
@@ -57,6 +58,7 @@ class PyTorch:
         torch.set_float32_matmul_precision(MATMUL[precision])
         torch.manual_seed(problem.seed)
         net, self.data, self.device = problem.net, problem.data, device
+        self.net: Any = net
         self.batch_size = net.batch_size
         self.pixels = torch.from_numpy(np.ascontiguousarray(problem.data.X.T)).to(device)
         self.floats = self.pixels.float() / 255
@@ -127,16 +129,15 @@ class PyTorch:
     def weights(self) -> Weights:
         return _weights(self.model)
 
-    def until(self, accuracy: float, epochs: int) -> tuple[float, list[float]]:
-        """Train until a test accuracy is reached; return the seconds and the accuracy after each epoch."""
-        torch, seconds, found = self.torch, 0.0, [0.0]
+    def reach(self) -> tuple[float, float]:
+        """Train a `Target`; return the seconds and the test accuracy."""
+        torch, target = self.torch, self.net
+        rates = target.rates(self.max_examples).tolist()
+        seconds = plain_torch.train(torch, self.model, self.gather, self.labels, rates, target.plain())
         x = torch.from_numpy(np.ascontiguousarray(self.data.X_test.T)).to(self.device) / 255
         labels = torch.from_numpy(self.data.labels_test).to(self.device)
-        while found[-1] < accuracy and len(found) <= epochs:
-            seconds += self.seconds(self.max_examples, 1)
-            with torch.no_grad():
-                found.append(float((self.model(x).argmax(1) == labels).float().mean()))
-        return seconds, found[1:]
+        with torch.no_grad():
+            return seconds, float((self.model(x).argmax(1) == labels).float().mean())
 
 
 class Skorch:

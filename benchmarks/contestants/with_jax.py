@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import partial
 from typing import Any
 
@@ -50,6 +51,25 @@ def epoch_of(jax: Any, net: Net, precision: str) -> Any:
     return epoch
 
 
+def training_of(jax: Any, target: Any) -> Any:
+    """Return run(params, X, labels, order, rates) → params, by the steps of Nesterov's SGD."""
+    loss, jnp, mu = loss_of(jax, target, "float32"), jax.numpy, target.momentum
+
+    @partial(jax.jit, donate_argnums=0)
+    def run(params: Any, X: Any, labels: Any, order: Any, rates: Any) -> Any:
+        def step(state: Any, each: Any) -> Any:
+            (params, velocity), (batch, eta) = state, each
+            x = X[batch].astype(jnp.float32) * (1 / 255)
+            gradient = jax.grad(loss)(params, x, labels[batch])
+            velocity = jax.tree.map(lambda v, g: mu * v + g, velocity, gradient)
+            params = jax.tree.map(lambda p, v, g: p - eta * (g + mu * v), params, velocity, gradient)
+            return (params, velocity), None
+
+        return jax.lax.scan(step, (params, jax.tree.map(jnp.zeros_like, params)), (order, rates))[0][0]
+
+    return run
+
+
 class Jax:
     """JAX with its data as bytes on the CPU or GPU. Compilation is not timed.
 
@@ -65,7 +85,8 @@ class Jax:
         except RuntimeError as error:
             raise Skipped(f"no CUDA device: {str(error).splitlines()[0]}") from None
         jax.config.update("jax_default_matmul_precision", MATMUL[precision])
-        self.batch_size = problem.net.batch_size
+        self.batch_size, self.data = problem.net.batch_size, problem.data
+        self.net: Any = problem.net
         self.X = jax.device_put(np.ascontiguousarray(problem.data.X.T), place)
         self.labels = jax.device_put(problem.data.labels.astype(np.int32), place)
         self.max_examples = len(self.labels)
@@ -88,6 +109,23 @@ class Jax:
 
     def seconds(self, m: int, epochs: int) -> float:
         return timed(lambda: self.epoch(m), epochs)
+
+    def reach(self) -> tuple[float, float]:
+        """Train a `Target` on whole mini-batches; return the seconds and the test accuracy."""
+        target, m = self.net, self.max_examples // self.batch_size * self.batch_size
+        drawn = [self.draw(m)[1] for _ in range(target.epochs)]
+        order = self.jax.numpy.concatenate(drawn)
+        rates = self.jax.device_put(target.rates(m).astype(np.float32), self.place)
+        given = self.params, self.X, self.labels, order, rates
+        run = training_of(self.jax, target).lower(*given).compile()
+        start = time.perf_counter()
+        self.params = self.jax.block_until_ready(run(*given))
+        seconds = time.perf_counter() - start
+        a = self.data.X_test.T / np.float32(255)
+        for w, b in self.weights()[:-1]:
+            a = np.maximum(a @ w.T + b, 0)
+        w, b = self.weights()[-1]
+        return seconds, float(np.mean((a @ w.T + b).argmax(axis=1) == self.data.labels_test))
 
     def weights(self) -> Weights:
         return [(np.asarray(w).T, np.asarray(b)) for w, b in self.params]

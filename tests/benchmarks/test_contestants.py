@@ -53,18 +53,6 @@ def test_an_epoch_trains_every_example(name: str) -> None:
         np.testing.assert_allclose(b, b_, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["gpunn CPU", "PyTorch"])
-def test_training_until_an_accuracy(name: str) -> None:
-    """The label is the position of the only bright pixel, so a few epochs are enough."""
-    y = np.arange(300) % 10
-    X = np.zeros((784, 300), np.uint8, order="F")
-    X[y, np.arange(300)] = 255
-    contestant: Any = build(name, replace(MIDDLE, batch_size=10, momentum=0.9), Data("dots", X, y, X, y))
-    seconds, accuracies = contestant.until(0.9, 20)
-    assert seconds > 0
-    assert accuracies[-1] >= 0.9 > max(accuracies[:-1], default=0)
-
-
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.name)
 def test_floor_has_the_flops_of_a_step(net: Net) -> None:
     """Feedforward and BP4 use every weight, BP2 all but the first layer's; a multiply-add is two FLOP."""

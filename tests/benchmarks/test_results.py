@@ -38,7 +38,7 @@ def test_results_have_every_field(results: dict[str, Any], tmp_path: Path) -> No
     assert {"cpu", "cores", "gpu", "system", "versions"} <= set(read["machine"])
     assert {"python", "gpunn", "numpy", "scipy"} <= set(read["machine"]["versions"])
     assert read["data"] == "random"
-    assert read["time_to_accuracy"] is None  # random labels cannot be learned
+    assert read["targets"] == []  # random labels cannot be learned
     row = read["nets"][0]["contestants"][contestants.OURS]
     assert len(row["rounds"]) == 1
     assert row["of_gpunn_cpu"] == 1
