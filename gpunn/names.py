@@ -33,8 +33,10 @@ def look_up(table: Mapping[str, T], name: str, what: str, others: OtherNames = O
     return table[name_in(table, name, what, others)]
 
 
-def name_in(table: Iterable[str], name: str, what: str, others: OtherNames = OtherNames()) -> str:
+def name_in(table: Collection[str], name: str, what: str, others: OtherNames = OtherNames()) -> str:
     """Return the table's own spelling of a name. Raises ValueError as `look_up` does."""
+    if isinstance(name, str) and name in table:
+        return name
     names = {_plain(alias): entry for alias, entry in others.aliases.items()}
     names |= {_plain(entry): entry for entry in table}
     wanted = _plain(str(name))

@@ -8,6 +8,7 @@ boundaries, and the padding between them stays zero. Gradients, velocities and m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,8 +22,7 @@ NORM_COLUMNS = ("gamma", "beta", "mean", "variance")
 
 def numpy_view(flat: np.ndarray, offset: int, shape: tuple[int, ...]) -> np.ndarray:
     """View flat[offset:…] as a column-major array of that shape, without a copy."""
-    size = int(np.prod(shape))
-    return flat[offset : offset + size].reshape(shape, order="F")
+    return flat[offset : offset + math.prod(shape)].reshape(shape, order="F")
 
 
 @dataclass(frozen=True)
