@@ -11,6 +11,7 @@ from gpunn.core.backprop import backpropagate, feedforward
 from gpunn.core.equations import Equation
 from gpunn.core.optimizers import SGD
 from gpunn.core.plan import BoundModel
+from gpunn.core.ranks import Share
 from gpunn.core.vector_equations import RefreshLowPrecision
 from gpunn.core.workspace import Chunk
 
@@ -22,7 +23,15 @@ def training_step(be: Any, net: Net) -> list[Equation]:
     examples = be.data.examples(np.zeros((net.sizes[0], m), np.uint8), np.zeros(m, int), None)
     update = SGD(net.learning_rate).bind(be, model.theta)
     chunk = Chunk(
-        be.memory, examples, network.layout, model.f[1:], model.cost, [m], model.dropout, True, True
+        be.memory,
+        examples,
+        network.layout,
+        model.f[1:],
+        model.cost,
+        [Share(m, 0, m)],
+        model.dropout,
+        True,
+        True,
     )
     batch = next(chunk.mini_batches())
     forth = feedforward(model.theta, model.f, batch, be.data.new_pass(m))

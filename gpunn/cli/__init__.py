@@ -35,9 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     _repair_streams()
     try:
+        from gpunn.cli import ranks
         from gpunn.cli.clusters import among_ranks
         from gpunn.cli.commands import app
 
+        if "--mpi" not in arguments:  # whose ranks serve the first
+            ranks.hush()
         with warnings.catch_warnings(), _interrupts_kept(), among_ranks(arguments) as served:
             if served:
                 return 0

@@ -31,6 +31,7 @@ from gpunn.training.fit_options import FitOptions, Score
 from gpunn.training.history import Callback, Record
 from gpunn.training.loop import Diverged
 from gpunn.training.progress import EpochLines
+from gpunn.training.ranks import MpiRanks
 from gpunn.training.settings import Settings
 
 
@@ -110,16 +111,23 @@ def build_network(settings: Settings, n_in: int, n_out: int) -> Network:
 
 
 def fit(
-    net: Network, job: Job, settings: Settings, folder: Path, *, resume: bool, print_epochs: bool
+    net: Network,
+    job: Job,
+    settings: Settings,
+    folder: Path,
+    ranks: MpiRanks | None = None,
+    *,
+    resume: bool,
+    quiet: bool,
 ) -> Trained:
     """Train a network, or the ensemble that begins with it, and log to the folder of the run.
 
-    print_epochs: print lines about the progress, unless a terminal shows it otherwise.
+    ranks: those that train it together. quiet: print no lines about the progress.
     """
     arguments = fit_arguments(job, settings)
     options = FitOptions(**arguments, augmentation=job.augmentation(settings))
     if settings.networks > 1:
-        return fit_ensemble(net, job, settings, folder, options, quiet=not print_epochs)
+        return fit_ensemble(net, job, settings, folder, options, quiet=quiet)
     bar = sys.stderr.isatty()
     options = replace(
         options,
@@ -127,7 +135,10 @@ def fit(
         checkpoint_every=settings.checkpoint_every or 1,
         resume=resume,
         verbose=bar,
-        on_epoch_end=callbacks(settings, folder, print_epochs and not (bar and sys.stdout.isatty())),
+        on_epoch_end=callbacks(settings, folder, not quiet and not (bar and sys.stdout.isatty()))
+        if ranks is None or ranks.rank == 0
+        else None,
+        communicator=ranks.communicator if ranks else None,
     )
     return averaging.train(net, 1, job.X, job.y, options, partial(_validation, job, settings))
 

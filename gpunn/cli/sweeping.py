@@ -18,7 +18,7 @@ from gpunn.cli.job import Job, build_network, check_settings, chosen_metric, fit
 from gpunn.cli.output import Failed, say
 from gpunn.cli.reports import warn_on_error
 from gpunn.cli.runs import RUNS, check_output, run_folder
-from gpunn.cli.training import Request, open_data, train_and_save
+from gpunn.cli.training import Ready, Request, open_data, train_and_save
 from gpunn.cli.words import saved
 from gpunn.files.strict_json import dump_json
 from gpunn.files.writing import remove_temporary_files, write_whole
@@ -254,7 +254,9 @@ def train_best(asked: Request, settings: Settings, job: Job, folder: Path) -> di
     be = backends.choose(settings.device, net.dtype, settings.precision)
     asked.echo(f"training {net.name} with the best settings on all {counted(job.X.shape[1], 'example')}")
     with run_folder(folder, BEST, resumed=True) as made:
-        return train_and_save(asked, settings, job, net, be.name, made)
+        found = train_and_save(asked, Ready(settings, job, net, be.name, be.description), made)
+        assert found is not None
+        return found
 
 
 def spell(settings: dict[str, Any]) -> list[str]:

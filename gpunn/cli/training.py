@@ -5,14 +5,15 @@ from __future__ import annotations
 import secrets
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gpunn import backends
-from gpunn.cli import ahead, ensembles, starting
+from gpunn.cli import ahead, ensembles, ranks, starting
 from gpunn.cli.images import AUGMENTATION, DOWNLOADABLE, open_images
 from gpunn.cli.job import Job, build_network, check_settings, chosen_metric, fit
 from gpunn.cli.output import Failed, remark, say, warn
@@ -33,9 +34,13 @@ from gpunn.tables.options import TableOptions
 from gpunn.tables.reading import SUFFIXES, is_table
 from gpunn.training.checkpoint import newest
 from gpunn.training.history import best_epoch
+from gpunn.training.loop import Diverged
 from gpunn.training.option import from_kept
+from gpunn.training.ranks import MpiRanks
 from gpunn.training.settings import Settings
 from gpunn.version import __version__
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,10 @@ class Request:
         if not self.as_json:
             say(*lines)
 
+    def described(self) -> str:
+        """Describe the request in words that are the same in every process."""
+        return " ".join([self.data or "", *self.options, str(self.output or ""), str(self.start or "")])
+
     def for_resuming(self, settings: Settings) -> dict[str, Any]:
         """Return what a checkpoint must hold so that the run can be resumed with these settings."""
         return {
@@ -78,8 +87,58 @@ class Request:
 
 def train(asked: Request) -> int:
     """Train a network, save the run and return the exit code."""
-    rights = {"resumed": asked.resumed is not None, "overwrite": asked.overwrite}
-    check_output(asked.output or RUNS, **rights)
+    return train_on(ranks.started(), asked)
+
+
+def train_on(several: MpiRanks | None, asked: Request) -> int:
+    """Train on several ranks, or on this process alone; an error during training ends all ranks."""
+    with several.guard(Diverged) if several else nullcontext(), ExitStack() as stack:
+        if several:
+            several.check_same({"command": asked.described(), "version of gpunn": __version__})
+        once, together = (several.from_first, several.together) if several else (call, call)
+        rights = {"resumed": asked.resumed is not None, "overwrite": asked.overwrite}
+        once(lambda: check_output(asked.output or RUNS, **rights))
+        ready = together(lambda: make_ready(asked, several=several is not None))
+        ready.say(asked)
+        begin = partial(run_folder, asked.output, ready.job.folder, **rights)
+        folder = once(lambda: stack.enter_context(begin()))
+        for line in ready.job.rehearse(ready.settings):
+            asked.echo(line)
+        result = train_and_save(asked, ready, folder, several)
+    if result is None:  # another rank has the result
+        return 0
+    say(dump_json(result) if asked.as_json else closing_words(result, ready.job))
+    if result.get("curve") == WINDOW:
+        show_window()
+    return 130 if result["interrupted"] else 0
+
+
+def call(do: Callable[[], T]) -> T:
+    """Do it."""
+    return do()
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Everything that a training needs, once it has been checked.
+
+    device: the name of the backend. description: that of the device.
+    """
+
+    settings: Settings
+    job: Job
+    net: Network
+    device: str
+    description: str
+
+    def say(self, asked: Request) -> None:
+        """Print what is to be trained on what."""
+        described = describe(self.settings, self.job, self.net, self.description)
+        asked.echo(*self.job.words, described, *self.job.describe_training(self.settings))
+
+
+def make_ready(asked: Request, several: bool) -> Ready:
+    """Load the data, build the network, and check that all of it fits. several: ranks train together."""
     if asked.start and asked.settings.networks > 1:
         raise ValueError("--from starts from the weights of one network: leave out --ensemble")
     start = starting.load(asked.start) if asked.start else None
@@ -89,7 +148,9 @@ def train(asked: Request) -> int:
     job = open_data(asked, start.meta if start else {})
     settings = asked.settings.with_network(start) if start else asked.settings
     if not asked.resumed:  # whose defaults may have been others
-        settings = settings.with_defaults(job.usual)
+        settings = settings.with_defaults(job.usual | ({"ensemble": 1} if several else {}))
+    if several:
+        ranks.check(settings, asked.table.cv)
     optimizer = settings.build_optimizer()
     net = build_network(settings, len(job.X), job.n_out)
     if start:
@@ -99,26 +160,21 @@ def train(asked: Request) -> int:
     settings = settings.with_choices(net.cost.name, optimizer)
     ready()
     be = backends.choose(settings.device, net.dtype, settings.precision)
-    asked.echo(*job.words, describe(settings, job, net, be.description), *job.describe_training(settings))
-    with run_folder(asked.output, job.folder, **rights) as folder:
-        for line in job.rehearse(settings):
-            asked.echo(line)
-        result = train_and_save(asked, settings, job, net, be.name, folder)
-    say(dump_json(result) if asked.as_json else closing_words(result, job))
-    if result.get("curve") == WINDOW:
-        show_window()
-    return 130 if result["interrupted"] else 0
+    return Ready(settings, job, net, be.name, be.description)
 
 
 def train_and_save(
-    asked: Request, settings: Settings, job: Job, net: Network, device: str, folder: Path
-) -> dict[str, Any]:
-    """Train and test a network, save the run in its folder and return its results."""
+    asked: Request, ready: Ready, folder: Path, several: MpiRanks | None = None
+) -> dict[str, Any] | None:
+    """Train and test a network, save the run in its folder and return its results; None but on rank 0."""
+    settings, job, net = ready.settings, ready.job, ready.net
     net.meta = {**job.meta(), "settings": asdict(settings), "gpunn": __version__}
     net.meta["resume"] = asked.for_resuming(settings)
-    trained = fit(
-        net, job, settings, folder, resume=asked.resumed is not None, print_epochs=not asked.as_json
-    )
+    trained = fit(net, job, settings, folder, several, resume=bool(asked.resumed), quiet=asked.as_json)
+    if several:
+        several.apart = True
+        if several.rank > 0:
+            return None
     for seed, why in trained.failed.items():
         warn(describe_failed(seed, why))
     learnt, history, job = trained.predictor, trained.history, job.adjusted(trained, settings)
@@ -129,7 +185,7 @@ def train_and_save(
         raise save_elsewhere(learnt, folder, error) from error
     with model_is_saved(folder / MODEL):
         tested, outputs = job.test(learnt)
-        result = {"device": device, **summarise(settings, job, trained, tested)}
+        result = {"device": ready.device, **summarise(settings, job, trained, tested)}
         learnt.meta = model_metadata(job, result)
         with warn_on_error("record of its test in the model"):
             learnt.save(folder / MODEL)
@@ -173,6 +229,18 @@ def resume(run: Path, epochs: int | None, data_dir: Path | None, as_json: bool, 
 
     epochs: the number of epochs in all, if it is to change. Raises ValueError if more are done already.
     """
+    several = ranks.started()
+    read = partial(request_to_resume, run, epochs, data_dir, as_json, plot)
+    asked = several.from_first(read) if several else read()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*resuming from")  # the user asked for it
+        return train_on(several, asked)
+
+
+def request_to_resume(
+    run: Path, epochs: int | None, data_dir: Path | None, as_json: bool, plot: bool
+) -> Request:
+    """Read what was asked for in a run that is to go on."""
     saved = newest(run / "checkpoints")
     meta = saved.state["meta"] if saved else ensembles.read_request(run)
     if "resume" not in meta:
@@ -194,9 +262,7 @@ def resume(run: Path, epochs: int | None, data_dir: Path | None, as_json: bool, 
             f"networks of {run} are trained for {counted(settings.epochs or 0, 'epoch')} already: leave out "
             "--epochs"
         )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*resuming from")  # the user asked for it
-        return train(Request(meta["dataset"], settings, table, data_dir, run, as_json, plot, options, meta))
+    return Request(meta["dataset"], settings, table, data_dir, run, as_json, plot, options, meta)
 
 
 def why_not_resumed(run: Path) -> str:
@@ -263,6 +329,7 @@ def summarise(settings: Settings, job: Job, trained: Trained, tested: Mapping[st
         **members,
         "seconds": history.seconds,
         "examples_per_second": history.examples_per_second,
+        **({"ranks": history.ranks} if history.ranks > 1 else {}),
         "seed": settings.seed,
         "settings": asdict(settings),
     }
@@ -270,6 +337,6 @@ def summarise(settings: Settings, job: Job, trained: Trained, tested: Mapping[st
 
 def model_metadata(job: Job, result: dict[str, Any]) -> dict[str, Any]:
     """Return what the model file says about the network: data, training and test scores."""
-    figures = "epochs", "stopped", "seconds", "device_description", "settings"
+    figures = "epochs", "stopped", "seconds", "device_description", "ranks", "settings"
     kept = {name: value for name, value in result.items() if name in figures or name.startswith("test_")}
     return {**job.meta(), **kept, "gpunn": __version__}

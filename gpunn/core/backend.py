@@ -17,6 +17,7 @@ import numpy as np
 from gpunn.core.equations import Equation
 from gpunn.core.examples import Examples, Pass
 from gpunn.core.parameters import Layout, Parameters
+from gpunn.core.ranks import Ranks
 from gpunn.core.scalars import StepScalars
 from gpunn.functions.calls import Calls
 
@@ -106,10 +107,11 @@ class Data(Protocol):
     ) -> None:
         """Replace the examples with others of the same shapes and dtypes."""
 
-    def new_pass(self, m: int, steps: int | None = None) -> Pass:
+    def new_pass(self, m: int, steps: int | None = None, places: np.ndarray | None = None) -> Pass:
         """Allocate a pass over m examples, in their own order.
 
         steps: the number of learning rates that it may be given; m if None.
+        places (m,): which examples these are of a pass that ranks share; None for all of them.
         """
 
     def start_pass(
@@ -182,6 +184,9 @@ class Backend(Protocol):
 
     @property
     def threads(self) -> Threads: ...
+
+    def join(self, ranks: Ranks) -> None:
+        """Prepare sums over these ranks, all of which call this at the same time."""
 
     def note_algorithms(self) -> Mapping[str, str]:
         """Return a checksum of the algorithm of each matrix product that is bound from now on, by product.

@@ -34,10 +34,10 @@ def feedforward(
     a, z = batch.a, batch.z
     for l in range(1, len(theta.w)):
         if batch.dropout[l - 1]:
-            yield Drop(l - 1, a[l - 1], batch.mask[l - 1], batch.dropout[l - 1], p)
+            yield Drop(l - 1, a[l - 1], batch.mask[l - 1], batch.dropout[l - 1], p, batch.share.first)
         if batch.norm[l]:
             yield Affine(l, theta, a[l - 1], out=z[l])
-            yield Normalise(l, theta, batch.norm[l], z[l])
+            yield Normalise(l, theta, batch.norm[l], z[l], batch.share)
             yield Activate(l, f[l], z[l], out=a[l])
         else:
             yield Forward(l, theta, f[l], a[l - 1], z[l], out=a[l])
@@ -53,9 +53,9 @@ def backpropagate(
         yield ApplyWeights(L, batch.weights, delta[L])
     for l in range(L, 0, -1):
         if batch.norm[l]:
-            yield from update.accumulate_norm(l, delta[l], batch.norm[l], batch.m)
+            yield from update.accumulate_norm(l, delta[l], batch.norm[l], batch.share)
         if l > 1:  # before w[l] changes
             before = f[l - 1], z[l - 1], a[l - 1], mask[l - 1]
             yield HiddenError(l, theta, delta[l], *before, out=delta[l - 1])  # BP2
-        yield from update.accumulate(l, delta[l], a[l - 1], batch.m)  # BP3, BP4
+        yield from update.accumulate(l, delta[l], a[l - 1], batch.share)  # BP3, BP4
     yield from update.finish()

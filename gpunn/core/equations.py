@@ -20,6 +20,7 @@ from typing import Any
 
 from gpunn.core.examples import Pass
 from gpunn.core.parameters import Parameters, Part
+from gpunn.core.ranks import Share
 from gpunn.core.scalars import Scalar
 from gpunn.functions.activations import Activation
 from gpunn.functions.calls import Calls
@@ -95,7 +96,7 @@ class Drop(Equation):
     """Dropout: a[l] ← a[l] ⊙ mask[l]
 
     mask is 0 with probability `rate`, else 1. What is kept counts 1/(1 − rate) in the products that read it
-    (inverted dropout; Srivastava et al. 2014).
+    (inverted dropout; Srivastava et al. 2014). first: the number of the first column in the mini-batch.
     """
 
     layer: int
@@ -103,6 +104,7 @@ class Drop(Equation):
     mask: Any
     rate: float
     p: Pass
+    first: int = 0
 
     def __post_init__(self) -> None:
         self._require(mask=self.a.shape)
@@ -146,13 +148,15 @@ class Normalise(Equation):
     """Normalise: z[l] ← γ (z[l] − μ)/√(σ² + ε) + β
 
     μ and σ² are each row's mean and variance over the mini-batch, towards which the running mean and variance
-    move; or the running ones themselves. Ioffe and Szegedy 2015, algorithms 1 and 2.
+    move; or the running ones themselves. Ioffe and Szegedy 2015, algorithms 1 and 2. The mini-batch is that
+    of all ranks.
     """
 
     layer: int
     theta: Parameters
     norm: Any
     z: Any
+    share: Share
 
     def __post_init__(self) -> None:
         n = self.theta.b[self.layer].shape[0]
@@ -254,7 +258,8 @@ class Gradient(Equation):
 class NormError(Equation):
     """Normalise: [γ β][l] ← α [Σ δ ẑ, Σ δ] + β [γ β][l];  δ[l] ← γ/√(σ² + ε) (δ − mean δ − ẑ mean(δ ẑ))
 
-    without the means if the running mean and variance were used.
+    without the means if the running mean and variance were used. The means are those over all ranks; the
+    gradient is that of the share.
     """
 
     layer: int
@@ -263,6 +268,7 @@ class NormError(Equation):
     alpha: Scalar
     beta: Scalar
     into: Parameters
+    share: Share
 
     def __post_init__(self) -> None:
         n = self.into.b[self.layer].shape[0]

@@ -39,6 +39,7 @@ class Pass:
 
     Attributes:
         order: the examples' indices, in the order of the pass.
+        places: the place of each of them in the pass of all ranks, on which its distortion depends.
         losses, hits: of each example, in that order.
         position: how many examples the pass has come.
         step: how many steps.
@@ -47,6 +48,7 @@ class Pass:
     """
 
     order: Any
+    places: Any
     losses: Any
     hits: Any
     position: Any

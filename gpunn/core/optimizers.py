@@ -17,20 +17,24 @@ import numpy as np
 
 from gpunn.core.backend import Backend
 from gpunn.core.parameters import Parameters
+from gpunn.core.ranks import Ranks
 from gpunn.core.rules import Regularisation, Rule, require
-from gpunn.core.update import ByRule, Clipped, InGradient, InTheta, InVelocity, Update
+from gpunn.core.update import ByRule, ByWholeGradient, InGradient, InTheta, InVelocity, Update
 from gpunn.functions import vectors
 from gpunn.functions.calls import Array, Call, constant
 from gpunn.names import OtherNames, name_in
 
 
 class Optimizer(Protocol):
-    """A choice of optimizer and settings; `bind` allocates the state that goes with it."""
+    """A choice of optimizer and settings; `bind` allocates the state that goes with it.
+
+    ranks: those that learn together, if there are several.
+    """
 
     @property
     def learning_rate(self) -> float: ...
 
-    def bind(self, be: Backend, theta: Parameters) -> Update: ...
+    def bind(self, be: Backend, theta: Parameters, ranks: Ranks | None = None) -> Update: ...
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,9 @@ class SGD(Regularisation):
         """The parameters in which BP3 and BP4 accumulate the gradient: "theta", "v" or "g"."""
         return "g" if self.clip_norm else "v" if self.momentum else "theta"
 
-    def bind(self, be: Backend, theta: Parameters) -> Update:
-        update = {"theta": InTheta, "v": InVelocity, "g": Clipped}[self.lands]
-        return update(self, be, theta)
+    def bind(self, be: Backend, theta: Parameters, ranks: Ranks | None = None) -> Update:
+        update = {"theta": InTheta, "v": InVelocity, "g": ByWholeGradient}["g" if ranks else self.lands]
+        return update(self, be, theta, ranks)
 
 
 def Momentum(learning_rate: float = 0.1, momentum: float = 0.9, **regularisation: Any) -> SGD:
@@ -94,8 +98,8 @@ def Nesterov(learning_rate: float = 0.1, momentum: float = 0.9, **regularisation
 class ByElement(Rule):
     """An optimizer that is a rule and nothing else."""
 
-    def bind(self, be: Backend, theta: Parameters) -> Update:
-        return ByRule(self, be, theta)
+    def bind(self, be: Backend, theta: Parameters, ranks: Ranks | None = None) -> Update:
+        return ByRule(self, be, theta, ranks)
 
 
 @dataclass(frozen=True)
@@ -235,8 +239,8 @@ class Collect(Regularisation):
 
     learning_rate: float = 1.0
 
-    def bind(self, be: Backend, theta: Parameters) -> InGradient:
-        return InGradient(self, be, theta)
+    def bind(self, be: Backend, theta: Parameters, ranks: Ranks | None = None) -> InGradient:
+        return InGradient(self, be, theta, ranks)
 
 
 OPTIMIZERS: dict[str, Any] = {

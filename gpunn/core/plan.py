@@ -20,6 +20,7 @@ from gpunn.core.equations import Equation
 from gpunn.core.examples import Examples, Pass
 from gpunn.core.parameters import Parameters
 from gpunn.core.pass_equations import Advance, CollectOutputs, Distort, Gather, Measure, NextStep, WeighLosses
+from gpunn.core.ranks import Ranks, positions, share_of
 from gpunn.core.update import Update
 from gpunn.core.vector_equations import RefreshLowPrecision, SetRates
 from gpunn.core.workspace import Chunk
@@ -43,6 +44,7 @@ class BoundModel:
     Attributes:
         f: f[l] for l = 1…L; f[0] is not used.
         dropout: the dropout of a[l], l = 0…L−1.
+        ranks: the processes that share every mini-batch; None if there is one.
     """
 
     be: Backend
@@ -50,6 +52,7 @@ class BoundModel:
     cost: Cost
     theta: Parameters
     dropout: Sequence[float]
+    ranks: Ranks | None = None
 
 
 @dataclass(frozen=True)
@@ -106,17 +109,20 @@ def bind(
 ) -> list[Stage]:
     """Bind one pass over m examples; it learns if there is an update, and collects the outputs if asked.
 
+    If several ranks share the mini-batches, this is the part of one of them.
+
     Args:
         scheduled: every step takes its learning rate from the pass.
         training: use dropout, and normalise batches by their own mean and variance.
         augmentation: how images are distorted before anything else.
-        outputs: (n_L, m) buffer for the outputs.
+        outputs: (n_L, m) buffer for the outputs, with as many columns as the rank has examples.
     """
     be, layout = model.be, model.theta.layout
     dropout = model.dropout if training else [0.0] * len(model.dropout)
 
     def say(batches: list[int]) -> list[Equation]:
-        how = layout, model.f[1:], model.cost, batches, dropout, training, update is not None
+        shares = [share_of(b, model.ranks) for b in batches]
+        how = layout, model.f[1:], model.cost, shares, dropout, training, update is not None
         chunk = Chunk(be.memory, examples, *how)
         return [
             *begin_chunk(examples, chunk, p, augmentation, training),
@@ -124,7 +130,7 @@ def bind(
             *end_chunk(model, examples, chunk, p, outputs),
         ]
 
-    if be.launch_steps and outputs is None and (stages := bind_launches(be, say, m, batch_size)):
+    if be.launch_steps and outputs is None and (stages := bind_launches(model, say, m, batch_size)):
         return stages
     stages = []
     for batches, times in chunks(m, batch_size, chunk_steps(be, batch_size, layout.sizes[0])):
@@ -134,13 +140,13 @@ def bind(
 
 
 def bind_launches(
-    be: Backend, say: Callable[[list[int]], list[Equation]], m: int, batch_size: int
+    model: BoundModel, say: Callable[[list[int]], list[Equation]], m: int, batch_size: int
 ) -> list[Stage]:
     """Bind the pass with few steps said, if the backend can do the others like these; else return nothing."""
-    stages = []
+    be, stages = model.be, []
     for batches, times in chunks(m, batch_size, be.launch_steps):
         said = say(sorted(set(batches), reverse=True))
-        calls = be.plan_steps(said, sum(batches))
+        calls = be.plan_steps(said, sum(share_of(b, model.ranks).m for b in batches))
         if calls is None:
             return []
         stages.append(Stage(said, calls, sum(batches), times))
@@ -203,10 +209,33 @@ def run(be: Backend, stages: Sequence[Stage], progress: Progress | None = None) 
                     progress(stage.m)
 
 
+class Shared:
+    """A pass over m examples of which each rank has the shares `own` of its mini-batches."""
+
+    def __init__(self, ranks: Ranks, m: int, batch_size: int) -> None:
+        self.ranks, self.m = ranks, m
+        self.own, self.counted = positions(m, batch_size, ranks)
+        self.last: tuple[np.ndarray, np.ndarray] | None = None  # an order, and this rank's part of it
+
+    def of(self, order: np.ndarray) -> np.ndarray:
+        """Return this rank's part of an order (m,); of the same order, the same array."""
+        if self.last is None or self.last[0] is not order:
+            self.last = order, order[self.own]
+        return self.last[1]
+
+    def join(self, found: np.ndarray) -> np.ndarray:
+        """Return the results (m, …) of all ranks, of which these are one's own."""
+        whole = np.zeros((self.m, *found.shape[1:]), np.uint8 if found.dtype == bool else found.dtype)
+        whole[self.own[: self.counted]] = found[: self.counted]
+        self.ranks.sum(whole)
+        return whole.astype(found.dtype, copy=False)
+
+
 class Plan:
     """A model and some examples, bound: each call makes one pass over them in a given order (m,).
 
-    Printed, it is the equations of a step.
+    Ranks pass over their shares, and then all of them know all results. Printed, a plan is the equations of a
+    step.
 
     epoch_steps: the number of steps of the epoch, if the pass is a part of it.
     """
@@ -221,7 +250,10 @@ class Plan:
         epoch_steps: int | None = None,
         **how: Any,
     ) -> None:
-        self.be, self.data, self.p = model.be, model.be.data, model.be.data.new_pass(m, epoch_steps)
+        self.be, self.data = model.be, model.be.data
+        self.shared = Shared(model.ranks, m, batch_size) if model.ranks else None
+        own = self.shared.own if self.shared else None
+        self.p = self.data.new_pass(m if own is None else len(own), epoch_steps, own)
         self.stages = bind(model, examples, self.p, m, batch_size, **how)
 
     def __call__(self, order: np.ndarray, key: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -232,15 +264,25 @@ class Plan:
 
     def start(self, order: np.ndarray, etas: np.ndarray | None = None, key: int = 0, step: int = 0) -> None:
         """Start a pass. step: the first step, counted from the beginning of the epoch."""
-        self.data.start_pass(self.p, order, etas, key, step)
+        self.data.start_pass(self.p, self._own(order), etas, key, step)
 
     def expect(self, key: int, order: np.ndarray) -> None:
         """Prepare for the key and the order that the next pass will most likely be given."""
-        self.data.prefetch(self.p, order, key)
+        self.data.prefetch(self.p, self._own(order), key)
+
+    def _own(self, order: np.ndarray) -> np.ndarray:
+        """Return the part of the order that this process passes over."""
+        return self.shared.of(order) if self.shared else order
 
     def results(self) -> tuple[np.ndarray, np.ndarray]:
         """Return each example's loss (m,) and hit (m,); the next pass overwrites them."""
-        return self.data.results(self.p)
+        losses, hits = self.data.results(self.p)
+        return (self.shared.join(losses), self.shared.join(hits)) if self.shared else (losses, hits)
+
+    def collected(self, outputs: Any) -> np.ndarray:
+        """Return the outputs (n_L, m) of the pass, which are in this buffer of the backend."""
+        found = self.be.memory.download(outputs)
+        return self.shared.join(found.T).T if self.shared else found
 
     def __str__(self) -> str:
         return str(self.stages[0])

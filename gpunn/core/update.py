@@ -13,8 +13,9 @@ from typing import Any
 from gpunn.core.backend import Backend
 from gpunn.core.equations import Equation, Gradient, NormError
 from gpunn.core.parameters import Parameters, Part
+from gpunn.core.ranks import Ranks, Share
 from gpunn.core.scalars import Scalar, StepScalars
-from gpunn.core.vector_equations import Add, BoundRows, ClipNorm, Scale, Shrink, Step
+from gpunn.core.vector_equations import Add, AllReduce, BoundRows, ClipNorm, Scale, Shrink, Step
 
 
 class Update:
@@ -23,30 +24,32 @@ class Update:
     Attributes:
         into: the parameters in which the gradient lands.
         keep: β, the factor of what was there before.
+        ranks: those that learn together, if there are several.
     """
 
     into: Parameters
     keep: float
 
-    def __init__(self, chosen: Any, be: Backend, theta: Parameters) -> None:
-        self.chosen, self.be, self.theta = chosen, be, theta
+    def __init__(self, chosen: Any, be: Backend, theta: Parameters, ranks: Ranks | None = None) -> None:
+        self.chosen, self.be, self.theta, self.ranks = chosen, be, theta, ranks
         self.layers = range(1, len(theta.w))
         self.scalars: StepScalars = be.memory.scalars(chosen.learning_rate)
         self.scalar = cache(partial(Scalar, self.scalars))  # p + q η, of (p, q = 0)
 
-    def alpha(self, m: int) -> Scalar:
-        """Return α, the factor of the gradient's sum over a mini-batch of m."""
-        return self.scalar(1 / m)
+    def alpha(self, share: Share) -> Scalar:
+        """Return α, the factor of the gradient's sum over a share: 1/m for a whole mini-batch of m."""
+        return self.scalar(share.counts / share.whole)
 
-    def accumulate(self, layer: int, delta: Any, a: Any, m: int) -> Iterator[Equation]:
-        """BP3 and BP4 for a mini-batch of m: delta (n_l, m) and a = a[l-1] (n_{l-1}, m)."""
+    def accumulate(self, layer: int, delta: Any, a: Any, share: Share) -> Iterator[Equation]:
+        """BP3 and BP4 for a share of m columns: delta (n_l, m) and a = a[l-1] (n_{l-1}, m)."""
         yield from self.prepare(layer)
-        yield Gradient(layer, delta, a, self.alpha(m), self.scalar(self.keep), self.into)
+        yield Gradient(layer, delta, a, self.alpha(share), self.scalar(self.keep), self.into)
 
-    def accumulate_norm(self, layer: int, delta: Any, norm: Any, m: int) -> Iterator[Equation]:
+    def accumulate_norm(self, layer: int, delta: Any, norm: Any, share: Share) -> Iterator[Equation]:
         """Go back through a batch normalisation, in place in delta; its own gradient lands, too."""
         yield from self.prepare_norm(layer)
-        yield NormError(layer, norm, delta, self.alpha(m), self.scalar(self.keep), self.into)
+        factors = self.alpha(share), self.scalar(self.keep)
+        yield NormError(layer, norm, delta, *factors, self.into, share)
 
     def prepare(self, layer: int) -> Iterator[Equation]:
         """Yield the equations that must come before the layer's gradient lands."""
@@ -89,12 +92,12 @@ class InTheta(Update):
 
     keep = 1.0
 
-    def __init__(self, chosen: Any, be: Backend, theta: Parameters) -> None:
-        super().__init__(chosen, be, theta)
+    def __init__(self, chosen: Any, be: Backend, theta: Parameters, ranks: Ranks | None = None) -> None:
+        super().__init__(chosen, be, theta, ranks)
         self.into = theta
 
-    def alpha(self, m: int) -> Scalar:
-        return self.scalar(0, -1 / m)
+    def alpha(self, share: Share) -> Scalar:
+        return self.scalar(0, -1 / share.whole)
 
     def prepare(self, layer: int) -> Iterator[Equation]:
         return self.shrink_weights(layer)
@@ -103,8 +106,8 @@ class InTheta(Update):
 class InVelocity(Update):
     """v ← μ v + ∇C: the product lands in v."""
 
-    def __init__(self, chosen: Any, be: Backend, theta: Parameters) -> None:
-        super().__init__(chosen, be, theta)
+    def __init__(self, chosen: Any, be: Backend, theta: Parameters, ranks: Ranks | None = None) -> None:
+        super().__init__(chosen, be, theta, ranks)
         self.into = self.v = be.memory.new_parameters(theta.layout, "v")
         self.keep = chosen.momentum
 
@@ -134,15 +137,20 @@ class InVelocity(Update):
 
 
 class InGradient(Update):
-    """The product lands in a gradient buffer g, which may be clipped before anything moves along it."""
+    """The product lands in a gradient buffer g, which is known as a whole before anything moves along it.
+
+    Ranks add up their gradients there, and then all take the same step.
+    """
 
     keep = 0.0
 
-    def __init__(self, chosen: Any, be: Backend, theta: Parameters) -> None:
-        super().__init__(chosen, be, theta)
+    def __init__(self, chosen: Any, be: Backend, theta: Parameters, ranks: Ranks | None = None) -> None:
+        super().__init__(chosen, be, theta, ranks)
         self.into = self.g = be.memory.new_parameters(theta.layout, "g")
 
     def step(self) -> Iterator[Equation]:
+        if self.ranks:
+            yield AllReduce(self.ranks, Part(self.g))
         if self.chosen.clip_norm:
             yield ClipNorm(self.chosen.clip_norm, Part(self.g))
         for layer in self.layers:
@@ -163,8 +171,8 @@ class InGradient(Update):
 class ByRule(InGradient):
     """A rule takes the step from g, element by element."""
 
-    def __init__(self, chosen: Any, be: Backend, theta: Parameters) -> None:
-        super().__init__(chosen, be, theta)
+    def __init__(self, chosen: Any, be: Backend, theta: Parameters, ranks: Ranks | None = None) -> None:
+        super().__init__(chosen, be, theta, ranks)
         self.states = {name: be.memory.new_parameters(theta.layout, name) for name in chosen.states}
         self.steps = be.memory.numbers(3) if chosen.counts_steps else None
 
@@ -180,11 +188,11 @@ class ByRule(InGradient):
         yield Step(self.chosen, self.theta, self.g, states, eta, self.steps)
 
 
-class Clipped(InGradient):
-    """SGD with clip_norm: the whole gradient must be known before any of it is used."""
+class ByWholeGradient(InGradient):
+    """SGD with clip_norm or several ranks: the whole gradient must be known before any of it is used."""
 
-    def __init__(self, chosen: Any, be: Backend, theta: Parameters) -> None:
-        super().__init__(chosen, be, theta)
+    def __init__(self, chosen: Any, be: Backend, theta: Parameters, ranks: Ranks | None = None) -> None:
+        super().__init__(chosen, be, theta, ranks)
         self.v = be.memory.new_parameters(theta.layout, "v") if chosen.momentum else self.g
 
     def state(self) -> dict[str, Any]:

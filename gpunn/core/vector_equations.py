@@ -8,8 +8,21 @@ from typing import Any
 from gpunn.core.equations import Equation
 from gpunn.core.examples import Pass
 from gpunn.core.parameters import Parameters, Part
+from gpunn.core.ranks import Ranks
 from gpunn.core.rules import Rule
 from gpunn.core.scalars import Scalar, StepScalars
+
+
+@dataclass(eq=False, slots=True)
+class AllReduce(Equation):
+    """AllReduce: x ← Σ x over all ranks"""
+
+    ranks: Ranks
+    x: Part
+
+    @property
+    def formula(self) -> str:
+        return f"{self.x} ← Σ {self.x} over {self.ranks.size} ranks"
 
 
 @dataclass(eq=False, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 from gpunn.core.backend import Memory
 from gpunn.core.examples import Examples
 from gpunn.core.parameters import Layout
+from gpunn.core.ranks import Share
 from gpunn.functions.activations import Activation
 from gpunn.functions.costs import Cost
 
@@ -23,13 +24,14 @@ class BatchBuffers:
     """The buffers of one mini-batch; lists are indexed by layer, 0…L.
 
     Attributes:
+        share: the columns that they hold.
         dropout: for l = 0…L−1, the share of a[l] that is dropped.
         mask: what is kept of a[l], if its dropout is above 0.
         norm: what a batch-normalised layer keeps for its backward pass; None for the others.
         weights: (1, m) weights of the examples, if they have any.
     """
 
-    m: int
+    share: Share
     a: list[Any]
     z: list[Any]
     delta: list[Any]
@@ -41,7 +43,7 @@ class BatchBuffers:
 
 
 class Chunk:
-    """The buffers of consecutive mini-batches of the given sizes; delta is only allocated if θ learns."""
+    """The buffers of consecutive mini-batches, or of shares of them; delta is only allocated if θ learns."""
 
     def __init__(
         self,
@@ -50,14 +52,14 @@ class Chunk:
         layout: Layout,
         f: Sequence[Activation],
         cost: Cost,
-        batches: Sequence[int],
+        shares: Sequence[Share],
         dropout: Sequence[float],
         training: bool,
         learns: bool,
     ) -> None:
-        self.memory, self.layout, self.f, self.batches, self.dropout = memory, layout, f, batches, dropout
+        self.memory, self.layout, self.f, self.shares, self.dropout = memory, layout, f, shares, dropout
         self.sizes, self.training, self.learns = layout.sizes, training, learns
-        n_out, self.m = self.sizes[-1], sum(batches)
+        n_out, self.m = self.sizes[-1], sum(share.m for share in shares)
         self.x = memory.inputs(examples, self.m, dropout[0])
         self.y = memory.matrix(n_out, self.m)
         self.labels = memory.labels(self.m)
@@ -70,13 +72,14 @@ class Chunk:
         """Yield the mini-batches one after another, as views of the chunk."""
         shared: dict[int, tuple[list[Any], ...]] = {}
         columns, start = self.memory.columns, 0
-        for m in self.batches:
+        for share in self.shares:
+            m = share.m
             if m not in shared:
                 shared[m] = self._between(m)
             a, z, delta, mask, norm = shared[m]
             own = (start, start + m)
             yield BatchBuffers(
-                m,
+                share,
                 a=[columns(self.x, *own), *a, columns(self.a, *own)],
                 z=[None, *z, columns(self.z, *own)],
                 delta=delta,

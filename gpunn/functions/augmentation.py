@@ -73,13 +73,13 @@ class Augmentation:
         whole = np.arange(-10 * int(np.ceil(self.smoothness)), 10 * int(np.ceil(self.smoothness)) + 1)
         return bell / np.exp(-(whole**2) / (2 * self.smoothness**2)).sum()
 
-    def affine(self, key: int, first: int, m: int) -> np.ndarray:
-        """The affine part of the distortion of images first…first + m − 1 of an epoch (2, 3, m).
+    def affine(self, key: int, places: np.ndarray) -> np.ndarray:
+        """The affine part of the distortion of the images at these places (m,) of an epoch (2, 3, m).
 
         For each image, the pixel at (y, x) relative to the centre is taken from the row and the column that
         this matrix gives for [y, x, 1].
         """
-        angle, *scales, down, aside = randoms.uniform(key, np.arange(first, first + m), AFFINE, 5)
+        angle, *scales, down, aside = randoms.uniform(key, places, AFFINE, 5)
         angle, down, aside = np.radians(self.rotate * angle), self.shift * down, self.shift * aside
         turned = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         turned /= 1 + self.scale * np.array(scales)[:, None]

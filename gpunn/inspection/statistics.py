@@ -11,6 +11,7 @@ from gpunn.backends import Host
 from gpunn.core.backprop import feedforward
 from gpunn.core.inputs import check_X, dense
 from gpunn.core.pass_equations import Gather
+from gpunn.core.ranks import Share
 from gpunn.core.workspace import BatchBuffers, Chunk
 from gpunn.network import Network
 
@@ -78,7 +79,7 @@ def feed(net: Network, X: np.ndarray) -> BatchBuffers:
     be, m = Host(net.dtype.name), X.shape[1]
     model, examples, p = net.bind(be), be.data.examples(X, None, None), be.data.new_pass(m)
     without, training, learns = [0.0] * len(net.layers), False, False
-    how = net.layout, model.f[1:], model.cost, [m], without, training, learns
+    how = net.layout, model.f[1:], model.cost, [Share(m, 0, m)], without, training, learns
     chunk = Chunk(be.memory, examples, *how)
     batch = next(chunk.mini_batches())
     gather = Gather(examples, p, chunk.x, chunk.y, chunk.labels)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.core.backend import Backend
+from gpunn.core.ranks import Ranks
 from gpunn.files.strict_json import (
     InvalidJSON,
     dump_json,
@@ -83,6 +84,8 @@ class TrainingState:
         }
         if self.be.threads.most:
             values["threads"] = self.be.threads.most
+        if self.history.ranks > 1:
+            values["ranks"] = self.history.ranks
         if self.history.algorithms:
             values["algorithms"] = dict(self.history.algorithms)
         for name, observer in self.observers.items():
@@ -130,6 +133,7 @@ class CheckpointWriter:
 
     description: what the run is, by name; a run is only resumed if all of it is equal. meta: stored too.
     resume: continue from the newest readable checkpoint, or from the start if the folder has no checkpoint.
+    ranks: those that train together, of which rank 0 alone reads and writes files.
     Raises ValueError if the checkpoints are of another run, or if all of them are damaged, and OSError if the
     folder cannot be written before training.
     """
@@ -142,21 +146,29 @@ class CheckpointWriter:
         rng: np.random.Generator,
         *,
         resume: bool,
+        ranks: Ranks | None = None,
     ) -> None:
-        check_writable(chosen.folder)
         self.chosen, self.description, self.meta = chosen, dict(description), meta
-        self.saved = newest(chosen.folder) if resume else None
-        if not resume and chosen.files():
-            raise ValueError(
-                f"{chosen.folder} already holds checkpoints: resume that run, or choose another folder"
-            )
+        self.writes = ranks is None or ranks.rank == 0
+        self.saved = ranks.from_first(lambda: self._open(resume)) if ranks else self._open(resume)
         if self.saved:
-            self._check_same_run(self.saved)
             with _naming(self.saved.path):
                 rng.bit_generator.state = self.saved.state["first_generator"]
         self.first_generator = rng.bit_generator.state
         self.written, self.warned, self.compared = 0, False, False
         self.snapshot: Snapshot | None = None
+
+    def _open(self, resume: bool) -> SavedCheckpoint | None:
+        """Check the folder, and read the newest checkpoint if the run is resumed."""
+        check_writable(self.chosen.folder)
+        saved = newest(self.chosen.folder) if resume else None
+        if not resume and self.chosen.files():
+            raise ValueError(
+                f"{self.chosen.folder} already holds checkpoints: resume that run, or choose another folder"
+            )
+        if saved:
+            self._check_same_run(saved)
+        return saved
 
     @property
     def epochs_done(self) -> int:
@@ -190,9 +202,21 @@ class CheckpointWriter:
             with _naming(self.saved.path):
                 state.restore(self.saved.tensors, self.saved.state)
             self.written = self.epochs_done
-            self._tidy(self.saved.path)
+            if self.writes:
+                self._tidy(self.saved.path)
+            self._compare_ranks()
             self._go_on_with_threads()
         self._compare_algorithms()
+
+    def _compare_ranks(self) -> None:
+        """Warn if another number of processes trains the network from now on."""
+        there, here = self.saved.state.get("ranks", 1) if self.saved else 1, self.state.history.ranks
+        if there != here and self.writes:
+            warnings.warn(
+                f"the run so far used {counted(there, 'rank')}, and {here} from now on, so the result may "
+                "differ in the last bits from that of an unbroken run",
+                stacklevel=2,
+            )
 
     def _go_on_with_threads(self) -> None:
         """Use as many threads as the run so far; warn if that is not allowed."""
@@ -220,7 +244,7 @@ class CheckpointWriter:
 
     def flush(self) -> None:
         """Write the state of the last complete epoch, unless it is written already or θ is not finite."""
-        if self.snapshot is None or self.snapshot.epoch <= self.written:
+        if not self.writes or self.snapshot is None or self.snapshot.epoch <= self.written:
             return
         tensors = {name: self.state.be.memory.download(a) for name, a in self.snapshot.tensors.items()}
         if not np.isfinite(tensors["theta"]).all():

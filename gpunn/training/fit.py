@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from gpunn.core.inputs import CheckedExamples, check_examples, dense
 from gpunn.core.optimizers import Optimizer
 from gpunn.core.plan import BoundModel
 from gpunn.training import schedules
+from gpunn.training.agreeing import agree, share_machine, start_alike
 from gpunn.training.checkpoint import Checkpoints, CheckpointWriter
 from gpunn.training.fit_options import Block, FitOptions, Score, ScoreFunction
 from gpunn.training.history import History, Record
-from gpunn.training.identity import describe_run
-from gpunn.training.loop import Evaluation, Training
+from gpunn.training.identity import describe_run, fingerprint
+from gpunn.training.loop import Diverged, Evaluation, Training
 from gpunn.training.progress import ProgressDisplay
+from gpunn.training.ranks import MpiRanks, Signals, ranks_of
 from gpunn.training.reach import warn_out_of_reach
 from gpunn.training.signals import sigterm_as_ctrl_c
 from gpunn.training.sources import BlockStream, ExampleSource, InMemory, Learner
@@ -37,22 +40,43 @@ def fit(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) -> His
 
     The network has the learnt weights however training ends.
     """
-    training = prepare(net, X, y, options)
+    ranks = ranks_of(options.communicator)
+    if ranks is None:
+        return run(net, X, y, options)
+    with ranks.guard(Diverged):
+        return run(net, X, y, options, ranks)
+
+
+def run(
+    net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions, ranks: MpiRanks | None = None
+) -> History:
+    """Train the network, together with the other ranks if there are any."""
+    training = prepare(net, X, y, options, ranks=ranks)
     net.learnt_labels = isinstance(training.source, InMemory) and training.source.has_labels
     theta, checkpoints, m = training.theta, training.checkpoints, training.source.m
     callbacks = options.callbacks
     done = checkpoints.epochs_done if checkpoints else 0
+    show = options.verbose and (ranks is None or ranks.rank == 0)
     with (
-        ProgressDisplay(m, options.epochs, show=options.verbose, done=done) as bar,
-        sigterm_as_ctrl_c(checkpoints is not None),
+        ProgressDisplay(m, options.epochs, show=show, done=done) as bar,
+        Signals(checkpoints is not None) if ranks else nullcontext() as signals,
+        nullcontext() if ranks else sigterm_as_ctrl_c(checkpoints is not None),
     ):
 
-        def on_epoch_end(record: Record) -> bool:
+        def tell(record: Record) -> bool:
             bar.epoch(record)
             if callbacks:
                 net.theta[:] = training.be.memory.download(theta)
             answers = [callback(record) for callback in callbacks]
             return any(answer is True for answer in answers)
+
+        def on_epoch_end(record: Record) -> bool:
+            if ranks is None:
+                return tell(record)
+            ranks.check_same({"θ": fingerprint(training.be.memory.download(theta))})
+            if ranks.any(bool(signals and signals.received)):
+                raise KeyboardInterrupt
+            return ranks.from_first(lambda: tell(record))
 
         try:
             return training.run(bar.update, on_epoch_end)
@@ -77,24 +101,59 @@ class Sharing:
 
 
 def prepare(
-    net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions, sharing: Sharing | None = None
+    net: Trainable,
+    X: Any,
+    y: ArrayLike | None,
+    options: FitOptions,
+    sharing: Sharing | None = None,
+    ranks: MpiRanks | None = None,
 ) -> Training:
     """Check everything, and load the network and the examples onto the device.
 
-    sharing: what the network shares with others.
+    sharing: what the network shares with others. ranks: those that train together.
     """
+    described = X.description if isinstance(X, Stream) else ""
+    if ranks is None:
+        given = check_all(net, X, y, options)
+        checkpoints = open_checkpoints(net, given, options, described)
+        return load_all(net, X, given, options, checkpoints, sharing)
+    given = ranks.together(lambda: check_all(net, X, y, options))
+    agree(net, given, options, ranks)
+    checkpoints = open_checkpoints(net, given, options, described, ranks)
+    start_alike(net, options, ranks)
+    options = share_machine(options, ranks)
+    ranks.together(lambda: choose_backend(net, options))
+    return ranks.together(lambda: load_all(net, X, given, options, checkpoints, ranks=ranks))
+
+
+def check_all(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) -> CheckedExamples | None:
+    """Check the options and the examples; return the examples, None for blocks."""
     options.check(net.sizes[0], blocks=y is None)
     given = None if y is None else check(net, options, X, y, options.sample_weight)
     if given:
-        warn_out_of_reach(net.layers[-1].f, given.y, stacklevel=5)  # the caller of `Network.fit`
+        warn_out_of_reach(net.layers[-1].f, given.y, stacklevel=6)  # the caller of `Network.fit`
     options.check_metric(classes=given is None or given.y.labels is not None)
-    optimizer = optimizers.get(options.optimizer)
-    described = X.description if isinstance(X, Stream) else ""
-    checkpoints = open_checkpoints(net, given, options, described)
-    threads = options.threads or (1 if checkpoints and checkpoints.one_thread else None)
-    be = backends.choose(options.device, net.dtype, options.precision, threads)
+    optimizers.get(options.optimizer)
+    return given
+
+
+def load_all(
+    net: Trainable,
+    X: Any,
+    given: CheckedExamples | None,
+    options: FitOptions,
+    checkpoints: CheckpointWriter | None,
+    sharing: Sharing | None = None,
+    ranks: MpiRanks | None = None,
+) -> Training:
+    """Load the network and the examples onto the device."""
+    be = choose_backend(net, options, 1 if checkpoints and checkpoints.one_thread else None)
+    if ranks:
+        ranks.check_same({"device": be.name})
+        be.join(ranks)
     algorithms = be.note_algorithms()
-    learner = bind_learner(net.bind(be, given.y if given else None), optimizer, net.rng, options)
+    model = replace(net.bind(be, given.y if given else None), ranks=ranks)
+    learner = bind_learner(model, optimizers.get(options.optimizer), net.rng, options)
     if given is None:
         check_block = block_check(net, options)
         source: ExampleSource = (
@@ -118,13 +177,19 @@ def prepare(
     )
 
 
+def choose_backend(net: Trainable, options: FitOptions, threads: int | None = None) -> Backend:
+    """Choose the backend. threads: their number on a CPU if the options leave it open."""
+    return backends.choose(options.device, net.dtype, options.precision, options.threads or threads)
+
+
 def bind_learner(
     model: BoundModel, optimizer: Optimizer, rng: np.random.Generator, options: FitOptions
 ) -> Learner:
     """Bind the optimizer to the model's θ."""
+    ranks = {"ranks": model.ranks} if model.ranks else {}
     return Learner(
         model,
-        optimizer.bind(model.be, model.theta),
+        optimizer.bind(model.be, model.theta, **ranks),
         int(options.batch_size),
         rng,
         options.arrange,
@@ -167,7 +232,11 @@ def check_block(net: Trainable, options: FitOptions, block: Block) -> CheckedExa
 
 
 def open_checkpoints(
-    net: Trainable, given: CheckedExamples | None, options: FitOptions, stream: str = ""
+    net: Trainable,
+    given: CheckedExamples | None,
+    options: FitOptions,
+    stream: str = "",
+    ranks: MpiRanks | None = None,
 ) -> CheckpointWriter | None:
     """Open the folder of the checkpoints, if there is one, and read the newest if the run is resumed.
 
@@ -179,7 +248,7 @@ def open_checkpoints(
     description = describe_run(net, given, options)
     if stream:
         description["data set"] = stream
-    return CheckpointWriter(chosen, description, net.meta, net.rng, resume=options.resume)
+    return CheckpointWriter(chosen, description, net.meta, net.rng, resume=options.resume, ranks=ranks)
 
 
 def split(

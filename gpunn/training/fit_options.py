@@ -102,6 +102,10 @@ class FitOptions:
         keep: how many of the newest checkpoints to keep.
         resume: whether to continue from the newest checkpoint, or from the start if there is no checkpoint.
             On the same kind of device the result is bitwise identical to that of an unbroken run.
+        communicator: mpi4py's communicator of processes that train the network together, such as
+            `MPI.COMM_WORLD`. Each of them makes the same call and learns from its share of every mini-batch;
+            the result is that of one process, but for rounding. `on_epoch_end` is called on rank 0, which
+            alone writes checkpoints.
         optimizer_state: a dictionary that carries the optimizer's velocity or moments from one call to the
             next. Start with an empty one.
 
@@ -135,6 +139,7 @@ class FitOptions:
     checkpoint_every: int = 1
     keep: int = 2
     resume: bool = False
+    communicator: Any = None
     optimizer_state: OptimizerState | None = None
 
     def __post_init__(self) -> None:

@@ -90,6 +90,7 @@ class History:
             "interrupted" (Ctrl-C).
         algorithms: on CUDA, a checksum of the algorithm of each matrix product, by product. With another
             algorithm, the last bits of the result differ.
+        ranks: the number of processes that trained the network together.
 
     >>> net = gpunn.Network([2, 3, 1], seed=0)
     >>> history = net.fit(np.eye(2), [0, 1], epochs=3, device="cpu")
@@ -101,6 +102,7 @@ class History:
     records: list[Record] = field(default_factory=list)
     stopped: str = ""
     algorithms: Mapping[str, str] = field(default_factory=dict)
+    ranks: int = 1
 
     def __repr__(self) -> str:
         """Describe the outcome in a line."""

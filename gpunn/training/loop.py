@@ -45,7 +45,7 @@ class Evaluation:
         *,
         keep: bool = False,
     ) -> None:
-        self.be, self.order, self.score = model.be, order, score
+        self.be, self.ranks, self.order, self.score = model.be, model.ranks, order, score
         self.has_labels = examples.labels is not None
         self.outputs = (
             self.be.memory.matrix(model.theta.layout.sizes[-1], len(order)) if score or keep else None
@@ -61,8 +61,15 @@ class Evaluation:
     def measured(self) -> Measured:
         """Return what came out, once the plan has run."""
         losses, hits = self.plan.results()
-        score = float(self.score(self.be.memory.download(self.outputs))) if self.score else None
+        score = self._score(self.score) if self.score else None
         return mean(losses), mean(hits) if self.has_labels else None, score
+
+    def _score(self, score: ScoreFunction) -> float:
+        """Return the score; ranks take that of rank 0, since they must go on alike."""
+        outputs = self.plan.collected(self.outputs)
+        if self.ranks is None:
+            return float(score(outputs))
+        return self.ranks.from_first(lambda: float(score(outputs)))
 
 
 def mean(values: np.ndarray) -> float:
@@ -93,7 +100,9 @@ class Training:
 
     def __post_init__(self) -> None:
         self.be, self.theta = self.learner.model.be, self.learner.model.theta.flat
-        self.history = History(self.be.description, algorithms=self.algorithms)
+        self.ranks = self.learner.model.ranks
+        size = self.ranks.size if self.ranks else 1
+        self.history = History(self.be.description, algorithms=self.algorithms, ranks=size)
         self.stopping = StoppingState(self.stop, self.be, self.theta) if self.stop else None
         self.before: Any = None  # θ before the epoch
 
@@ -172,7 +181,8 @@ class Training:
         if epoch == 1 and val_loss is not None and not np.isfinite(val_loss):
             self._warn_of(val_loss)
         speed = len(losses) / seconds
-        return Record(epoch, loss, accuracy, val_loss, val_accuracy, seconds, speed, val_score, threads)
+        found = Record(epoch, loss, accuracy, val_loss, val_accuracy, seconds, speed, val_score, threads)
+        return self.ranks.from_first(lambda: found) if self.ranks else found
 
     def end_epoch(self, record: Record, on_epoch_end: Callback | None) -> None:
         """Keep the record, and tell it to everything that follows the epochs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -15,6 +15,7 @@ from gpunn.core.plan import BoundModel, Drawn, Plan, Progress, run
 from gpunn.core.update import Update
 from gpunn.functions.augmentation import Augmentation
 from gpunn.training.fit_options import Arrange, Block, Blocks
+from gpunn.training.identity import fingerprint
 
 #: From the beginning and the end of a part of an epoch, in [0, 1], and its number of steps to the η of each.
 RateFunction: TypeAlias = Callable[[float, float, int], "np.ndarray | None"]
@@ -229,9 +230,27 @@ class BlockStream:
         """Yield each block, and where in the epoch it begins and ends."""
         blocks = self.blocks() if callable(self.blocks) else self.blocks
         count = len(blocks) if isinstance(blocks, Sized) else 0
-        for k, block in enumerate(blocks):
+        for k, given in enumerate(self._checked(blocks)):
             begin, end = (k / count, (k + 1) / count) if count else (0.0, 0.0)
-            yield self.check(block), begin, end
+            yield given, begin, end
+
+    def _checked(self, blocks: Iterable[Block]) -> Iterator[CheckedExamples]:
+        """Yield the blocks as checked examples. Raises ValueError unless all ranks have the same."""
+        ranks, rest = self.learner.model.ranks, iter(blocks)
+        if ranks is None:
+            yield from map(self.check, rest)
+            return
+
+        def take() -> CheckedExamples | None:
+            block = next(rest, None)
+            return None if block is None else self.check(block)
+
+        while True:
+            given = ranks.together(take)
+            ranks.check_same({"next block": "none" if given is None else fingerprint(*given.arrays())})
+            if given is None:
+                return
+            yield given
 
     def _learn_block(
         self, given: CheckedExamples, begin: float, end: float, rates: RateFunction, progress: Progress | None

@@ -18,6 +18,7 @@ from gpunn.backends.cuda import backend
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.device import Product
 from gpunn.core.backprop import backpropagate, feedforward
+from gpunn.core.ranks import Share
 from gpunn.core.workspace import Chunk
 
 pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="no C++ compiler for the emulated device")
@@ -123,7 +124,9 @@ def test_a_deep_network_has_three_launches_a_layer(device: EmulatedDevice, preci
     net = gpunn.Network(sizes[0], layers, seed=0)
     model, examples = net.bind(be), be.data.examples(np.zeros((sizes[0], m)), np.zeros(m, int), None)
     update, f = gpunn.SGD(0.1).bind(be, model.theta), model.f
-    chunk = Chunk(be.memory, examples, net.layout, f[1:], model.cost, [m], model.dropout, True, True)
+    chunk = Chunk(
+        be.memory, examples, net.layout, f[1:], model.cost, [Share(m, 0, m)], model.dropout, True, True
+    )
     batch = next(chunk.mini_batches())
     forth = feedforward(model.theta, f, batch, be.data.new_pass(m))
     step = [*forth, *backpropagate(model.theta, f, model.cost, update, batch)]

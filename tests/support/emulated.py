@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from threading import Lock, get_ident
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,6 +29,7 @@ from platformdirs import user_cache_path
 
 from gpunn.backends.cuda.device import BF16, Buffer, Product, keeping
 from gpunn.backends.cuda.source import HEAD, KERNELS, RESIDENT
+from gpunn.core.ranks import Ranks
 from gpunn.functions.calls import Call, Calls
 
 COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
@@ -47,6 +49,7 @@ MONTH = 30 * 24 * 3600  # seconds
 GUARD = 256
 GUARD_BYTE, POISON_BYTE = 0xA5, 0xFF  # the poison makes every float a NaN
 MOST_THREADS, MOST_BLOCKS, MOST_NETWORKS, MOST_SHARED = 1024, 2**31 - 1, 2**16 - 1, 48 << 10
+RUNNING = Lock()  # a kernel's threads have stacks that all devices of this process share
 OUTCOMES = {
     1: "a thread has left, and others wait for it at a barrier",
     2: "a write past the block's shared memory",
@@ -115,7 +118,7 @@ def compiled(text: str, suffix: str, result: str, flags: list[str]) -> Path:
     name = hashlib.sha256(f"{COMPILER} {flags} {text}".encode()).hexdigest()[:16]
     path = FOLDER / f"{name}{result}"
     if not path.exists():
-        fresh = FOLDER / f"{name}.{os.getpid()}"  # other processes may compile it, too
+        fresh = FOLDER / f"{name}.{os.getpid()}.{get_ident()}"  # others may compile it, too
         fresh.write_text(text, encoding="utf-8")
         source = fresh.rename(FOLDER / f"{name}{suffix}")
         subprocess.run([COMPILER, *flags, source.name, "-o", fresh.name], check=True, cwd=FOLDER)
@@ -186,6 +189,7 @@ class EmulatedDevice:
 
     description = "emulated"
     processors = 8
+    reaches_others = True  # whether all_reduce may be part of a graph
     lent: ClassVar[list[np.ndarray]] = []  # other libraries' arrays in the device's memory
 
     def __init__(self, nbytes: int = 1 << 40, shared_bytes: int = 0, cluster: int = 1) -> None:
@@ -314,6 +318,13 @@ class EmulatedDevice:
 
         return keeping(replay, kept)
 
+    def all_reduce(self, ranks: Ranks, x: Buffer) -> Call | None:
+        if not self.reaches_others:
+            return None
+        flat = np.frombuffer((ctypes.c_uint8 * x.nbytes).from_address(x.pointer), x.dtype)
+        operation = Operation(partial(ranks.sum, flat), (self._memory(x.pointer, x.nbytes),))
+        return keeping(partial(self._do, operation), x.memory)
+
     def fastest(self, task: str, ways: Mapping[str, Callable[[], Calls]]) -> str:
         self._refuse_capture("a trial")
         return next(iter(ways))
@@ -372,7 +383,8 @@ class EmulatedDevice:
 
         def on_the_device() -> None:
             self.launches[name] = self.launches.get(name, 0) + 1
-            outcome = OUTCOMES.get(run(*passed))
+            with RUNNING:
+                outcome = OUTCOMES.get(run(*passed))
             assert outcome is None, f"{name}: {outcome}"
 
         return self._bound(on_the_device, [x for x in arguments if isinstance(x, Buffer)], networks)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import groupby
 from typing import Any
 
-from gpunn.backends.cuda import equations, head, passes, resident, stacks, vectors
+from gpunn.backends.cuda import communication, equations, head, passes, resident, stacks, vectors
 from gpunn.backends.cuda.allocating import InTurn
+from gpunn.backends.cuda.communication import SumOnHost
 from gpunn.backends.cuda.data import CudaData
 from gpunn.backends.cuda.device import Device
 from gpunn.backends.cuda.fusing import fuse
@@ -21,6 +24,7 @@ from gpunn.backends.cuda.stacks import Later
 from gpunn.backends.cuda.stream import Feed
 from gpunn.core.backend import NoThreads
 from gpunn.core.equations import Equation, lower
+from gpunn.core.ranks import Ranks
 from gpunn.functions.calls import Call, Calls
 
 SHARE = 0.6  # of the free memory that networks trained at once may take
@@ -32,6 +36,7 @@ LOWER: dict[type[Equation], Callable[[Kernels, Any], Calls]] = {
     **equations.LOWER,
     **head.LOWER,
     **vectors.LOWER,
+    **communication.LOWER,
 }
 
 
@@ -58,6 +63,18 @@ class Cuda:
         self.kernels = Kernels(self.memory)
         self._replays = 0
         self._marks: deque[Call] = deque()
+
+    def join(self, ranks: Ranks) -> None:
+        """Sum a few numbers over the ranks once, by which their GPUs find each other."""
+        trial = self.device.all_reduce(ranks, self.memory.new((1,), zeros=True))
+        if trial:
+            trial()  # NCCL connects the GPUs
+        elif ranks.rank == 0:
+            warnings.warn(
+                f"NCCL cannot be used on {self.description}, so gradients are summed through host memory, "
+                "which is slow: pip install the nvidia-nccl package of your CUDA",
+                stacklevel=2,
+            )
 
     def note_algorithms(self) -> Mapping[str, str]:
         return self.device.note_algorithms()
@@ -104,10 +121,16 @@ class Cuda:
         memory.blocks.clear()
 
     def capture(self, calls: Calls) -> Calls:
-        """Record the calls as one graph: the host's feeds first, then its replay."""
-        feeds: Calls = [call for call in calls if isinstance(call, Feed)]
-        graph = self.device.capture([call for call in calls if not isinstance(call, Feed)])
-        return [*feeds, graph, self._keep_pace]
+        """Record the calls as one graph: the host's feeds first, then its replay.
+
+        Sums through host memory divide it into several.
+        """
+        done: Calls = [call for call in calls if isinstance(call, Feed)]
+        rest = [call for call in calls if not isinstance(call, Feed)]
+        for through_host, found in groupby(rest, lambda call: isinstance(call, SumOnHost)):
+            some = list(found)
+            done += some if through_host else [self.device.capture(some)]
+        return [*done, self._keep_pace]
 
     def lower(self, equations: Sequence[Equation]) -> Calls:
         """Fuse the equations, and bind their launches and products."""

@@ -13,6 +13,7 @@ from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.cublaslt import Products
 from gpunn.backends.cuda.device import WIDEST, Buffer, Product, keeping
 from gpunn.core.backend import BackendError
+from gpunn.core.ranks import Ranks
 from gpunn.functions.calls import Call, Calls
 
 MIB = 2**20
@@ -47,6 +48,7 @@ class CupyDevice:
         self.shared_bytes = properties["sharedMemPerBlockOptin"]
         self.cluster = CLUSTER if self.capability >= FIRST_WITH_CLUSTERS else 1
         self._capturing = False
+        self._joined: list[tuple[Ranks, Any]] = []
         machine = {
             "GPU": properties["name"].decode(),
             "processors": str(self.processors),
@@ -157,6 +159,31 @@ class CupyDevice:
         return self._products.bind(product, precision)
 
     @with_device
+    def all_reduce(self, ranks: Ranks, x: Buffer) -> Call | None:
+        joined = [communicator for others, communicator in self._joined if others == ranks]
+        if not joined:
+            joined = [self._join(ranks)]
+            self._joined.append((ranks, *joined))
+        if joined[0] is None:
+            return None
+        nccl = self.cupy.cuda.nccl
+        kind = nccl.NCCL_FLOAT64 if x.dtype == np.float64 else nccl.NCCL_FLOAT32
+        what = x.pointer, x.pointer, x.size, kind, nccl.NCCL_SUM, self.stream.ptr
+        return keeping(partial(self._run, partial(joined[0].allReduce, *what)), x.memory)
+
+    def _join(self, ranks: Ranks) -> Any:
+        """Make NCCL's communicator of these ranks; None on every rank if one of them cannot."""
+        nccl = self.cupy.cuda.nccl
+        if not everywhere(ranks, bool(getattr(nccl, "available", False))):
+            return None
+        key = ranks.from_first(nccl.get_unique_id)
+        try:
+            made = nccl.NcclCommunicator(ranks.size, key, ranks.rank)
+        except nccl.NcclError:  # such as two ranks on one GPU
+            made = None
+        return made if everywhere(ranks, made is not None) else None
+
+    @with_device
     def fastest(self, task: str, ways: Mapping[str, Callable[[], Calls]]) -> str:
         return self._products.fastest(task, ways)
 
@@ -202,6 +229,13 @@ class CupyDevice:
         """Raise BackendError during capture: CUDA would accept some calls and repeat them in replays."""
         if self._capturing:
             raise BackendError(f"a bound call must not {what}: it is part of a graph")
+
+
+def everywhere(ranks: Ranks, true: bool) -> bool:
+    """Whether this is true on every rank."""
+    count = np.array([float(true)])
+    ranks.sum(count)
+    return bool(count[0] == ranks.size)
 
 
 def backend(index: int, precision: str) -> Cuda:

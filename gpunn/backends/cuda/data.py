@@ -119,7 +119,7 @@ class CudaData:
             elif array is not None:
                 self.device.write(place.pointer, np.asfortranarray(array, place.dtype))
 
-    def new_pass(self, m: int, steps: int | None = None) -> CudaPass:
+    def new_pass(self, m: int, steps: int | None = None, places: np.ndarray | None = None) -> CudaPass:
         steps = m if steps is None else steps
         inbox = self.memory.new((COUNTERS + m + steps,), np.int64)
         outbox = self.memory.new((m * (self.dtype.itemsize + 1),), np.uint8)
@@ -128,6 +128,7 @@ class CudaData:
             step=inbox.part(1, (1,)),
             key=inbox.part(2, (1,)),
             order=inbox.part(COUNTERS, (m,)),
+            places=None if places is None else self.memory.put(places, np.int64),
             etas=inbox.part(COUNTERS + m, (steps,), np.float64),
             losses=outbox.part(0, (m,), self.dtype),
             hits=outbox.part(m * self.dtype.itemsize, (m,)),

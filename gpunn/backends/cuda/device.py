@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gpunn.core.ranks import Ranks
 from gpunn.functions.calls import Call, Calls
 
 BF16 = np.dtype("uint16")  # the bits of a bfloat16, a type that NumPy does not have
@@ -195,6 +196,12 @@ class Device(Protocol):
         """Return the name of the fastest way to do a task, by the clock; the first if nothing is to be timed.
 
         The choice is kept as those of algorithms are. ways: by name, a function that binds it for a trial.
+        """
+
+    def all_reduce(self, ranks: Ranks, x: Buffer) -> Call | None:
+        """Bind x ← Σ x over all ranks; all of them call this in the same order.
+
+        The call may be captured. None on every rank if the GPUs of the ranks cannot reach each other.
         """
 
     def capture(self, calls: Iterable[Call]) -> Call:

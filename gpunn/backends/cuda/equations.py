@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.backends.cuda import gradients
+from gpunn.backends.cuda import communication, gradients
 from gpunn.backends.cuda.device import Buffer, Product
 from gpunn.backends.cuda.fusing import ForwardError, ForwardWithBits, HiddenErrorByBits
 from gpunn.backends.cuda.kernels import Kernels
@@ -41,7 +41,7 @@ IN_THE_PRODUCT = (IDENTITY, RELU)  # activations that a product with bias can ap
 
 def drop(k: Kernels, e: Drop) -> Calls:
     """mask ← 0 or 1 at random; a ← a ⊙ mask."""
-    drawn = randoms.threshold(e.rate), e.layer, e.p.key, e.p.step
+    drawn = e.first * e.a.shape[0], randoms.threshold(e.rate), e.layer, e.p.key, e.p.step
     return k.elements("drop", *e.a.shape, e.a.ld, *drawn, e.mask, e.a)
 
 
@@ -119,6 +119,8 @@ def _whole_product(
 
 def normalise(k: Kernels, e: Normalise) -> Calls:
     """z ← γ (z − μ)/√(σ² + ε) + β, in place."""
+    if e.norm.by_batch and e.share.ranks:
+        return communication.normalise(k, e, e.share.ranks)
     own = e.theta.norm[e.layer]
     assert own
     columns = (own[name] for name in NORM_COLUMNS)
@@ -203,6 +205,8 @@ def _times_derivative(
 
 def norm_error(k: Kernels, e: NormError) -> Calls:
     """δ back through it, in place, and [γ β] of `into` ← α [Σ δ ẑ, Σ δ] + β [γ β]."""
+    if e.norm.by_batch and e.share.ranks:
+        return communication.norm_error(k, e, e.share.ranks)
     own = e.into.norm[e.layer]
     assert own
     factors = int(e.norm.by_batch), k.memory.cell(e.alpha), k.memory.cell(e.beta)

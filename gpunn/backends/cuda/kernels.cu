@@ -416,6 +416,44 @@ extern "C" __global__ void normalise(Index n, Index m, Index ld, Index by_batch,
             });
 }
 
+// out = by sum(z), or by sum((z - centre)^2) if squared, for each row: a rank's part of a mean or a variance
+extern "C" __global__ void row_moment(Index n, Index m, Index ld, T by, Index squared, EACH(const Operand, z),
+                                      EACH(const T, centre), EACH(T, out)) {
+    OWN(z) OWN(centre) OWN(out)
+    const Share my(n, m);
+    const Index i = my.i;
+    const auto read = [&](Index j) -> T {
+        const T x = z[i + j * ld];
+        return squared ? (x - centre[i]) * (x - centre[i]) : x;
+    };
+    const T sum = block_sum(my.sum(read), ROWS);
+    if (i < n && my.first == 0) out[i] = by * sum;
+}
+
+// means = part sum(delta) and part sum(delta zhat), for each row: a rank's part of the means in norm_error
+// gamma = by sum(delta zhat) + keep gamma, beta = by sum(delta) + keep beta
+extern "C" __global__ void norm_sums(Index n, Index m, Index ld, T part, EACH(const T, by), EACH(const T, keep),
+                                     EACH(const T, zhat), EACH(const Operand, delta), EACH(T, gamma), EACH(T, beta),
+                                     EACH(T, means)) {
+    OWN(by) OWN(keep) OWN(zhat) OWN(delta) OWN(gamma) OWN(beta) OWN(means)
+    const Share my(n, m);
+    const Index i = my.i;
+    const T sum = block_sum(my.sum([&](Index j) -> T { return delta[i + j * ld]; }), ROWS);
+    const T slope = block_sum(my.sum([&](Index j) -> T { return delta[i + j * ld] * zhat[i + j * n]; }), ROWS);
+    if (i >= n || my.first > 0) return;
+    gamma[i] = *by * slope + *keep * gamma[i];
+    beta[i] = *by * sum + *keep * beta[i];
+    means[i] = part * sum, means[n + i] = part * slope;
+}
+
+// delta = gain (delta - mean delta - zhat mean(delta zhat))
+extern "C" __global__ void norm_back(Index n, Index m, Index ld, EACH(const T, means), EACH(const T, zhat),
+                                     EACH(const T, gain), EACH(Operand, delta)) {
+    OWN(means) OWN(zhat) OWN(gain) OWN(delta)
+    FOR_ELEMENT(i, j, n, m)
+    delta[i + j * ld] = gain[i] * (delta[i + j * ld] - means[i] - zhat[i + j * n] * means[n + i]);
+}
+
 // delta = gain (delta - mean delta - zhat mean(delta zhat)) if by_batch, else gain delta, for each row
 // gamma = by sum(delta zhat) + keep gamma, beta = by sum(delta) + keep beta
 extern "C" __global__ void norm_error(Index n, Index m, Index ld, Index by_batch, EACH(const T, by),
@@ -502,14 +540,17 @@ static __device__ unsigned mix(unsigned x) {
     return x ^ x >> 16;
 }
 
-// mask = 0 if the element's 16 random bits are below `least`, else 1; a *= mask
-extern "C" __global__ void drop(Index n, Index m, Index ld, Index least, Index layer, EACH(const Index, key),
-                                EACH(const Index, step), EACH(Operand, mask), EACH(Operand, a)) {
+// mask = 0 if the element's 16 random bits are below `least`, else 1; a *= mask; `before` elements of the mini-batch
+// come before these
+extern "C" __global__ void drop(Index n, Index m, Index ld, Index before, Index least, Index layer,
+                                EACH(const Index, key), EACH(const Index, step), EACH(Operand, mask),
+                                EACH(Operand, a)) {
     OWN(key) OWN(step) OWN(mask) OWN(a)
     FOR_ELEMENT(i, j, n, m)
     const unsigned stream = mix((unsigned)*key ^ mix((unsigned)(*step * RANDOM_LAYERS + layer)));
-    const unsigned bits = mix(mix((unsigned)(thread / 2)) ^ stream);
-    const T kept = (thread % 2 ? bits >> 16 : bits & 0xffff) >= (unsigned)least;
+    const Index element = before + thread;
+    const unsigned bits = mix(mix((unsigned)(element / 2)) ^ stream);
+    const T kept = (element % 2 ? bits >> 16 : bits & 0xffff) >= (unsigned)least;
     mask[i + j * ld] = kept;
     a[i + j * ld] = a[i + j * ld] * kept;
 }
@@ -518,6 +559,11 @@ extern "C" __global__ void drop(Index n, Index m, Index ld, Index least, Index l
 static __device__ T uniform(const Index* key, Index q, Index layer, Index k) {
     const unsigned bits = mix(mix((unsigned)(k / 2)) ^ mix((unsigned)*key ^ mix((unsigned)(q * RANDOM_LAYERS + layer))));
     return (2 * T(k % 2 ? bits >> 16 : bits & 0xffff) + 1) / RANDOM_LANE - 1;
+}
+
+// the place of image j in the pass: of a pass that ranks share, places[position + j]
+static __device__ Index place(Index divided, const Index* position, const Index* places, Index j) {
+    return divided ? places[*position + j] : *position + j;
 }
 
 // the pixel at (row, column), 0 outside
@@ -587,15 +633,16 @@ struct Distortion {
 // noise. A block draws, smooths and samples an image in memory of its own, 5 numbers a pixel: on the chip or in `room`.
 // bell: the smoothing's weights by distance.
 extern "C" __global__ void distort(Index m, Index height, Index width, Index ld, EACH(const Index, key),
-                                   EACH(const Index, position), T angle, T scale, T shift, T alpha,
-                                   EACH(const T, bell), Index on_chip, EACH(T, room), EACH(Operand, x)) {
-    OWN(key) OWN(position) OWN(bell) OWN(room) OWN(x)
+                                   EACH(const Index, position), Index divided, EACH(const Index, places), T angle,
+                                   T scale, T shift, T alpha, EACH(const T, bell), Index on_chip, EACH(T, room),
+                                   EACH(Operand, x)) {
+    OWN(key) OWN(position) OWN(places) OWN(bell) OWN(room) OWN(x)
     const int n = int(height * width), threads = blockDim.x;
     Two* const field = (Two*)(on_chip ? (T*)chip : room + (Index)blockIdx.x * 5 * n);
     Two* const turned = field + n;
     T* const image = (T*)(turned + n);
     for (Index j = blockIdx.x; j < m; j += gridDim.x) {
-        const Index q = *position + j;
+        const Index q = place(divided, position, places, j);
         for (int i = threadIdx.x; i < n; i += threads) {
             const auto drawn = [&](int k) { return alpha > 0 ? alpha * uniform(key, q, NOISE_LAYER, k) : T(0); };
             image[i] = x[i + j * ld];

@@ -70,7 +70,8 @@ def distort(k: Kernels, e: Distort) -> Calls:
     room = memory.one if on_chip else memory.new((numbers * blocks,))
     bell = memory.put(shown.smoothing(max(shown.shape) + SMOOTHED)[0])  # weights by distance
     most_of = [float(v) for v in (np.radians(shown.rotate), shown.scale, shown.shift, shown.elastic)]
-    where = height, width, x.ld, e.p.key, e.p.position
+    places = (0, e.p.position) if e.p.places is None else (1, e.p.places)
+    where = height, width, x.ld, e.p.key, e.p.position, *places
     given = m, *where, *most_of, bell, int(on_chip), room, x
     return k.launch("distort", blocks, DISTORTING, *given, shared=nbytes if on_chip else 0)
 

@@ -7,12 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
-from gpunn.backends.host import equations, images, norm, passes, vectors
+from gpunn.backends.host import communication, equations, images, norm, passes, vectors
 from gpunn.backends.host.context import Context
 from gpunn.backends.host.data import HostData
 from gpunn.backends.host.memory import HostMemory
 from gpunn.backends.host.threads import Threads
 from gpunn.core.equations import Equation, Gradient, lower
+from gpunn.core.ranks import Ranks
 from gpunn.functions.calls import Calls
 
 LOWER: dict[type[Equation], Callable[[Context, Any], Calls]] = {
@@ -21,6 +22,7 @@ LOWER: dict[type[Equation], Callable[[Context, Any], Calls]] = {
     **norm.LOWER,
     **images.LOWER,
     **vectors.LOWER,
+    **communication.LOWER,
 }
 
 
@@ -47,6 +49,9 @@ class Host:
         self.data = HostData(self.memory.dtype)
         self.threads = Threads(threads)
         self.context = Context(self.memory.dtype)
+
+    def join(self, ranks: Ranks) -> None:
+        """Do nothing: MPI sums what is in the memory of the CPU."""
 
     def note_algorithms(self) -> Mapping[str, str]:
         return {}

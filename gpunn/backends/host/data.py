@@ -45,8 +45,9 @@ class HostData:
         if examples.prepared:
             np.copyto(with_ones(examples)[:-1], X)
 
-    def new_pass(self, m: int, steps: int | None = None) -> Pass:
-        return Pass(np.arange(m), np.zeros(m, self.dtype), np.zeros(m, bool), 0, 0, None, 0)
+    def new_pass(self, m: int, steps: int | None = None, places: Array | None = None) -> Pass:
+        own = np.arange(m) if places is None else places
+        return Pass(np.arange(m), own, np.zeros(m, self.dtype), np.zeros(m, bool), 0, 0, None, 0)
 
     def start_pass(
         self, p: Pass, order: Array, etas: Array | None = None, key: int = 0, step: int = 0

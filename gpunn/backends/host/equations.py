@@ -43,22 +43,25 @@ def drop(context: Context, e: Drop) -> Calls:
     """mask ← 0 or 1 at random; a ← a ⊙ mask."""
     kept = e.a.ones[:-1]
     source = kept if e.a.plain is None else e.a.plain
-    return [*_draw(e.mask, e.rate, e.layer, e.p), partial(np.multiply, source, e.mask, kept)]
+    return [*_draw(e, e.p), partial(np.multiply, source, e.mask, kept)]
 
 
-def _draw(mask: Array, rate: float, layer: int, p: Pass) -> Calls:
+def _draw(e: Drop, p: Pass) -> Calls:
     """Draw the mask in blocks that stay in the cache; every hash of 32 bits serves two elements."""
-    flat, size = mask.ravel(order="K"), (mask.size + 1) // 2
-    hashed, bits, s = np.arange(size, dtype=np.uint32), np.empty(size, np.uint32), np.empty(BLOCK, np.uint32)
+    begin, odd = divmod(e.first * len(e.mask), 2)
+    flat, size = e.mask.ravel(order="K"), (odd + e.mask.size + 1) // 2
+    hashed, bits = np.arange(begin, begin + size, dtype=np.uint32), np.empty(size, np.uint32)
+    s = np.empty(BLOCK, np.uint32)
     randoms.mix_all(hashed, np.empty_like(hashed))
-    least, now = np.full(BLOCK * 2, randoms.threshold(rate), np.uint16), np.zeros((), np.uint32)
+    least, now = np.full(BLOCK * 2, randoms.threshold(e.rate), np.uint16), np.zeros((), np.uint32)
 
     def stream() -> None:
-        now[()] = randoms.stream(p.key, p.step, layer)
+        now[()] = randoms.stream(p.key, p.step, e.layer)
 
     def draw(start: int) -> Calls:
         block = bits[start : start + BLOCK]
-        lanes, out = block.view("<u2"), flat[2 * start : 2 * (start + BLOCK)]
+        lanes = block.view("<u2")[odd if start == 0 else 0 :]
+        out = flat[max(0, 2 * start - odd) : 2 * (start + BLOCK) - odd]
         return [
             partial(np.bitwise_xor, hashed[start : start + BLOCK], now, block),
             partial(randoms.mix_all, block, s[: len(block)]),

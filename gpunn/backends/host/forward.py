@@ -13,6 +13,7 @@ from gpunn.backends.host.products import COLUMNS, SMALL
 from gpunn.core.backprop import feedforward
 from gpunn.core.examples import Examples
 from gpunn.core.plan import BoundModel, forward_batch
+from gpunn.core.ranks import Share
 from gpunn.core.workspace import Chunk
 from gpunn.functions.calls import Array
 
@@ -27,8 +28,9 @@ class Columns:
     def __init__(self, be: Host, model: BoundModel, dtype: np.dtype[Any], c: int) -> None:
         sizes = model.theta.layout.sizes
         like, nothing_dropped = Examples(np.empty((sizes[0], 0), dtype)), [0.0] * len(model.dropout)
+        whole = [Share(c, 0, c)]
         chunk = Chunk(
-            be.memory, like, model.theta.layout, model.f[1:], model.cost, [c], nothing_dropped, False, False
+            be.memory, like, model.theta.layout, model.f[1:], model.cost, whole, nothing_dropped, False, False
         )
         (batch,) = chunk.mini_batches()
         self.calls = be.plan(list(feedforward(model.theta, model.f, batch, be.data.new_pass(c))))

@@ -44,7 +44,9 @@ def _affine(chosen: Augmentation, sources: list[Array], p: Pass, gemm: Gemm) -> 
     factors = [np.empty((3, m), dtype, order="F") for _ in sources]
 
     def draw() -> None:
-        for place, values in zip(factors, chosen.affine(p.key, p.position, m), strict=True):
+        for place, values in zip(
+            factors, chosen.affine(p.key, p.places[p.position : p.position + m]), strict=True
+        ):
             place[:] = values
             place[2] += 1  # the row and column of zeros
 
@@ -62,7 +64,7 @@ def _bend(chosen: Augmentation, sources: list[Array], p: Pass, gemm: Gemm) -> Ca
     randoms.mix_all(hashed, np.empty_like(hashed))
 
     def draw() -> None:
-        streams = randoms.streams(p.key, np.arange(p.position, p.position + m), NOISE)
+        streams = randoms.streams(p.key, p.places[p.position : p.position + m], NOISE)
         np.bitwise_xor(hashed[:, None], streams, bits)
         randoms.mix_all(bits, s)
 

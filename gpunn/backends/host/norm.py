@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backends.host.communication import across
 from gpunn.backends.host.context import Context
 from gpunn.core.backend import NORM_EPSILON, NORM_MOMENTUM
 from gpunn.core.equations import Equation, Normalise, NormError
+from gpunn.core.ranks import Share
 from gpunn.functions.calls import Array, Calls, constant
 
 
@@ -22,7 +24,7 @@ def normalise(context: Context, e: Normalise) -> Calls:
     calls: Calls = [partial(np.subtract, z, own["mean"], norm.z)]
     if norm.by_batch:
         mean, variance = np.zeros_like(variance), np.zeros_like(variance)
-        calls = _by_batch(own, mean, variance, z, norm.z, context.scratch(z))
+        calls = _by_batch(own, mean, variance, z, norm.z, context.scratch(z), e.share)
     return [
         *calls,
         partial(np.add, variance, constant(z, NORM_EPSILON), norm.gain),
@@ -35,15 +37,17 @@ def normalise(context: Context, e: Normalise) -> Calls:
 
 
 def _by_batch(
-    own: dict[str, Array], mean: Array, variance: Array, z: Array, centred: Array, s: Array
+    own: dict[str, Array], mean: Array, variance: Array, z: Array, centred: Array, s: Array, share: Share
 ) -> Calls:
     """centred ← z − mean, with mean and variance of each row of z; the running ones move towards them."""
-    m = z.shape[1]
+    m = share.whole
     return [
-        *_row_mean(z, mean),
+        *_row_mean(z, mean, share),
+        *across(share, mean),
         partial(np.subtract, z, mean, centred),
         partial(np.multiply, centred, centred, s),
-        *_row_mean(s, variance),
+        *_row_mean(s, variance, share),
+        *across(share, variance),
         *_towards(own["mean"], mean, NORM_MOMENTUM, NORM_MOMENTUM),
         *_towards(own["variance"], variance, NORM_MOMENTUM, NORM_MOMENTUM * m / max(1, m - 1)),
     ]
@@ -55,11 +59,11 @@ def norm_error(context: Context, e: NormError) -> Calls:
     assert own
     alpha, beta = context.cell(e.alpha), context.cell(e.beta)
     mean, slope, s = (np.zeros_like(own["gamma"]) for _ in range(3))
-    m = constant(delta, delta.shape[1])
+    m = constant(delta, e.share.whole)
     calls: Calls = [
         partial(np.multiply, delta, norm.z, scratch),
-        *_row_mean(scratch, slope),
-        *_row_mean(delta, mean),
+        *_row_mean(scratch, slope, e.share),
+        *_row_mean(delta, mean, e.share),
     ]
     for gradient, place in ((slope, own["gamma"]), (mean, own["beta"])):
         calls += [
@@ -70,6 +74,8 @@ def norm_error(context: Context, e: NormError) -> Calls:
         ]
     if norm.by_batch:
         calls += [
+            *across(e.share, slope),
+            *across(e.share, mean),
             partial(np.multiply, norm.z, slope, scratch),
             partial(np.subtract, delta, scratch, delta),
             partial(np.subtract, delta, mean, delta),
@@ -77,11 +83,13 @@ def norm_error(context: Context, e: NormError) -> Calls:
     return [*calls, partial(np.multiply, delta, norm.gain, delta)]
 
 
-def _row_mean(x: Array, out: Array) -> Calls:
-    """out (n, 1) ← the mean of each row of x (n, m)."""
+def _row_mean(x: Array, out: Array, share: Share) -> Calls:
+    """out (n, 1) ← the part of the share x (n, m) in the mean of each row over the whole mini-batch."""
+    if not share.counts:
+        return [partial(out.fill, 0)]
     return [
         partial(np.add.reduce, x, 1, None, out, True),
-        partial(np.divide, out, constant(x, x.shape[1]), out),
+        partial(np.divide, out, constant(x, share.whole), out),
     ]
 
 
