@@ -131,7 +131,7 @@ def check_all(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) 
     options.check(net.sizes[0], blocks=y is None)
     given = None if y is None else check(net, options, X, y, options.sample_weight)
     if given:
-        warn_out_of_reach(net.layers[-1].f, given.y, stacklevel=6)  # the caller of `Network.fit`
+        warn_out_of_reach(net.layers[-1].f, given.y, stacklevel=7)  # the caller of `Network.fit`
     options.check_metric(classes=given is None or given.y.labels is not None)
     optimizers.get(options.optimizer)
     return given
@@ -213,7 +213,7 @@ def block_check(net: Trainable, options: FitOptions) -> Callable[[Block], Checke
     def checked(block: Block) -> CheckedExamples:
         nonlocal warned
         given = check_block(net, options, block)
-        warned = warned or warn_out_of_reach(net.layers[-1].f, given.y, stacklevel=10)
+        warned = warned or warn_out_of_reach(net.layers[-1].f, given.y, stacklevel=12)
         return given
 
     return checked

@@ -49,7 +49,7 @@ class MpiRanks:
         value, error = attempt(make) if self.rank == 0 else (None, None)
         value, why = self.communicator.bcast((value, None if error is None else explain(error)))
         if why is not None:
-            self._raise(why, 0, error)
+            self._raise(why, None, error)
         return value
 
     def together(self, do: Callable[[], T]) -> T:
@@ -68,8 +68,8 @@ class MpiRanks:
         for rank, other in enumerate(others, start=1):
             for name in first.keys() | other.keys():
                 if first.get(name) != other.get(name):
-                    there, here = other.get(name), first.get(name)
-                    self._raise((f"another {name} than rank 0: {there}, not {here}", True), rank, None)
+                    which = f"rank {rank} of {self.size} has another {name} than rank 0"
+                    self.fail(f"{which}: {other.get(name)}, not {first.get(name)}")
 
     def fail(self, message: str) -> None:
         """Raise ValueError; every rank is about to do the same."""

@@ -228,11 +228,15 @@ class BlockStream:
 
     def _parts(self) -> Iterator[tuple[CheckedExamples, float, float]]:
         """Yield each block, and where in the epoch it begins and ends."""
-        blocks = self.blocks() if callable(self.blocks) else self.blocks
+        ranks = self.learner.model.ranks
+        blocks = ranks.together(self._open) if ranks else self._open()
         count = len(blocks) if isinstance(blocks, Sized) else 0
         for k, given in enumerate(self._checked(blocks)):
             begin, end = (k / count, (k + 1) / count) if count else (0.0, 0.0)
             yield given, begin, end
+
+    def _open(self) -> Iterable[Block]:
+        return self.blocks() if callable(self.blocks) else self.blocks
 
     def _checked(self, blocks: Iterable[Block]) -> Iterator[CheckedExamples]:
         """Yield the blocks as checked examples. Raises ValueError unless all ranks have the same."""

@@ -13,6 +13,7 @@ from gpunn.backends import Host
 from gpunn.core.equations import Affine, Forward, Gradient, HiddenError, OutputError
 from gpunn.core.parameters import Part
 from gpunn.core.plan import Plan
+from gpunn.core.ranks import Share
 from gpunn.core.vector_equations import Add, Scale
 
 M = 12
@@ -119,7 +120,7 @@ class TestShapes:
     def test_gradient_and_vectors(self, parts: Any) -> None:
         model, update, matrix = parts
         with pytest.raises(ValueError, match=r"BP3, BP4: delta must be \(4, 7\), not \(3, 7\)"):
-            Gradient(1, matrix(3, 7), matrix(5, 7), update.alpha(7), update.scalar(1), update.v)
+            Gradient(1, matrix(3, 7), matrix(5, 7), update.alpha(Share(7, 0, 7)), update.scalar(1), update.v)
         with pytest.raises(ValueError, match=r"Add: x must be \(12,\), not \(20,\)"):
             Add(update.scalar(1), Part(model.theta, "w", 1), Part(update.v, "w", 2))
 
