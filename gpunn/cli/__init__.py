@@ -104,11 +104,20 @@ def _explain(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError) and error.strerror:
         code = FAILED if error.errno in FULL_DISK else BAD_INPUT
         return code, f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, OSError) and _has_changed(error):
+        return FAILED, str(error)
     if isinstance(error, ValueError | OSError | BackendError | ImportError):
         return BAD_INPUT, str(error)
     if isinstance(error, FloatingPointError | MemoryError | Failed):  # Diverged is a FloatingPointError
         return FAILED, str(error) or "out of memory"
     return FAILED, f"{type(error).__name__}: {error} (this is a bug; --debug shows the traceback)"
+
+
+def _has_changed(error: OSError) -> bool:
+    """Return whether a file has changed during a run."""
+    from gpunn.tables.sources.dataset import DataChanged
+
+    return isinstance(error, DataChanged)
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:

@@ -84,6 +84,7 @@ def evaluate(
     header: options.Header = None,
     encoding: options.Encoding = None,
     sheet: options.Sheet = None,
+    memory: options.Memory = None,
     data_dir: options.DataDir = None,
     json: options.Json = False,
     debug: options.Debug = False,
@@ -103,7 +104,7 @@ def evaluate(
     from gpunn.cli import models
     from gpunn.tables.reading import Format
 
-    format = Format(delimiter, header, target, encoding, sheet=sheet)
+    format = Format(delimiter, header, target, encoding, sheet=sheet, memory=memory)
     models.evaluate(model, data, data_dir, format, device, json)
 
 
@@ -140,6 +141,7 @@ def predict(
     header: options.Header = None,
     encoding: options.Encoding = None,
     sheet: options.Sheet = None,
+    memory: options.Memory = None,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -157,7 +159,7 @@ def predict(
     from gpunn.cli import models
     from gpunn.tables.reading import Format
 
-    format = Format(delimiter, header, encoding=encoding, sheet=sheet)
+    format = Format(delimiter, header, encoding=encoding, sheet=sheet, memory=memory)
     raise typer.Exit(models.predict(model, files, format, device, json, output, overwrite, show))
 
 

@@ -75,6 +75,10 @@ class ImageJob:
         return self.dataset.train.y
 
     @property
+    def sample_y(self) -> np.ndarray:
+        return self.y
+
+    @property
     def n_out(self) -> int:
         return len(self.dataset.classes)
 

@@ -40,9 +40,9 @@ class Job(Protocol):
 
     name: of the data, as the user gave it. folder: first part of the name of the run's folder.
     notes: remarks on the data. columns: what was decided about each column of a table. words: lines to print
-    before training. X, y: training examples. n_out: neurons of the output layer. classes: names of the
-    classes, none in regression. metric: usual field of `Record` for early stopping. usual: settings where the
-    user chose none.
+    before training. X, y: training examples, or a stream and None. sample_y: targets to check settings
+    against. n_out: neurons of the output layer. classes: names of the classes, none in regression. metric:
+    usual field of `Record` for early stopping. usual: settings where the user chose none.
 
     validation: validation data for `Network.fit`. augmentation: for the training images.
     check: refuse settings that do not suit the data. adjusted: the job with what is fitted after training.
@@ -70,6 +70,8 @@ class Job(Protocol):
     def X(self) -> np.ndarray: ...
     @property
     def y(self) -> np.ndarray: ...
+    @property
+    def sample_y(self) -> np.ndarray: ...
     @property
     def n_out(self) -> int: ...
     @property
@@ -197,7 +199,7 @@ def check_settings(settings: Settings, job: Job, net: Network) -> None:
     chosen_metric(job, settings)
     job.check(settings)
     schedules.get(settings.schedule)
-    m, n_out = job.X.shape[1], net.sizes[-1]
-    y = check_y(job.y, m, n_out)
+    m, n_out = job.sample_y.shape[-1], net.sizes[-1]
+    y = check_y(job.sample_y, m, n_out)
     check_weights(None, class_weights.parse(settings.class_weight, job.classes), y, m, n_out)
     check_smoothing(settings.label_smoothing, y, net.cost)

@@ -23,6 +23,14 @@ DATA = (
 TrainingData = Annotated[
     str | None, typer.Argument(metavar="DATA", help=DATA, show_default="mnist; digits if it is unavailable")
 ]
+SeveralData = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="DATA",
+        help=f"{DATA[:-1]}; or Parquet files: several paths, a folder, a pattern or a URL such as s3://….",
+        show_default="mnist; digits if it is unavailable",
+    ),
+]
 Resume = Annotated[
     Path | None,
     typer.Option(
@@ -123,6 +131,15 @@ Sheet = Annotated[
         metavar="NAME",
         help="Sheet of an Excel file.",
         show_default="the first one, or as in training",
+        rich_help_panel=TABLES,
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Memory that Parquet files may take, such as 2G; larger ones are read in parts.",
+        show_default="half of the free memory",
         rich_help_panel=TABLES,
     ),
 ]

@@ -102,6 +102,10 @@ def run(request: SweepRequest) -> int:
     check_output(asked.output or RUNS, **rights)
     grid = parse(request.sweep.grid, drawn=request.sweep.draws is not None)
     job = open_data(asked)
+    if job.y is None:
+        raise ValueError(
+            f"gpunn sweep needs the table in memory, but {job.name} is streamed: choose a larger --memory"
+        )
     usual = without_rates(job.usual) if "optimizer" in grid else job.usual
     settings = asked.settings.with_defaults({**usual, "ensemble": 1})
     net = build_network(settings, len(job.X), job.n_out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from gpunn.names import counted, listed
 from gpunn.report.findings import format_number
 from gpunn.tables.model import TableModel, describe_changed, describe_unknown
 from gpunn.tables.reading import Format
-from gpunn.tables.table import Table
+from gpunn.tables.sources import places
+from gpunn.tables.table import Source, Table
 from gpunn.tables.target import CLASSIFICATION, Classes
 
 NAMED = 8  # columns that are named of those that are ignored
@@ -42,11 +43,11 @@ def evaluate(model: TableModel, data: str | None, format: Format, device: str, a
     """Print how well a model does on a table."""
     test = model.open_test(data, format)
     examples = test.examples
+    with naming(model.name, test.name):
+        measures = model.measure(examples, device)
     remark_on(model, test.table, examples.unknown)
     if test.changed:
         remark(describe_changed(test))
-    with naming(model.name, test.name):
-        measures = model.measure(examples, device)
     classifies = model.target.task == CLASSIFICATION
     if not classifies:
         del measures["loss"]  # of the standardised target
@@ -66,20 +67,21 @@ def predict_table(
     model: TableModel, files: Sequence[Path], format: Format, device: str, as_json: bool, output: Path | None
 ) -> None:
     """Write a prediction for each row of a table, to standard output or as a whole file."""
-    if len(files) != 1:
+    place = places.join([places.url(file) for file in files])
+    if len(files) != 1 and not places.names_files(place):
         raise ValueError(f"predict takes one table at a time, not {len(files)}")
-    table = model.read(files[0], format)
+    source = model.open(place, format)
+    if model.must_stream(source, format.memory):
+        write_blocks(model, source, device, as_json, output)
+        return
+    table = model.read(source)
     with naming(model.name, table.name):
         outputs, unknown = model.outputs(table, device)
     remark_on(model, table, unknown)
-    if model.target.name in table.source.kinds:
-        remark(f"the target '{model.target.name}' is not used to predict; gpunn evaluate compares with it")
+    remark_on_target(model, source)
     columns, p = predictions(model, outputs), probabilities(model, outputs)
     if as_json:
-        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-        for row, values in zip(rows, zip(*p.values(), strict=True), strict=bool(p)):
-            row["probabilities"] = dict(zip(p, values, strict=True))
-        content = dump_json({"model": model.name, "predictions": rows}) + "\n"
+        content = dump_json({"model": model.name, "predictions": records(columns, p)}) + "\n"
     else:
         columns |= {f"P({name})": values for name, values in p.items()}
         content = as_csv(columns, model.target.spread)
@@ -90,11 +92,65 @@ def predict_table(
         write(content)
 
 
-def remark_on_formulas(predicted: Sequence[Any]) -> None:
+def write_blocks(model: TableModel, source: Source, device: str, as_json: bool, output: Path | None) -> None:
+    """Write a prediction for each row of a table, as they are made."""
+    blocks = _blocks_of_json if as_json else _blocks_of_csv
+    unknown: dict[str, int] = {}
+    with naming(model.name, source.name):
+        parts = blocks(model, _outputs(model, source, device, unknown))
+        if output:
+            write_whole(output, (part.encode() for part in parts))
+        else:
+            for part in parts:
+                write(part)
+    remark_on(model, Table(source, (), np.empty((0, 0))), unknown)
+    remark_on_target(model, source)
+
+
+def _outputs(model: TableModel, source: Source, device: str, unknown: dict[str, int]) -> Iterator[np.ndarray]:
+    for outputs, found in model.output_blocks(source, device):
+        unknown.update(found)
+        yield outputs
+
+
+def _blocks_of_csv(model: TableModel, blocks: Iterable[np.ndarray]) -> Iterator[str]:
+    formulas = False
+    for k, outputs in enumerate(blocks):
+        columns, p = predictions(model, outputs), probabilities(model, outputs)
+        if not formulas:
+            formulas = remark_on_formulas(columns["prediction"])
+        columns |= {f"P({name})": values for name, values in p.items()}
+        yield as_csv(columns, model.target.spread, header=k == 0)
+
+
+def _blocks_of_json(model: TableModel, blocks: Iterable[np.ndarray]) -> Iterator[str]:
+    yield f'{{"model": {dump_json(model.name)}, "predictions": ['
+    for k, outputs in enumerate(blocks):
+        rows = records(predictions(model, outputs), probabilities(model, outputs))
+        yield (", " if k else "") + ", ".join(map(dump_json, rows))
+    yield "]}\n"
+
+
+def records(columns: dict[str, list[Any]], p: dict[str, list[float]]) -> list[dict[str, Any]]:
+    """Return the predictions of each row, with the probabilities of the classes if there are any."""
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    for row, values in zip(rows, zip(*p.values(), strict=True), strict=bool(p)):
+        row["probabilities"] = dict(zip(p, values, strict=True))
+    return rows
+
+
+def remark_on_target(model: TableModel, source: Source) -> None:
+    """Say that a table's target is not used, if it has one."""
+    if model.target.name in source.kinds:
+        remark(f"the target '{model.target.name}' is not used to predict; gpunn evaluate compares with it")
+
+
+def remark_on_formulas(predicted: Sequence[Any]) -> bool:
     """Say if a spreadsheet would take one of the classes for a formula; they are written as they are."""
     formula = next((label for label in predicted if is_formula(label)), None)
     if formula is not None:
         remark(f"a spreadsheet would take classes such as {formula} for formulas: import them as text")
+    return formula is not None
 
 
 def is_formula(label: Any) -> bool:
@@ -133,15 +189,16 @@ def shortest(values: np.ndarray) -> list[float]:
     return [float(str(value)) for value in values]
 
 
-def as_csv(columns: dict[str, list[Any]], spread: float) -> str:
-    """Write CSV with a header.
+def as_csv(columns: dict[str, list[Any]], spread: float, *, header: bool = True) -> str:
+    """Write CSV, with a header unless it is written already.
 
     Predicted numbers are written to a millionth of the spread, since a network knows no more, and
     probabilities with all their digits, so that they rank the rows.
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
+    if header:
+        writer.writerow(columns)
     for values in zip(*columns.values(), strict=True):
         writer.writerow(
             [

@@ -27,12 +27,16 @@ from gpunn.sweeps.averaging import Trained
 from gpunn.tables.decisions import Decision
 from gpunn.tables.explaining import Explanation, cells_of, columns_of_mistakes, explain
 from gpunn.tables.model import describe_unknown
+from gpunn.tables.opening import open_task
 from gpunn.tables.options import BEST, TableOptions
 from gpunn.tables.quantity import Quantity
 from gpunn.tables.reading import is_stream
+from gpunn.tables.sources import places
 from gpunn.tables.sources.files import name_of
+from gpunn.tables.sources.places import names_files
+from gpunn.tables.streaming.task import StreamedTask
 from gpunn.tables.target import Classes, Target
-from gpunn.tables.task import METRIC, TableTask, cross_validate, open_task
+from gpunn.tables.task import METRIC, TableTask, cross_validate
 from gpunn.training.settings import Settings
 
 
@@ -41,14 +45,14 @@ class TableJob:
     """A table to train on.
 
     Attributes:
-        path: the file.
+        path: the file, or the places of Parquet files.
         task: the table, ready to be trained on.
         notes: remarks on the table.
         folds: the results of cross-validation, as far as it went.
         explanation: what drives the network, after training.
     """
 
-    path: Path
+    path: str
     task: TableTask
     notes: tuple[str, ...] = ()
     folds: list[dict[str, Any]] = field(default_factory=list)
@@ -58,7 +62,7 @@ class TableJob:
 
     @property
     def name(self) -> str:
-        return name_of(self.path)
+        return name_of(Path(self.path)) if is_stream(Path(self.path)) else self.path
 
     @property
     def columns(self) -> tuple[Decision, ...]:
@@ -70,7 +74,10 @@ class TableJob:
 
     @property
     def folder(self) -> str:
-        return "table" if is_stream(self.path) else self.path.name.partition(".")[0].strip("-") or "table"
+        if names_files(self.path):
+            return places.short(self.path)
+        stream = is_stream(Path(self.path))
+        return "table" if stream else Path(self.path).name.partition(".")[0].strip("-") or "table"
 
     @property
     def X(self) -> np.ndarray:
@@ -79,6 +86,10 @@ class TableJob:
     @property
     def y(self) -> np.ndarray:
         return self.task.y
+
+    @property
+    def sample_y(self) -> np.ndarray:
+        return self.task.sample_y
 
     @property
     def n_out(self) -> int:
@@ -107,7 +118,8 @@ class TableJob:
     def explained(self, net: Predictor, settings: Settings) -> TableJob:
         try:
             with Threads(1):  # for many small products
-                return replace(self, explanation=explain(self.task, net, settings.seed))
+                task = self.task.sampled() if isinstance(self.task, StreamedTask) else self.task
+                return replace(self, explanation=explain(task, net, settings.seed))
         except KeyboardInterrupt:
             warn("interrupted: the report does not say what drives the network")
             return self
@@ -183,14 +195,14 @@ class TableJob:
 
     def next_steps(self, model: str) -> list[str]:
         """Return commands to try."""
-        if is_stream(self.path):
+        if is_stream(Path(self.path)):
             return [f"gpunn evaluate {model} FILE.csv", f"gpunn predict {model} FILE.csv"]
         evaluate = [] if self.task.options.cv else [f"gpunn evaluate {model}"]
         return [*evaluate, f"gpunn predict {model} {shlex.quote(self.name)}"]
 
 
 def open_job(
-    path: Path, settings: Settings, options: TableOptions, earlier: dict[str, Any], *, resumed: bool
+    path: str, settings: Settings, options: TableOptions, earlier: dict[str, Any], *, resumed: bool
 ) -> TableJob:
     """Read and prepare a table.
 
@@ -198,6 +210,7 @@ def open_job(
         earlier: the metadata of the model to train further; empty to begin anew.
         resumed: whether that model is the same run's.
     """
+    path = path if names_files(path) else str(Path(path))
     task = open_task(path, settings, options, known=earlier.get("table"))
     return TableJob(path, task, tuple(describe_table(task)), earlier.get("folds", []) if resumed else [])
 
@@ -231,12 +244,14 @@ def describe_table(task: TableTask) -> Iterator[str]:
     """Yield lines about a table: its size, and the task."""
     target, fitted, test = task.prepared.target, task.prepared.preprocessing, task.prepared.test
     name, numbers = task.table.name, len(fitted.numbers)
-    parts = [counted(len(task.table.rows), "row"), counted(numbers, "numeric column")]
+    parts = [counted(task.rows, "row"), counted(numbers, "numeric column")]
     if categories := len(fitted.columns) - numbers:
         parts.append(counted(categories, "categorical column"))
     if task.missing:
         parts.append(counted(task.missing, "missing value"))
     yield f"{name}: {', '.join(parts)}"
+    if isinstance(task, StreamedTask):
+        yield task.describe()
     yield from (f"{name} {note}" for note in task.table.source.notes)
     yield from task.table.notes
     yield f"target '{target.name}': {target.describe()}"

@@ -151,6 +151,11 @@ def make_ready(asked: Request, several: bool) -> Ready:
         settings = settings.with_defaults(job.usual | ({"ensemble": 1} if several else {}))
     if several:
         ranks.check(settings, asked.table.cv)
+        if job.y is None:
+            raise ValueError(
+                f"{job.name} is streamed, which only one process does: leave out mpiexec, or choose a larger "
+                "--memory"
+            )
     optimizer = settings.build_optimizer()
     net = build_network(settings, len(job.X), job.n_out)
     if start:
@@ -170,6 +175,8 @@ def train_and_save(
     settings, job, net = ready.settings, ready.job, ready.net
     net.meta = {**job.meta(), "settings": asdict(settings), "gpunn": __version__}
     net.meta["resume"] = asked.for_resuming(settings)
+    if net.meta.get("table", {}).get("streamed"):  # with the memory and the rows that this run was given
+        net.meta["resume"]["table"] = net.meta["table"]["options"]
     trained = fit(net, job, settings, folder, several, resume=bool(asked.resumed), quiet=asked.as_json)
     if several:
         several.apart = True
@@ -296,7 +303,7 @@ def open_data(asked: Request, earlier: dict[str, Any] | None = None) -> Job:
         from gpunn.cli.tables import open_job  # imports preprocessing
 
         known, going_on = asked.resumed or earlier or {}, asked.resumed is not None
-        return open_job(Path(data), asked.settings, asked.table, known, resumed=going_on)
+        return open_job(data, asked.settings, asked.table, known, resumed=going_on)
     refuse(asked.table.chosen(), f"tables ({', '.join(SUFFIXES)})", data or "mnist")
     return open_images(data, asked.data_dir, asked.settings)
 

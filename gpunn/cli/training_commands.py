@@ -15,6 +15,7 @@ from gpunn.cli.usage import (
     check_network_left_out,
     check_resume_alone,
     given_options,
+    join_data,
     renamed,
     repeat_options,
 )
@@ -36,7 +37,7 @@ class TrainCommand(Command):
 
 def train(
     ctx: typer.Context,
-    data: options.TrainingData = None,
+    data: options.SeveralData = None,
     resume: options.Resume = None,
     start: options.From = None,
     data_dir: options.DataDir = None,
@@ -59,6 +60,7 @@ def train(
       gpunn train ~/my-idx-files --device cuda --output runs/mine
       gpunn train flowers.csv --target species
       gpunn train flowers.csv --target species --ensemble 8
+      gpunn train "data/*.parquet" --target price --memory 2G
       gpunn train --checkpoint-every 1
       gpunn train --resume gpunn-runs/mnist-1    after a run was killed
       gpunn train --resume gpunn-runs/mnist-1 --epochs 20
@@ -78,7 +80,8 @@ def train(
         chosen["hidden"] = []
     settings, table = collect(Settings, chosen), collect(TableOptions, chosen)
     given = given_options(ctx)
-    asked = training.Request(data, settings, table, data_dir, output, json, plot, given)
+    place = join_data(data or [])
+    asked = training.Request(place, settings, table, data_dir, output, json, plot, given)
     raise typer.Exit(training.train(replace(asked, start=start, overwrite=overwrite)))
 
 

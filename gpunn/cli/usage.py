@@ -156,3 +156,14 @@ def refuse(options: Sequence[str], kind: str, data: str) -> None:
     """Raise ValueError if any of these options was given: they only apply to another kind of data."""
     if options:
         raise ValueError(f"{option_name(options[0])} only applies to {kind}, not to {data}")
+
+
+def join_data(data: Sequence[str]) -> str | None:
+    """Return the data to train on as one string. Raises a usage error for several, if not of Parquet."""
+    from gpunn.tables.sources import places
+
+    if len(data) < 2:
+        return data[0] if data else None
+    if not places.names_files(joined := places.join(data)):
+        raise typer.BadParameter(f"got unexpected extra argument ({' '.join(data[1:])})")
+    return joined

@@ -33,27 +33,35 @@ STALE = 60.0  # seconds without a change, after which a temporary file without a
 DESCRIPTORS = re.compile(r"/dev/(?:fd/(\d+)|stdout|(stderr))|/proc/self/fd/(\d+)")
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file by a complete one, or leave it as it was. Raises OSError, with the path, on failure."""
+def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Replace a file by a complete one, or leave it as it was. Raises OSError, with the path, on failure.
+
+    content: the bytes, or parts of them, which are written as they come.
+    """
     try:
         if (descriptor := _descriptor(path)) is not None:
-            _write_descriptor(descriptor, content)
+            for part in _parts(content):
+                _write_descriptor(descriptor, part)
             return
         try:
             old = path.stat()
         except FileNotFoundError:
             old = None
         if old and not stat.S_ISREG(old.st_mode):
-            _write_special(path, content)
+            _write_special(path, b"".join(_parts(content)))
         elif old and old.st_nlink > 1:
-            _rewrite(path, content, old)
+            _rewrite(path, b"".join(_parts(content)), old)
         else:
             _replace(Path(os.path.realpath(path)), content, old)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def _replace(path: Path, content: bytes, old: os.stat_result | None) -> None:
+def _parts(content: bytes | Iterable[bytes]) -> Iterable[bytes]:
+    return [content] if isinstance(content, bytes) else content
+
+
+def _replace(path: Path, content: bytes | Iterable[bytes], old: os.stat_result | None) -> None:
     """Write a temporary file beside `path` and rename it to `path`, with the mode and owner of `old`."""
     beside = _write_beside(path, content, old)
     try:
@@ -64,7 +72,9 @@ def _replace(path: Path, content: bytes, old: os.stat_result | None) -> None:
     _remove_stale(path)
 
 
-def _write_beside(path: Path, content: bytes, old: os.stat_result | None, kind: str = "tmp") -> Path:
+def _write_beside(
+    path: Path, content: bytes | Iterable[bytes], old: os.stat_result | None, kind: str = "tmp"
+) -> Path:
     """Write a file in the folder of `path`, sync it to disk, and return its path.
 
     The kernel applies the umask to a new file. To read the umask, a process would have to change it for a
@@ -76,7 +86,7 @@ def _write_beside(path: Path, content: bytes, old: os.stat_result | None, kind: 
     try:
         with os.fdopen(handle, "wb") as file:
             _lock(file.fileno())
-            file.write(content)
+            file.writelines(_parts(content))
             file.flush()
             if old:
                 _copy_permissions(file.fileno(), beside, old)

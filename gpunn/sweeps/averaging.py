@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from gpunn.network import Network
-from gpunn.sweeps import sweep
+from gpunn.sweeps import in_turn, sweep
 from gpunn.sweeps.ensemble import Ensemble
-from gpunn.sweeps.outcome import TRAINED, kept_record
+from gpunn.sweeps.outcome import TRAINED, Outcome, kept_record
 from gpunn.sweeps.preparing import Asked, Prepared, prepare
 from gpunn.sweeps.progress import NetworkEnd, OnNetworkEnd
 from gpunn.sweeps.result import SweepResult
@@ -20,6 +20,7 @@ from gpunn.training.fit_options import FitOptions, Validation
 from gpunn.training.history import MEASURES, History, Record
 from gpunn.training.loop import Diverged
 from gpunn.training.stopping import EarlyStopping
+from gpunn.training.streamed import Stream
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,12 @@ def train(
     assert net.seed is not None
     if n == 1:
         return Trained(net, net.fit(X, y, options, validation=validation(net.seed)))
-    prepared = _prepare(net, range(net.seed, net.seed + n), X, y, options, validation)
+    seeds = range(net.seed, net.seed + n)
+    if isinstance(X, Stream):
+        start = time.monotonic()
+        found = in_turn.train(net, seeds, X, options, validation, on_network_end)
+        return _gather_outcomes(found, options.stop, time.monotonic() - start)
+    prepared = _prepare(net, seeds, X, y, options, validation)
     earlier, start = 0.0, time.monotonic()
 
     def on_end(end: NetworkEnd) -> object:
@@ -110,6 +116,31 @@ def _gather(result: SweepResult, stop: EarlyStopping | None, seconds: float) -> 
     if result.interrupted:
         history.stopped = "interrupted"
     return Trained(Ensemble(networks), history, members, failed)
+
+
+def _gather_outcomes(
+    found: Sequence[tuple[Network, Outcome]], stop: EarlyStopping | None, seconds: float
+) -> Trained:
+    """Put the networks that were trained in turn together."""
+    good = [(net, outcome) for net, outcome in found if outcome.trained]
+    failed = {_seed(net): outcome.message for net, outcome in found if outcome.status == "diverged"}
+    interrupted = any(outcome.status == "interrupted" for _, outcome in found)
+    if not good:
+        if interrupted:
+            raise KeyboardInterrupt
+        raise Diverged(next(iter(failed.values())))
+    for net, _ in good:
+        net.meta = {"seed": net.seed}
+    members = {_seed(net): outcome.history for net, outcome in good}
+    history = mean_history(list(members.values()), stop, seconds)
+    if interrupted:
+        history.stopped = "interrupted"
+    return Trained(Ensemble([net for net, _ in good]), history, members, failed)
+
+
+def _seed(net: Network) -> int:
+    assert net.seed is not None
+    return net.seed
 
 
 def mean_history(histories: Sequence[History], stop: EarlyStopping | None, seconds: float) -> History:

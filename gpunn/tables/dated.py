@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ import numpy as np
 from gpunn.names import listed
 from gpunn.tables.dates import FOUND, MONTHLY, ORDERS, PARTS, WRITTEN, Dates, parse
 from gpunn.tables.options import TableOptions
-from gpunn.tables.table import NUMBER, TEXT, Source, quoted
+from gpunn.tables.table import MOMENT, NUMBER, TEXT, Source, quoted
+from gpunn.tables.timestamps import numbers_of, seen, typed
+
+Batches = Callable[[Mapping[str, str]], Iterator[dict[str, Any]]]
 
 MANY, MOSTLY = 20, 0.9  # if more of a column's distinct strings are dates, the others may be mistakes
 
@@ -66,10 +70,31 @@ class Dated:
         return self.source.cautions
 
     def batches(self, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        return self._with_numbers(self.source.batches, kinds, 0)
+
+    @property
+    def groups(self) -> Any:
+        """The row groups of a source that has them, as `files` are its files."""
+        return self.source.groups  # type: ignore[attr-defined]
+
+    @property
+    def files(self) -> Any:
+        return self.source.files  # type: ignore[attr-defined]
+
+    def read_group(self, group: Any, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """Yield the columns of a row group, as `batches` does."""
+        read = partial(self.source.read_group, group)  # type: ignore[attr-defined]
+        return self._with_numbers(read, kinds, group.first)
+
+    def _with_numbers(
+        self, batches: Batches, kinds: Mapping[str, str], start: int
+    ) -> Iterator[dict[str, Any]]:
+        """Yield batches with the numbers of dates. start: the first row."""
         of = {column: name for name in self.dates for column in self._columns(name)}
-        read = {of.get(name, name): TEXT if name in of else kind for name, kind in kinds.items()}
-        start = 0
-        for batch in self.source.batches(read):
+        read = {
+            of.get(name, name): self._kind(of[name]) if name in of else kind for name, kind in kinds.items()
+        }
+        for batch in batches(read):
             found = {name: self._numbers(name, batch[name], start) for name in self.dates if name in read}
             values = {
                 column: numbers
@@ -80,8 +105,14 @@ class Dated:
             first = next(iter(batch.values()))
             start += len(first[0] if isinstance(first, tuple) else first)
 
+    def _kind(self, name: str) -> str:
+        """Return how to ask for a column of dates: as moments, if they have a type."""
+        return MOMENT if name in typed(self.source) and self.dates[name].order == "ymd" else TEXT
+
     def _numbers(self, name: str, values: Any, start: int) -> np.ndarray:
         """Return the numbers (n_parts, m) of a batch of dates. start: its first row."""
+        if self._kind(name) == MOMENT:
+            return numbers_of(values, self.dates[name].parts)
         codes, texts = values
         dates = self.dates[name]
         none = (np.nan,) * len(dates.parts)
@@ -159,7 +190,10 @@ def find_dates(
     source: Source, names: Iterable[str], missing: Collection[str] = (), orders: Iterable[str] = FOUND
 ) -> dict[str, Evidence]:
     """Return what these columns show of dates, except for columns that soon prove to hold other strings."""
-    found = {name: Evidence(dict.fromkeys(orders, 0)) for name in names}
+    names, known = list(names), typed(source)
+    found = {name: Evidence(dict.fromkeys(orders, 0)) for name in names if name not in known}
+    surely = seen(source, [name for name in names if name in known])
+    given = {name: Evidence({"ymd": 1}, 1, text, timed) for name, text, timed in surely}
     for batch in source.batches(dict.fromkeys(found, TEXT)) if found else ():
         for name, evidence in list(found.items()):
             for text in batch[name][1]:
@@ -169,7 +203,7 @@ def find_dates(
                 del found[name]
         if not found:
             break
-    return found
+    return {name: (given | found)[name] for name in names if name in given or name in found}
 
 
 def with_dates(source: Source, options: TableOptions, target: str) -> Source:

@@ -96,12 +96,15 @@ def decisions(
 def _of_target(table: Table, target: Target) -> Decision:
     assert table.y is not None
     if isinstance(target, Classes):
-        counts = np.bincount(table.y, minlength=target.n_out).tolist()
-        most = sorted(zip(target.classes, counts, strict=True), key=lambda pair: -pair[1])[:NAMED]
-        values = ", ".join(f"{name} × {n:,}" for name, n in most)
-        more = ", …" if target.n_out > NAMED else ""
-        return Decision(target.name, "category", values + more, 0, "the target")
+        values = of_classes(target, np.bincount(table.y, minlength=target.n_out))
+        return Decision(target.name, "category", values, 0, "the target")
     return Decision(target.name, NUMBER, in_range(table.y.min(), table.y.max()), 0, "the target")
+
+
+def of_classes(target: Classes, counts: np.ndarray) -> str:
+    """Write the most frequent classes with their counts (n_out,)."""
+    most = sorted(zip(target.classes, counts.tolist(), strict=True), key=lambda pair: -pair[1])[:NAMED]
+    return ", ".join(f"{name} × {n:,}" for name, n in most) + (", …" if target.n_out > NAMED else "")
 
 
 def _of_dates(name: str, parts: Sequence[str], seen: Mapping[str, Seen], fitted: Preprocessing) -> Decision:

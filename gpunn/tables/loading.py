@@ -31,15 +31,22 @@ def load(data: Any, options: TableOptions, dtype: DTypeLike) -> tuple[Table, Tar
     options.check()
     format = options.format(data)
     source = open_table(data, format)
-    target = _target(source, "y" if format.targets else options.target)
-    _check_options(source, options, target)
-    source = with_dates(source, options, target)
-    kinds = _kinds(source, options, target)
+    source, target, kinds = choose_columns(source, options, "y" if format.targets else options.target)
     table = read_to_train(source, kinds, target, dtype, options.categorical, options.missing)
     chosen = choose_target(table, options.task)
     if options.interval is not None:
-        chosen = _with_intervals(table, chosen, options.interval)
+        chosen = with_intervals(table, chosen, options.interval)
     return mark_identifiers(replace(table, y=chosen.encode(table))), chosen
+
+
+def choose_columns(
+    source: Source, options: TableOptions, target: str | None
+) -> tuple[Any, str, dict[str, str]]:
+    """Return the source with its dates as numbers, the target, and the columns to read with their kinds."""
+    target = _target(source, target)
+    _check_options(source, options, target)
+    source = with_dates(source, options, target)
+    return source, target, _kinds(source, options, target)
 
 
 def _target(source: Source, name: str | None) -> str:
@@ -110,7 +117,7 @@ def target_of(name: str, column: Column, values: np.ndarray, m: int, task: str |
     return Quantity(column.name) if number else Classes(column.name, column.kind, _in_order(column, values))
 
 
-def _with_intervals(table: Table, target: Target, share: float) -> Quantity:
+def with_intervals(table: Table, target: Target, share: float) -> Quantity:
     """Return the target with prediction intervals. Raises ValueError unless it is a target of numbers."""
     if not isinstance(target, Quantity):
         hint = "" if target.kind == TEXT else "; --task regression treats it as one"

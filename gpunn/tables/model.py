@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -30,12 +30,24 @@ from gpunn.tables.prepared import (
     read_for,
 )
 from gpunn.tables.preprocessing import Preprocessing
-from gpunn.tables.reading import IN_MEMORY, Format, open_table
+from gpunn.tables.reading import (
+    IN_MEMORY,
+    Format,
+    as_place,
+    check_columns,
+    holds_files,
+    is_path,
+    open_table,
+)
+from gpunn.tables.sources.dataset import ParquetFiles
 from gpunn.tables.sources.files import STDIN
 from gpunn.tables.spelling import Spelling
 from gpunn.tables.spelling import from_json as spellings_from_json
 from gpunn.tables.splitting import held_out_rows
-from gpunn.tables.table import Table, quoted
+from gpunn.tables.streaming.examples import rows_of, stream_examples
+from gpunn.tables.streaming.memory import BLOCK, is_too_large
+from gpunn.tables.streaming.parts import Parts
+from gpunn.tables.table import Source, Table, quoted
 from gpunn.tables.target import Target
 from gpunn.training.history import History
 from gpunn.training.option import from_kept
@@ -130,6 +142,7 @@ class TableModel:
         header: bool | None = None,
         encoding: str | None = None,
         sheet: str | None = None,
+        memory: str | None = None,
         device: str = "cpu",
     ) -> np.ndarray:
         """Predict the target (m,) of each row of a table: labels, or numbers in the target's units.
@@ -141,14 +154,13 @@ class TableModel:
             data: a table, as `gpunn.tables.train` takes it.
             delimiter, header, encoding, sheet: as in `gpunn.tables.train`. By default, all but the delimiter
                 are as in training.
+            memory: as in `gpunn.tables.train`; larger Parquet files are read in parts.
             device: "cpu", "cuda", "cuda:1" or "auto".
 
         Raises:
             ValueError: a column is missing, or holds strings where there were numbers in training.
         """
-        table = self.read(data, Format(delimiter, header, encoding=encoding, sheet=sheet))
-        outputs, unknown = self.outputs(table, device)
-        _warn_of(unknown)
+        outputs = self._predict(data, Format(delimiter, header, None, encoding, (), sheet, memory), device)
         return self.target.labels_of(self.target.decode(self.network, outputs))
 
     def predict_proba(
@@ -159,6 +171,7 @@ class TableModel:
         header: bool | None = None,
         encoding: str | None = None,
         sheet: str | None = None,
+        memory: str | None = None,
         device: str = "cpu",
     ) -> np.ndarray:
         """Predict the probability (m, n_classes) of each class for each row of a table.
@@ -168,9 +181,7 @@ class TableModel:
         Raises:
             ValueError: as `predict` does; or the outputs are not probabilities, as in regression.
         """
-        table = self.read(data, Format(delimiter, header, encoding=encoding, sheet=sheet))
-        outputs, unknown = self.outputs(table, device)
-        _warn_of(unknown)
+        outputs = self._predict(data, Format(delimiter, header, None, encoding, (), sheet, memory), device)
         p = self.target.probabilities(self.network, outputs)
         if p is None:
             raise ValueError(f"{self.name} predicts no probabilities: {self.target.describe()}")
@@ -184,6 +195,7 @@ class TableModel:
         header: bool | None = None,
         encoding: str | None = None,
         sheet: str | None = None,
+        memory: str | None = None,
         device: str = "cpu",
     ) -> np.ndarray:
         """Predict the ends (m, 2) of the interval of each row of a table, in the target's units.
@@ -193,9 +205,7 @@ class TableModel:
         Raises:
             ValueError: as `predict` does; or the model was trained without `interval`.
         """
-        table = self.read(data, Format(delimiter, header, encoding=encoding, sheet=sheet))
-        outputs, unknown = self.outputs(table, device)
-        _warn_of(unknown)
+        outputs = self._predict(data, Format(delimiter, header, None, encoding, (), sheet, memory), device)
         if (ends := self.target.bounds(outputs)) is None:
             raise ValueError(f"{self.name} predicts no intervals: train it with interval=0.9, for example")
         return np.column_stack(ends)
@@ -208,6 +218,7 @@ class TableModel:
         header: bool | None = None,
         encoding: str | None = None,
         sheet: str | None = None,
+        memory: str | None = None,
         device: str = "cpu",
     ) -> dict[str, Any]:
         """Measure the model on a table with the target, or on the rows held out from training.
@@ -227,12 +238,14 @@ class TableModel:
         """
         constant, examples = self.constant, self.held_out
         if data is not None or examples is None:
-            test = self.open_test(data, Format(delimiter, header, encoding=encoding, sheet=sheet))
+            test = self.open_test(data, Format(delimiter, header, None, encoding, (), sheet, memory))
             examples, constant = test.examples, test.constant if constant is None else constant
             if test.changed:
                 warnings.warn(describe_changed(test), stacklevel=2)
+        measured = self.measure(examples, device)
+        if examples is not self.held_out:
             _warn_of(examples.unknown)
-        result = {"examples": len(examples.y), **self.measure(examples, device)}
+        result = {"examples": len(examples.y), **measured}
         if constant is not None:
             result["baseline"] = measure_constant(self.target, examples.y, constant)
         return result
@@ -247,8 +260,8 @@ class TableModel:
 
     # the steps of these methods, which the command line takes one by one
 
-    def read(self, data: Any, format: Format, with_target: bool = False) -> Table:
-        """Read the columns that the network needs, and the target if asked for."""
+    def open(self, data: Any, format: Format) -> Source:
+        """Open a table that is written as the one that was trained on."""
         if format.header is None:
             format = replace(format, header=self.options.header)
         if format.encoding is None:
@@ -256,11 +269,47 @@ class TableModel:
         if format.sheet is None:
             format = replace(format, sheet=self.options.sheet)
         missing = self.options.missing
-        source = open_table(data, replace(format, missing=missing))
+        source: Source = open_table(data, replace(format, missing=missing))
+        if is_path(data) and holds_files(data) and not isinstance(source, ParquetFiles):
+            files = ParquetFiles(str(data))
+            source = files if is_too_large(files, format.memory, str(self.network.dtype)) else source
         if kept := self.network.meta["table"].get("dates"):
             source = Dated(source, dates_from_json(kept), missing)
+        return source
+
+    def read(self, source: Source, with_target: bool = False) -> Table:
+        """Read the columns that the network needs, and the target if asked for."""
         target, dtype = self.target if with_target else None, self.network.dtype
-        return read_for(self.preprocessing, target, source, dtype, self.spellings, missing)
+        return read_for(self.preprocessing, target, source, dtype, self.spellings, self.options.missing)
+
+    def must_stream(self, source: Source, memory: str | None) -> bool:
+        """Return whether a table does not fit into memory, so that it is read in parts."""
+        return is_too_large(source, memory, str(self.network.dtype))
+
+    def output_blocks(self, source: Any, device: str) -> Iterator[tuple[np.ndarray, dict[str, int]]]:
+        """Yield the network's outputs (n_out, m) for the rows of a table, some at a time.
+
+        With them come the unknown categories so far, by column.
+        """
+        check_columns(source, self.preprocessing.kinds)
+        rows = rows_of(
+            source, self.preprocessing, None, str(self.network.dtype), self.spellings, self.options.missing
+        )
+        for X, _, _, _ in rows.blocks(BLOCK):
+            yield self.network.forward(X, device=device), rows.unknown
+
+    def _predict(self, data: Any, format: Format, device: str) -> np.ndarray:
+        """Return the network's outputs (n_out, m) for a table; warn of unknown categories."""
+        data = as_place(data)
+        source = self.open(data, format)
+        if self.must_stream(source, format.memory):
+            found = list(self.output_blocks(source, device))
+            outputs, unknown = np.concatenate([each for each, _ in found], axis=1), found[-1][1]
+        else:
+            outputs, unknown = self.outputs(self.read(source), device)
+        if unknown:
+            warnings.warn(describe_unknown(unknown), stacklevel=3)
+        return outputs
 
     @property
     def spellings(self) -> dict[str, Spelling]:
@@ -285,7 +334,11 @@ class TableModel:
         """Read a table to test on. data: None for the table that the model was tested on in training."""
         if data is None:
             return self._test_in_training(format)
-        table = self.read(data, format, with_target=True)
+        data = as_place(data)
+        source: Any = self.open(data, format)
+        if self.must_stream(source, format.memory):
+            return self._streamed_test(source)
+        table = self.read(source, with_target=True)
         return EvaluationTable(table.name, table, examples_of(self.preprocessing, self.target, table))
 
     def _test_in_training(self, format: Format) -> EvaluationTable:
@@ -302,6 +355,8 @@ class TableModel:
         if self.options.test:
             delimiter = format.delimiter or self.options.delimiter
             return self.open_test(tested, replace(format, delimiter=delimiter))
+        if self.network.meta["table"].get("streamed"):
+            return self._held_out_of_stream(tested)
         whole = self.open_test(tested, self.options.format(tested))
         if whole.table.source.fingerprint() != self.fingerprint:
             return replace(whole, changed=True)
@@ -310,6 +365,25 @@ class TableModel:
         examples = replace(found, X=found.X[:, held], y=found.y[held])
         constant = self.target.constant(np.delete(found.y, held))
         return EvaluationTable(f"held-out rows of {tested}", whole.table, examples, constant)
+
+    def _streamed_test(self, source: Any, parts: Parts | None = None) -> EvaluationTable:
+        """Return the rows of a table that is read in parts, or those that were held out of it."""
+        missing, dtype = self.options.missing, str(self.network.dtype)
+        how = self.preprocessing, self.target, dtype, self.spellings, missing
+        examples = stream_examples(source, *how, parts)
+        held = f"held-out rows of {source.name}" if parts else source.name
+        return EvaluationTable(held, Table(source, (), np.empty((0, 0))), examples)
+
+    def _held_out_of_stream(self, tested: str) -> EvaluationTable:
+        """Return the rows that were held out of a table that was streamed."""
+        source: Any = ParquetFiles(tested)
+        same = source.fingerprint() == self.fingerprint
+        if kept := self.network.meta["table"].get("dates"):
+            source = Dated(source, dates_from_json(kept), self.options.missing)
+        held = self.options.held_out
+        assert held
+        found = self._streamed_test(source, Parts(self.settings.seed, held) if same else None)
+        return found if same else replace(found, changed=True)
 
     def measure(self, examples: TableExamples, device: str) -> dict[str, Any]:
         """Return the loss, the measures, and for classes the confusion matrix and more."""

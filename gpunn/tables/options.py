@@ -100,6 +100,14 @@ class TableOptions:
         ),
     ] = None
     sheet: Annotated[str | None, tables("Sheet of an Excel file.", "the first one", metavar="NAME")] = None
+    memory: Annotated[
+        str | None,
+        tables(
+            "Memory that Parquet files may take, such as 2G; larger ones are streamed.",
+            "half of the free memory",
+            metavar="SIZE",
+        ),
+    ] = None
     header: Annotated[
         bool | None,
         tables("Whether the first line names the columns; without names they are 1, 2, ….", "detected"),
@@ -123,11 +131,13 @@ class TableOptions:
 
         beside, suffix = Path(self.target or ""), Path(data).suffix.lower() if is_path(data) else ""
         targets = beside if beside.suffix == suffix == ".npy" else None
-        return Format(self.delimiter, self.header, targets, self.encoding, self.missing, self.sheet)
+        read = self.delimiter, self.header, targets, self.encoding, self.missing, self.sheet
+        return Format(*read, self.memory)
 
     def check(self) -> None:
         """Raise ValueError for a value that is unknown or out of range, and for options that conflict."""
         from gpunn.tables.quantity import REGRESSION
+        from gpunn.tables.sizes import parse as size_of
         from gpunn.tables.target import CLASSIFICATION
 
         if self.task:
@@ -137,6 +147,8 @@ class TableOptions:
         if self.held_out is not None and not 0 < self.held_out < 1:
             raise ValueError(f"--held-out must be between 0 and 1, not {self.held_out}")
         self.check_threshold()
+        if self.memory is not None:
+            size_of(self.memory)
         if self.interval is not None and not 0 < self.interval < 1:
             raise ValueError(f"--interval must be between 0 and 1, not {self.interval}")
         if self.cv is not None and self.cv < 2:

@@ -12,7 +12,6 @@ from numpy.typing import DTypeLike
 from gpunn.functions import activations, costs
 from gpunn.functions.activations import Activation
 from gpunn.functions.costs import Cost
-from gpunn.names import listed
 from gpunn.predictor import Predictor
 from gpunn.tables.interpreting import describe_spelt, judge_again, leave_out_missing_targets
 from gpunn.tables.measures import evaluate, measure_constant
@@ -120,7 +119,12 @@ class PreparedTable:
 
     def baseline(self, y: np.ndarray) -> Measures:
         """Return the measures of always predicting the most frequent class, or the mean, of training."""
-        return measure_constant(self.target, y, self.target.constant(self.train.y))
+        return measure_constant(self.target, y, self.constant)
+
+    @property
+    def constant(self) -> float:
+        """The best constant prediction: the most frequent class, or the mean, of training."""
+        return self.target.constant(self.train.y)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,9 +199,7 @@ def prepare(table: Table, target: Target, m: int, how: Preparation, *, reuse: bo
     assert table.y is not None
     known = how.known if how.known and how.known.suits(table) else None
     fitted, y = known or Preprocessing.fit(table, table.rows[:m], how.impute), table.y
-    if not fitted.columns:
-        why = listed([f"{name} ({reason})" for name, reason in fitted.dropped.items()])
-        raise ValueError(f"{table.name}: no column is left to learn from; dropped {why}")
+    fitted.check(table.name)
     target = target.fitted(y[:m], how.reach)
     X, unknown = fitted.apply(table, table.rows, reuse)
     train, test = TableExamples(X[:, :m], y[:m], {}), TableExamples(X[:, m:], y[m:], unknown)

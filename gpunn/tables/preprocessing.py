@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.names import counted
+from gpunn.names import counted, listed
 from gpunn.tables.fitting import Summary, edges_of, fill_of, middle_and_scale
 from gpunn.tables.table import MOST_TEXTS, NUMBER, TEXT, Column, Table, number_text
 from gpunn.training.progress import watched
@@ -75,15 +75,20 @@ class Number:
 
     def apply(self, x: np.ndarray, column: Column, out: np.ndarray) -> int:
         """Write the features of x (m,), NaN if missing, to out (m, k); return 0, as no number is unknown."""
-        missing = np.isnan(x)
-        filled = np.where(missing, self.fill - column.origin, x.astype(np.float64))
+        filled = x.astype(np.float64)
+        missing = np.isnan(filled)
+        filled[missing] = self.fill - column.origin
         with np.errstate(over="ignore"):  # the network refuses what is not finite
-            z = (filled - (self.mean - column.origin)) / self.scale
-            out[:, 0] = z if self.clip is None else z / np.hypot(1, z / self.clip)
+            z = filled - (self.mean - column.origin)
+            z /= self.scale
+            if self.clip is not None:
+                z /= np.hypot(1, z / self.clip)
+            out[:, 0] = z
         if self.codes:
-            edges = np.array(self.edges) - column.origin
-            codes = (filled[:, None] - edges[:-1]) / np.diff(edges)
-            out[:, 1 : 1 + self.codes] = np.clip(codes, 0, 1, out=codes)
+            edges = np.array(self.edges)[:, None] - column.origin
+            codes = filled - edges[:-1]  # (T, m), so that NumPy's inner loops are long
+            codes /= np.diff(edges, axis=0)
+            out[:, 1 : 1 + self.codes] = np.clip(codes, 0, 1, out=codes).T
         if self.gaps:
             out[:, -1] = missing
         return 0
@@ -159,6 +164,12 @@ class Preprocessing:
     def kinds(self) -> dict[str, str]:
         """NUMBER or TEXT for each column."""
         return {c.name: NUMBER if isinstance(c, Number) else TEXT for c in self.columns}
+
+    def check(self, name: str) -> None:
+        """Raise ValueError if all columns of the table of this name are dropped."""
+        if not self.columns:
+            why = listed([f"{column} ({reason})" for column, reason in self.dropped.items()])
+            raise ValueError(f"{name}: no column is left to learn from; dropped {why}")
 
     def suits(self, table: Table) -> bool:
         """Whether a table has all the columns, with numbers and strings where they were."""

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from gpunn.names import listed, near_match
+from gpunn.tables.sources import places
 from gpunn.tables.sources.arrays import read_npy, read_npz
 from gpunn.tables.sources.blanks import WHITESPACE
 from gpunn.tables.sources.csv import CsvFile
+from gpunn.tables.sources.dataset import ParquetFiles
 from gpunn.tables.sources.files import PACKED, STDIN
 from gpunn.tables.sources.frames import open_frame
 from gpunn.tables.sources.parquet import ParquetFile
+from gpunn.tables.sources.places import names_files
 from gpunn.tables.sources.text import check_encoding
 from gpunn.tables.table import Source
 
@@ -36,6 +39,7 @@ class Format:
         targets: the file of the targets beside a .npy file.
         missing: further words that stand for a missing value.
         sheet: the sheet of an Excel file; None for the first one.
+        memory: the size that Parquet files may take in memory, such as "2G"; None for half of what is free.
     """
 
     delimiter: str | None = None
@@ -44,6 +48,7 @@ class Format:
     encoding: str | None = None
     missing: tuple[str, ...] = ()
     sheet: str | None = None
+    memory: str | None = None
 
     def __post_init__(self) -> None:
         if self.delimiter not in (None, WHITESPACE) and len(self.delimiter.encode()) != 1:
@@ -57,7 +62,9 @@ class Format:
 def is_table(name: str) -> bool:
     """Return whether a file of this name is read as a table. Pipes are, whatever their names."""
     suffixes = *SUFFIXES, *PACKED_CSV, *EXCEL, *NOT_READ
-    return is_stream(Path(name)) or (name.lower().endswith(suffixes) and not Path(name).is_dir())
+    if is_stream(Path(name)) or (name.lower().endswith(suffixes) and not Path(name).is_dir()):
+        return True
+    return names_files(name)
 
 
 def is_stream(path: Path) -> bool:
@@ -69,8 +76,32 @@ def is_stream(path: Path) -> bool:
 
 
 def open_table(data: Any, format: Format) -> Source:
-    """Open a file by its path, or a table in memory."""
+    """Open a file by its path, Parquet files by their places, or a table in memory."""
+    data = as_place(data)
+    if is_path(data) and names_files(str(data)):
+        return ParquetFiles(str(data))
     return open_file(Path(data), format) if is_path(data) else open_frame(data)
+
+
+def as_place(data: Any) -> Any:
+    """Return several paths as one string, and anything else as it is."""
+    several = isinstance(data, list | tuple) and data and all(map(is_path, data))
+    return places.join(data) if several else data
+
+
+def holds_files(data: Any) -> bool:
+    """Return whether this names Parquet files."""
+    if not is_path(data):
+        return False
+    return names_files(str(data)) or (str(data).lower().endswith(PARQUET) and Path(data).is_file())
+
+
+def open_files(data: Any) -> ParquetFiles:
+    """Open Parquet files, one or several. Raises ValueError for anything else."""
+    if not holds_files(data):
+        what = data if is_path(data) else IN_MEMORY
+        raise ValueError(f"--memory is for Parquet files, which can be read in parts, not for {what}")
+    return ParquetFiles(str(data))
 
 
 def is_path(data: Any) -> bool:
@@ -80,6 +111,8 @@ def is_path(data: Any) -> bool:
 
 def absolute(path: str | os.PathLike[str]) -> str:
     """Return the absolute path of a file, or "-" for what can be read only once."""
+    if names_files(str(path)):
+        return places.absolute(str(path))
     return STDIN if is_stream(Path(path)) else str(Path(path).absolute())
 
 

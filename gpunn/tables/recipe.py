@@ -23,7 +23,11 @@ EPOCHS, FEWEST_EPOCHS, EXAMPLES = 40, 10, 4_000_000  # at most so many examples,
 
 def defaults(y: np.ndarray, target: Target) -> dict[str, Any]:
     """Return the default settings for rows with these targets (m,) to train on."""
-    m = len(y)
+    return defaults_for(len(y), target, held=len(stopping_rows(y, target, PARTS - 1)) > 0)
+
+
+def defaults_for(m: int, target: Target, *, held: bool) -> dict[str, Any]:
+    """Return the default settings for m rows to train on. held: whether others choose the epoch."""
     epochs = int(np.clip(EXAMPLES // m, FEWEST_EPOCHS, EPOCHS))
     return {
         "hidden": [256, 256],
@@ -35,7 +39,7 @@ def defaults(y: np.ndarray, target: Target) -> dict[str, Any]:
         "schedule": "cosine",
         "epochs": epochs,
         "batch_size": int(np.clip(m // 40, 16, 256)),
-        "patience": epochs if len(stopping_rows(y, target, PARTS - 1)) else 0,
+        "patience": epochs if held else 0,
         "ensemble": 8,
     }
 

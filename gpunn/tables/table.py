@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 from gpunn.tables.spelling import Spelling
 
 NUMBER, TEXT = "number", "text"
+MOMENT = "moment"  # of columns that are known to hold dates
 FAR = 100  # if |mean| / spread is larger, rounding to float32 costs more than 6e-6 of the spread
 TRUTHS = {"true": "True", "TRUE": "True", "false": "False", "FALSE": "False"}
 LONGEST = 60  # characters of a value in a message

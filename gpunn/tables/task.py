@@ -15,15 +15,12 @@ from gpunn.sweeps.averaging import Trained, train
 from gpunn.sweeps.ensemble import networks_of
 from gpunn.tables import adjusting, dated, dates, recipe
 from gpunn.tables import target as targets
-from gpunn.tables.decisions import Decision, decisions, look_at
-from gpunn.tables.loading import load
+from gpunn.tables.decisions import Decision
 from gpunn.tables.measures import summarise_folds
 from gpunn.tables.options import TableOptions
 from gpunn.tables.prepared import Preparation, PreparedTable, prepare
-from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.quantity import Quantity
-from gpunn.tables.reading import IN_MEMORY, absolute, is_path, open_table
-from gpunn.tables.splitting import fold_rows, split_and_prepare
+from gpunn.tables.splitting import fold_rows
 from gpunn.tables.table import Source, Table
 from gpunn.tables.target import Classes
 from gpunn.training.fit_options import FitOptions
@@ -56,6 +53,16 @@ class TableTask:
     tested: Source | None = None
 
     @property
+    def rows(self) -> int:
+        """The number of rows with a target."""
+        return len(self.table.rows)
+
+    @property
+    def sample_y(self) -> np.ndarray:
+        """Targets to check settings against: all of them, or some of a table that is streamed."""
+        return self.y
+
+    @property
     def missing(self) -> int:
         """The number of missing values in the columns that are in use."""
         return sum(column.missing or 0 for column in self.columns if column.use)
@@ -79,7 +86,11 @@ class TableTask:
     def defaults(self) -> dict[str, Any]:
         """The default settings."""
         target = self.prepared.target
-        usual = recipe.defaults(self.prepared.train.y, target)
+        return self._with_cost(recipe.defaults(self.prepared.train.y, target))
+
+    def _with_cost(self, usual: dict[str, Any]) -> dict[str, Any]:
+        """Add the cost by which intervals are learnt, if there are any."""
+        target = self.prepared.target
         share = target.interval if isinstance(target, Quantity) else None
         return usual if share is None else {**usual, "cost": adjusting.interval_cost(share)}
 
@@ -179,35 +190,6 @@ class TableTask:
             "table": kept,
             **({"folds": list(folds)} if folds else {}),
         }
-
-
-def open_task(
-    data: Any,
-    settings: Settings,
-    options: TableOptions,
-    test: Any = None,
-    known: Mapping[str, Any] | None = None,
-) -> TableTask:
-    """Read and prepare a table.
-
-    Args:
-        test: the table to test on, if it is in memory.
-        known: what an earlier model, which is to be trained further, says about its table.
-    """
-    table, target = load(data, options, settings.dtype)
-    seen = look_at(table)  # before the rows are overwritten
-    tested = options.test if test is None else test
-    format = replace(options.format(tested), targets=None, header=table.source.header)
-    other = None if tested is None else open_table(tested, format)
-    if other and (found := dated.dates_of(table.source)):
-        other = dated.Dated(other, found, options.missing)
-    how = preparation(options, settings)
-    if known:
-        how = replace(how, known=Preprocessing.from_json(known))
-    prepared = split_and_prepare(table, target, options, settings.seed, how, other)
-    dataset = absolute(data) if is_path(data) else IN_MEMORY
-    columns = tuple(decisions(table, seen, prepared.preprocessing, target, options))
-    return TableTask(table, prepared, options, dataset, table.source.fingerprint(), columns, other)
 
 
 def preparation(options: TableOptions, settings: Settings) -> Preparation:

@@ -15,10 +15,11 @@ import numpy as np
 from gpunn.names import unknown
 from gpunn.sweeps.averaging import describe_failed
 from gpunn.tables.model import TableModel
+from gpunn.tables.opening import open_task
 from gpunn.tables.options import TableOptions
-from gpunn.tables.reading import IN_MEMORY, is_path
+from gpunn.tables.reading import IN_MEMORY, as_place, is_path
 from gpunn.tables.table import number_text
-from gpunn.tables.task import cross_validate, open_task
+from gpunn.tables.task import cross_validate
 from gpunn.training import class_weights
 from gpunn.training.history import History
 from gpunn.training.settings import Settings
@@ -40,14 +41,16 @@ def train(
     A fifth of the rows is held out and tested on, unless `test` or `cv` says otherwise.
 
     Args:
-        data: the path of a .csv, .parquet, .npz or .npy file; a DataFrame of pandas or Polars; or a mapping
-            of names to columns (m,) or matrices (m, n).
+        data: the path of a .csv, .parquet, .npz or .npy file; a folder, a pattern such as "data/*.parquet",
+            a URL such as "s3://bucket/data" or a list of paths of Parquet files; a DataFrame of pandas or
+            Polars; or a mapping of names to columns (m,) or matrices (m, n).
         target: the column to predict. Not needed if the data are a mapping or a .npz file with a "y".
         test: a table to test on, of any of these kinds.
         verbose: show a progress bar.
         **options: the options of `gpunn train`, with underscores: `held_out`, `cv`, `task`, `drop`,
-            `categorical`, `date`, `missing`, `impute`, `delimiter`, `header`, `encoding`, `sheet` and
-            `threshold` (a number or "best") for the table; `hidden`, `epochs`, `optimizer`,
+            `categorical`, `date`, `missing`, `impute`, `delimiter`, `header`, `encoding`, `sheet`, `memory`
+            (such as "2G"; larger Parquet files are streamed) and `threshold` (a number or "best") for the
+            table; `hidden`, `epochs`, `optimizer`,
             `learning_rate`, `class_weight` ("balanced" or {class: weight}), `patience`, `seed`, `ensemble`,
             `device` and the others for the network and its training. Error messages name them as on the
             command line.
@@ -67,6 +70,7 @@ def train(
     >>> model.predict({"X": [[5.1, 3.5, 1.4, 0.2]]})
     array(['setosa'], dtype='<U10')
     """
+    data = as_place(data)
     settings, table_options = _chosen({**options, "target": None if target is None else str(target)})
     if test is not None:
         table_options = replace(table_options, test=str(test) if is_path(test) else IN_MEMORY)
@@ -93,7 +97,7 @@ def train(
     kept = {name: value for name, value in figures.items() if name.startswith("test_")}
     learnt.meta = {**task.meta(folds), **_described(history), **kept, "settings": asdict(settings)}
     prepared = task.prepared
-    constant = prepared.target.constant(prepared.train.y)
+    constant = prepared.constant
     source = task.table.source
     notes = (*(f"{source.name} {note}" for note in source.notes), *task.table.notes)
     return TableModel.of("the model", learnt, history, prepared.test, constant, notes)

@@ -31,7 +31,7 @@ from gpunn.training.reach import warn_out_of_reach
 from gpunn.training.signals import sigterm_as_ctrl_c
 from gpunn.training.sources import BlockStream, ExampleSource, InMemory, Learner
 from gpunn.training.splitting import stratified_split
-from gpunn.training.streamed import Stream, Streamed
+from gpunn.training.streamed import Stream, Streamed, balanced
 from gpunn.training.trainable import Trainable
 
 
@@ -112,6 +112,8 @@ def prepare(
 
     sharing: what the network shares with others. ranks: those that train together.
     """
+    if isinstance(X, Stream) and str(options.class_weight) == "balanced":
+        options = replace(options, class_weight=balanced(X))
     described = X.description if isinstance(X, Stream) else ""
     if ranks is None:
         given = check_all(net, X, y, options)

@@ -20,6 +20,7 @@ class Stream(Protocol):
     Attributes:
         shape: (n_0, m), of all the examples together.
         description: identifies the examples and how they are shuffled, for checkpoints.
+        class_counts: the number of examples of each class; None if y is not classes.
     """
 
     @property
@@ -27,6 +28,9 @@ class Stream(Protocol):
 
     @property
     def description(self) -> str: ...
+
+    @property
+    def class_counts(self) -> np.ndarray | None: ...
 
     def blocks(self, batch_size: int, rng: np.random.Generator | None) -> Iterator[Block]:
         """Yield an epoch's examples in blocks (X, y), each a whole number of mini-batches but the last.
@@ -66,6 +70,18 @@ class Streamed:
         if done != self.m:
             raise RuntimeError(f"the stream had {done:,} examples in an epoch, and {self.m:,} were expected")
         return losses, hits if self.has_labels else None
+
+
+def balanced(stream: Stream) -> np.ndarray:
+    """Return the weights of the classes (n,) that `class_weight="balanced"` means (King and Zeng 2001).
+
+    Raises ValueError if the stream has no classes.
+    """
+    counts = stream.class_counts
+    if counts is None:
+        raise ValueError("class_weight='balanced' needs class labels, but y is targets")
+    weights: np.ndarray = counts.sum() / (np.count_nonzero(counts) * np.where(counts > 0, counts, 1))
+    return weights
 
 
 def shuffling(rng: np.random.Generator) -> np.random.Generator:

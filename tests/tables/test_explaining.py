@@ -16,10 +16,10 @@ from gpunn.tables.dependence import representatives
 from gpunn.tables.drivers import estimator, features_of, rows_to_measure
 from gpunn.tables.explaining import Explanation, explain
 from gpunn.tables.leaks import find_leaks
+from gpunn.tables.opening import open_task
 from gpunn.tables.options import TableOptions
 from gpunn.tables.reading import Format, open_table
 from gpunn.tables.target import Classes, Quantity
-from gpunn.tables.task import open_task
 from gpunn.training.settings import Settings
 
 pytest.importorskip("pyarrow")

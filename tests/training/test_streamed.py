@@ -22,6 +22,7 @@ class Blocks:
 
     description = "the examples of this test"
     shape = X.shape
+    class_counts = np.bincount(Y)
 
     def __init__(self, batches: int) -> None:
         self.batches = batches

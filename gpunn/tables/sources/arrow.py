@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gpunn.names import one_line
-from gpunn.tables.table import MOST_COLUMNS, NUMBER, TEXT, NotANumberError, check_unique
+from gpunn.tables.table import MOMENT, MOST_COLUMNS, NUMBER, TEXT, NotANumberError, check_unique
 
 BATCH = 1 << 16  # rows
 Values: TypeAlias = "np.ndarray | tuple[np.ndarray, list[str | None]]"
@@ -45,6 +45,26 @@ def decode(column: Any, missing: Collection[str] = ()) -> Values:
     return codes, [None if text in missing else text for text in texts]
 
 
+def is_moment(kind: Any) -> bool:
+    """Return whether this is Arrow's type of dates or timestamps."""
+    import pyarrow.types as types
+
+    return types.is_date(kind) or types.is_timestamp(kind)
+
+
+def as_seconds(column: Any) -> np.ndarray:
+    """Convert dates or timestamps to whole seconds as datetime64, in the time of their own zone."""
+    import pyarrow
+    import pyarrow.compute
+
+    if getattr(column.type, "tz", None):
+        column = pyarrow.compute.local_timestamp(column)
+    if pyarrow.types.is_timestamp(column.type):
+        column = pyarrow.compute.floor_temporal(column, unit="second")
+    found: np.ndarray = column.cast(pyarrow.timestamp("s"), safe=False).to_numpy(zero_copy_only=False)
+    return found
+
+
 class ArrowSource:
     """A source whose columns have Arrow types. Subclasses say where the batches of rows come from.
 
@@ -64,6 +84,7 @@ class ArrowSource:
         if len(names) > MOST_COLUMNS:
             raise ValueError(f"{name} has {len(names):,} columns; at most {MOST_COLUMNS:,} can be read")
         self.kinds = {field.name: self._kind(field) for field in schema}
+        self.moments = {field.name for field in schema if is_moment(field.type)}
         if m <= 0:
             raise ValueError(f"{name} has no rows")
 
@@ -91,6 +112,8 @@ class ArrowSource:
         try:
             if hasattr(column, "dictionary"):  # Arrow cannot cast one of string views, which Polars has
                 column = column.dictionary.cast(pyarrow.string()).take(column.indices)
+            if kind == MOMENT:
+                return as_seconds(column)
             if kind == TEXT:
                 return decode(column.cast(pyarrow.string()).cast(text_type()), self.missing)
             return decode(column.cast(pyarrow.float64(), safe=False))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from gpunn.names import one_line
 from gpunn.tables.sources import places
 from gpunn.tables.sources.arrow import BATCH, ArrowSource, need_pyarrow
-from gpunn.tables.table import NUMBER, TEXT
+from gpunn.tables.table import NUMBER, TEXT, Source
 
+STATE = "size", "ETag", "etag", "generation", "LastModified", "mtime", "created"
 KINDS = {NUMBER: "numbers", TEXT: "strings"}
 
 
@@ -40,6 +42,28 @@ class RowGroup:
     nbytes: int
 
 
+class Grouped(Source, Protocol):
+    """A source that can be read by row groups.
+
+    Attributes:
+        groups: the row groups, in their order.
+        files: the files.
+    """
+
+    @property
+    def groups(self) -> Sequence[RowGroup]: ...
+
+    @property
+    def files(self) -> ParquetFiles: ...
+
+    def read_group(self, group: RowGroup, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """Yield the columns of `kinds` of a row group, as `batches` does."""
+
+
+class DataChanged(OSError):
+    """A file has changed while a network was being trained on it."""
+
+
 class ParquetFiles(ArrowSource):
     """Parquet files with the same columns, on a local disk or a filesystem of fsspec.
 
@@ -59,14 +83,17 @@ class ParquetFiles(ArrowSource):
         self.fragments = [self._fragment(path) for path in self.found.paths]
         self.schemas = [self._schema(path) for path in range(len(self.fragments))]
         self.groups = list(self._groups())
+        self.states = self._states()
         super().__init__(text, self.schemas[0], sum(group.m for group in self.groups))
         self.m = sum(group.m for group in self.groups)
+        self.files, self.absolute = self, places.absolute(text)
         self._check_schemas()
 
     def _fragment(self, path: str) -> Any:
+        parts = None if self.found.alone else "hive"
         with explained(path):
             found = self.import_.dataset(
-                [path], format="parquet", filesystem=self.found.filesystem, partitioning="hive"
+                [path], format="parquet", filesystem=self.found.filesystem, partitioning=parts
             )
             fragment = next(iter(found.get_fragments()))
             fragment.ensure_complete_metadata()
@@ -153,6 +180,26 @@ class ParquetFiles(ArrowSource):
         for path, fragment in zip(self.found.paths, map(self._fragment, self.found.paths), strict=True):
             digest.update(path.rsplit("/", 1)[-1].encode() + repr(fragment.metadata.to_dict()).encode())
         return digest.hexdigest()
+
+    def _states(self) -> list[object]:
+        """Return what changes if a file is written anew: its size, and when or as what it was written."""
+        filesystem, paths = self.found.filesystem, self.found.paths
+        if filesystem is None:
+            found = [os.stat(path) for path in paths]
+            return [(each.st_size, each.st_mtime_ns) for each in found]
+        filesystem.invalidate_cache()
+        about = [filesystem.info(path) for path in paths]
+        return [[each.get(key) for key in STATE] for each in about]
+
+    def check_unchanged(self) -> None:
+        """Raise DataChanged if a file is another one than when it was opened."""
+        try:
+            now = self._states()
+        except OSError as error:
+            raise DataChanged(f"{self.name} can no longer be read: {one_line(error)}") from None
+        for path, before, after in zip(self.found.paths, self.states, now, strict=True):
+            if before != after:
+                raise DataChanged(f"{path} has changed during training: train again on files that stay")
 
     def cells(self, columns: Sequence[str], rows: Iterable[int]) -> dict[str, list[str]]:
         """Return the text of columns in some rows, ascending; "" if it is missing."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +34,12 @@ class Files:
     Attributes:
         paths: the files, as the filesystem knows them, in the order in which they are read.
         filesystem: of fsspec; None for local files.
+        alone: whether one file was named, so that its folders say nothing of its rows.
     """
 
     paths: tuple[str, ...]
     filesystem: Any = None
+    alone: bool = False
 
 
 def join(places: Sequence[str | os.PathLike[str]]) -> str:
@@ -49,7 +52,13 @@ def join(places: Sequence[str | os.PathLike[str]]) -> str:
 
 def split(text: str) -> list[str]:
     """Return the places that a string names."""
-    return [text] if "," not in text or os.path.exists(text) else [part for part in text.split(",") if part]
+    alone = "," not in text or os.path.exists(text)
+    return [os.path.expanduser(part) for part in ([text] if alone else text.split(",")) if part]
+
+
+def url(path: os.PathLike[str]) -> str:
+    """Return a path as it was written: as a path, a URL loses one of its two slashes."""
+    return re.sub(r"^([A-Za-z][\w+.-]+):/(?!/)", r"\1://", os.fspath(path))
 
 
 def is_url(text: str) -> bool:
@@ -103,7 +112,7 @@ def find(text: str) -> Files:
     scheme = kinds.pop()
     filesystem = _filesystem(places[0], scheme) if scheme else None
     found = [path for place in places for path in _files_of(place, filesystem)]
-    return Files(tuple(dict.fromkeys(found)), filesystem)
+    return Files(tuple(dict.fromkeys(found)), filesystem, alone=found == places)
 
 
 def _filesystem(url: str, scheme: str) -> Any:
