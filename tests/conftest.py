@@ -26,6 +26,7 @@ from gpunn import backends, cli
 from gpunn.backends import Host
 from gpunn.backends.cuda import algorithms, resident
 from gpunn.backends.cuda.backend import Cuda
+from gpunn.backends.host.pool import cores
 from gpunn.core.backend import Backend
 from gpunn.report import driving, figures, sweep_figures
 from gpunn.training import loop
@@ -38,8 +39,21 @@ settings.register_profile(
 )
 settings.load_profile("any speed")
 
+MOST_WORKERS = 8  # each imports the libraries and sets up the shared fixtures anew
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite on every core. A selection runs in one process; -n, -s and --pdb work as usual."""
+    plugins, given = config.pluginmanager, config.args_source is pytest.Config.ArgsSource.ARGS
+    selected = given or any(config.getoption(name, None) for name in ("keyword", "markexpr", "lf", "usepdb"))
+    # pytest-benchmark warns that it is disabled beside workers, and warnings are errors
+    able = plugins.hasplugin("xdist") and not plugins.hasplugin("benchmark")
+    if able and not selected and config.option.numprocesses is None and config.option.capture != "no":
+        config.option.numprocesses, config.option.dist = min(cores(), MOST_WORKERS), "worksteal"
 
 
 @pytest.fixture(params=["cpu", "emulated", "cuda"])

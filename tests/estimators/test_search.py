@@ -22,7 +22,7 @@ from gpunn.estimators import search
 
 GRID = {"alpha": [1e-4, 1.0], "learning_rate_init": [0.001, 0.05]}
 
-SMALL: dict[str, Any] = {"hidden_layer_sizes": (4,), "solver": "lbfgs", "max_iter": 50, "random_state": 0}
+SMALL: dict[str, Any] = {"hidden_layer_sizes": (4,), "solver": "lbfgs", "max_iter": 15, "random_state": 0}
 SEARCHES = [
     SweepSearchCV(MLPClassifier(**SMALL), {"alpha": [0.1, 1.0]}, cv=2, n_jobs=1, error_score="raise"),
 ]
