@@ -1,9 +1,9 @@
 """Networks that reach a test accuracy as soon as possible: `python -m benchmarks.targets`.
 
-The command tries the candidates for both accuracies, with three seeds each, on nine tenths of the training
-images, and measures the accuracy on the last tenth. The test images are not used. Every run is kept in
-targets.json, so an interrupted search goes on where it ended. A test checks that the benchmark trains the
-candidate that was the fastest of those that reached the accuracy, plus a margin, with every seed.
+The command tries the candidates for each accuracy, with some seeds, on nine tenths of the training images, and
+measures the accuracy on the last tenth. The test images are not used. Every run is kept in targets.json, so
+an interrupted search goes on where it ended. A test checks that the benchmark trains the candidate that was
+the fastest of those that reached the accuracy, plus a margin, with every seed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gpunn.files.writing import write_whole
 PATH = Path(__file__).parent / "results" / "targets.json"
 SEEDS = {0.98: 3, 0.99: 1}  # by accuracy
 HELD_OUT = 10  # the last 1/HELD_OUT of the training images is held out
-MARGIN = {0.98: 0.003, 0.99: 0.002}  # by which the held-out accuracy exceeds it: test images are harder
+MARGIN = {0.98: 0.003, 0.99: 0.002}  # by which the held-out accuracy exceeds it: other images may be harder
 
 
 @dataclass(frozen=True)

@@ -57,12 +57,12 @@ def measure(folder: Path | None = None, progress: Progress = no_progress) -> Fin
     progress(f"{SEEDS} networks for {EPOCHS} epochs")
     with networks_folder(folder, CLAIM.name, resume=runs.resumed) as kept:
         result = train_all(SIZES, [chosen], EPOCHS, data.train, seeds=SEEDS, checkpoint=kept, resume=True)
-    errors, seconds = [], result.table.column("seconds")
-    for seed in range(SEEDS):
-        outputs = result.network(seed).forward(data.test.X, device=where()["device"])
-        errors.append(error_of(outputs, data.test.y))
+        nets = [result.network(seed) for seed in range(SEEDS)]
+        outputs = [net.forward(data.test.X, device=where()["device"]) for net in nets]
+    errors, seconds = [error_of(a, data.test.y) for a in outputs], result.table.column("seconds")
+    for seed, error in enumerate(errors):
         own = {"settings": asdict(chosen), "epochs": EPOCHS, "seed": seed, "seconds": round(seconds[seed], 2)}
-        runs.keep(part="final", **own, **{"test error in percent": errors[-1]})
+        runs.keep(part="final", **own, **{"test error in percent": error})
     runs.end()
     found = f"{spread(np.array(errors), '{:.2f} %')} after {EPOCHS} epochs"
     measured = f"{found}, {np.median(seconds):,.0f} s a network on {device_name()}"

