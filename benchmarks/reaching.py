@@ -29,9 +29,11 @@ def measure(
 ) -> None:
     """Measure every target, and keep the results after each."""
     found: list[dict[str, Any]] = []
-    for target in TARGETS:
-        training = {} if target.augmentation else by_training(workers, names, target, seeds, tick)
-        commands = by_command(workers, names, target, tick)
+    for what, target in TARGETS.items():
+        if not (own := participants(names, what)):
+            continue
+        training = {} if target.augmentation else by_training(workers, own, target, seeds, tick)
+        commands = by_command(workers, own, target, tick)
         about = {"accuracy": target.accuracy, "title": target.title, "settings": target.plain()}
         found.append({**about, "training": training, "commands": commands})
         keep(found)
@@ -39,8 +41,19 @@ def measure(
 
 def ticks(names: Sequence[str], seeds: int) -> int:
     """Return the number of steps in the progress bar."""
-    commands = len([name for name in names if name in COMMANDS])
-    return sum(commands + (0 if target.augmentation else seeds * len(names)) for target in TARGETS)
+    total = 0
+    for what, target in TARGETS.items():
+        own = participants(names, what)
+        trained = 0 if target.augmentation else seeds * len(own)
+        total += trained + len([name for name in own if name in COMMANDS])
+    return total
+
+
+def participants(names: Sequence[str], what: str) -> list[str]:
+    """Return the contestants that train a target: those on its device, or all of them."""
+    if what.endswith("PU"):
+        return [name for name in names if ("CUDA" in name) == what.endswith("GPU")]
+    return list(names)
 
 
 def by_training(

@@ -41,8 +41,9 @@ def train(
 ) -> float:
     """Take a step for each learning rate and return the seconds; `gather` returns rows of pixels in 0…1."""
     device = labels.device.type
+    momentum = settings["momentum"]
     optimizer = torch.optim.SGD(
-        model.parameters(), rates[0], settings["momentum"], nesterov=True, fused=device == "cuda"
+        model.parameters(), rates[0], momentum, nesterov=momentum > 0, fused=device == "cuda"
     )
     distort = (
         distortions(torch, labels.device, **settings["augmentation"]) if settings["augmentation"] else None

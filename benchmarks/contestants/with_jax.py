@@ -52,7 +52,7 @@ def epoch_of(jax: Any, net: Net, precision: str) -> Any:
 
 
 def training_of(jax: Any, target: Any) -> Any:
-    """Return run(params, X, labels, order, rates) → params, by the steps of Nesterov's SGD."""
+    """Return run(params, X, labels, order, rates) → params, by SGD, perhaps with Nesterov's momentum."""
     loss, jnp, mu = loss_of(jax, target, "float32"), jax.numpy, target.momentum
 
     @partial(jax.jit, donate_argnums=0)
@@ -60,12 +60,14 @@ def training_of(jax: Any, target: Any) -> Any:
         def step(state: Any, each: Any) -> Any:
             (params, velocity), (batch, eta) = state, each
             x = X[batch].astype(jnp.float32) * (1 / 255)
-            gradient = jax.grad(loss)(params, x, labels[batch])
-            velocity = jax.tree.map(lambda v, g: mu * v + g, velocity, gradient)
-            params = jax.tree.map(lambda p, v, g: p - eta * (g + mu * v), params, velocity, gradient)
-            return (params, velocity), None
+            ahead = gradient = jax.grad(loss)(params, x, labels[batch])
+            if mu:
+                velocity = jax.tree.map(lambda v, g: mu * v + g, velocity, gradient)
+                ahead = jax.tree.map(lambda v, g: g + mu * v, velocity, gradient)
+            return (jax.tree.map(lambda p, g: p - eta * g, params, ahead), velocity), None
 
-        return jax.lax.scan(step, (params, jax.tree.map(jnp.zeros_like, params)), (order, rates))[0][0]
+        velocity = jax.tree.map(jnp.zeros_like, params) if mu else None
+        return jax.lax.scan(step, (params, velocity), (order, rates))[0][0]
 
     return run
 
