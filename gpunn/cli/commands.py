@@ -79,6 +79,7 @@ def evaluate(
     model: options.ModelArg,
     data: options.TestData = None,
     device: options.Device = "auto",
+    threads: options.Threads = None,
     target: options.Targets = None,
     delimiter: options.Delimiter = None,
     header: options.Header = None,
@@ -101,11 +102,13 @@ def evaluate(
       gpunn evaluate gpunn-runs/mnist-1/model.safetensors mnist --json
       gpunn evaluate gpunn-runs/flowers-1 others.csv
     """
+    from gpunn.backends.host.threads import using
     from gpunn.cli import models
     from gpunn.tables.reading import Format
 
     format = Format(delimiter, header, target, encoding, sheet=sheet, memory=memory)
-    models.evaluate(model, data, data_dir, format, device, json)
+    with using(threads):
+        models.evaluate(model, data, data_dir, format, device, json)
 
 
 @app.command(cls=Command)
@@ -137,6 +140,7 @@ def predict(
     overwrite: options.OverwriteInput = False,
     show: options.Show = False,
     device: options.Device = "cpu",
+    threads: options.Threads = None,
     delimiter: options.Delimiter = None,
     header: options.Header = None,
     encoding: options.Encoding = None,
@@ -156,11 +160,14 @@ def predict(
       gpunn predict gpunn-runs/mnist-1 examples.npy --json
       gpunn predict gpunn-runs/flowers-1 new.csv -o predictions.csv
     """
+    from gpunn.backends.host.threads import using
     from gpunn.cli import models
     from gpunn.tables.reading import Format
 
     format = Format(delimiter, header, encoding=encoding, sheet=sheet, memory=memory)
-    raise typer.Exit(models.predict(model, files, format, device, json, output, overwrite, show))
+    with using(threads):
+        status = models.predict(model, files, format, device, json, output, overwrite, show)
+    raise typer.Exit(status)
 
 
 @app.command(cls=Command)

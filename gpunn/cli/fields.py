@@ -67,12 +67,12 @@ def _typer_option(name: str, kind: Any, option: Option) -> Any:
         help=option.help,
         show_default=True if option.default is None else option.default,
         metavar=METAVARS[plain] if option.metavar is None else option.metavar,
-        parser=_number_parser(plain, option.least) if plain in NUMBERS else None,
+        parser=number_parser(plain, option.least) if plain in NUMBERS else None,
         rich_help_panel=option.panel,
     )
 
 
-def _number_parser(kind: type, least: int | None) -> Callable[[str], Any]:
+def number_parser(kind: type, least: int | None) -> Callable[[str], Any]:
     """Return a function that reads a number of this kind, and refuses one below the least."""
     expected = NUMBERS[kind] + (f" of {least} or more" if least is not None else "")
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from gpunn.cli.fields import number_parser
+
 TABLES = "Tables"
 
 
@@ -217,6 +219,15 @@ Port = Annotated[
 Device = Annotated[
     str,
     typer.Option(metavar="DEVICE", help="Device: auto, cpu, cuda or cuda:N; auto uses a GPU if one works."),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Threads of a matrix product on the CPU.",
+        show_default="$GPUNN_THREADS, or one or all of them, whichever is quicker",
+        parser=number_parser(int, least=1),
+    ),
 ]
 DataDir = Annotated[
     Path | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 from reporting import RunCommand
 
 from gpunn import Dense, Network
+from gpunn.backends.host import threads
 
 
 def test_a_model_without_metadata_predicts_arrays(
@@ -54,6 +56,24 @@ def test_evaluate_agrees_with_training(gpunn_: RunCommand, model: Path) -> None:
     assert [row["recall"] for row in result["classes"]] == pytest.approx(recall.tolist())
     again = json.loads(gpunn_("evaluate", model / "model.safetensors", "digits", "--json")[1])
     assert {**again, "model": str(model)} == result
+
+
+@pytest.mark.parametrize("before", [None, "2"])
+def test_threads_hold_for_a_command(
+    gpunn_: RunCommand, model: Path, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    """--threads takes the place of GPUNN_THREADS until the command ends."""
+    monkeypatch.delenv(threads.VARIABLE, raising=False)
+    if before:
+        monkeypatch.setenv(threads.VARIABLE, before)
+    found: list[int | None] = []
+    read = threads.from_environment
+    monkeypatch.setattr(threads, "from_environment", lambda: (found.append(read()), read())[1])
+    np.save("x.npy", DIGITS.test.X)
+    for arguments in (["evaluate", model], ["predict", model, "x.npy"]):
+        assert gpunn_(*arguments, "--threads", 3)[0] == 0
+        assert found.pop() == 3
+    assert os.environ.get(threads.VARIABLE) == before
 
 
 def test_tables_are_aligned_and_fit_60_columns(

@@ -12,7 +12,8 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gpunn.backends.host.pool import Pool, blas
@@ -64,6 +65,23 @@ def from_environment() -> int | None:
     if text and not (text.isascii() and text.isdigit() and int(text)):
         raise ValueError(f"{VARIABLE} must be a whole number of at least 1, not '{text}'")
     return int(text) if text else None
+
+
+@contextmanager
+def using(n: int | None) -> Iterator[None]:
+    """Let every backend that is made inside the `with` block use n threads, as GPUNN_THREADS does.
+
+    None changes nothing.
+    """
+    before = os.environ.get(VARIABLE)
+    try:
+        if n is not None:
+            os.environ[VARIABLE] = str(n)
+        yield
+    finally:
+        os.environ.pop(VARIABLE, None)
+        if before is not None:
+            os.environ[VARIABLE] = before
 
 
 def is_lost(one: float, many: float) -> bool:
