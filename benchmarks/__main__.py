@@ -64,7 +64,7 @@ class Effort:
 FULL = Effort(NETS, SWEEP, list(contestants.CONTESTANTS), rounds=7, target=0.4, seeds=3)
 QUICK = Effort(
     NETS[:2],
-    SWEEP[1:5:3],
+    SWEEP[1:6:4],
     [name for name in contestants.CONTESTANTS if not name.startswith(SLOW)],
     rounds=2,
     target=0.06,
@@ -72,7 +72,7 @@ QUICK = Effort(
 )
 GPU = Effort(
     GPU_NETS,
-    SWEEP[::2],
+    [net for net in SWEEP if net.batch_size in (1, 16, 256, 4096)],
     [contestants.OURS, contestants.LOOP, *(name for name in contestants.CONTESTANTS if "CUDA" in name)],
     rounds=3,
     target=0.1,

@@ -65,7 +65,7 @@ NETS = [SMALL, MIDDLE, WIDE, DEEP]
 BROAD = Net((784, 1024, 1024, 10), 1024)
 GPU_NETS = [SMALL, MIDDLE, BROAD]
 GPU_NETS += [replace(DEEP, batch_size=1024, precision=precision) for precision in ("tf32", "bf16")]
-SWEEP = [replace(MIDDLE, batch_size=4**k) for k in range(7)]  # 1…4096
+SWEEP = [replace(MIDDLE, batch_size=m) for m in (1, 4, 16, 64, 128, 256, 1024, 4096)]
 MANY = [replace(SMALL, networks=32), Net((784, 64, 10), 32, networks=32)]
 MANY_ON_CUDA = [replace(SMALL, networks=k) for k in (132, 1056)] + [replace(MANY[1], networks=1056)]
 RECIPE = Net((784, 256, 10), 128, momentum=0.9)  # for the probe of stacks
