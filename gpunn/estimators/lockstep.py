@@ -12,7 +12,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from joblib._parallel_backends import ParallelBackendBase, SequentialBackend
@@ -195,6 +195,13 @@ def with_shared_inputs(candidates: Sequence[Candidate]) -> list[Candidate]:
 # joblib's way in
 
 
+class Ended(Protocol):
+    """A task that has ended."""
+
+    def outcome(self) -> Any:
+        """Return the result, or raise the error."""
+
+
 class Lockstep(ParallelBackendBase):
     """A backend for `joblib.Parallel` that collects tasks, and runs all of them when a result is needed.
 
@@ -225,10 +232,14 @@ class Lockstep(ParallelBackendBase):
         """Return the backend within a task."""
         return SequentialBackend(nesting_level=1), None
 
+    def do(self, works: Sequence[Any]) -> Sequence[Ended]:
+        """Do tasks, and return how each of them ended."""
+        return run(works, self.most)
+
     def run(self) -> None:
         """Run the collected tasks; a callback may submit more."""
         jobs, self.jobs = self.jobs, []
-        for job, task in zip(jobs, run([job.work for job in jobs], self.most), strict=True):
+        for job, task in zip(jobs, self.do([job.work for job in jobs]), strict=True):
             job.task = task
         for job in jobs:
             if job.callback:
@@ -240,7 +251,7 @@ class Job:
 
     def __init__(self, backend: Lockstep, work: Any, callback: Any) -> None:
         self.backend, self.work, self.callback = backend, work, callback
-        self.task: Task[Any] | None = None
+        self.task: Ended | None = None
 
     def get(self, timeout: float | None = None) -> Any:
         """Return the result, or raise the task's error."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
+from copy import copy
 from numbers import Integral
 from typing import Any, ClassVar, TypeAlias
 
@@ -12,8 +14,10 @@ from joblib import cpu_count, parallel_config
 from joblib.parallel import get_active_backend
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.utils._param_validation import HasMethods
 
 from gpunn.estimators.lockstep import Lockstep, on_cuda
+from gpunn.estimators.spreading import Spread, devices_of
 
 ParamGrid: TypeAlias = "Mapping[str, Any] | Sequence[Mapping[str, Any]]"
 
@@ -24,7 +28,8 @@ class SweepSearchCV(BaseSearchCV):
     It takes the place of scikit-learn's GridSearchCV and RandomizedSearchCV: the same splits, scores and
     `cv_results_`, for a gpunn estimator or a pipeline with one. On a CPU, worker processes train one network
     a core, each with one BLAS thread, and share the data. If an estimator would use CUDA, this process trains
-    all of them on the device, networks of one shape at the same time.
+    all of them on the device, networks of one shape at the same time. With an executor, its workers train
+    them, each on a device of its own; a copy by pickle or `deepcopy` has no executor.
 
     Args:
         estimator: an estimator with scikit-learn's interface, such as `gpunn.MLPClassifier` or a pipeline.
@@ -42,6 +47,9 @@ class SweepSearchCV(BaseSearchCV):
         random_state: the random seed of the candidates that are drawn.
         error_score: the score of a training that fails, or "raise".
         return_train_score: whether to score the training rows, too.
+        executor: any `concurrent.futures.Executor`, such as a Dask client's, whose workers train the networks
+            and get the data once; `n_jobs` and `pre_dispatch` then have no effect. The best estimator is
+            trained here.
 
     Attributes after `fit`: cv_results_, best_estimator_, best_params_, best_score_, best_index_, scorer_,
     n_splits_, refit_time_, multimetric_, classes_, n_features_in_ and feature_names_in_, as scikit-learn
@@ -70,6 +78,7 @@ class SweepSearchCV(BaseSearchCV):
         random_state: Any = None,
         error_score: Any = math.nan,
         return_train_score: bool = False,
+        executor: Executor | None = None,
     ) -> None:
         super().__init__(
             estimator=estimator,
@@ -85,12 +94,24 @@ class SweepSearchCV(BaseSearchCV):
         self.param_grid = param_grid
         self.n_iter = n_iter
         self.random_state = random_state
+        self.executor = executor
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        return {**state, "executor": None}
+
+    def __sklearn_clone__(self) -> SweepSearchCV:
+        """Return an unfitted copy with the same executor."""
+        made: SweepSearchCV = BaseSearchCV.__sklearn_clone__(copy(self))  # which has no executor
+        made.executor = self.executor
+        return made
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseSearchCV._parameter_constraints,
         "param_grid": [dict, list],
         "n_iter": [Integral, None],
         "random_state": ["random_state"],
+        "executor": [HasMethods("submit"), None],
     }
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> SweepSearchCV:
@@ -104,6 +125,7 @@ class SweepSearchCV(BaseSearchCV):
         Raises:
             ValueError: if a parameter is unknown or invalid, the data does not suit the estimator, or every
                 training fails.
+            RuntimeError: if the executor's workers end.
         """
         with workers(self, X):
             super().fit(X, y, **params)
@@ -137,7 +159,10 @@ def workers(search: SweepSearchCV, X: Any) -> Iterator[None]:
     A backend of joblib that the caller has chosen, such as Dask's, stays as it is.
     """
     backend, _ = get_active_backend()
-    if uses_cuda(search):
+    if search.executor is not None:
+        with parallel_config(Spread(search.executor, search.estimator)):
+            yield
+    elif uses_cuda(search):
         with parallel_config(Lockstep(X)):
             yield
     elif type(backend).__name__ == "LokyBackend" and cpu_count() > 1:
@@ -149,6 +174,4 @@ def workers(search: SweepSearchCV, X: Any) -> Iterator[None]:
 
 def uses_cuda(search: SweepSearchCV) -> bool:
     """Whether the estimator, or a part of it, would train on a CUDA device."""
-    chosen = search.estimator.get_params()
-    devices = {value for name, value in chosen.items() if name.split("__")[-1] == "device"}
-    return any(isinstance(device, str) and on_cuda(device) for device in devices)
+    return any(on_cuda(device) for device in devices_of(search.estimator).values())
