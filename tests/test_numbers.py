@@ -129,6 +129,19 @@ def rank_rows() -> Iterator[str]:
         yield f"| {name} | {cells} | {found['cpu_seconds'][name]['median']:.2f} |"
 
 
+def streaming_rows() -> Iterator[str]:
+    """Rows per second of everything that happens to a table that is streamed, and the peaks of the memory."""
+    found = measured("streaming.json")
+    for name, speed in found["rows_per_second"].items():
+        yield f"| {name} | {speed['median']:,.0f} |"
+    peaks = [
+        f"{found['resident_bytes'][name] / 2**20:,.0f} MiB" for name in ("before", "statistics", "epoch")
+    ]
+    yield f"{peaks[0]} before the table was opened, {peaks[1]} after the pass for the statistics"
+    yield f"{peaks[2]} after"
+    yield f"{found['rows']:,} rows and {found['columns']} columns"
+
+
 def normalised(code: str) -> str:
     """Code on one line, as it was before a formatter broke it."""
     return re.sub(r",?\s+\)", ")", re.sub(r"([(\[])\s+", r"\1", re.sub(r"\s+", " ", code)))
@@ -167,6 +180,7 @@ def test_how_it_works_prints_the_equations_of_a_step(monkeypatch: pytest.MonkeyP
         pytest.param("docs/gpu.md", trajectory_rows, id="gpu-trajectories"),
         pytest.param("docs/sweeps.md", sweep_rows, id="sweeps"),
         pytest.param("docs/table-recipe.md", rank_rows, id="tables"),
+        pytest.param("docs/tables.md", streaming_rows, id="streaming"),
         pytest.param("docs/scikit-learn.md", estimator_rows, id="scikit-learn"),
     ],
 )

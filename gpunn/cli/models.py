@@ -30,6 +30,7 @@ from gpunn.tables import target as targets
 from gpunn.tables.model import TableModel
 from gpunn.tables.preprocessing import Preprocessing
 from gpunn.tables.reading import Format
+from gpunn.tables.sources import places
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def predict(
     if "table" in model.net.meta:
         refuse(["show"] if show else [], "images", f"the table that {path} was trained on")
         if output:
-            check_output(output, path, files, overwrite)
+            check_output(output, path, [*files, *places.local(files)], overwrite)
         predict_table(TableModel.of(path, model.net), files, format, device, as_json, output)
         return 0
     refuse_format(format, path)

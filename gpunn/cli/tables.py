@@ -136,7 +136,8 @@ class TableJob:
             yield f"fold {k}: {in_words(found)} (baseline {in_words(found['baseline'])})"
 
     def describe_training(self, settings: Settings) -> list[str]:
-        return [describe_training(settings)]
+        streamed = isinstance(self.task, StreamedTask)
+        return [describe_training(settings, "the rows to validate on" if streamed else "a fifth")]
 
     def meta(self) -> dict[str, Any]:
         return self.task.meta(self.folds)
@@ -218,8 +219,8 @@ def open_job(
 # in words
 
 
-def describe_training(settings: Settings) -> str:
-    """Describe how networks for a table are trained.
+def describe_training(settings: Settings, held: str = "a fifth") -> str:
+    """Describe how networks for a table are trained. held: the rows that choose the epoch.
 
     >>> from gpunn.cli.tables import describe_training
     >>> from gpunn.training.settings import Settings
@@ -235,8 +236,9 @@ def describe_training(settings: Settings) -> str:
     if settings.patience:
         if settings.patience < (settings.epochs or 0):
             parts.append(f", {settings.patience:,} at most without improvement")
-        several = "each keeps its best on a fifth of its own"
-        parts.append(f"; {several if settings.networks > 1 else 'the best on a fifth is kept'}")
+        own = " of its own" if held == "a fifth" else ""
+        several = f"each keeps its best on {held}{own}"
+        parts.append(f"; {several if settings.networks > 1 else f'the best on {held} is kept'}")
     return "".join(parts)
 
 

@@ -61,6 +61,12 @@ def url(path: os.PathLike[str]) -> str:
     return re.sub(r"^([A-Za-z][\w+.-]+):/(?!/)", r"\1://", os.fspath(path))
 
 
+def local(paths: Sequence[os.PathLike[str]]) -> list[Path]:
+    """Return the local files of these places, in so far as they are Parquet files."""
+    texts = [text for text in map(url, paths) if not is_url(text) and names_files(text)]
+    return [Path(path) for text in texts for path in _local(text)]
+
+
 def is_url(text: str) -> bool:
     return "://" in text
 
@@ -79,8 +85,22 @@ def _is_several(place: str) -> bool:
     if is_url(place):
         return True
     return (is_wild(place) and place.lower().endswith(SUFFIXES)) or (
-        os.path.isdir(place) and next(_in_folder(place), None) is not None
+        os.path.isdir(place) and _holds_files(place)
     )
+
+
+def _holds_files(folder: str) -> bool:
+    """Return whether a folder has Parquet files, or else the first folder in it, and so on."""
+    try:
+        with os.scandir(folder) as entries:
+            named = [(entry.name, entry.is_dir()) for entry in entries]
+    except OSError:
+        return False
+    found = sorted((name, is_folder) for name, is_folder in named if not name.startswith((".", "_")))
+    if any(_is_data(name) for name, is_folder in found if not is_folder):
+        return True
+    first = next((name for name, is_folder in found if is_folder), None)
+    return first is not None and _holds_files(os.path.join(folder, first))
 
 
 def _may_be(place: str) -> bool:

@@ -13,6 +13,7 @@ from gpunn.sweeps.averaging import Trained
 from gpunn.tables import adjusting, recipe
 from gpunn.tables.prepared import PreparedTable, TableExamples
 from gpunn.tables.sizes import in_words
+from gpunn.tables.streaming.examples import StreamedExamples
 from gpunn.tables.streaming.rows import TrainingRows
 from gpunn.tables.task import TableTask
 from gpunn.training.settings import Settings
@@ -95,7 +96,8 @@ class StreamedTask(TableTask):
     def sampled(self) -> TableTask:
         """Return a task in memory with samples of the rows, to explain a network by."""
         prepared = self.prepared
-        test = prepared.test if self.tested else self.examined
+        other = None if isinstance(prepared.test, StreamedExamples) else prepared.test
+        test = other if self.tested else self.examined
         part = PreparedTable(prepared.target, prepared.preprocessing, prepared.train, test)
         about = self.table, part, self.options, self.dataset, self.fingerprint, self.columns, self.tested
         return TableTask(*about)
