@@ -85,7 +85,12 @@ class Target(Net):
             **{name: shown[name] for name in ("shift", "rotate", "scale", "elastic") if shown.get(name)},
         }
         hidden = ["--hidden", *map(str, self.sizes[1:-1])]
-        return [*hidden, *(text for name, value in chosen.items() for text in (f"--{name}", str(value)))]
+        return [*hidden, *(text for name, value in chosen.items() for text in (f"--{name}", written(value)))]
+
+
+def written(value: str | float) -> str:
+    """Write a setting for the command line."""
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def distorted(share: float) -> gpunn.Augmentation:
