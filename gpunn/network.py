@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -92,7 +93,7 @@ class Network:
         self.seed, self.rng = seed, np.random.default_rng(seed)
         self.layout = Layout(self.sizes, tuple(layer.batch_norm for layer in layers))
         self._theta = Parameters(self.layout, self.layout.zeros(self.dtype), self.dtype.itemsize)
-        self._idle: list[Forward] = []  # bound for predictions
+        self._idle = defaultdict[str, list[Forward]](list)  # bound for predictions, by device
         self._draw()
 
     def _draw(self) -> None:
@@ -112,10 +113,10 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickle, with θ as its flat vector."""
-        return {**vars(self), "_theta": self.theta, "_idle": []}
+        return {**vars(self), "_theta": self.theta, "_idle": defaultdict(list)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update({**state, "_idle": []})
+        vars(self).update({**state, "_idle": defaultdict(list)})
         self._theta = Parameters(self.layout, state["_theta"], self.dtype.itemsize)
 
     @property
@@ -226,24 +227,28 @@ class Network:
 
     def _outputs(self, X: Any, device: str) -> np.ndarray:
         """Compute `forward` for an X that has been checked."""
+        dense = not (is_sparse(X) or on_device(X))
+        if dense and (bound := self._take_bound(device)):
+            return self._run(bound, X, device)
         be, (n_in, m) = backends.choose(device, self.dtype), X.shape
-        if isinstance(be, Host) and not is_sparse(X) and not on_device(X):
-            return self._check_finite(self._forward_on(be, X))
+        if dense and isinstance(be, Host):
+            return self._run(Forward(be, self._model(be)), X, device)
         outputs, examples = be.memory.matrix(self.sizes[-1], m), be.data.examples(X, None, None)
         Plan(self._model(be), examples, m, forward_batch(m, n_in), outputs=outputs)(np.arange(m))
         return self._check_finite(be.memory.download(outputs))
 
-    def _forward_on(self, be: Host, X: Any) -> np.ndarray:
-        """Compute the outputs by what an earlier call has bound, unless another thread is using it."""
+    def _take_bound(self, device: str) -> Forward | None:
+        """Take what an earlier call has bound for this device; None if another thread is using it."""
         try:
-            bound = self._idle.pop()
+            return self._idle[device].pop()
         except IndexError:
-            bound = Forward(be, self._model(be))
-        if bound.be.threads.most != be.threads.most:  # the number allowed has changed
-            bound = Forward(be, self._model(be))
+            return None
+
+    def _run(self, bound: Forward, X: Any, device: str) -> np.ndarray:
+        """Compute the outputs, and leave what is bound to later calls."""
         outputs = bound(X)
-        self._idle.append(bound)
-        return outputs
+        self._idle[device].append(bound)
+        return self._check_finite(outputs)
 
     def _check_finite(self, outputs: np.ndarray) -> np.ndarray:
         """Return the outputs. Raises ValueError if they are not finite, and says why."""

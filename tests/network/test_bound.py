@@ -89,7 +89,7 @@ def test_doubles_are_predicted_in_parts_whose_products_are_cut(m: int) -> None:
     hidden = np.tanh(net.weights[0] @ X + net.biases[0])
     z = net.weights[1] @ hidden + net.biases[1]
     np.testing.assert_allclose(net.forward(X), np.exp(z) / np.exp(z).sum(0), rtol=1e-12)
-    (bound,) = net._idle
+    (bound,) = net._idle["cpu"]
     assert max(c for *_, c in bound.kept) <= 256
 
 
@@ -97,9 +97,9 @@ def test_little_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     net = network()
     for m in range(1, 40):
         net.forward(drawn(m))
-    assert [len(bound.kept) for bound in net._idle] == [forward.BOUND]
-    assert not net._idle[0].alone.context._scratches
+    assert [len(bound.kept) for bound in net._idle["cpu"]] == [forward.BOUND]
+    assert not net._idle["cpu"][0].alone.context._scratches
     monkeypatch.setattr(forward, "KEPT_BYTES", 100)
     other = network()
     other.forward(drawn(20))
-    assert [bound.kept for bound in other._idle] == [{}]
+    assert [bound.kept for bound in other._idle["cpu"]] == [{}]

@@ -61,12 +61,19 @@ class Forward:
 
     def __call__(self, X: Array) -> Array:
         m = X.shape[1]
-        be = self.be if m * self.weights >= SHARED else self.alone
+        be = self._shared() if m * self.weights >= SHARED else self.alone
         out = np.empty((self.sizes[-1], m), be.memory.dtype, order="F")
         with np.errstate(all="ignore"), be.threads:
             for start, stop, bound in self._parts(be, X.dtype, m):
                 bound(X[:, start:stop], out[:, start:stop])
         return out
+
+    def _shared(self) -> Host:
+        """Return the backend whose threads share products, a new one if their number has changed."""
+        now = Host(self.be.memory.dtype.name)
+        if now.threads.most != self.be.threads.most:
+            self.be = now
+        return self.be
 
     def _parts(self, be: Host, dtype: np.dtype[Any], m: int) -> Iterator[tuple[int, int, Columns]]:
         """Yield where each part of m columns begins and ends, with what computes it."""
