@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
-from gpunn.names import one_line
 from gpunn.tables.sources import places
 from gpunn.tables.sources.arrow import BATCH, ArrowSource, need_pyarrow
+from gpunn.tables.sources.parquet import explained
 from gpunn.tables.table import NUMBER, TEXT, Source
 
 STATE = "size", "ETag", "etag", "generation", "LastModified", "mtime", "created"
@@ -217,14 +216,3 @@ class ParquetFiles(ArrowSource):
                 texts = part.column(column).cast(pyarrow.string()).to_pylist()
                 found[column] += ["" if text is None else text.strip() for text in texts]
         return found
-
-
-@contextmanager
-def explained(path: str) -> Iterator[None]:
-    """Name the file in errors about its content, which are of many kinds."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, OSError) and error.filename:
-            raise
-        raise ValueError(f"{path} is not a readable Parquet file: {one_line(error)}") from None

@@ -18,7 +18,7 @@ class ParquetFile(ArrowSource):
     def __init__(self, path: Path) -> None:
         import_ = need_pyarrow(str(path), "parquet")
         self.path = path
-        with _explained(path):
+        with explained(str(path)):
             self.file = import_.ParquetFile(path)
             schema, m = self.file.schema_arrow, self.file.metadata.num_rows
         super().__init__(str(path), schema, m)
@@ -26,7 +26,7 @@ class ParquetFile(ArrowSource):
     def _record_batches(self, names: list[str]) -> Iterator[Any]:
         batches = self.file.iter_batches(BATCH, columns=names)
         while True:
-            with _explained(self.path):
+            with explained(str(self.path)):
                 batch = next(batches, None)
                 if batch is not None:
                     batch.validate(full=True)  # a damaged file must not make pyarrow read beyond its memory
@@ -39,7 +39,7 @@ class ParquetFile(ArrowSource):
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: str) -> Iterator[None]:
     """Name the file in errors about its content, which are of many kinds."""
     try:
         yield
