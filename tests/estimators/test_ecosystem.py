@@ -36,8 +36,8 @@ VARIANTS = [
     MLPRegressor(**QUICK),
     MLPClassifier(solver="sgd", learning_rate_init=0.1, max_iter=40),
     MLPRegressor(solver="sgd", max_iter=100),
-    MLPClassifier(solver="lbfgs", alpha=0.1),
-    MLPRegressor(solver="lbfgs"),
+    MLPClassifier(solver="lbfgs", alpha=0.1, max_iter=50),
+    MLPRegressor(solver="lbfgs", max_iter=50),
     MLPClassifier(hidden_layer_sizes=(20, 10), activation=("gelu", "tanh"), loss="squared_error", **QUICK),
     MLPRegressor(loss="huber", activation="leaky relu", **QUICK),
 ]
