@@ -102,7 +102,7 @@ class Settings:
     cost: Annotated[
         str | None,
         network(
-            f"Cost to minimise: {_spelt(COSTS)}. {' and '.join(FAMILIES)} take a parameter: huber(2.0).",
+            f"Cost to minimise: {_spelt(COSTS)}. {listed(FAMILIES)} take a parameter, as in huber(2.0).",
             "the one that fits the output layer",
         ),
     ] = None
@@ -120,7 +120,7 @@ class Settings:
         str | None, training(f"Optimizer: {_spelt(OPTIMIZERS)}.", "nesterov; tables adamw")
     ] = None
     learning_rate: Annotated[
-        float | None, training("Learning rate η.", f"tables 0.004; {_defaults('learning_rate')}")
+        float | None, training("Learning rate η.", f"{_defaults('learning_rate')}; tables 0.004")
     ] = None
     beta1: Annotated[
         float | None,
@@ -134,7 +134,7 @@ class Settings:
         str | None, training(f"Learning-rate schedule: {_spelt(SCHEDULES)}.", "constant; tables cosine")
     ] = None
     l2: Annotated[
-        float | None, training("Weight decay (L2 regularisation) λ.", f"tables 0.03; {_defaults('l2')}")
+        float | None, training("Weight decay (L2 regularisation) λ.", f"{_defaults('l2')}; tables 0.03")
     ] = None
     l1: Annotated[float, training("L1 regularisation λ; sets small weights to 0.")] = 0.0
     max_norm: Annotated[
@@ -147,7 +147,7 @@ class Settings:
         str | None,
         training(
             "Weights of the classes in training: balanced, inversely to their frequency, or NAME=W,….",
-            "all examples count alike",
+            "the same for all",
             metavar="NAME=W,…",
         ),
     ] = None

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gpunn.names import one_line
 from gpunn.tables.sources import places
 from gpunn.tables.sources.arrow import BATCH, ArrowSource, need_pyarrow
 from gpunn.tables.sources.parquet import explained
