@@ -125,7 +125,7 @@ def not_run(claim: Claim) -> dict[str, Any]:
 
 
 def stated(claim: Claim) -> dict[str, Any]:
-    """What an entry says of a claim itself."""
+    """Return the part of an entry that states the claim."""
     return {"name": claim.name, "claim": claim.text, "source": claim.source, "holds if": claim.rule}
 
 

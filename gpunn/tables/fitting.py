@@ -14,14 +14,14 @@ from gpunn.tables.table import Column
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """What is fitted to in a column.
+    """A summary of a column, from which its preparation is fitted.
 
     Attributes:
         m: the number of rows.
-        missing: how many of them are missing, or are strings that are not kept.
-        present: of a column of numbers, the others in ascending order: all of them, or a sample that begins
-            with the smallest and ends with the largest.
-        counts: of a column of strings, how often each of them occurs, by its code.
+        missing: the number of rows whose value is missing, or is a string that is not kept.
+        present: the other values of a column of numbers in ascending order: all of them, or a sample that
+            begins with the smallest and ends with the largest.
+        counts: the number of rows of each string of a column of strings, by the string's code.
     """
 
     m: int

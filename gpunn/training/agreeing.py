@@ -1,4 +1,4 @@
-"""What ranks agree on before they train a network together."""
+"""Ranks agree on data, network and options before they train together."""
 
 from __future__ import annotations
 

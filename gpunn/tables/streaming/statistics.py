@@ -55,7 +55,7 @@ class Kept:
 
 
 class Statistics:
-    """What a pass over the row groups of a source has found.
+    """Statistics from a pass over the row groups of a source.
 
     Attributes:
         m: the number of rows with a target.

@@ -21,7 +21,7 @@ from gpunn.training.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class StreamedTable(PreparedTable):
-    """What was fitted, and samples of the rows in `train`.
+    """A fitted preparation, and samples of the rows in `train`.
 
     best: the best constant prediction.
     """
