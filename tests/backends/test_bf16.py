@@ -8,8 +8,9 @@ from typing import Any
 import emulated
 import numpy as np
 import pytest
-from emulated import BF16, EmulatedDevice
+from emulated import EmulatedDevice
 from helpers import classes, need_cuda
+from host_products import read, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import DEFINED, EVERYTHING, IMAGES
@@ -18,6 +19,7 @@ import gpunn
 from gpunn import Dense, Network, backends
 from gpunn.backends import Host
 from gpunn.backends.cuda.backend import Cuda
+from gpunn.backends.cuda.device import BF16
 
 pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="no C++ compiler for the emulated device")
 HALF_A_DIGIT = 2.0**-9  # maximum relative error of rounding to bf16
@@ -76,7 +78,7 @@ class TestRounding:
     def test_rounding_to_nearest_with_ties_to_even(self, bf16: Cuda, values: list[float]) -> None:
         x = np.array(values, np.float32)
         bits = rounded(bf16, x)
-        assert np.array_equal(bits, emulated.written(x, BF16))
+        assert np.array_equal(bits, written(x, BF16))
         for number, found in zip(x.astype(float), bits.tolist(), strict=True):
             above = value(found + 1)
             below = value(found - 1) if found & 0x7FFF else -above
@@ -86,7 +88,7 @@ class TestRounding:
 
     def test_nan_and_infinity(self, bf16: Cuda) -> None:
         x = np.array([np.nan, -np.nan, np.inf, -np.inf, 3.4e38, -0.0], np.float32)
-        back = emulated.read(rounded(bf16, x))
+        back = read(rounded(bf16, x))
         assert np.isnan(back[:2]).all()
         assert np.array_equal(back[2:], [np.inf, -np.inf, np.inf, 0])
         assert np.signbit(back[-1])

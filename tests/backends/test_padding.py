@@ -8,13 +8,14 @@ from typing import Any
 import emulated
 import numpy as np
 import pytest
-from emulated import BF16, EmulatedDevice
+from emulated import EmulatedDevice
+from host_products import written
 
 import gpunn
 from gpunn import backends
 from gpunn.backends import Host
 from gpunn.backends.cuda.backend import Cuda
-from gpunn.backends.cuda.device import WIDEST, Buffer
+from gpunn.backends.cuda.device import BF16, WIDEST, Buffer
 from gpunn.backends.cuda.memory import Narrowed
 from gpunn.backends.cuda.source import activation_source
 from gpunn.core.parameters import Layout
@@ -57,7 +58,7 @@ def test_theta_in_16_bits(monkeypatch: pytest.MonkeyPatch) -> None:
         w[:n, :n_in], b[:n] = be.memory.download(theta.w[l]), be.memory.download(theta.b[l])
         b[n : n + 1] = 1
         for mine, expected in ((copy.w[l], w), (copy.b[l], b)):
-            np.testing.assert_array_equal(be.memory.download(mine), emulated.written(expected, BF16))
+            np.testing.assert_array_equal(be.memory.download(mine), written(expected, BF16))
     np.testing.assert_array_equal(be.memory.download(theta.flat), values)
 
 

@@ -8,74 +8,35 @@ is what was recorded, and holds pointers, not objects. It is a test instrument, 
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
 import re
-import shutil
-import subprocess
 import time
 import weakref
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
-from pathlib import Path
-from threading import Lock, get_ident
+from functools import partial
+from threading import Lock
 from typing import Any, ClassVar
 
 import numpy as np
-from platformdirs import user_cache_path
+from host_compiler import COMPILER, built
+from host_products import bound_product
 
 from gpunn.backends.cuda.device import BF16, Buffer, Product, keeping
-from gpunn.backends.cuda.source import HEAD, KERNELS, RESIDENT
 from gpunn.core.ranks import Ranks
 from gpunn.functions.calls import Call, Calls
 
-COMPILER = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
-UNWANTED = ["-Wno-unused-function", "-Wno-clobbered", "-Wno-unknown-warning-option", "-Wno-unknown-pragmas"]
-WARNINGS = ["-Wall", "-Wextra", "-Werror", *UNWANTED]
-FLAGS = [
-    "-std=c++17",
-    "-O1",
-    "-U_FORTIFY_SOURCE",
-    *WARNINGS,
-]  # fortified longjmp forbids jumps to another stack
-LIBRARY = ["-shared", "-Wl,-Bsymbolic"]  # libc has an `advance` too
-COVERAGE = os.environ.get("GPUNN_KERNEL_COVERAGE")  # a folder in which to count executed lines
-FOLDER = Path(COVERAGE) if COVERAGE else user_cache_path("gpunn-tests") / "emulated"  # of compiled kernels
-HEADER = Path(__file__).with_name("emulated.hpp").read_text(encoding="utf-8")
-MONTH = 30 * 24 * 3600  # seconds
+__all__ = ["COMPILER", "EmulatedDevice", "Kernel"]
+
 GUARD = 256
 GUARD_BYTE, POISON_BYTE = 0xA5, 0xFF  # the poison makes every float a NaN
-MOST_THREADS, MOST_BLOCKS, MOST_NETWORKS, MOST_SHARED = 1024, 2**31 - 1, 2**16 - 1, 48 << 10
+MOST_THREADS, MOST_BLOCKS, MOST_NETWORKS = 1024, 2**31 - 1, 2**16 - 1
 RUNNING = Lock()  # a kernel's threads have stacks that all devices of this process share
 OUTCOMES = {
     1: "a thread has left, and others wait for it at a barrier",
     2: "a write past the block's shared memory",
     3: "a wide load or store out of alignment",
 }
-
-DYNAMIC_SHARED = re.compile(r"extern __shared__ ([\w<>]+) (\w+)\[\];")
-KERNEL = re.compile(
-    r'extern "C" __global__ (?:__cluster_dims__\((\d+), 1, 1\) )?(?:__launch_bounds__\([^)]*\) )?'
-    r"void (\w+)\(([^)]*)\)"
-)
-RUNNER = """
-extern "C" int run_{name}(unsigned grid, unsigned networks, unsigned block, unsigned shared, bool together,
-                          {parameters}) {{
-    return launch(grid, block, [=] {{ {name}({arguments}); }}, shared, together, {cluster}, networks);
-}}
-"""
-
-
-@dataclass(frozen=True)
-class Signature:
-    """A kernel's name, its parameters as they are written, and the number of blocks in its clusters."""
-
-    name: str
-    parameters: str
-    cluster: int
 
 
 @dataclass(frozen=True)
@@ -91,61 +52,6 @@ class Kernel:
     run: Any
     types: list[np.dtype[Any]]
     together: bool
-
-
-def compilable(source: str, kernels: Iterable[Signature]) -> str:
-    """Turn kernels into C++ and add a function for each that runs all its threads."""
-    for file, text in (("kernels.cu", KERNELS), ("resident.cu", RESIDENT), ("head.cu", HEAD)):
-        source = source.replace(text, f'#line 1 "{file}"\n{text}#line 1 "runners"\n')
-    made = [DYNAMIC_SHARED.sub(r"#define \2 ((\1*)dynamic_shared)", source)]
-    for kernel in kernels:
-        arguments = ", ".join(re.findall(r"(\w+)\s*(?:,|$)", kernel.parameters))
-        made.append(RUNNER.format(**vars(kernel), arguments=arguments))
-    return "\n".join(made)
-
-
-def left_in(source: str) -> list[Signature]:
-    """List the kernels that the preprocessor leaves in."""
-    preprocessed = compiled(source, ".in", ".i", ["-E", "-P", "-x", "c++"]).read_text(encoding="utf-8")
-    found = KERNEL.findall(" ".join(preprocessed.split()))
-    return [Signature(name, parameters, int(cluster or 1)) for cluster, name, parameters in found]
-
-
-def compiled(text: str, suffix: str, result: str, flags: list[str]) -> Path:
-    """Compile the text, unless an earlier run has left the result in the folder."""
-    assert COMPILER
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    name = hashlib.sha256(f"{COMPILER} {flags} {text}".encode()).hexdigest()[:16]
-    path = FOLDER / f"{name}{result}"
-    if not path.exists():
-        fresh = FOLDER / f"{name}.{os.getpid()}.{get_ident()}"  # others may compile it, too
-        fresh.write_text(text, encoding="utf-8")
-        source = fresh.rename(FOLDER / f"{name}{suffix}")
-        subprocess.run([COMPILER, *flags, source.name, "-o", fresh.name], check=True, cwd=FOLDER)
-        fresh.rename(path)
-        _remove_old()
-    return path
-
-
-@cache
-def _remove_old() -> None:
-    """Remove what no test has read for a month, such as results of kernels that have changed since."""
-    for file in FOLDER.iterdir():
-        with suppress(FileNotFoundError):  # another process removes it, or has renamed it
-            if time.time() - file.stat().st_atime > MONTH:
-                file.unlink()
-
-
-@cache
-def built(source: str) -> tuple[ctypes.CDLL, list[Signature]]:
-    """Return the library of a module's kernels, compiled if necessary, and left_in(source)."""
-    kernels = left_in(source)
-    flags = [*FLAGS, "-fPIC", *(["--coverage"] if COVERAGE else [])]
-    header = compiled(HEADER, ".hpp", ".hpp.gch", [*flags, "-x", "c++-header"])
-    code = f'#include "{header.stem}"\n' + compilable(source, kernels)
-    loaded = ctypes.CDLL(str(compiled(code, ".cpp", ".so", [*flags, *LIBRARY])))
-    assert loaded.shared_bytes() <= MOST_SHARED, "more shared memory than a block has"
-    return loaded, kernels
 
 
 def _types(parameters: str, real: np.dtype[Any]) -> list[np.dtype[Any]]:
@@ -396,7 +302,7 @@ class EmulatedDevice:
         assert product.a.dtype == product.b.dtype == operand, "operands of other types than the precision's"
         own = product.networks > 1 and (product.alpha.apart or product.beta.apart)
         assert not own, "a library's products share alpha and beta"
-        each = [_product(product, precision, network) for network in range(product.networks)]
+        each = [bound_product(product, precision, network) for network in range(product.networks)]
 
         def on_the_device() -> None:
             for one in each:
@@ -408,63 +314,6 @@ class EmulatedDevice:
         names = [self._memory(x.pointer, (networks - 1) * x.apart + x.nbytes) for x in buffers]
         operation = Operation(run, tuple(names))
         return keeping(lambda: self._do(operation), *(x.memory for x in buffers))
-
-
-def _product(product: Product, precision: str, network: int) -> Call:
-    """Bind the product of one network of a stack."""
-    by, left, right, keep, out = (_view(x.of(network)) for x in product.buffers[:5])
-    bias = _view(product.bias.of(network)) if product.bias else np.zeros(1, out.dtype)
-    bits = product.bits and _bits(product.bits.of(network), len(out))
-    left, right = left.T if product.trans_a else left, right.T if product.trans_b else right
-    assert left.shape[1] == right.shape[0]
-    assert out.shape == (left.shape[0], right.shape[1])
-
-    def on_the_device() -> None:
-        x = by * (read(left, precision) @ read(right, precision)) + (keep * out if keep else 0)
-        out[:] = written(finished(x + read(bias).reshape(-1, 1), product.relu, bits), out.dtype)
-
-    return on_the_device
-
-
-def read(x: np.ndarray, precision: str = "") -> np.ndarray:
-    """Convert to what a product reads: bf16 bits to floats; for tf32, floats with a fraction of 10 bits."""
-    if x.dtype == BF16:
-        return (x.astype(np.uint32) << 16).view(np.float32)
-    if precision == "tf32":
-        return ((x.view(np.uint32) + (1 << 12)) >> 13 << 13).view(np.float32)
-    return x
-
-
-def written(x: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """Convert numbers to a memory format; bf16 rounds to nearest, ties to even."""
-    if dtype != BF16:
-        return x
-    bits = x.astype(np.float32).view(np.uint32)
-    return np.where(np.isnan(x), 0x7FFF, (bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(BF16)
-
-
-def finished(x: np.ndarray, relu: bool, bits: np.ndarray | None) -> np.ndarray:
-    """Apply max(0, ·) and write its bits, or apply its derivative by the bits."""
-    if bits is not None and relu:
-        bits[:] = np.packbits(x > 0, axis=0, bitorder="little")
-    elif bits is not None:
-        x = x * np.unpackbits(bits, axis=0, count=len(x), bitorder="little")
-    return np.maximum(x, 0) if relu else x
-
-
-def _bits(buffer: Buffer, n: int) -> np.ndarray:
-    """View a matrix of bits for n rows; cuBLASLt wants its columns on whole 128 bits."""
-    assert (buffer.dtype, buffer.shape[0]) == (np.uint8, -(-n // 8))
-    assert (8 * buffer.ld % 128, buffer.pointer % 16) == (0, 0), "bits out of alignment"
-    return _view(buffer)
-
-
-def _view(buffer: Buffer) -> np.ndarray:
-    """View the buffer's elements without keeping them alive."""
-    kinds = {"float64": ctypes.c_double, "uint16": ctypes.c_uint16, "uint8": ctypes.c_uint8}
-    kind = kinds.get(buffer.dtype.name, ctypes.c_float)
-    flat = np.ctypeslib.as_array(ctypes.cast(buffer.pointer, ctypes.POINTER(kind)), (buffer.length,))
-    return flat.reshape((buffer.ld, *buffer.shape[1:]), order="F")[: buffer.shape[0]]
 
 
 def _c_argument(x: Any) -> Any:

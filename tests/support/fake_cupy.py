@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emulated import BF16, EmulatedDevice, Kernel, _c_argument, finished, read, written
+from emulated import EmulatedDevice, Kernel, _c_argument
+from host_products import finished, read, written
 
 from gpunn.backends.cuda import cupy_device, diagnosis
+from gpunn.backends.cuda.device import BF16
 
 MAGIC = 0x600DA160
 

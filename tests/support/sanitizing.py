@@ -7,7 +7,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-import emulated
+import host_compiler
 import pytest
 
 FLAGS = ["-std=c++20", "-O1", "-g", "-fsanitize=thread", "-DTHREADS_FOR_REAL", "-pthread"]
@@ -16,9 +16,9 @@ FLAGS = ["-std=c++20", "-O1", "-g", "-fsanitize=thread", "-DTHREADS_FOR_REAL", "
 @cache
 def no_sanitizer() -> str:
     """Say why ThreadSanitizer cannot be used; empty if it can."""
-    if not emulated.COMPILER:
+    if not host_compiler.COMPILER:
         return "no C++ compiler"
-    command = [emulated.COMPILER, *FLAGS, "-x", "c++", "-", "-o", "/dev/null"]
+    command = [host_compiler.COMPILER, *FLAGS, "-x", "c++", "-", "-o", "/dev/null"]
     done = subprocess.run(command, input="int main() {}", text=True, capture_output=True, check=False)
     return "" if done.returncode == 0 else "no ThreadSanitizer for this compiler"
 
@@ -27,8 +27,8 @@ def program(*sources: str) -> Path:
     """Compile kernels and the main function that launches them; skip the test if there is no sanitizer."""
     if reason := no_sanitizer():
         pytest.skip(reason)
-    source = emulated.compilable("\n".join([emulated.HEADER, *sources]), [])
-    return emulated.compiled(source, ".cpp", ".races", FLAGS)
+    source = host_compiler.compilable("\n".join([host_compiler.HEADER, *sources]), [])
+    return host_compiler.compiled(source, ".cpp", ".races", FLAGS)
 
 
 def run(program: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
