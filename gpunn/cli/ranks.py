@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from gpunn.training.option import option_name
-from gpunn.training.ranks import MpiRanks, ranks_of
-from gpunn.training.settings import Settings
+if TYPE_CHECKING:  # every command imports this module, and `gpunn --help` should be quick
+    from gpunn.training.ranks import MpiRanks
+    from gpunn.training.settings import Settings
 
 #: The variables by which launchers tell a process how many there are and which one it is: MPICH and Intel
 #: MPI, Open MPI, MVAPICH.
@@ -47,6 +48,8 @@ def started() -> MpiRanks | None:
     _, size = place()
     if size == 1:
         return None
+    from gpunn.training.ranks import ranks_of
+
     os.environ.setdefault("MPIR_CVAR_SUPPRESS_ABORT_MESSAGE", "1")  # the rank that fails says why
     try:
         from mpi4py import MPI
@@ -65,6 +68,8 @@ def started() -> MpiRanks | None:
 
 def check(settings: Settings, cv: int | None) -> None:
     """Raise ValueError for settings that train several networks, each of which ranks would share."""
+    from gpunn.training.option import option_name
+
     if settings.networks > 1 or cv:
         asked = f"{option_name('ensemble')} {settings.networks}" if settings.networks > 1 else f"--cv {cv}"
         raise ValueError(
