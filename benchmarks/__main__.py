@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import signal
@@ -17,12 +18,13 @@ from typing import Any
 from rich.console import Console
 from tqdm import tqdm
 
-from benchmarks import bars, busy, charts, contestants, machine, measure, reaching, report
+from benchmarks import bars, busy, charts, contestants, machine, measure, reaching, report, scaling
 from benchmarks.nets import GPU_NETS, NETS, SWEEP, Data, Net, load
 from benchmarks.nets import MANY as MANY_NETS
 from benchmarks.nets import MANY_ON_CUDA as MANY_CUDA
 from benchmarks.worker import Workers
 from gpunn.backends import explain_cuda
+from gpunn.files.writing import write_whole
 
 RESULTS = Path(__file__).parent / "results"
 SLOW = ("torch.compile", "skorch", "thinc")  # slow to start or to run
@@ -152,6 +154,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--busy", action="store_true", help="the number of threads that is chosen, beside busy processes"
     )
     parser.add_argument(
+        "--scaling", action="store_true", help="one and two MPI ranks here, and a model of up to 64 GPUs"
+    )
+    parser.add_argument(
         "--targets",
         action="store_true",
         help="only the time to 98 %% and to 99 %% of MNIST's test images; also part of a run without options",
@@ -207,6 +212,28 @@ def measure_busy(options: argparse.Namespace) -> None:
         raise SystemExit("the number of threads that training chooses is too slow")
 
 
+def measure_scaling(options: argparse.Namespace) -> None:
+    """Measure one and two ranks, predict GPUs, and write and draw both."""
+    rounds, seconds = (1, 0.1) if options.quick else (3, 0.5)
+    start, results = time.monotonic(), circumstances(load())
+    with tqdm(total=rounds * len(scaling.measure.WAYS), leave=False, disable=None) as bar:
+
+        def tick(what: str) -> None:
+            bar.set_description(what, refresh=False)
+            bar.update()
+
+        results["ranks"] = scaling.measure.measure(rounds, seconds, tick)
+    results["seconds"] = round(time.monotonic() - start)
+    results["predicted"] = scaling.model.predict(RESULTS)
+    results["assumptions"] = scaling.drawing.assumptions()
+    scaling.measure.show(results["ranks"], Console())
+    path = options.output / "scaling.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode())
+    scaling.drawing.draw(results["predicted"], path)
+    print(f"wrote {path}")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print and write the results.
 
@@ -216,6 +243,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     if options.busy:
         return measure_busy(options)
+    if options.scaling:
+        return measure_scaling(options)
     effort, data, start, console = choose(options), load(), time.monotonic(), Console()
     results = new_results(data)
 

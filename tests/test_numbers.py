@@ -93,6 +93,19 @@ def sweep_rows() -> Iterator[str]:
             yield f"| {networks} × {title(block)} | {shown(rates, max(rates))} |"
 
 
+def scaling_rows() -> Iterator[str]:
+    """Steps of one and two ranks on CPUs, and the predicted speed-ups of GPUs."""
+    results = measured("scaling.json")
+    for row in results["ranks"]["nets"]:
+        times = (row[name] for name in ("one_rank_ms", "two_ranks_ms", "predicted_ms", "sum_ms"))
+        cells = " | ".join(f"{ms:.2f}" for ms in times)
+        yield f"| {row['net']}, {row['batch_size']} | {cells} | {row['speedup']:.2f} |"
+    for row in results["predicted"]:
+        for link in row["links"]:
+            rates = " | ".join(f"{speedup:.2f}" for speedup in link["same_mini_batch"][1:])
+            yield f"| {row['title'].replace(', mini-batch of', ',')} | {link['link']} | {rates} |"
+
+
 def trajectory_rows() -> Iterator[str]:
     for row in measured("nvidia-h200-trajectories.json")["nets"]:
         cuda, cpu = row["accuracies"]
@@ -179,6 +192,7 @@ def test_how_it_works_prints_the_equations_of_a_step(monkeypatch: pytest.MonkeyP
         pytest.param("docs/gpu.md", gpu_rows, id="gpu-speed"),
         pytest.param("docs/gpu.md", trajectory_rows, id="gpu-trajectories"),
         pytest.param("docs/sweeps.md", sweep_rows, id="sweeps"),
+        pytest.param("docs/scaling.md", scaling_rows, id="scaling"),
         pytest.param("docs/table-recipe.md", rank_rows, id="tables"),
         pytest.param("docs/tables.md", streaming_rows, id="streaming"),
         pytest.param("docs/scikit-learn.md", estimator_rows, id="scikit-learn"),
@@ -236,3 +250,16 @@ def test_the_ranks_on_tables_are_those_of_the_results() -> None:
     )
     text = " ".join(read("README.md").split())
     assert f"{rank['gpunn']:.1f}, before {' and '.join(peers.rsplit(', ', 1))}" in text
+
+
+def test_the_page_on_scaling_says_what_was_measured_and_predicted() -> None:
+    results, page = measured("scaling.json"), " ".join(read("docs/scaling.md").split())
+    sums = results["ranks"]["sums"]
+    assert f"{1e6 * sums['16384']:.0f} µs for 64 KiB and {1e3 * sums['16777216']:.0f} ms for 64 MiB" in page
+    small, broad, deep = results["predicted"]
+    for row, faster in ((small, False), (broad, True), (deep, True)):
+        nvlink, infiniband = (max(link["same_mini_batch"][1:]) for link in row["links"])
+        assert (nvlink > 1) is faster and infiniband < 1
+    best = max(broad["links"][0]["same_mini_batch"])
+    assert f"{best:.1f} times as fast" in page
+    assert f"sum of {4 * deep['parameters'] / 1e6:.0f} MB" in page

@@ -88,9 +88,13 @@ def check_examples(
     sample_weight: ArrayLike | None = None,
     class_weight: ClassWeight | None = None,
     label_smoothing: float = 0.0,
+    own: slice = slice(None),
 ) -> CheckedExamples:
-    """Check examples against the sizes of a network and its cost. Raises ValueError, with the shapes."""
-    X = check_X(X, sizes[0])
+    """Check examples against the sizes of a network and its cost. Raises ValueError, with the shapes.
+
+    own: the examples to read, if other processes read the others.
+    """
+    X = check_X(X, sizes[0], own)
     m, n_out = X.shape[1], sizes[-1]
     targets = check_y(y, m, n_out)
     if cost.of_labels and targets.labels is None:
@@ -103,11 +107,11 @@ def check_examples(
     )
 
 
-def check_X(X: Any, n_in: int) -> np.ndarray:
+def check_X(X: Any, n_in: int, own: slice = slice(None)) -> np.ndarray:
     """Check X (n_in, m), one example a column. Raises ValueError unless it is finite numbers of that shape.
 
     A sparse X stays sparse, as CSC, and a CuPy array stays on its device: only `Backend.examples` and `dense`
-    handle these.
+    handle these. Only the examples `own` of a dense X are read.
     """
     X = X.tocsc() if is_sparse(X) else X if on_device(X) else np.asarray(X)
     if X.dtype.kind not in "buif":
@@ -117,7 +121,7 @@ def check_X(X: Any, n_in: int) -> np.ndarray:
         raise ValueError(f"X must be ({n_in}, m), one example a column, not {X.shape}{hint}")
     if X.shape[1] == 0:
         raise ValueError(f"X has no examples: its shape is {X.shape}")
-    _check_finite(*(X.data, "X.data") if is_sparse(X) else (X, "X"))
+    _check_finite(*(X.data, "X.data") if is_sparse(X) else (X[:, own], "X", own.start or 0))
     return X
 
 
@@ -229,8 +233,8 @@ def _check_weights(weights: ArrayLike, n: int, name: str) -> np.ndarray:
     return weights
 
 
-def _check_finite(array: np.ndarray, name: str) -> None:
-    """Raise ValueError unless all numbers are finite.
+def _check_finite(array: np.ndarray, name: str, first: int = 0) -> None:
+    """Raise ValueError unless all numbers are finite. first: the number of the array's first column.
 
     A finite sum has only finite terms, so the common case needs no temporary array.
     """
@@ -241,5 +245,6 @@ def _check_finite(array: np.ndarray, name: str) -> None:
             return
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
-        where = ", ".join(str(i) for i in bad[0])
+        *row, column = bad[0]
+        where = ", ".join(str(i) for i in (*row, column + first))
         raise ValueError(f"{name}[{where}] is {array[tuple(bad[0])]}: {name} must be finite")

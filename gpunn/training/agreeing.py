@@ -50,6 +50,13 @@ def is_mapped(array: Any) -> bool:
     return array is not None
 
 
+def part_to_read(X: Any, ranks: MpiRanks) -> slice:
+    """Return the examples that this rank reads to check them: its share if they lie in a mapped file."""
+    if not is_mapped(X) or X.ndim != 2:
+        return slice(None)
+    return slice(*(X.shape[1] * k // ranks.size for k in (ranks.rank, ranks.rank + 1)))
+
+
 def start_alike(net: Trainable, options: FitOptions, ranks: MpiRanks) -> None:
     """Give every rank the weights, the random generator and the optimizer's state of rank 0."""
     theta, state = ranks.from_first(lambda: (net.theta, net.rng.bit_generator.state))

@@ -19,7 +19,7 @@ from gpunn.core.inputs import CheckedExamples, check_examples, dense
 from gpunn.core.optimizers import Optimizer
 from gpunn.core.plan import BoundModel
 from gpunn.training import schedules
-from gpunn.training.agreeing import agree, share_machine, start_alike
+from gpunn.training.agreeing import agree, part_to_read, share_machine, start_alike
 from gpunn.training.checkpoint import Checkpoints, CheckpointWriter
 from gpunn.training.fit_options import Block, FitOptions, Score, ScoreFunction
 from gpunn.training.history import History, Record
@@ -119,7 +119,7 @@ def prepare(
         given = check_all(net, X, y, options)
         checkpoints = open_checkpoints(net, given, options, described)
         return load_all(net, X, given, options, checkpoints, sharing)
-    given = ranks.together(lambda: check_all(net, X, y, options))
+    given = ranks.together(lambda: check_all(net, X, y, options, part_to_read(X, ranks)))
     agree(net, given, options, ranks)
     checkpoints = open_checkpoints(net, given, options, described, ranks)
     start_alike(net, options, ranks)
@@ -128,10 +128,12 @@ def prepare(
     return ranks.together(lambda: load_all(net, X, given, options, checkpoints, ranks=ranks))
 
 
-def check_all(net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions) -> CheckedExamples | None:
-    """Check the options and the examples; return the examples, None for blocks."""
+def check_all(
+    net: Trainable, X: Any, y: ArrayLike | None, options: FitOptions, own: slice = slice(None)
+) -> CheckedExamples | None:
+    """Check the options and the examples; return the examples, None for blocks. own: the examples to read."""
     options.check(net.sizes[0], blocks=y is None)
-    given = None if y is None else check(net, options, X, y, options.sample_weight)
+    given = None if y is None else check(net, options, X, y, options.sample_weight, own)
     if given:
         warn_out_of_reach(net.layers[-1].f, given.y, stacklevel=7)  # the caller of `Network.fit`
     options.check_metric(classes=given is None or given.y.labels is not None)
@@ -201,11 +203,16 @@ def bind_learner(
 
 
 def check(
-    net: Trainable, options: FitOptions, X: Any, y: ArrayLike, sample_weight: ArrayLike | None
+    net: Trainable,
+    options: FitOptions,
+    X: Any,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None,
+    own: slice = slice(None),
 ) -> CheckedExamples:
     """Check training examples. Raises ValueError if they do not suit the network, its cost or the options."""
     weights = sample_weight, options.class_weight
-    return check_examples(X, y, net.sizes, net.cost, *weights, options.label_smoothing)
+    return check_examples(X, y, net.sizes, net.cost, *weights, options.label_smoothing, own)
 
 
 def block_check(net: Trainable, options: FitOptions) -> Callable[[Block], CheckedExamples]:

@@ -33,6 +33,8 @@ int main(int, char** arguments) {
     launch(rows, strips, [=] { normalise(n, m, n, 1, 1e-5, 0.1, b, 0, c, 0, d, 0, e, 0, z, 0, x, 0, g, 0); });
     launch(rows, strips, [=] { normalise(n, m, n, 0, 1e-5, 0.1, b, 0, c, 0, d, 0, e, 0, z, 0, x, 0, g, 0); });
     launch(rows, strips, [=] { norm_error(n, m, n, 1, one, 0, one, 0, x, 0, b, 0, z, 0, c, 0, d, 0); });
+    launch(rows, strips, [=] { row_moment(n, m, n, 1, 1, z, 0, b, 0, c, 0); });
+    launch(rows, strips, [=] { norm_sums(n, m, n, 1, one, 0, one, 0, x, 0, z, 0, c, 0, d, 0, pair, 0); });
     launch(rows, strips, [=] { bound_rows(n, m, 1, x, 0); });
     launch(2, 64, [=] { transpose_both(n, n, m, n, x, 0, n, z, 0, m, pair, 0); });
     launch(2, 64, [=] { sum_squares(n * m, x, 0, sums, 0); });
@@ -45,7 +47,8 @@ int main(int, char** arguments) {
     });
     launch(columns, 64, [=] { hinge_gradient(m, n, n, a, 0, y, 0, z, 0); });
     launch(1, 16, [=] {
-        distort(m, 3, 3, n, labels, 0, position, 0, 1, 0.5, 1, 2, one_each, 0, 1, one, 0, x, 0);
+        const Index *p = position, *key = labels;
+        distort(m, 3, 3, n, key, 0, p, 0, 0, p, 0, 1, 0.5, 1, 2, one_each, 0, 1, one, 0, x, 0);
     }, 5 * n * sizeof(T));
     launch(1, 64, [=] { begin_again(1, labels, 0, position, 0, labels, 0); });
     T *both = of<T>(2 * n * m, 1), *sums_of_both = of<T>(2 * n, 0);  // of two networks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -132,6 +133,24 @@ def test_blocks_scores_and_early_stopping_are_alike_on_all_ranks() -> None:
     for theta, scores, stopped in on_ranks(3, run):
         np.testing.assert_allclose(theta, expected[0], rtol=0, atol=1e-12)
         assert (scores, stopped) == (expected[1], "early") == expected[1:]
+
+
+def test_the_weights_are_bitwise_identical_at_every_step() -> None:
+    def hashes(communicator: Communicator) -> list[str]:
+        net, found = network(batch_norm=True, dropout=0.3), []
+        add_up = communicator.Allreduce
+
+        def note(in_place: object, x: np.ndarray) -> None:
+            found.append(hashlib.sha256(net.theta.tobytes()).hexdigest())  # which the CPU learns in place
+            add_up(in_place, x)
+
+        communicator.Allreduce = note  # type: ignore[method-assign]
+        learn(net, communicator=communicator, optimizer="adam")
+        return found
+
+    first, *others = on_ranks(3, hashes)
+    assert len(set(first)) > 2 * 5  # epochs and steps, after each of which the weights differ
+    assert all(other == first for other in others)
 
 
 def test_the_step_says_what_the_ranks_sum() -> None:

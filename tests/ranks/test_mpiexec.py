@@ -50,7 +50,10 @@ def mpiexec(*words: object, cwd: Path) -> tuple[int, str, str]:
 
 
 def test_python_on_two_ranks(tmp_path: Path) -> None:
-    np.save(tmp_path / "X.npy", np.ascontiguousarray(mpi_script.X.T))
+    rows = np.ascontiguousarray(mpi_script.X.T)
+    np.save(tmp_path / "X.npy", rows)
+    rows[30, 2] = np.nan
+    np.save(tmp_path / "bad.npy", rows)
     code, out, err = mpiexec("-n", 2, sys.executable, mpi_script.__file__, tmp_path, cwd=tmp_path)
     assert code == 0, err
     found = json.loads(out)
@@ -65,6 +68,7 @@ def test_python_on_two_ranks(tmp_path: Path) -> None:
         "examples": "1 example cannot be shared by 2 ranks: start at most one for each example",
         "batch": "mini-batches of 1 cannot be shared by 2 ranks: use larger mini-batches or fewer ranks",
         "one rank": "rank 1 of 2: X must be (16, m), one example a column, not (4, 41)",
+        "not finite": "rank 1 of 2: X[2, 30] is nan: X must be finite",
         "file": f"rank 1 of 2: {tmp_path / 'nothing.npy'}: No such file or directory",
         "callback": "a callback that fails",
         "none": "no error",

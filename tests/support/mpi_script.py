@@ -71,6 +71,7 @@ def main(folder: Path) -> dict[str, Any]:
         "examples": error_of(lambda: learn(X[:, :1], Y[:1])),
         "batch": error_of(lambda: learn(batch_size=1)),
         "one rank": error_of(lambda: learn(X if first else X[:4])),
+        "not finite": error_of(lambda: learn(np.load(folder / "bad.npy", mmap_mode="r").T)),
         "file": error_of(lambda: learn(lambda: iter([(np.load(path).T, Y)]), None)),
         "callback": error_of(lambda: learn(on_epoch_end=shouts)),
         "none": error_of(learn),
