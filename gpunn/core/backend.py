@@ -134,7 +134,7 @@ class Threads(Protocol):
 
     @property
     def most(self) -> int | None:
-        """The largest number for which products are bound; None on a device that has no such number."""
+        """The largest number that products may use; None on a device that has no such number."""
 
     def __enter__(self) -> object: ...
     def __exit__(self, *error: object) -> None: ...

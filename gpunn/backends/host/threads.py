@@ -107,9 +107,8 @@ class Threads:
         self.asked = from_environment() if asked is None else asked
         self.pool, self.clock = pool or blas(), clock
         limit = self.pool.limit()
-        self.cap = self.most = self.now = min(
-            self.asked or limit, limit
-        )  # products are bound for this number
+        # the most for this run, the most at the moment, and the number in use
+        self.cap = self.most = self.now = min(self.asked or limit, limit)
         self.used: set[int] = set()
         self.trials: deque[tuple[float, float]] = deque(maxlen=LAST)  # seconds with one thread and with all
         self.due: float | None = None
