@@ -11,7 +11,7 @@ from scipy.linalg import blas
 from gpunn.backends.host import products
 from gpunn.backends.host.threads import Product
 from gpunn.core.scalars import Scalar
-from gpunn.functions.calls import Array, Calls, constant
+from gpunn.functions.calls import Array, Calls
 
 
 class Context:
@@ -66,7 +66,6 @@ class Context:
         work = c.size * a.shape[0 if trans_a else 1]
         if products.pieces(a, b, c, trans_a) == 0 and (self._largest is None or work > self._largest[0]):
             self._largest = work, lambda out: self.gemm(1.0, a, b, 0.0, out, trans_a, trans_b, 1), c
-        alpha, beta = (x if isinstance(x, np.ndarray) else constant(c, x) for x in (alpha, beta))
         return products.product(self.gemm, alpha, a, b, beta, c, trans_a, trans_b)
 
     def take_largest(self) -> Product | None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from gpunn.backends.host import blocks
 from gpunn.backends.host.pool import blas
-from gpunn.functions.calls import Array, Calls
+from gpunn.functions.calls import Array, Calls, constant
 
 Gemm: TypeAlias = Callable[..., Any]
 
@@ -32,10 +32,10 @@ TURNED = 4096, 100_000  # elements of a matrix and multiplications for which aáµ
 
 def product(
     gemm: Gemm,
-    alpha: Array,
+    alpha: float | Array,
     a: Array,
     b: Array,
-    beta: Array,
+    beta: float | Array,
     c: Array,
     trans_a: int = 0,
     trans_b: int = 0,
@@ -47,6 +47,7 @@ def product(
         return [turn, *product(gemm, alpha, turned, b, beta, c, 0, trans_b)]
     if pieces(a, b, c, trans_a) < 2:
         return [partial(gemm, alpha, a, b, beta, c, trans_a, trans_b, 1)]
+    alpha, beta = (x if isinstance(x, np.ndarray) else constant(c, x) for x in (alpha, beta))
     call = partial(blocks.block, alpha, beta=beta, trans_b=trans_b)
     (m, n), k = c.shape, a.shape[1]
     if m >= LONG[0] * n:
