@@ -12,7 +12,7 @@ def parse(text: str) -> int:
 
     Raises ValueError for anything else.
 
-    >>> from gpunn.tables.memory import parse
+    >>> from gpunn.tables.sizes import parse
     >>> parse("1.5G"), parse("200 MiB")
     (1610612736, 209715200)
     """
@@ -26,7 +26,7 @@ def parse(text: str) -> int:
 def in_words(nbytes: float) -> str:
     """Write a size as `parse` reads it, rounded up to three digits or fewer.
 
-    >>> from gpunn.tables.memory import in_words
+    >>> from gpunn.tables.sizes import in_words
     >>> in_words(1610612736), in_words(209715200), in_words(5)
     ('1.5G', '200M', '1K')
     """
