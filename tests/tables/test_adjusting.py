@@ -139,7 +139,7 @@ def test_probabilities_are_calibrated(calibrated, gpunn_):
     assert result["test_log_loss"] < result["uncalibrated_log_loss"]
     evaluated = json.loads(gpunn_("evaluate", run, "--json")[1])
     assert evaluated["log_loss"] == pytest.approx(result["test_log_loss"])
-    a, _ = model.outputs(model.read(data, Format()), "cpu")
+    a, _ = model.outputs(model.read(model.open(data, Format())), "cpu")
     expected = softmax(np.log(a) / model.target.temperature, axis=0).T
     assert model.predict_proba(data) == pytest.approx(expected, rel=1e-3, abs=1e-6)
     assert np.array_equal(model.predict(data), model.classes[a.argmax(axis=0)])

@@ -39,7 +39,7 @@ def test_a_far_value_counts_as_the_largest(target):
 
 
 def rows_of(model, columns):
-    table = model.read(columns, Format())
+    table = model.read(model.open(columns, Format()))
     return table, table.rows
 
 
