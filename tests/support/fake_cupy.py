@@ -516,6 +516,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     machine = Machine()
     install(monkeypatch, machine)
     monkeypatch.setattr(diagnosis, "find_spec", lambda name: object())
+    monkeypatch.setattr(diagnosis, "_finds_driver", lambda: True)
     cached = diagnosis.explain, cupy_device._backend, cupy_device._device
     for function in cached:
         function.cache_clear()

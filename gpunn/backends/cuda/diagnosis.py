@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -14,6 +15,7 @@ from gpunn.core.backend import BackendError
 from gpunn.names import one_line
 
 OLDEST_DRIVER = {12: 525, 13: 580}  # for each major version of CUDA that has an extra
+NO_DRIVER = "no NVIDIA driver is installed"
 OLDEST_DEVICE = 7, 5  # compute capability
 
 
@@ -42,12 +44,23 @@ def _obstacles(index: int) -> Iterator[str]:
 def _no_cupy() -> str:
     if find_spec("cupy") is None:
         return "cupy is not installed: pip install 'gpunn[cuda13]', or cuda12 for an older driver"
+    if not _finds_driver():  # to import cupy in vain would take half a second
+        return NO_DRIVER
     try:
         import cupy  # noqa: F401
         from cupy_backends.cuda.libs import nvrtc  # noqa: F401
     except Exception as error:
         return f"cupy cannot be imported: {one_line(error)}"
     return ""
+
+
+def _finds_driver() -> bool:
+    """Whether the library of NVIDIA's driver can be loaded."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def _no_driver() -> str:
@@ -59,7 +72,7 @@ def _no_driver() -> str:
     except Exception as error:
         return f"no NVIDIA driver: {one_line(error)}"
     if driver == 0:
-        return "no NVIDIA driver is installed"
+        return NO_DRIVER
     if driver >= needed:
         return ""
     other = f", or pip install 'gpunn[cuda{driver}]' instead" if driver in OLDEST_DRIVER else ""
