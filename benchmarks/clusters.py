@@ -31,7 +31,7 @@ from gpunn.sweeps import engine
 
 RESULTS = Path(__file__).parent / "results" / "cpu-clusters.json"
 WORKERS, NETWORKS, ROUNDS = 2, 32, 5
-PART = 20_000  # examples of MNIST
+PART = 10_000  # examples of MNIST
 MASTER = 11  # the real-time priority of the master, above that of the workers, which could keep it waiting
 
 
