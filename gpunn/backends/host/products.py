@@ -48,8 +48,14 @@ def product(
     if pieces(a, b, c, trans_a) < 2:
         return [partial(gemm, alpha, a, b, beta, c, trans_a, trans_b, 1)]
     alpha, beta = (x if isinstance(x, np.ndarray) else constant(c, x) for x in (alpha, beta))
-    call = partial(blocks.block, alpha, beta=beta, trans_b=trans_b)
     (m, n), k = c.shape, a.shape[1]
+    if trans_b and k >= max(m, n):  # c is small, and stays in the cache
+        parts = _cuts(k, SMALL // (m * n))
+        betas = [beta] + [constant(c, 1)] * (len(parts) - 1)
+        return [
+            partial(gemm, alpha, a[:, i], b[:, i], by, c, 0, 1, 1) for i, by in zip(parts, betas, strict=True)
+        ]
+    call = partial(blocks.block, alpha, beta=beta, trans_b=trans_b)
     if m >= LONG[0] * n:
         return [call(a[i], b, c=c[i]) for i in _cuts(m, SMALL // (n * k), LONG[1])]
     return [call(a, b[i] if trans_b else b[:, i], c=c[:, i]) for i in _cuts(n, SMALL // (m * k))]
