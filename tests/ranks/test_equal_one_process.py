@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import pairwise
@@ -132,6 +132,29 @@ def test_blocks_scores_and_early_stopping_are_alike_on_all_ranks() -> None:
     for theta, scores, stopped in on_ranks(3, run):
         np.testing.assert_allclose(theta, expected[0], rtol=0, atol=1e-12)
         assert (scores, stopped) == (expected[1], "early") == expected[1:]
+
+
+class Halves:
+    """All the examples in two blocks, as a stream."""
+
+    shape, description, class_counts = X.shape, "halves", None
+
+    def blocks(self, batch_size: int, rng: np.random.Generator | None) -> Iterator[tuple[Any, Any]]:
+        order = np.arange(41) if rng is None else rng.permutation(41)
+        for part in (order[: 2 * batch_size], order[2 * batch_size :]):
+            yield X[:, part], Y[part]
+
+
+def test_a_stream_is_shared_as_examples_in_memory_are() -> None:
+    def run(communicator: Communicator | None) -> np.ndarray:
+        net = network(dropout=0.3)
+        net.fit(Halves(), epochs=2, batch_size=10, device="cpu", threads=1, communicator=communicator)
+        return net.theta
+
+    expected = run(None)
+    first, second = on_ranks(2, run)
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, expected, rtol=0, atol=1e-9)  # Adam amplifies rounding
 
 
 def test_the_weights_are_bitwise_identical_at_every_step() -> None:
