@@ -52,6 +52,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     selected = given or any(config.getoption(name, None) for name in ("keyword", "markexpr", "lf", "usepdb"))
     # pytest-benchmark warns that it is disabled beside workers, and warnings are errors
     able = plugins.hasplugin("xdist") and not plugins.hasplugin("benchmark")
+    able = able and "PYTEST_XDIST_WORKER" not in os.environ  # a worker starts no workers
     if able and not selected and config.option.numprocesses is None and config.option.capture != "no":
         config.option.numprocesses, config.option.dist = min(cores(), MOST_WORKERS), "worksteal"
 
