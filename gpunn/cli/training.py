@@ -122,7 +122,7 @@ def call(do: Callable[[], T]) -> T:
 class Ready:
     """Everything that a training needs, once it has been checked.
 
-    device: the name of the backend. description: that of the device.
+    device: the name of the backend. description: that of the device. remarks: further lines to print.
     """
 
     settings: Settings
@@ -130,11 +130,12 @@ class Ready:
     net: Network
     device: str
     description: str
+    remarks: Sequence[str]
 
     def say(self, asked: Request) -> None:
         """Print what is to be trained on what."""
         described = describe(self.settings, self.job, self.net, self.description)
-        asked.echo(*self.job.words, described, *self.job.describe_training(self.settings))
+        asked.echo(*self.job.words, described, *self.job.describe_training(self.settings), *self.remarks)
 
 
 def make_ready(asked: Request, several: bool) -> Ready:
@@ -147,8 +148,11 @@ def make_ready(asked: Request, several: bool) -> Ready:
     ready = ahead.prepare(asked.data, asked.settings.device)
     job = open_data(asked, start.meta if start else {})
     settings = asked.settings.with_network(start) if start else asked.settings
+    remarks: list[str] = []
     if not asked.resumed:  # whose defaults may have been others
-        settings = settings.with_defaults(job.usual | ({"ensemble": 1} if several else {}))
+        settings, usual = usual_settings(settings, job, several), usual_settings(settings, job, False)
+        if settings.networks < usual.networks:
+            remarks.append(f"mpiexec trains one network; a single process averages {usual.networks} here")
     if several:
         ranks.check(settings, asked.table.cv)
         if job.y is None:
@@ -165,7 +169,12 @@ def make_ready(asked: Request, several: bool) -> Ready:
     settings = settings.with_choices(net.cost.name, optimizer)
     ready()
     be = backends.choose(settings.device, net.dtype, settings.precision)
-    return Ready(settings, job, net, be.name, be.description)
+    return Ready(settings, job, net, be.name, be.description, remarks)
+
+
+def usual_settings(settings: Settings, job: Job, several: bool) -> Settings:
+    """Return the settings with the defaults for this job. several: ranks train together."""
+    return settings.with_defaults(job.usual | ({"ensemble": 1} if several else {}))
 
 
 def train_and_save(

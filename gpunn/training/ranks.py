@@ -18,13 +18,13 @@ from gpunn.core.backend import BackendError
 T = TypeVar("T")
 BAD_INPUT = (ValueError, TypeError, OSError, BackendError, ImportError)
 FAILED, INTERRUPTED = 1, 130  # exit codes
+AGREED = "raised_by_all_ranks"  # the attribute of an error that every rank raises
 
 
 class MpiRanks:
     """The ranks of an mpi4py communicator; see `gpunn.core.ranks.Ranks`.
 
     Attributes:
-        agreed: the last error that every rank has raised. Any other error is this rank's alone.
         apart: whether the ranks are done with what they do together, so that none waits for another.
     """
 
@@ -33,7 +33,6 @@ class MpiRanks:
 
         self.communicator, self.in_place = communicator, MPI.IN_PLACE
         self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
-        self.agreed: BaseException | None = None
         self.apart = False
 
     def __eq__(self, other: object) -> bool:
@@ -94,12 +93,12 @@ class MpiRanks:
     def _raise(self, why: tuple[str, bool], rank: int | None, own: Exception | None) -> None:
         """Raise the error of a rank, or of all if `rank` is None; every rank is about to do the same."""
         message, bad_input = why
-        self.agreed = own
-        if own is None or rank is not None:
+        error = own
+        if error is None or rank is not None:
             where = "" if rank is None else f"rank {rank} of {self.size}: "
-            self.agreed = (ValueError if bad_input else RuntimeError)(where + message)
-        assert self.agreed
-        raise self.agreed from own
+            error = (ValueError if bad_input else RuntimeError)(where + message)
+        setattr(error, AGREED, True)
+        raise error from own
 
     @contextmanager
     def guard(self, agreed: type[Exception]) -> Iterator[None]:
@@ -110,9 +109,7 @@ class MpiRanks:
         try:
             yield
         except BaseException as error:
-            if isinstance(error, agreed):
-                self.agreed = error
-            if error is not self.agreed and not self.apart:
+            if not (isinstance(error, agreed) or hasattr(error, AGREED) or self.apart):
                 self.end(error)
             raise
 

@@ -139,7 +139,12 @@ def test_bad_input_is_one_line_of_rank_0(tmp_path: Path) -> None:
     assert (code, out) == (2, "")
     assert err.startswith("gpunn: error: rank 1 of 2 has another command than rank 0: digits --epochs 2")
     assert err.count("\n") == 1
-    assert not (tmp_path / "gpunn-runs").exists()
+    code, out, err = mpiexec("-n", 2, *digits, 1, "--batch-size", 1, cwd=tmp_path)
+    assert code == 2
+    assert (
+        err.startswith("gpunn: error: mini-batches of 1 cannot be shared by 2 ranks") and err.count("\n") == 1
+    )
+    assert not list(tmp_path.glob("gpunn-runs/*"))
 
 
 def test_mpiexec_without_mpi4py_and_settings_that_ranks_cannot_share(
