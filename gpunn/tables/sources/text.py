@@ -11,6 +11,7 @@ from typing import IO
 BLOCK = 1 << 20  # bytes
 LONGEST = 64 << 20  # bytes in a line
 LONGEST_GAP = 16 << 20  # bytes in a run of rows without values, which take time
+BEYOND = 4 << 20  # bytes that are read after a mistake, to see whether a packed file is damaged
 UTF_8, WINDOWS = "utf-8", "cp1252"
 SHARE = 0.1  # of ASCII characters in a table in UTF-16, at least
 MARKS = (
@@ -78,12 +79,17 @@ class TextFile:
                 raise self._error(done, f"{mistake}; name the file's encoding with --encoding")
 
     def _error(self, done: int, what: str) -> ValueError:
-        """Return the error for a mistake after this many bytes of text."""
+        """Return the error for a mistake after this many bytes of text.
+
+        Some text beyond is read as well: if a packed file is damaged, that is the cause of the mistake, but
+        only the checksum at the end of its block shows it. Raises ValueError in this case.
+        """
         line, previous = 1, b""
-        for block, _ in self._decoded() if done else ():
-            line += line_ends(block[:done]) - (previous.endswith(b"\r") and block.startswith(b"\n"))
+        for block, _ in self._decoded():
+            if done > 0:
+                line += line_ends(block[:done]) - (previous.endswith(b"\r") and block.startswith(b"\n"))
             done, previous = done - len(block), block
-            if done <= 0:
+            if done < -BEYOND:
                 break
         return ValueError(f"{self.name}, line {line}: {what}")
 
