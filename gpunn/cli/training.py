@@ -130,7 +130,7 @@ class Ready:
     net: Network
     device: str
     description: str
-    remarks: Sequence[str]
+    remarks: Sequence[str] = ()
 
     def say(self, asked: Request) -> None:
         """Print what is to be trained on what."""
