@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # every command imports this module, and `gpunn --help` should be quick
+    from gpunn.tables.options import TableOptions
     from gpunn.training.ranks import MpiRanks
     from gpunn.training.settings import Settings
 
@@ -64,6 +66,16 @@ def started() -> MpiRanks | None:
             f"{MPI.get_vendor()[0]}"
         )
     return ranks_of(MPI.COMM_WORLD)
+
+
+def with_equal_memory(data: str | None, table: TableOptions, several: MpiRanks) -> TableOptions:
+    """Give a table that may be streamed the same memory on every rank, because all read the same blocks."""
+    from gpunn.tables.reading import holds_files
+    from gpunn.tables.streaming.memory import limit
+
+    if table.memory is not None or not holds_files(data):
+        return table
+    return replace(table, memory=str(several.least_share(limit(None))))
 
 
 def check(settings: Settings, cv: int | None) -> None:

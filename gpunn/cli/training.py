@@ -95,6 +95,7 @@ def train_on(several: MpiRanks | None, asked: Request) -> int:
     with several.guard(Diverged) if several else nullcontext(), ExitStack() as stack:
         if several:
             several.check_same({"command": asked.described(), "version of gpunn": __version__})
+            asked = replace(asked, table=ranks.with_equal_memory(asked.data, asked.table, several))
         once, together = (several.from_first, several.together) if several else (call, call)
         rights = {"resumed": asked.resumed is not None, "overwrite": asked.overwrite}
         once(lambda: check_output(asked.output or RUNS, **rights))
@@ -155,11 +156,6 @@ def make_ready(asked: Request, several: bool) -> Ready:
             remarks.append(f"mpiexec trains one network; a single process averages {usual.networks} here")
     if several:
         ranks.check(settings, asked.table.cv)
-        if job.y is None:
-            raise ValueError(
-                f"{job.name} is streamed, which only one process does: leave out mpiexec, or choose a larger "
-                "--memory"
-            )
     optimizer = settings.build_optimizer()
     net = build_network(settings, len(job.X), job.n_out)
     if start:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import sys
 import threading
@@ -80,15 +81,21 @@ class MpiRanks:
 
     def local(self) -> int:
         """Return the number of this rank among those on this machine."""
-        names = self.communicator.allgather(os.uname().nodename if hasattr(os, "uname") else "")
+        names = self.communicator.allgather(platform.node())
         return names[: self.rank].count(names[self.rank])
 
     def threads(self) -> int:
         """Return how many cores of this machine each of its ranks has to itself."""
         allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(cores()))
-        name = os.uname().nodename if hasattr(os, "uname") else ""
-        beside = [own for there, own in self.communicator.allgather((name, allowed)) if there == name]
+        found = self.communicator.allgather((platform.node(), allowed))
+        beside = [own for there, own in found if there == platform.node()]
         return max(1, min(len(set().union(*beside)) // len(beside), cores()))
+
+    def least_share(self, own: int) -> int:
+        """Return the least of what each rank has, if the ranks of a machine share what it has."""
+        found = self.communicator.allgather((platform.node(), own))
+        names = [there for there, _ in found]
+        return min(amount // names.count(there) for there, amount in found)
 
     def _raise(self, why: tuple[str, bool], rank: int | None, own: Exception | None) -> None:
         """Raise the error of a rank, or of all if `rank` is None; every rank is about to do the same."""

@@ -147,6 +147,27 @@ def test_bad_input_is_one_line_of_rank_0(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("gpunn-runs/*"))
 
 
+def test_a_streamed_table_is_learnt_as_by_one_process(
+    tmp_path: Path, gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rng = np.random.default_rng(0)
+    (tmp_path / "d").mkdir()
+    for name in "ab":
+        x = rng.normal(size=(3, 8000))
+        columns = {f"x{k}": x[k] for k in range(3)} | {"y": np.where(x[0] > x[1], "yes", "no")}
+        pq.write_table(pa.table(columns), tmp_path / "d" / f"{name}.parquet", row_group_size=1000)
+    how = ["d/*.parquet", "--target", "y", "--hidden", 8, "--epochs", 1, "--precision", "float64"]
+    how += ["--memory", "2M", "--ensemble", 1, "--device", "cpu", "--output"]
+    code, out, err = mpiexec("-n", 2, *GPUNN, "train", *how, "two", cwd=tmp_path)
+    assert code == 0, err
+    assert "streamed from 2 files" in out
+    monkeypatch.chdir(tmp_path)
+    assert gpunn_("train", *how, "one")[0] == 0
+    one, two = (gpunn.Network.load(f"{name}/model.safetensors").theta for name in ("one", "two"))
+    np.testing.assert_allclose(two, one, rtol=0, atol=1e-9)
+
+
 def test_mpiexec_without_mpi4py_and_settings_that_ranks_cannot_share(
     gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
