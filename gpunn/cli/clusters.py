@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from gpunn.cli.output import remark
+from gpunn.cli.ranks import launched_rank
 from gpunn.names import counted, one_line
 
 SECONDS = 10  # to wait for a scheduler's answer
-RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")  # where launchers write the rank of a process
 RUN = "mpiexec -n 3 gpunn sweep … --mpi"
 
 
@@ -75,7 +74,7 @@ def _client(address: str) -> Any:
         return Client(**where, timeout=SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
     except (
         Exception
-    ) as error:  # OSError after the time limit; ValueError, MemoryError, … for what is no scheduler
+    ) as error:  # OSError after the time limit; ValueError, MemoryError, … if it is no scheduler
         raise ValueError(
             f"--dask {address}: no scheduler answers there: {one_line(error)}; start one by: dask scheduler"
         ) from None
@@ -125,11 +124,6 @@ def among_ranks(arguments: Sequence[str]) -> Iterator[bool]:
             ranks.reset(token)
     if executor is None:
         yield True
-
-
-def launched_rank() -> int:
-    """Return the rank that the launcher gave this process, before MPI is there to ask."""
-    return next((int(os.environ[name]) for name in RANKS if os.environ.get(name, "").isdecimal()), 0)
 
 
 def interrupt_training(number: int, frame: Any) -> None:

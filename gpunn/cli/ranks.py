@@ -36,6 +36,12 @@ def place(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
     return 0, 1
 
 
+def launched_rank() -> int:
+    """Return the rank that a launcher gave this process, before MPI is there to ask; 0 without one."""
+    names = *(rank for _, rank in LAUNCHERS), "PMIX_RANK"
+    return next((int(os.environ[name]) for name in names if os.environ.get(name, "").isdecimal()), 0)
+
+
 def hush() -> None:
     """Print nothing from here on, unless this is rank 0 or there is no other rank."""
     if place()[0] > 0:

@@ -100,11 +100,12 @@ class MpiRanks:
     def _raise(self, why: tuple[str, bool], rank: int | None, own: Exception | None) -> None:
         """Raise the error of a rank, or of all if `rank` is None; every rank is about to do the same."""
         message, bad_input = why
-        error = own
-        if error is None or rank is not None:
-            where = "" if rank is None else f"rank {rank} of {self.size}: "
-            error = (ValueError if bad_input else RuntimeError)(where + message)
+        where = "" if rank is None else f"rank {rank} of {self.size}: "
+        made = (ValueError if bad_input else RuntimeError)(where + message)
+        error = own if own is not None and rank is None else made
         setattr(error, AGREED, True)
+        if error is own:
+            raise error
         raise error from own
 
     @contextmanager
