@@ -1,4 +1,4 @@
-"""Probes: where a GPU's time goes, in tables that whoever has a GPU can send.
+"""Probes: where a GPU's time goes, in tables that a GPU's owner can send.
 
 `python -m benchmarks.probes` runs them all. Each probe is a module with a `PROBE`.
 """
