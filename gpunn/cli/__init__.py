@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from gpunn.cli.clusters import among_ranks
         from gpunn.cli.commands import app
 
-        if "--mpi" not in arguments:  # whose ranks serve the first
+        if "--mpi" not in arguments:  # with --mpi, the other ranks serve the first one instead
             ranks.hush()
         with warnings.catch_warnings(), _interrupts_kept(), among_ranks(arguments) as served:
             if served:

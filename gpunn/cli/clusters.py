@@ -66,7 +66,7 @@ def _client(address: str) -> Any:
         from distributed.comm.addressing import get_address_host_port
     except ImportError:
         raise ImportError('--dask needs Dask: pip install "gpunn[cluster]"') from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # errors are told in one line, by gpunn
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # gpunn reports errors itself, in one line
     where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     try:
         if "address" in where:
@@ -127,7 +127,7 @@ def among_ranks(arguments: Sequence[str]) -> Iterator[bool]:
 
 
 def interrupt_training(number: int, frame: Any) -> None:
-    """Interrupt what a rank trains after Ctrl-C, but not its talk to the first rank, which decides."""
+    """Interrupt a rank's training after Ctrl-C, but not its messages to the first rank, which decides."""
     from gpunn.sweeps.shipping import perform
 
     while frame:

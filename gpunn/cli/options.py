@@ -85,8 +85,8 @@ Dask = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="Train on the workers of this Dask scheduler, such as tcp://10.0.0.1:8786, or of the scheduler "
-        "that wrote this scheduler file.",
+        help="Train on the workers of a Dask scheduler: its address, such as tcp://10.0.0.1:8786, or the "
+        "path of its scheduler file.",
         show_default="on this machine",
     ),
 ]

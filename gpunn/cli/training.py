@@ -115,7 +115,7 @@ def train_on(several: MpiRanks | None, asked: Request) -> int:
 
 
 def call(do: Callable[[], T]) -> T:
-    """Do it."""
+    """Call a function and return its result, as a single process does."""
     return do()
 
 

@@ -32,7 +32,7 @@ class Ranks(Protocol):
         """Do this on every rank, and return each one's own result. Raises an error of any rank on all."""
 
     def check_same(self, description: Mapping[str, str]) -> None:
-        """Raise ValueError on every rank unless all of them describe the same."""
+        """Raise ValueError on every rank unless the description is equal on all of them."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def share_of(m: int, ranks: Ranks | None) -> Share:
 def positions(m: int, batch_size: int, ranks: Ranks) -> tuple[np.ndarray, int]:
     """Return the positions that a rank computes in a pass over m examples, and how many of them count.
 
-    Those that do not count come last.
+    Positions that do not count come last.
     """
     full, short = divmod(m, batch_size)
     share = share_of(batch_size, ranks)

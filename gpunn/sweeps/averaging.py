@@ -104,18 +104,9 @@ def _gather(result: SweepResult, stop: EarlyStopping | None, seconds: float) -> 
     rows = list(result.table)
     trained = [row for row in rows if row["status"] in TRAINED]
     failed = {row["seed"]: row["message"] for row in rows if row["status"] in ("diverged", "failed")}
-    if not trained:
-        if result.interrupted:
-            raise KeyboardInterrupt
-        raise Diverged(next(iter(failed.values())))
     networks = [result.network(row["network"]) for row in trained]
-    for net in networks:
-        net.meta = {"seed": net.seed}
     members = {row["seed"]: result.history(row["network"]) for row in trained}
-    history = mean_history(list(members.values()), stop, seconds)
-    if result.interrupted:
-        history.stopped = "interrupted"
-    return Trained(Ensemble(networks), history, members, failed)
+    return _averaged(networks, members, failed, stop, seconds, interrupted=result.interrupted)
 
 
 def _gather_outcomes(
@@ -125,17 +116,28 @@ def _gather_outcomes(
     good = [(net, outcome) for net, outcome in found if outcome.trained]
     failed = {_seed(net): outcome.message for net, outcome in found if outcome.status == "diverged"}
     interrupted = any(outcome.status == "interrupted" for _, outcome in found)
-    if not good:
-        if interrupted:
-            raise KeyboardInterrupt
-        raise Diverged(next(iter(failed.values())))
-    for net, _ in good:
-        net.meta = {"seed": net.seed}
     members = {_seed(net): outcome.history for net, outcome in good}
+    return _averaged([net for net, _ in good], members, failed, stop, seconds, interrupted=interrupted)
+
+
+def _averaged(
+    networks: Sequence[Network],
+    members: dict[int, History],
+    failed: dict[int, str],
+    stop: EarlyStopping | None,
+    seconds: float,
+    *,
+    interrupted: bool,
+) -> Trained:
+    """Average networks. Raises KeyboardInterrupt or Diverged if there are none."""
+    if not networks:
+        raise KeyboardInterrupt if interrupted else Diverged(next(iter(failed.values())))
+    for net in networks:
+        net.meta = {"seed": net.seed}
     history = mean_history(list(members.values()), stop, seconds)
     if interrupted:
         history.stopped = "interrupted"
-    return Trained(Ensemble([net for net, _ in good]), history, members, failed)
+    return Trained(Ensemble(networks), history, members, failed)
 
 
 def _seed(net: Network) -> int:

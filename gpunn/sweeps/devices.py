@@ -26,8 +26,8 @@ def own(device: str) -> str:
 def place() -> int:
     """Return the number of this process among the workers on its machine, from 0.
 
-    Without a launcher's word it is the number of the process in its pool, unless CUDA_VISIBLE_DEVICES has
-    given each worker its own device, as Dask-CUDA does.
+    Without a launcher's local rank, it is the number of the process in its pool; 0 if CUDA_VISIBLE_DEVICES is
+    set, because Dask-CUDA sets it to give each worker its own device.
     """
     for name in LOCAL_RANKS:
         if os.environ.get(name, "").isdecimal():

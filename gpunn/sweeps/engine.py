@@ -135,8 +135,8 @@ class Workers(Generic[D]):
         if not items:
             return
         items = sorted(items, key=job.seconds, reverse=True)  # the longest first, so that all end together
-        shares = job.divide(items, self.pool.workers) if job.divide else batched(items, job.seconds)
-        lost = self._attempt(job, shares)
+        batches = job.divide(items, self.pool.workers) if job.divide else batched(items, job.seconds)
+        lost = self._attempt(job, batches)
         again = [[item] for batch, _ in lost for item in batch]
         for (item,), reason in self._attempt(job, again):
             job.take(item, job.lost(item, reason))
@@ -194,7 +194,7 @@ class LocalPool(Generic[D]):
     """The worker processes of this machine, one a core, which map the file of the data into memory."""
 
     def __init__(self, data: D) -> None:
-        self.shipment = Shipment(data, tracked=True)
+        self.shipment = Shipment(data)
         self.shipment.to_file()
 
     @property

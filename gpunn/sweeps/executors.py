@@ -54,7 +54,7 @@ class ExecutorPool(Generic[D]):
         self.sent: Any = None  # the data, as Dask's workers pass them on
         check_version(self)
         self.workers = count_workers(executor)
-        self.shipment = Shipment(data, folder, lasting=True, tracked=True)
+        self.shipment = Shipment(data, folder, lasting=True)
         if not isinstance(executor, ThreadPoolExecutor):
             self.shipment.to_file()
 
@@ -110,7 +110,7 @@ class ExecutorPool(Generic[D]):
         )
 
     def abandon(self, running: Sequence[Future[Any]]) -> None:
-        """Do nothing: what an executor's worker has begun, it ends, and nobody waits for it."""
+        """Do nothing: an executor's workers finish the tasks that they have begun, and nobody waits."""
 
     def close(self) -> None:
         """Remove the file, and let the workers' copies go."""

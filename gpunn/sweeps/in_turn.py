@@ -28,7 +28,7 @@ def train(
     validation: Callable[[int], Any],
     on_network_end: OnNetworkEnd | None = None,
 ) -> list[tuple[Network, Outcome]]:
-    """Train a network of each seed; return those that were trained, or diverged, until Ctrl-C.
+    """Train a network for each seed; return the networks and their outcomes, up to Ctrl-C.
 
     options: those of `fit`; `checkpoint` is the folder of the networks that are finished.
     """
@@ -63,7 +63,7 @@ def _open_store(net: Network, stream: Stream, options: FitOptions, validation: A
 
 
 def _train(net: Network, stream: Stream, options: FitOptions, validation: Any) -> Outcome:
-    """Train one network. An error that its seed may be to blame for is its outcome."""
+    """Train one network. If it diverges, that is its outcome; any other error is raised."""
     alone = replace(options, checkpoint=None, resume=False, validation=validation)
     start, examples = time.monotonic(), cast(Any, stream)
     try:

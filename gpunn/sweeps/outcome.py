@@ -20,7 +20,7 @@ class Outcome:
 
     Attributes:
         status: "done"; "early" (early stopping); "dropped" (by successive halving); "paused" (between the
-            rounds of successive halving); "diverged"; "failed" (an error, or its process died twice);
+            rounds of successive halving); "diverged"; "failed" (an error, or its worker died twice);
             "interrupted" (Ctrl-C came before its end).
         history: the epochs that were trained.
         theta: all parameters as `Network.theta`; None if there is no network.

@@ -63,19 +63,16 @@ class Parcel:
 
 
 class Shipment(Generic[D]):
-    """Data that the workers of a sweep share. `close` removes their file.
+    """Data that the workers of a sweep share. `close` removes their file, as does the end of this process.
 
     Args:
         data: the data.
         folder: where to write the file; None for a temporary folder.
         lasting: whether workers know equal data of a later sweep again, which takes a checksum.
-        tracked: whether to remove the file even if this process is killed.
     """
 
-    def __init__(
-        self, data: D, folder: Path | None = None, *, lasting: bool = False, tracked: bool = False
-    ) -> None:
-        self.data, self.folder, self.tracked = data, folder, tracked
+    def __init__(self, data: D, folder: Path | None = None, *, lasting: bool = False) -> None:
+        self.data, self.folder = data, folder
         key = joblib.hash(data) if lasting else secrets.token_hex(8)
         self.parcel = Parcel(key, here(), next(_numbers))
         self.place: Path | None = None
@@ -87,8 +84,7 @@ class Shipment(Generic[D]):
         if self.folder:
             self.folder.mkdir(parents=True, exist_ok=True)
         self.place = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self.folder)).absolute()
-        if self.tracked:
-            resource_tracker.register(str(self.place), "folder")
+        resource_tracker.register(str(self.place), "folder")  # removes it even if this process is killed
         try:
             joblib.dump(self.data, self.place / "data")
         except OSError as error:
@@ -109,8 +105,7 @@ class Shipment(Generic[D]):
         _lent.pop(self.parcel.number, None)
         if self.place:
             shutil.rmtree(self.place, ignore_errors=True)
-            if self.tracked:
-                resource_tracker.unregister(str(self.place), "folder")
+            resource_tracker.unregister(str(self.place), "folder")
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -134,7 +134,7 @@ def train(
 
 
 def _check_any(trainer: Trainer) -> None:
-    """Raise RuntimeError if no network could be trained, which is then no matter of single settings."""
+    """Raise RuntimeError if no network could be trained: the cause is then not one network's settings."""
     outcomes = trainer.outcomes.values()
     if trainer.broken and not outcomes:
         raise RuntimeError(trainer.broken)

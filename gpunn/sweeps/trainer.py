@@ -195,5 +195,5 @@ def folder_of_states(folder: Path | None) -> Iterator[Path]:
 
 
 def _lost(member: Member, reason: str) -> Outcome:
-    """Make the outcome of a member whose process died twice."""
+    """Make the outcome of a member whose worker died twice."""
     return Outcome("failed", message=f"its process ended twice: {reason}")

@@ -74,7 +74,7 @@ class Dated:
 
     @property
     def groups(self) -> Any:
-        """The row groups of a source that has them, as `files` are its files."""
+        """The row groups of the source, if it is one of Parquet files; `files` are its files."""
         return self.source.groups  # type: ignore[attr-defined]
 
     @property

@@ -22,7 +22,7 @@ from gpunn.tables.sources.places import names_files
 from gpunn.tables.sources.text import check_encoding
 from gpunn.tables.table import Source
 
-CSV, PARQUET = (".csv", ".tsv", ".tab", ".txt", ".data"), (".parquet", ".pq")
+CSV, PARQUET = (".csv", ".tsv", ".tab", ".txt", ".data"), places.SUFFIXES
 EXCEL, NOT_READ = (".xlsx", ".xlsm"), (".xls", ".xlsb", ".ods")
 SUFFIXES = (*CSV, *PARQUET, EXCEL[0], ".npz", ".npy")
 PACKED_CSV = tuple(f"{suffix}{packed}" for suffix in CSV for packed in PACKED)

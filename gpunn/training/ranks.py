@@ -63,7 +63,7 @@ class MpiRanks:
         return value  # type: ignore[return-value]
 
     def check_same(self, description: Mapping[str, str]) -> None:
-        """Raise ValueError on every rank unless all of them describe the same."""
+        """Raise ValueError on every rank unless the description is equal on all of them."""
         first, *others = self.communicator.allgather(dict(description))
         for rank, other in enumerate(others, start=1):
             for name in first.keys() | other.keys():

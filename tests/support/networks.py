@@ -50,6 +50,6 @@ def resident_pass(
 ) -> Resident:
     """Return the record that stands for learning m examples."""
     be = Cuda(EmulatedDevice(), precision)
-    found = recognised(be.kernels, equations_of(net, optimizer, m, batch_size, be, **how))
+    found = recognised(equations_of(net, optimizer, m, batch_size, be, **how))
     assert found
     return found

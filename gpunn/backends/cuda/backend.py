@@ -87,7 +87,7 @@ class Cuda:
         if isinstance(self.memory.allocator, InTurn):
             later = Later(self.memory.allocator, equations, lambda: self.capture(self.lower(equations)))
             return [later, self._keep_pace]
-        found = recognised(self.kernels, equations)
+        found = recognised(equations)
         if launch := found and resident.bound(self.kernels, found):
             before = [] if found.gathers else self.lower(found.found.before)
             return self.capture([*before, launch]) if before else [launch, self._keep_pace]
@@ -95,7 +95,7 @@ class Cuda:
 
     def plan_steps(self, equations: Sequence[Equation], m: int) -> Calls | None:
         """Launch the resident kernel for all steps, if it can do them."""
-        found = recognised(self.kernels, equations, m)
+        found = recognised(equations, m)
         launch = found and resident.bound(self.kernels, found, self.networks)
         return [launch, self._keep_pace] if launch else None
 

@@ -44,7 +44,7 @@ def _obstacles(index: int) -> Iterator[str]:
 def _no_cupy() -> str:
     if find_spec("cupy") is None:
         return "cupy is not installed: pip install 'gpunn[cuda13]', or cuda12 for an older driver"
-    if not _finds_driver():  # to import cupy in vain would take half a second
+    if not _finds_driver():  # importing cupy takes half a second, which is wasted without a driver
         return NO_DRIVER
     try:
         import cupy  # noqa: F401

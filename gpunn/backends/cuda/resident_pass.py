@@ -9,7 +9,6 @@ import numpy as np
 
 from gpunn.backends.cuda.data import OnHost
 from gpunn.backends.cuda.device import Buffer
-from gpunn.backends.cuda.kernels import Kernels
 from gpunn.backends.cuda.network import (
     Motion,
     NetworkPass,
@@ -69,7 +68,7 @@ class Resident(Equation):
         return Task(sizes, m, len(motion.states), itemsize, packed, labelled)
 
 
-def recognised(k: Kernels, equations: Sequence[Equation], m: int | None = None) -> Resident | None:
+def recognised(equations: Sequence[Equation], m: int | None = None) -> Resident | None:
     """Recognise a pass that the kernel can do.
 
     m: the examples of the pass, of whose steps the equations show the first and, if it is shorter, the last;

@@ -64,7 +64,7 @@ def get(f: str | Activation | tuple[Callable[[Array], Array], Callable[[Array], 
 
 
 def is_own(f: Activation) -> bool:
-    """Whether the user wrote it, so that it has no spelling but the user's."""
+    """Whether the activation is the user's own, with NumPy functions as its only spelling."""
     return ACTIVATIONS.get(f.name) is not f
 
 

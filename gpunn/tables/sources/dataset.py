@@ -84,8 +84,8 @@ class ParquetFiles(ArrowSource):
         self.schemas = [self._schema(path) for path in range(len(self.fragments))]
         self.groups = list(self._groups())
         self.states = self._states()
-        super().__init__(text, self.schemas[0], sum(group.m for group in self.groups))
         self.m = sum(group.m for group in self.groups)
+        super().__init__(text, self.schemas[0], self.m)
         self.files, self.absolute = self, places.absolute(text)
         self._check_schemas()
 

@@ -15,7 +15,7 @@ PATIENCE = 0.1  # seconds after which the thread looks whether it is still wante
 
 
 def read_ahead(items: Iterator[T]) -> Iterator[T]:
-    """Yield the items, of which the next ones are made by a thread meanwhile.
+    """Yield the items, while a thread makes the next ones.
 
     An error of the iterator is raised here. The thread ends with this iterator, however that ends.
     """

@@ -24,7 +24,7 @@ MOST_ROWS = 1 << 20  # of the sample, and of the buffer that rows are shuffled i
 BLOCK = 1 << 14  # rows that are encoded at a time
 BLOCKS = 5  # at a time: being learnt from, twice; waiting; being encoded, twice
 MOST_TESTED, MOST_VALIDATED = 1_000_000, 100_000
-EXAMINED = 1 << 14  # rows that what drives the network is measured on
+EXAMINED = 1 << 14  # rows on which the importance of columns is measured
 
 
 def free() -> int:
@@ -93,10 +93,11 @@ class Division:
     network, and what is noted of the rows to test on.
 
     Attributes:
-        limit: the bytes of all.
+        limit: the bytes that all of them may take.
+        itemsize: the bytes of a number.
         sample: rows that quantiles are computed from.
         tested, validated: rows to test on by default, and to validate on.
-        examined: rows of two samples on which it is measured what drives the network.
+        examined: rows in each of the two samples that explain the network.
     """
 
     limit: int

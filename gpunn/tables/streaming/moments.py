@@ -27,7 +27,7 @@ class TargetValues:
 
     Attributes:
         values: the distinct values, in ascending order; `many` if there are more than are kept.
-        counts: how many rows to train on have each of them.
+        counts: the number of rows, except for those to test on, that have each value.
         low, high: the smallest and the largest value with the number of their rows.
         m, mean, squares: of the values to train on, their number, mean, and Σ (y − mean)².
     """

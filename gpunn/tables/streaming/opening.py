@@ -69,7 +69,6 @@ def open_streamed(
         test: the table to test on; None to hold rows out.
         known: what an earlier model, which is to be trained further, says about its table.
     """
-    options.check()
     if options.cv:
         raise ValueError(
             f"--cv needs the whole table in memory, but {text} is streamed: leave out --cv, or choose a "

@@ -32,7 +32,7 @@ class Parts:
     validation: float = 0.0
 
     def of(self, first: int, m: int) -> np.ndarray:
-        """Return the part (m,) of each of m rows, from this one on: TRAIN, VALIDATION or TEST."""
+        """Return the part (m,) of each of m rows from `first` on: TRAIN, VALIDATION or TEST."""
         u = uniform(first, m, self.seed, DIVIDED)
         parts = np.full(m, TRAIN, np.int8)
         parts[u < self.held_out + self.validation] = VALIDATION
@@ -40,7 +40,7 @@ class Parts:
         return parts
 
     def drawn(self, first: int, m: int) -> np.ndarray:
-        """Return a number (m,) for each of m rows, from this one on: a share below it is a random sample."""
+        """Return u (m,) in [0, 1) for m rows from `first` on; the rows with u < s are a random share s."""
         return uniform(first, m, self.seed, SAMPLED)
 
 

@@ -103,7 +103,7 @@ class TrainingRows:
         m: the number of rows to train on.
         division: how many rows are held at a time.
         fingerprint: a digest of the files.
-        class_counts: the number of training rows of each class; None for a quantity.
+        class_counts: the number of rows of each class to train or validate on; None for a quantity.
     """
 
     rows: Rows

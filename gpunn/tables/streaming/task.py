@@ -41,7 +41,7 @@ class StreamedTask(TableTask):
         stream: the rows to train on.
         with_target: the number of rows with a target.
         validated: the examples to validate on.
-        examined: examples to test on, on which it is measured what drives the network.
+        examined: a sample of the examples to test on, which explains the network.
         quantiles: the number of rows that quantiles were computed from.
     """
 
