@@ -27,6 +27,7 @@ def show(as_json: bool) -> None:
         return
     lines = [(name, number or "not installed") for name, number in found["versions"].items()]
     lines.append(("CPU", f"{found['cpu']}, {found['cores']} cores for this process"))
+    lines.append(("CPU kernels", found["kernels"] or f"none: {found['no_kernels']}"))
     for blas in found["blas"]:
         used = " (used by gpunn)" if blas["used"] else ""
         lines.append((f"BLAS of {blas['of']}", f"{blas['name']}, {blas['threads']} threads{used}"))
@@ -46,6 +47,7 @@ def system_facts() -> dict[str, Any]:
     from gpunn.version import __version__
 
     folders = catalog.folders("mnist")
+    kernels, no_kernels = cpu_kernels()
     return {
         "versions": {
             "gpunn": __version__,
@@ -54,6 +56,8 @@ def system_facts() -> dict[str, Any]:
         },
         "cpu": cpu_name(),
         "cores": cores(),
+        "kernels": kernels,
+        "no_kernels": no_kernels,
         "blas": blas(),
         "cuda": backends.cuda_devices(),
         "no_cuda": backends.explain_cuda(),
@@ -80,6 +84,17 @@ def cpu_name() -> str:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor() or platform.machine())
+
+
+def cpu_kernels() -> tuple[str | None, str | None]:
+    """Say which compiler the CPU kernels are compiled by, or why none can be used."""
+    from gpunn.backends.host.compiled.compiler import CannotCompile, find
+
+    try:
+        found = find()
+    except CannotCompile as error:
+        return None, str(error)
+    return "; ".join([f"compiled by {found.compiler.version}", *found.failures]), None
 
 
 def blas() -> list[dict[str, Any]]:

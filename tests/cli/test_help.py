@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from reporting import RunCommand
 
 import gpunn
 from gpunn import backends
+from gpunn.backends.host.compiled import compiler
+from gpunn.backends.host.compiled.compiler import Built, Compiler
 from gpunn.tables.options import TableOptions
 from gpunn.training.option import option_name
 from gpunn.training.settings import Settings
@@ -42,6 +45,25 @@ def test_info(gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert sum(blas["used"] for blas in found["blas"]) <= 1
     monkeypatch.setattr(backends, "cuda_devices", lambda: ["cuda:0 (Tesla)"])
     assert "cuda:0 (Tesla)" in gpunn_("info")[1]
+
+
+@pytest.mark.parametrize("failures", [(), ("CXX=x is not found",)])
+def test_info_names_the_compiler(
+    gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch, failures: tuple[str, ...]
+) -> None:
+    found = Built(Path("x.so"), Compiler("clang++", (sys.executable,), sys.executable), failures)
+    monkeypatch.setattr(compiler, "find", lambda: found)
+    described = json.loads(gpunn_("info", "--json")[1])
+    words = "; ".join([f"compiled by clang++: Python {platform.python_version()}", *failures])
+    assert (described["kernels"], described["no_kernels"]) == (words, None)
+    assert f"CPU kernels    {words}\n" in gpunn_("info")[1]
+
+
+def test_info_says_why_nothing_is_compiled(gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPUNN_COMPILED", "0")
+    assert "CPU kernels    none: GPUNN_COMPILED is 0\n" in gpunn_("info")[1]
+    monkeypatch.setenv("GPUNN_COMPILED", "yes")
+    assert gpunn_("info") == (2, "", "gpunn: error: GPUNN_COMPILED must be 0 or 1, not 'yes'\n")
 
 
 def test_info_finds_mnist(gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
