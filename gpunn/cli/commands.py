@@ -213,7 +213,7 @@ def demo(
 
 @app.command(cls=Command)
 def info(json: options.Json = False, debug: options.Debug = False) -> None:
-    """Show versions, CPU, BLAS, CUDA devices and the folder of MNIST."""
+    """Show versions, CPU, its compiler, BLAS, CUDA devices and the folder of MNIST."""
     from gpunn.cli import system
 
     system.show(json)

@@ -1,4 +1,4 @@
-"""`gpunn info`: versions, CPU, BLAS, CUDA devices and data sets of this machine."""
+"""`gpunn info`: versions, CPU, its compiler, BLAS, CUDA devices and data sets of this machine."""
 
 from __future__ import annotations
 
