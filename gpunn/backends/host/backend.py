@@ -8,10 +8,12 @@ from functools import partial
 from typing import Any
 
 from gpunn.backends.host import communication, equations, images, norm, passes, vectors
+from gpunn.backends.host.compiled.library import kernels
+from gpunn.backends.host.compiled.lowering import Lowering
 from gpunn.backends.host.context import Context
 from gpunn.backends.host.data import HostData
 from gpunn.backends.host.memory import HostMemory
-from gpunn.backends.host.threads import Threads
+from gpunn.backends.host.threads import Product, Threads
 from gpunn.core.equations import Equation, Gradient, lower
 from gpunn.core.ranks import Ranks
 from gpunn.functions.calls import Calls
@@ -49,6 +51,7 @@ class Host:
         self.data = HostData(self.memory.dtype)
         self.threads = Threads(threads)
         self.context = Context(self.memory.dtype)
+        self.kernels = kernels(self.memory.dtype, self.threads.pool)
 
     def join(self, ranks: Ranks) -> None:
         """Do nothing: MPI sums what is in the memory of the CPU."""
@@ -57,12 +60,21 @@ class Host:
         return {}
 
     def plan(self, equations: Sequence[Equation]) -> Calls:
-        """Lower one equation at a time; the calls begin with the trials of a product that threads share."""
-        calls = lower(equations, LOWER, self.context)
-        if (product := self.context.take_largest()) is None:
+        """Lower the equations; the calls begin with the trials of a product that threads share."""
+        calls, product = self._lower(equations)
+        if product is None:
             return calls
         training = any(isinstance(equation, Gradient) for equation in equations)
         return [partial(self.threads.before_chunk, product, training), *calls]
+
+    def _lower(self, equations: Sequence[Equation]) -> tuple[Calls, Product | None]:
+        """Return the calls, and the largest product if threads share any."""
+        if self.kernels is None:
+            return lower(equations, LOWER, self.context), self.context.take_largest()
+        p = next((equation.p for equation in equations if hasattr(equation, "p")), None)
+        lowering = Lowering(self.kernels, self.context, p, lambda e: lower([e], LOWER, self.context))
+        calls = lowering.lower(equations)
+        return calls, lowering.product() or self.context.take_largest()
 
     def plan_steps(self, equations: Sequence[Equation], m: int) -> Calls | None:
         """Return None, since every step is bound."""

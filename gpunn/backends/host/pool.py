@@ -31,6 +31,13 @@ class Pool:
         self.told = False  # whether a line has said that one thread is quicker
         self.busy: float | None = None  # when one thread was last quicker, on the backends' clock
 
+    def join(self, library: Library) -> None:
+        """Count one more library among these."""
+        with self.lock:
+            self.libraries.append(library)
+            self.before.append(library.get_num_threads() or 1)
+            self.current.append(self.before[-1])
+
     def limit(self) -> int:
         """Return the most threads that may run: the libraries' number, but at most one for each core."""
         with self.lock:

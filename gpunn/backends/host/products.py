@@ -88,5 +88,5 @@ def _cuts(n: int, most: int, unit: int = 1) -> list[slice]:
 @lru_cache(maxsize=1)
 def reads_in_place() -> bool:
     """Whether BLAS has the kernels for small operands, and can be called for blocks of matrices."""
-    found = {getattr(library, "architecture", None) for library in blas().libraries}
+    found = {library.architecture for library in blas().libraries if hasattr(library, "architecture")}
     return bool(found) and found <= set(CORES) and blocks.gemm(np.dtype(np.float32)) is not None

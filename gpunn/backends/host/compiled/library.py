@@ -1,0 +1,52 @@
+"""The library of compiled kernels, loaded."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from gpunn.backends.host.compiled.compiler import CannotCompile, build, check_wanted
+from gpunn.backends.host.compiled.source import source
+from gpunn.backends.host.pool import Pool, cores
+
+log = logging.getLogger("gpunn")
+
+
+class Kernels:
+    """The kernels for one dtype, with a number of threads that a `Pool` sets as it sets a BLAS library's."""
+
+    def __init__(self, library: ctypes.CDLL, pool: Pool) -> None:
+        index, pointer = ctypes.c_ssize_t, ctypes.c_void_p
+        self.run = library.run
+        self.run.argtypes = pointer, index, ctypes.c_int, pointer, pointer, index, index
+        self.run.restype = None
+        self.threads = max((library.get_num_threads() or 1 for library in pool.libraries), default=cores())
+        pool.join(self)
+
+    def get_num_threads(self) -> int:
+        return self.threads
+
+    def set_num_threads(self, num_threads: int) -> None:
+        self.threads = num_threads
+
+
+def kernels(dtype: np.dtype[Any], pool: Pool) -> Kernels | None:
+    """Return the kernels for a dtype, compiled if necessary; None if that is impossible or unwanted.
+
+    Raises ValueError if GPUNN_COMPILED is neither 0 nor 1.
+    """
+    try:
+        check_wanted()
+        return _loaded(dtype, pool)
+    except CannotCompile as error:
+        log.debug("gpunn: no compiled kernels: %s", error)
+        return None
+
+
+@cache
+def _loaded(dtype: np.dtype[Any], pool: Pool) -> Kernels:
+    return Kernels(ctypes.CDLL(str(build(source(dtype)))), pool)

@@ -1,0 +1,86 @@
+// Functions of a number in the scalar type T, written so that the compiler can vectorise a loop over them. The
+// spellings of activations, costs and rules call them by the names of <cmath>.
+
+#pragma once
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+namespace gpunn {
+
+typedef std::ptrdiff_t Index;
+
+using std::erfc;
+using std::expm1;
+using std::fabs;
+using std::log;
+using std::log1p;
+using std::pow;
+using std::sqrt;
+
+#ifdef DOUBLE
+typedef std::uint64_t Bits;
+constexpr int MANTISSA = 52, TERMS = 13;
+constexpr T LOW = -708, HIGH = 709.78;
+constexpr T LN2_HIGH = 6.93147180369123816490e-01, LN2_LOW = 1.90821492927058770002e-10;  // together ln 2
+#else
+typedef std::uint32_t Bits;
+constexpr int MANTISSA = 23, TERMS = 7;
+constexpr T LOW = -86.6f, HIGH = 88.72f;
+constexpr T LN2_HIGH = 0.693359375f, LN2_LOW = -2.12194440e-4f;
+#endif
+
+template <class To, class From>
+static inline To bits_of(From x) {
+    static_assert(sizeof(To) == sizeof(From));
+    To y;
+    std::memcpy(&y, &x, sizeof y);
+    return y;
+}
+
+constexpr T reciprocal_factorial(int k) { return k < 2 ? T(1) : reciprocal_factorial(k - 1) / T(k); }
+
+template <int K = 0>
+static inline T taylor(T r) {  // the terms of e^r from r^K on, divided by r^K
+    if constexpr (K == TERMS)
+        return reciprocal_factorial(K);
+    else
+        return reciprocal_factorial(K) + r * taylor<K + 1>(r);
+}
+
+// e^x = 2^n e^r with |r| <= ln 2 / 2 (Cody and Waite 1980). 0 below LOW.
+static inline T exp(T x) {
+    constexpr T magic = T(Bits(3) << (MANTISSA - 1));  // the last bit of such a number counts 1
+    const T bounded = x < LOW ? LOW : x > HIGH ? HIGH : x;
+    const T shifted = bounded * T(1.4426950408889634) + magic, n = shifted - magic;
+    const T r = (bounded - n * LN2_HIGH) - n * LN2_LOW;
+    const Bits half = bits_of<Bits>(T(0.5));
+    const T power = bits_of<T>((bits_of<Bits>(shifted) << MANTISSA) + half);  // 2^(n - 1)
+    const T found = 2 * (taylor(r) * power);
+    return x < LOW ? T(0) : x > HIGH ? std::numeric_limits<T>::infinity() : found;
+}
+
+// By a rational function near 0, by e^2x elsewhere (Moshier, Cephes).
+static inline T tanh(T x) {
+    const T square = x * x, size = fabs(x);
+#ifdef DOUBLE
+    const T above = (T(-9.64399179425052238628e-1) * square + T(-9.92877231001918586564e1)) * square +
+                    T(-1.61468768441708447952e3);
+    const T below = ((square + T(1.12811678491632931402e2)) * square + T(2.23548839060100448583e3)) * square +
+                    T(4.84406305325125486048e3);
+    const T near = x + x * square * (above / below);
+#else
+    const T series = (((T(-5.70498872745e-3) * square + T(2.06390887954e-2)) * square + T(-5.37397155531e-2)) * square +
+                      T(1.33314422036e-1)) * square + T(-3.33332819422e-1);
+    const T near = x + x * square * series;
+#endif
+    const T far = 1 - 2 / (exp(2 * size) + 1);
+    return size < T(0.625) ? near : x < 0 ? -far : far;
+}
+
+static inline T above_zero(T x) { return x < TINY ? TINY : x; }
+static inline T inside(T x) { return x < TINY ? TINY : x > 1 - EPSNEG ? 1 - EPSNEG : x; }
+
+}  // namespace gpunn

@@ -1,0 +1,111 @@
+"""Operations of the compiled kernels: rows of numbers and addresses, which operations.hpp reads."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+
+from gpunn.backends.host.compiled.library import Kernels
+from gpunn.core.examples import Pass
+from gpunn.functions.calls import Array
+
+FIELDS = 16
+WORTH_SHARING = 400_000  # multiplications of an operation, for which threads are quicker than one
+
+
+class Code(IntEnum):
+    """The operations in the order of program.cpp's table."""
+
+    GATHER_BYTES = 0
+    GATHER_SINGLE = 1
+    GATHER_DOUBLE = 2
+    LABELS = 3
+    FORWARD = 4
+    OUTPUT_ERROR = 5
+    APPLY_WEIGHTS = 6
+    HIDDEN_ERROR = 7
+    GRADIENT = 8
+    SCALE = 9
+    ADD = 10
+    COUNT = 11
+    STEP = 12
+    SET_RATES = 13
+    MEASURE = 14
+
+
+VECTORS = {Code.SCALE, Code.ADD, Code.STEP}
+OWN = VECTORS | {Code.HIDDEN_ERROR, Code.GRADIENT}  # a member writes what it alone reads until all have met
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation.
+
+    Attributes:
+        fields: whole numbers, floats and arrays, of which the table has the address; None is no array.
+        work: its multiplications, if it is a product.
+        shares_features: BP2 whose threads own features, as those of BP3 and BP4 do.
+    """
+
+    code: Code
+    fields: Sequence[int | float | Array | None]
+    work: int = 0
+    shares_features: bool = True
+
+    def ahead(self, steps: int) -> Operation:
+        """Return SET_RATES for so many steps after the pass's."""
+        count, _, *rest = self.fields
+        return replace(self, fields=[count, steps, *rest])
+
+    def row(self, meets: bool) -> list[int]:
+        """Return the row of the table. meets: threads wait for each other after it."""
+        filled = [self.code, meets, *map(_field, self.fields)]
+        return filled + [0] * (FIELDS + 2 - len(filled))
+
+
+def _field(value: int | float | Array | None) -> int:
+    if isinstance(value, np.ndarray):
+        return value.ctypes.data
+    if isinstance(value, float):
+        found: int = struct.unpack("=q", struct.pack("=d", value))[0]
+        return found
+    return int(value or 0)
+
+
+def meets(one: Operation, following: Operation | None) -> bool:
+    """Whether threads wait for each other between two operations."""
+    if following is None or one.code not in OWN or not one.shares_features:
+        return True
+    if following.code in VECTORS:
+        return False
+    return following.code is not Code.GRADIENT or one.code is Code.GRADIENT
+
+
+class Program:
+    """Operations as one bound call. steps: how many steps of the pass they take."""
+
+    def __init__(self, kernels: Kernels, operations: Sequence[Operation], p: Pass | None, steps: int) -> None:
+        self.kernels, self.run, self.p, self.steps = kernels, kernels.run, p, steps
+        self.kept = [x for operation in operations for x in operation.fields if isinstance(x, np.ndarray)]
+        following = [*operations[1:], None]
+        rows = [one.row(meets(one, next_)) for one, next_ in zip(operations, following, strict=True)]
+        self.table = np.array(rows, np.int64)
+        self.at, self.count = self.table.ctypes.data, len(rows)
+        self.shared = max(operation.work for operation in operations) >= WORTH_SHARING
+        self.order: Array | None = None
+        self.order_at = 0
+
+    def __call__(self) -> None:
+        p, threads = self.p, self.kernels.threads if self.shared else 1
+        if p is None:
+            return self.run(self.at, self.count, threads, None, None, 0, 0)
+        if p.order is not self.order:
+            self.order, self.contiguous = p.order, np.ascontiguousarray(p.order, np.int64)
+            self.order_at = self.contiguous.ctypes.data
+        etas = None if p.etas is None else p.etas.ctypes.data
+        self.run(self.at, self.count, threads, self.order_at, etas, p.position, p.step)
+        p.step += self.steps

@@ -1,0 +1,43 @@
+// A table of operations, one for each equation of some steps, and how a team runs it.
+
+#include "operations.hpp"
+
+namespace gpunn {
+
+struct Row {
+    Index code, meets;  // meets: the members wait for each other after it
+    Index fields[16];
+
+    template <class Operation>
+    void run(const Member& member, const Position& at) const {
+        static_assert(sizeof(Operation) <= sizeof fields);
+        Operation operation;
+        std::memcpy(&operation, fields, sizeof operation);
+        operation(member, at);
+    }
+};
+
+template <class... Operations>
+struct Table {
+    static void run(const Row& row, const Member& member, const Position& at) {
+        Index code = 0;
+        (void)((row.code == code++ && (row.run<Operations>(member, at), true)) || ...);
+    }
+};
+
+typedef Table<Gather<unsigned char>, Gather<float>, Gather<double>, Labels, Forward, OutputError, ApplyWeights,
+              HiddenError, Gradient, Scale, Add, Count, Step, SetRates, Measure> Operations;
+
+}  // namespace gpunn
+
+// Run n operations by so many threads. order, etas: of the pass, which is at this example and step.
+extern "C" void run(const gpunn::Row* rows, std::ptrdiff_t n, int threads, const std::int64_t* order,
+                    const double* etas, std::ptrdiff_t example, std::ptrdiff_t step) {
+    const gpunn::Position at{order, example, step, etas};
+    gpunn::team->run(threads, [&](const gpunn::Member& member) {
+        for (std::ptrdiff_t i = 0; i < n; i++) {
+            gpunn::Operations::run(rows[i], member, at);
+            if (rows[i].meets) member.meet();
+        }
+    });
+}
