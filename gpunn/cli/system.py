@@ -88,11 +88,14 @@ def cpu_name() -> str:
 
 def cpu_kernels() -> tuple[str | None, str | None]:
     """Say which compiler the CPU kernels are compiled by, or why none can be used."""
-    from gpunn.backends.host.compiled.compiler import CannotCompile, find
+    import numpy as np
+
+    from gpunn.backends.host.compiled import compiler
+    from gpunn.backends.host.compiled.source import source
 
     try:
-        found = find()
-    except CannotCompile as error:
+        found = compiler.build(source(np.dtype("float32")))
+    except compiler.CannotCompile as error:
         return None, str(error)
     return "; ".join([f"compiled by {found.compiler.version}", *found.failures]), None
 

@@ -15,7 +15,7 @@ import pytest
 from emulated import COMPILER
 
 from gpunn.backends.host.compiled import compiler, kept
-from gpunn.backends.host.compiled.compiler import CannotCompile, build, find
+from gpunn.backends.host.compiled.compiler import CannotCompile
 
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="no C++ compiler")
 needs_scripts = pytest.mark.skipif(os.name == "nt", reason="compilers that are shell scripts")
@@ -54,6 +54,11 @@ def runs(folder: Path) -> int:
     return len(path.read_text("utf-8").splitlines()) if path.exists() else 0
 
 
+def build(source: str) -> Path:
+    """Return the place of the library."""
+    return compiler.build(source).path
+
+
 def call(library: Path, n: int = 21) -> int:
     return ctypes.CDLL(str(library)).twice(n)
 
@@ -90,15 +95,6 @@ def test_a_damaged_library_is_compiled_anew(damage: str) -> None:
 
 
 @needs_compiler
-def test_a_library_can_be_forgotten() -> None:
-    library = build(SOURCE)
-    compiler.forget(library)
-    assert not library.exists()
-    compiler.forget(library)
-    assert build(SOURCE).exists()
-
-
-@needs_compiler
 def test_another_processor_or_compiler_gets_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     library = build(SOURCE)
     monkeypatch.setattr(compiler, "processor", lambda: "flags: none")
@@ -127,9 +123,9 @@ def test_processes_at_once_compile_once(tmp_path: Path) -> None:
     (tmp_path / "g++").write_text(f'#!/bin/sh\n{counting(tmp_path, f"exec {COMPILER}")} "$@"\n', "utf-8")
     (tmp_path / "g++").chmod(0o755)
     code = (
-        "import ctypes, pathlib, sys; from gpunn.backends.host.compiled import compiler, kept\n"
+        "import pathlib, sys; from gpunn.backends.host.compiled import compiler, kept\n"
         "kept.user_cache_path = lambda name: pathlib.Path(sys.argv[1])\n"
-        "print(ctypes.CDLL(str(compiler.build(sys.argv[2]))).twice(21))"
+        "print(compiler.build(sys.argv[2]).library.twice(21))"
     )
     environment = {**os.environ, "CXX": str(tmp_path / "g++")}
     started = [
@@ -145,15 +141,14 @@ def test_processes_at_once_compile_once(tmp_path: Path) -> None:
 class TestSwitch:
     def test_off(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(compiler.VARIABLE, "0")
-        for door in (find, lambda: build(SOURCE)):
-            with pytest.raises(CannotCompile, match="GPUNN_COMPILED is 0"):
-                door()
+        with pytest.raises(CannotCompile, match=r"^GPUNN_COMPILED is 0$"):
+            build(SOURCE)
 
     @needs_compiler
     @pytest.mark.parametrize("text", ["", "1", " 1 "])
     def test_on(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         monkeypatch.setenv(compiler.VARIABLE, text)
-        assert find().library.exists()
+        assert build(SOURCE).exists()
 
     @pytest.mark.parametrize("text", ["no", "2", "off"])
     def test_anything_else(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
@@ -178,6 +173,7 @@ class TestFaults:
             ),
             ("echo the licence has expired; exit 3", "failed: the licence has expired"),
             ("exit 3", "failed: exit code 3"),
+            ("echo 'ld: disk full'; echo 'collect2: error: ld returned 1'; exit 1", "failed: ld: disk full"),
             ("kill -9 $$", "was killed by signal 9"),
             ("exit 0", "cannot be loaded: .*No such file"),
             ("echo garbage > kernels.so", "cannot be loaded: .*too short"),
@@ -224,6 +220,22 @@ class TestFaults:
                 build(SOURCE)
         assert runs(tmp_path) == 2
 
+    @needs_scripts
+    @needs_compiler
+    def test_a_kept_library_that_cannot_be_loaded(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
+    ) -> None:
+        """As of another system that shares the home folder: the next compiler is used."""
+        only(monkeypatch, tmp_path / "bin", gxx=f'exec {COMPILER} "$@"')
+        key = build(SOURCE).name.partition("-")[0]
+        for library in cache.glob("*.so"):
+            library.unlink()
+        strange = tmp_path / "strange.so"
+        strange.write_bytes(b"for another system")
+        kept.keep(cache, key, strange)
+        with pytest.raises(CannotCompile, match=r"what g\+\+ compiles cannot be loaded: .*too short"):
+            build(SOURCE)
+
     @needs_compiler
     def test_a_source_that_is_wrong(self) -> None:
         with pytest.raises(CannotCompile, match=r"kernels\.cpp:2.*error") as caught:
@@ -241,13 +253,14 @@ class TestFaults:
         (line,) = caplog.messages
         assert line.startswith(f"gpunn: CXX={text} ")
         assert line.endswith("; the next C++ compiler is tried")
-        assert find().failures[0].startswith(f"CXX={text} ")
+        assert compiler.build(SOURCE).failures[0].startswith(f"CXX={text} ")
 
     @needs_compiler
     def test_cxx_comes_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CXX", f"{COMPILER} -DFACTOR=3")
-        assert call(build(SOURCE.replace("2 *", "FACTOR *"))) == 63
-        assert find().compiler.version.startswith(f"CXX={COMPILER} -DFACTOR=3: ")
+        built = compiler.build(SOURCE.replace("2 *", "FACTOR *"))
+        assert built.library.twice(21) == 63
+        assert built.compiler.version.startswith(f"CXX={COMPILER} -DFACTOR=3: ")
 
     @needs_scripts
     @needs_compiler
@@ -281,7 +294,7 @@ class TestFolders:
         else:
             own.mkdir()
             own.chmod(0o777)
-        with pytest.raises(CannotCompile, match=f"{cache} cannot be written"):
+        with pytest.raises(CannotCompile, match=f"^{cache} cannot be written: Not a directory$"):
             build(SOURCE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import platform
 import re
@@ -51,8 +52,10 @@ def test_info(gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def test_info_names_the_compiler(
     gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch, failures: tuple[str, ...]
 ) -> None:
-    found = Built(Path("x.so"), Compiler("clang++", (sys.executable,), sys.executable), failures)
-    monkeypatch.setattr(compiler, "find", lambda: found)
+    found = Built(
+        Path("x.so"), ctypes.CDLL(None), Compiler("clang++", (sys.executable,), sys.executable), failures
+    )
+    monkeypatch.setattr(compiler, "build", lambda source: found)
     described = json.loads(gpunn_("info", "--json")[1])
     words = "; ".join([f"compiled by clang++: Python {platform.python_version()}", *failures])
     assert (described["kernels"], described["no_kernels"]) == (words, None)

@@ -36,7 +36,6 @@ LONG = 1  # seconds after which a user is told what takes the time
 PATIENCE = 300  # seconds for a compiler: ziglang's compiles its own C++ library first
 LONGEST = 300  # characters of a compiler's complaint
 ADVICE = "install g++ or clang++, or pip install 'gpunn[native]': compiled kernels make training faster"
-TRIAL = 'extern "C" int gpunn_trial(int n) { return n + 1; }\n'
 
 # Logged, not warned, as in threads.py; INFO would not be shown.
 log = logging.getLogger("gpunn")
@@ -117,41 +116,45 @@ class Compiler:
         library = folder / f"kernels{kept.SUFFIX}"
         if why := self.run(folder, *FLAGS, *native, *wide, *LIBRARY, "kernels.cpp", "-o", library.name):
             raise Refused(f"{self.name} failed: {why}")
+        self.load(library)
+        return library
+
+    def load(self, library: Path) -> ctypes.CDLL:
+        """Load a library that this compiler has made. Raises CannotCompile."""
         try:
-            ctypes.CDLL(str(library))
+            return ctypes.CDLL(str(library))
         except OSError as error:
             raise Refused(f"what {self.name} compiles cannot be loaded: {one_line(str(error))}") from None
-        return library
 
 
 @dataclass(frozen=True)
 class Built:
-    """A library, the compiler that made it, and why earlier compilers did not, in a line each."""
+    """A library, loaded, the compiler that made it, and why earlier compilers did not, in a line each."""
 
-    library: Path
+    path: Path
+    library: ctypes.CDLL
     compiler: Compiler
     failures: tuple[str, ...]
 
 
-def build(source: str) -> Path:
-    """Return the shared library of a C++17 source text, compiled unless an earlier process has done that.
+def build(source: str) -> Built:
+    """Load the library of a C++17 source text, compiled unless an earlier process has done that.
 
     Raises:
         CannotCompile: there is no compiler, all fail, no folder can be written, or GPUNN_COMPILED is 0.
         ValueError: GPUNN_COMPILED is neither 0 nor 1.
     """
-    return _built(source).library
-
-
-def find() -> Built:
-    """Return the compiler that `build` uses, with what it made of a trial. Raises as `build` does."""
-    return _built(TRIAL)
-
-
-def forget(library: Path) -> None:
-    """Remove a library that turned out to be useless, so that it is compiled anew the next time."""
-    with suppress(OSError):
-        library.unlink()
+    check_wanted()
+    folders, failures = kept.folders(), list[str]()
+    for compiler in compilers(failures):
+        try:
+            library = _library(compiler, source, folders, failures)
+            return Built(library, compiler.load(library), compiler, tuple(failures))
+        except CannotCompile as error:
+            failures.append(str(error))
+        except OSError as error:
+            raise CannotCompile(f"{folders[-1]} cannot be written: {error.strerror or error}") from None
+    raise CannotCompile(f"{'; '.join(failures) or 'there is no C++ compiler'}: {ADVICE}")
 
 
 def check_wanted() -> None:
@@ -161,18 +164,6 @@ def check_wanted() -> None:
         raise ValueError(f"{VARIABLE} must be 0 or 1, not '{text}'")
     if text == "0":
         raise CannotCompile(f"{VARIABLE} is 0")
-
-
-def _built(source: str) -> Built:
-    """Try the compilers in turn."""
-    check_wanted()
-    failures: list[str] = []
-    for compiler in compilers(failures):
-        try:
-            return Built(_library(compiler, source, failures), compiler, tuple(failures))
-        except CannotCompile as error:
-            failures.append(str(error))
-    raise CannotCompile(f"{'; '.join(failures) or 'there is no C++ compiler'}: {ADVICE}")
 
 
 def compilers(failures: list[str]) -> Iterator[Compiler]:
@@ -194,13 +185,9 @@ def compilers(failures: list[str]) -> Iterator[Compiler]:
             known.add(real)
             yield Compiler(name, (found,), found)
     package = importlib.util.find_spec("ziglang")
-    zig = (
-        Path(package.origin).with_name("zig.exe" if os.name == "nt" else "zig")
-        if package and package.origin
-        else None
-    )
-    if zig and zig.exists():  # clang with a C++ library, from a wheel
-        yield Compiler("ziglang", (sys.executable, "-m", "ziglang", "c++"), str(zig))
+    zig = package and shutil.which("zig", path=os.path.dirname(package.origin or ""))
+    if zig:  # clang with a C++ library, from a wheel
+        yield Compiler("ziglang", (sys.executable, "-m", "ziglang", "c++"), zig)
 
 
 def opens_a_dialog(program: str) -> bool:
@@ -209,11 +196,13 @@ def opens_a_dialog(program: str) -> bool:
     return sys.platform == "darwin" and program.startswith("/usr/bin/") and not any(p.exists() for p in tools)
 
 
-def _library(compiler: Compiler, source: str, failures: list[str]) -> Path:
-    """Return the library that this compiler makes of the source."""
+def _library(compiler: Compiler, source: str, folders: list[Path], failures: list[str]) -> Path:
+    """Return the library that this compiler makes of the source, or has made earlier.
+
+    folders: to look into; the last can be written if any can.
+    """
     parts = (source, *FLAGS, *LIBRARY, *NATIVE, WIDE, compiler.identity, processor())
     key = kept.checksum("\n".join(parts).encode())
-    folders = kept.folders()
     for folder in folders:
         if path := kept.find(folder, key):
             return path
@@ -224,17 +213,15 @@ def _library(compiler: Compiler, source: str, failures: list[str]) -> Path:
                 return path
             if why := kept.remembered_failure(folder, key):
                 raise CannotCompile(why)
-            with telling(failures), tempfile.TemporaryDirectory(dir=folder) as made:
+            with progress(failures), tempfile.TemporaryDirectory(dir=folder) as made:
                 return kept.keep(folder, key, compiler.compile(Path(made), source))
     except Refused as error:
         kept.remember_failure(folder, key, str(error))
         raise
-    except OSError as error:
-        raise CannotCompile(f"{folder} cannot be written: {error.strerror or error}") from None
 
 
 @contextmanager
-def telling(failures: list[str]) -> Iterator[None]:
+def progress(failures: list[str]) -> Iterator[None]:
     """Log why earlier compilers were not used, and what takes the time if the user has to wait."""
     for failure in failures:
         log.warning("gpunn: %s; the next C++ compiler is tried", failure)
@@ -260,9 +247,13 @@ def processor() -> str:
 
 
 def complaint(text: str) -> str:
-    """Return the first line of a compiler's output that speaks of an error; the first line if none does."""
+    """Return the first line of a compiler's output that speaks of an error; the first line if none does.
+
+    collect2 repeats that the linker has failed.
+    """
     lines = [one_line(line) for line in text.splitlines() if line.strip()]
-    return next((line for line in lines if "error" in line.lower()), "".join(lines[:1]))
+    telling = (line for line in lines if "error" in line.lower() and not line.startswith("collect2"))
+    return next(telling, "".join(lines[:1]))
 
 
 def one_line(text: str) -> str:

@@ -41,12 +41,16 @@ def kernels(dtype: np.dtype[Any], pool: Pool) -> Kernels | None:
     """
     try:
         check_wanted()
-        return _loaded(dtype, pool)
-    except CannotCompile as error:
-        log.debug("gpunn: no compiled kernels: %s", error)
+    except CannotCompile:
         return None
+    return _loaded(dtype, pool)
 
 
 @cache
-def _loaded(dtype: np.dtype[Any], pool: Pool) -> Kernels:
-    return Kernels(ctypes.CDLL(str(build(source(dtype)))), pool)
+def _loaded(dtype: np.dtype[Any], pool: Pool) -> Kernels | None:
+    """Load the kernels; a failure, too, holds for this process."""
+    try:
+        return Kernels(build(source(dtype)).library, pool)
+    except CannotCompile as error:
+        log.debug("gpunn: no compiled kernels: %s", error)
+        return None
