@@ -110,8 +110,10 @@ def source(dtype: np.dtype[Any]) -> str:
     """Return the source of the kernels for numbers of this dtype."""
     limits, double = np.finfo(dtype), dtype == np.float64
     suffix = "" if double else "f"
+    # The loader gives templates of the same name, which both libraries have, the address of the first.
     return (
-        ("#define DOUBLE\ntypedef double T;\n" if double else "typedef float T;\n")
+        f"#define gpunn gpunn_{dtype.name}\n"
+        + ("#define DOUBLE\ntypedef double T;\n" if double else "typedef float T;\n")
         + f"constexpr T TINY = {limits.tiny}{suffix}, EPSNEG = {limits.epsneg}{suffix};\n"
         + _whole("program.cpp", set())
     )
