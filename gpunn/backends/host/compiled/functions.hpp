@@ -6,6 +6,8 @@
 
 namespace gpunn {
 
+constexpr Index SOFTMAX = -1, PAIRED = -1, IDENTITY = 0;  // places: see source.py
+
 // a = f(z); they may share their memory.
 template <class Activation>
 static void activate(Index n, const T* z, T* a) {
@@ -18,6 +20,16 @@ template <class Activation>
 static void derive(Index n, const T* a, const T* z, T* error) {
 #pragma omp simd
     for (Index i = 0; i < n; i++) error[i] *= Activation::prime(a[i], z[i]);
+}
+
+// Compute a column's softmax; z and a may be the same.
+static void softmax(Index n, const T* z, T* a) {
+    T most = z[0], sum = 0;
+    for (Index i = 1; i < n; i++) most = z[i] > most ? z[i] : most;
+#pragma omp simd
+    for (Index i = 0; i < n; i++) a[i] = exp(z[i] - most);
+    for (Index i = 0; i < n; i++) sum += a[i];
+    for (Index i = 0; i < n; i++) a[i] /= sum;
 }
 
 // error = dC/da

@@ -1,4 +1,4 @@
-"""Operations of the compiled kernels: rows of numbers and addresses, which operations.hpp reads."""
+"""Operations of the compiled kernels: rows of numbers and addresses, which the C++ files read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import TypeAlias
 
 import numpy as np
 
@@ -65,6 +66,9 @@ class Operation:
         """Return the row of the table. meets: threads wait for each other after it."""
         filled = [self.code, meets, *map(_field, self.fields)]
         return filled + [0] * (FIELDS + 2 - len(filled))
+
+
+Operations: TypeAlias = list[Operation]
 
 
 def _field(value: int | float | Array | None) -> int:

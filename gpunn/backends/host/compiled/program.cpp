@@ -1,6 +1,9 @@
 // A table of operations, one for each equation of some steps, and how a team runs it.
 
-#include "operations.hpp"
+#include "examples.hpp"
+#include "layers.hpp"
+#include "outputs.hpp"
+#include "vectors.hpp"
 
 namespace gpunn {
 

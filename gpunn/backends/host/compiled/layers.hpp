@@ -1,0 +1,151 @@
+// The products of a layer: feedforward, and back-propagation through it.
+
+#pragma once
+#include "functions.hpp"
+#include "products.hpp"
+#include "sharing.hpp"
+
+namespace gpunn {
+
+constexpr Index FORWARD_BYTES = 1 << 18;  // of sums that stay in the cache until they are used
+
+struct Forward {
+    Index n, k, m;
+    const T *w, *x;
+    Index ld;
+    double scale;
+    T *z, *a, *ones;  // ones: a again, above a row of ones; may be null
+    Index f;          // SOFTMAX, IDENTITY or the index of an elementwise function
+    T* half;          // a second sum for the second half of the features; null if there is one sum
+
+    void operator()(const Member& member, const Position&) const {
+        if (!half) return whole(member);
+        const Index most = std::max<Index>(64, FORWARD_BYTES / (n * sizeof(T)));
+        for (Index q = 0; q < m; q += most) {
+            const Span columns{q, std::min(q + most, m)};
+            halves(member, columns);
+            member.meet();
+            finish_share(member, columns);
+            if (columns.end < m) member.meet();
+        }
+    }
+
+  private:
+    void whole(const Member& member) const {
+        if (m >= 8 * member.threads || n < LANES * member.threads) {
+            const Span own = share(m, 1, member);
+            product({0, n}, {0, k}, own, z);
+            finish({0, n}, own);
+            return;
+        }
+        const Span own = share(n, LANES, member);
+        product(own, {0, k}, {0, m}, z);
+        if (f != SOFTMAX) return finish(own, {0, m});
+        member.meet();
+        finish({0, n}, share(m, 1, member));
+    }
+
+    // Half of the members, if there are several, compute each of the two sums.
+    void halves(const Member& member, Span columns) const {
+        const Index middle = Member(0, 2, nullptr).begin(k - 1, 16, 1);
+        const Span first{0, middle}, second{middle, k};
+        if (member.threads == 1) {
+            product({0, n}, first, columns, z);
+            product({0, n}, second, columns, half);
+            return;
+        }
+        const int lower = (member.threads + 1) / 2;
+        const bool is_lower = member.t < lower;
+        const Member group(is_lower ? member.t : member.t - lower, is_lower ? lower : member.threads - lower, nullptr);
+        Span own = share(columns.size(), 1, group), rows{0, n};
+        if (columns.size() < 8 * group.threads && n >= LANES * group.threads) {
+            own = {0, columns.size()};
+            rows = share(n, LANES, group);
+        }
+        product(rows, is_lower ? first : second, {columns.begin + own.begin, columns.begin + own.end}, is_lower ? z : half);
+    }
+
+    void product(Span rows, Span inner, Span columns, T* into) const {
+        if (!rows.size() || !columns.size()) return;
+        multiply(rows.size(), columns.size(), inner.size(), {w + rows.begin + inner.begin * n, 1, n},
+                 {x + inner.begin + columns.begin * ld, 1, ld}, into + rows.begin + columns.begin * n, n, {Into::SET});
+    }
+
+    void finish_share(const Member& member, Span columns) const {
+        if (f != SOFTMAX && columns.size() < 8 * member.threads) return finish(share(n, LANES, member), columns);
+        const Span own = share(columns.size(), 1, member);
+        finish({0, n}, {columns.begin + own.begin, columns.begin + own.end});
+    }
+
+    // Add up the sums, scale them, and apply f.
+    void finish(Span rows, Span columns) const {
+        const Index n_own = rows.size();
+        if (!n_own) return;
+        for (Index j = columns.begin; j < columns.end; j++) {
+            const Index at = rows.begin + j * n;
+            if (half || scale != 1) {
+                const T by = scale;
+                T* sum = z + at;
+                const T* other = half ? half + at : nullptr;
+                if (half)
+#pragma omp simd
+                    for (Index i = 0; i < n_own; i++) sum[i] = (sum[i] + other[i]) * by;
+                else
+#pragma omp simd
+                    for (Index i = 0; i < n_own; i++) sum[i] *= by;
+            }
+            if (f == SOFTMAX)
+                softmax(n, z + at, a + at);
+            else if (f != IDENTITY || a != z)
+                Spelled::ACTIVATE[f](n_own, z + at, a + at);
+            if (ones) std::memcpy(ones + rows.begin + j * (n + 1), a + at, n_own * sizeof(T));
+        }
+    }
+};
+
+// BP2: out = scale w' delta f'(z), and times the mask; w (n, n_in), delta (n, m), the others (n_in, m). A member that
+// takes columns instead of features reads all of w.
+struct HiddenError {
+    Index n, n_in, m, by_columns;
+    const T *w, *delta;
+    double scale;
+    const T *a, *z, *mask;
+    T* out;
+    Index f;
+
+    void operator()(const Member& member, const Position&) const {
+        const Span own = by_columns ? Span{0, n_in} : features(n_in, member);
+        const Span columns = by_columns ? share(m, 1, member) : Span{0, m};
+        if (!own.size() || !columns.size()) return;
+        multiply(own.size(), columns.size(), n, {w + own.begin * n, n, 1}, {delta + columns.begin * n, 1, n},
+                 out + own.begin + columns.begin * n_in, n_in, {Into::SET});
+        const T by = scale;
+        for (Index j = columns.begin; j < columns.end; j++) {
+            const Index at = own.begin + j * n_in;
+            T* error = out + at;
+            if (by != 1)
+                for (Index i = 0; i < own.size(); i++) error[i] *= by;
+            if (f != IDENTITY) Spelled::DERIVE[f](own.size(), a + at, z + at, error);
+            if (mask)
+                for (Index i = 0; i < own.size(); i++) error[i] *= mask[at + i];
+        }
+    }
+};
+
+// BP3, BP4: [w b] = alpha delta [x; 1]' + beta [w b], k columns
+struct Gradient {
+    Index n, k, m;
+    const T *delta, *x;
+    Index ld;
+    const T *alpha, *beta;
+    T* into;
+
+    void operator()(const Member& member, const Position&) const {
+        const Span own = owned(k - 1, k, member);
+        if (!own.size()) return;
+        multiply(n, own.size(), m, {delta, 1, n}, {x + own.begin, ld, 1}, into + own.begin * n, n,
+                 {Into::UPDATE, *alpha, *beta});
+    }
+};
+
+}  // namespace gpunn

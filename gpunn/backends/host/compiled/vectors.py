@@ -1,0 +1,80 @@
+"""Operations over vectors in θ's layout, and of the scalars of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from gpunn.backends.host.compiled import source
+from gpunn.backends.host.compiled.operations import Code, Operation, Operations
+from gpunn.backends.host.context import Context
+from gpunn.core.equations import Equation
+from gpunn.core.parameters import Part
+from gpunn.core.scalars import CAPACITY
+from gpunn.core.vector_equations import Add, RefreshLowPrecision, Scale, SetRates, Step
+from gpunn.functions.calls import Array
+
+CONSTANTS = 3  # of a rule
+
+
+def scale(context: Context, e: Scale) -> Operations:
+    """x ← α x."""
+    alpha = context.cell(e.alpha)
+    return [Operation(Code.SCALE, [*block, alpha, x]) for block, x in _blocks(e.x)]
+
+
+def add(context: Context, e: Add) -> Operations:
+    """into ← into + α x."""
+    alpha, both = context.cell(e.alpha), zip(_blocks(e.x), _blocks(e.into), strict=True)
+    return [Operation(Code.ADD, [*block, alpha, x, y]) for (block, x), (_, y) in both]
+
+
+def step(context: Context, e: Step) -> Operations | None:
+    """θ moves along g by the rule."""
+    place = source.place_of_rule(e.rule)
+    if place is None:
+        return None
+    own = [getattr(e.rule, name) for name in e.rule.constants]
+    constants = np.array([*own, *[0.0] * (CONSTANTS - len(own))])
+    states = [[x for _, x in _blocks(Part(state))] for state in e.states]
+    vectors = zip(_blocks(Part(e.theta)), _blocks(Part(e.g)), *states, strict=True)
+    counts = [] if e.steps is None else [Operation(Code.COUNT, [e.steps])]
+    eta = context.cell(e.eta)
+    return counts + [
+        Operation(Code.STEP, [*block, place, constants, e.steps, eta, x, g, *kept])
+        for (block, x), (_, g), *kept in vectors
+    ]
+
+
+def _blocks(part: Part) -> Iterator[tuple[tuple[int, int, int], Array]]:
+    """Yield a part of the parameters by layer: (n, n_in, its size), by which threads share it, and itself."""
+    layout, flat = part.of.layout, part.flat
+    if part.kind != "all":
+        n, n_in = part.of.w[part.layer].shape
+        yield (n, 0 if part.kind == "norm" else n_in, len(flat)), flat
+        return
+    starts, end = layout.blocks(flat.itemsize)
+    for start, stop, w in zip(starts, [*starts[1:], end], part.of.w[1:], strict=True):
+        yield (*w.shape, stop - start), flat[start:stop]
+
+
+def set_rates(context: Context, e: SetRates) -> Operations:
+    """Every scalar ← p + q η, with η of the pass's step."""
+    scalars = e.scalars
+    return [Operation(Code.SET_RATES, [CAPACITY, 0, scalars.p, scalars.q, scalars.values])]
+
+
+def nothing(context: Context, e: RefreshLowPrecision) -> Operations:
+    """Do nothing: products read θ itself."""
+    return []
+
+
+LOWER: dict[type[Equation], Callable[[Context, Any], Operations | None]] = {
+    Scale: scale,
+    Add: add,
+    Step: step,
+    SetRates: set_rates,
+    RefreshLowPrecision: nothing,
+}
