@@ -44,10 +44,11 @@ constexpr T reciprocal_factorial(int k) { return k < 2 ? T(1) : reciprocal_facto
 
 template <int K = 0>
 static inline T taylor(T r) {  // the terms of e^r from r^K on, divided by r^K
+    constexpr T factor = reciprocal_factorial(K);  // clang would otherwise compute it in each call
     if constexpr (K == TERMS)
-        return reciprocal_factorial(K);
+        return factor;
     else
-        return reciprocal_factorial(K) + r * taylor<K + 1>(r);
+        return factor + r * taylor<K + 1>(r);
 }
 
 // e^x = 2^n e^r with |r| <= ln 2 / 2 (Cody and Waite 1980). 0 below LOW.
