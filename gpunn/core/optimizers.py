@@ -134,26 +134,21 @@ class Adam(ByElement):
     epsilon: float = 1e-8
 
     def numpy(self, theta: Array, g: Array, *states: Array, eta: Array, steps: Array) -> Iterator[Call]:
-        """m and v are kept as `Average` says, so that a step is seven passes and not nine."""
         m, v = states
-        beta1, beta2, epsilon, sqrt = self.beta1, self.beta2, self.epsilon, math.sqrt
-        first, second = vectors.Average(m, beta1), vectors.Average(v, beta2)
-        rate, small = constant(theta, 0), constant(theta, 0)
-        read_eta = eta.item if eta.dtype == float else partial(eta.__getitem__, ())  # as it is, but quickly
+        s, rate, small = np.empty_like(theta), constant(theta, 0), constant(theta, 0)
 
         def begin() -> None:
-            t = steps.item(0) + 1
-            steps[0] = t
-            factor, root = first.begin(t), sqrt(second.begin(t))
-            unbias = sqrt(1 - beta2**t)
-            rate[()] = -read_eta() * unbias / (1 - beta1**t) * factor / root
-            small[()] = epsilon * unbias / root
+            steps[0] += 1
+            unbias = math.sqrt(1 - self.beta2 ** steps[0])
+            rate[()] = float(eta) * unbias / (1 - self.beta1 ** steps[0])
+            small[()] = self.epsilon * unbias
 
         yield begin
-        for x, g_, m_, v_, s in vectors.blocks(theta, g, m, v):
-            yield from vectors.add(first.share, g_, m_)
-            yield from vectors.add_square(second.share, g_, v_, s)
-            yield from vectors.add_scaled_by_root(rate, m_, v_, small, x, s)
+        yield from vectors.average(m, self.beta1, g, s)
+        yield partial(np.multiply, g, g, g)
+        yield from vectors.average(v, self.beta2, g, g)
+        yield from vectors.divide_by_root(m, v, small, s)
+        yield from vectors.move(theta, rate, s, s)
 
 
 @dataclass(frozen=True)
@@ -186,12 +181,11 @@ class RMSProp(ByElement):
 
     def numpy(self, theta: Array, g: Array, *states: Array, eta: Array, steps: Array) -> Iterator[Call]:
         (v,) = states
-        rate, small = constant(theta, 0), constant(theta, self.epsilon)
-        yield partial(np.negative, eta, rate)
-        for x, g_, v_, s in vectors.blocks(theta, g, v):
-            yield partial(np.multiply, v_, constant(v, self.rho), v_)
-            yield from vectors.add_square(constant(v, 1 - self.rho), g_, v_, s)
-            yield from vectors.add_scaled_by_root(rate, g_, v_, small, x, s)
+        s, square = np.empty_like(theta), np.empty_like(theta)
+        yield partial(np.multiply, g, g, square)
+        yield from vectors.average(v, self.rho, square, square)
+        yield from vectors.divide_by_root(g, v, constant(theta, self.epsilon), s)
+        yield from vectors.move(theta, eta, s, s)
 
 
 @dataclass(frozen=True)
@@ -222,15 +216,12 @@ class Lion(ByElement):
 
     def numpy(self, theta: Array, g: Array, *states: Array, eta: Array, steps: Array) -> Iterator[Call]:
         (m,) = states
-        rate = constant(theta, 0)
-        yield partial(np.negative, eta, rate)
-        for x, g_, m_, s in vectors.blocks(theta, g, m):
-            yield partial(np.multiply, m_, constant(m, self.beta1), s)
-            yield from vectors.add(constant(m, 1 - self.beta1), g_, s)
-            yield partial(np.sign, s, s)
-            yield from vectors.add(rate, s, x)
-            yield partial(np.multiply, m_, constant(m, self.beta2), m_)
-            yield from vectors.add(constant(m, 1 - self.beta2), g_, m_)
+        s, direction = np.empty_like(theta), np.empty_like(theta)
+        yield partial(np.copyto, direction, m)
+        yield from vectors.average(direction, self.beta1, g, s)
+        yield partial(np.sign, direction, direction)
+        yield from vectors.move(theta, eta, direction, s)
+        yield from vectors.average(m, self.beta2, g, s)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 
 A checkpoint is a safetensors file, `epoch-000012.safetensors`. Tensors: `theta`, `best` (of early stopping)
 and `optimizer.…` (velocity, moments, step counts), each flat in θ's layout (see `core.parameters`), as they
-were on the device. Metadata, all strings: `format` "gpunn-checkpoint", `version` "1", `state` (JSON: the
-rest of the state, the description of the run, and its network's meta) and `digest`, a checksum of the
-tensors and the state. The state is strict JSON: infinity is {"number": "inf"}, and NaN is {"number": "nan"}.
+were on the device. They mean the same to every backend, so a run can go on with another one. Metadata, all
+strings: `format` "gpunn-checkpoint", `version` "2", `state` (JSON: the rest of the state, the description of
+the run, and its network's meta) and `digest`, a checksum of the tensors and the state. The state is strict
+JSON: infinity is {"number": "inf"}, and NaN is {"number": "nan"}.
+
+Version 1 differs in Adam's moments alone, which the CPU kept divided by powers of β₁ and β₂.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from gpunn.names import counted
 from gpunn.training.history import EpochObserver, History, Record
 from gpunn.training.identity import explain_other_algorithms
 
-FORMAT, VERSION = "gpunn-checkpoint", "1"
+FORMAT, VERSION, FIRST_VERSION = "gpunn-checkpoint", "2", "1"
 PATTERN = "epoch-*.safetensors"
 
 
@@ -310,8 +313,13 @@ def read(path: Path) -> SavedCheckpoint:
         raise ValueError(f"{path} is not a readable checkpoint: {error.strerror}") from None
     except UnreadableTensors as error:
         raise ValueError(f"{path} is not a readable checkpoint: {error}") from None
-    if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
+    if metadata.get("format") != FORMAT or metadata.get("version") not in (VERSION, FIRST_VERSION):
         raise ValueError(f"{path} is not a checkpoint that this version of gpunn reads")
+    if metadata["version"] == FIRST_VERSION and "optimizer.steps" in tensors:
+        raise ValueError(
+            f"{path} has Adam's moments in the form of gpunn 0.1: finish this run with gpunn 0.1, or start "
+            "it anew in another folder"
+        )
     text = metadata.get("state", "")
     if metadata.get(DIGEST) != digest(tensors, text):
         raise ValueError(f"{path} is damaged: its content does not match its digest")
@@ -328,7 +336,7 @@ def read(path: Path) -> SavedCheckpoint:
 def newest(folder: Path) -> SavedCheckpoint | None:
     """Read the newest undamaged checkpoint of a folder; None if the folder has no checkpoint.
 
-    Warns of each damaged file that is skipped. Raises ValueError if all are damaged.
+    Warns of each damaged file that is skipped. Raises ValueError if none can be read.
     """
     errors = []
     for path in reversed(Checkpoints(folder).files()):
@@ -341,5 +349,5 @@ def newest(folder: Path) -> SavedCheckpoint | None:
                 warnings.warn(f"{message}; resuming from {path.name}", stacklevel=2)
             return saved
     if errors:
-        raise ValueError(f"every checkpoint in {folder} is damaged: {errors[0]}")
+        raise ValueError(f"no checkpoint in {folder} can be resumed: {errors[0]}")
     return None

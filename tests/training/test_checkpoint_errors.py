@@ -152,7 +152,7 @@ def test_all_checkpoints_damaged(tmp_path: Path) -> None:
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(
-        ValueError, match=r"every checkpoint in .* is damaged: .*000006.* not a readable"
+        ValueError, match=r"no checkpoint in .* can be resumed: .*000006.* not a readable"
     ) as e:
         fit(network(), checkpoint=tmp_path, resume=True)
     assert "\n" not in str(e.value)

@@ -22,7 +22,6 @@ from gpunn.core.vector_equations import (
     Step,
 )
 from gpunn.functions.calls import Calls, constant
-from gpunn.functions.vectors import blocks
 
 
 def set_rates(context: Context, e: SetRates) -> Calls:
@@ -58,11 +57,12 @@ def step(context: Context, e: Step) -> Calls:
 def shrink(context: Context, e: Shrink) -> Calls:
     """x ← x − min(max(x, −limit), limit)."""
     high, x = context.cell(e.limit), e.x.flat
-    low = constant(x, 0)
-    calls: Calls = [partial(np.negative, high, low)]
-    for part, s in blocks(x):
-        calls += [partial(part.clip, low, high, s), partial(np.subtract, part, s, part)]
-    return calls
+    low, s = constant(x, 0), np.empty_like(x)
+    return [
+        partial(np.negative, high, low),
+        partial(np.clip, x, low, high, s),
+        partial(np.subtract, x, s, x),
+    ]
 
 
 def clip_norm(context: Context, e: ClipNorm) -> Calls:
