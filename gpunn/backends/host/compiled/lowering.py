@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
-from gpunn.backends.host.compiled import examples, layers, outputs, vectors
+from gpunn.backends.host.compiled import dropout, examples, layers, outputs, vectors
 from gpunn.backends.host.compiled.library import Kernels
-from gpunn.backends.host.compiled.operations import WORTH_SHARING, Code, Operation, Operations, Program
+from gpunn.backends.host.compiled.operations import AHEAD, WORTH_SHARING, Code, Operation, Operations, Program
 from gpunn.backends.host.context import Context
 from gpunn.backends.host.threads import Product
 from gpunn.core.equations import Equation
 from gpunn.core.examples import Pass
-from gpunn.core.pass_equations import NextStep
+from gpunn.core.pass_equations import Advance, NextStep
 from gpunn.functions.calls import Calls
 
 Lower: TypeAlias = Callable[[Equation], Calls]
 
 LOWER: dict[type[Equation], Callable[[Context, Any], Operations | None]] = {
+    **dropout.LOWER,
     **examples.LOWER,
     **layers.LOWER,
     **vectors.LOWER,
@@ -53,6 +54,8 @@ class Lowering:
         for equation in equations:
             if isinstance(equation, NextStep) and self.pending:
                 self.steps += 1
+            elif isinstance(equation, Advance) and self.pending:
+                self._end_program(equation.m)
             elif (found := self._operations(equation)) is None:
                 self._end_program()
                 self.calls += self.numpy(equation)
@@ -70,19 +73,19 @@ class Lowering:
 
     def _add(self, operations: Operations) -> None:
         for operation in operations:
-            if operation.code is Code.SET_RATES:
+            if operation.code in AHEAD:
                 operation = operation.ahead(self.steps)
             if operation.code is Code.FORWARD and operation.work > (self.largest.work if self.largest else 0):
                 self.largest = operation
             self.pending.append(operation)
 
-    def _end_program(self) -> None:
+    def _end_program(self, m: int = 0) -> None:
         if self.pending:
-            self.calls.append(Program(self.kernels, self.pending, self.p, self.steps))
+            self.calls.append(Program(self.kernels, self.pending, self.p, self.steps, m))
         self.pending, self.steps = [], 0
 
     def product(self) -> Product | None:
         """Return the largest product, into what a step writes before it reads; None if it is small."""
         if self.largest is None or self.largest.work < WORTH_SHARING:
             return None
-        return Product(Program(self.kernels, [self.largest], None, 0), self.largest.work)
+        return Product(Program(self.kernels, [self.largest], None, 0, 0), self.largest.work)

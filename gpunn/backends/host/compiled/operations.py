@@ -36,9 +36,11 @@ class Code(IntEnum):
     STEP = 12
     SET_RATES = 13
     MEASURE = 14
+    DROP = 15
 
 
 VECTORS = {Code.SCALE, Code.ADD, Code.STEP}
+AHEAD = {Code.SET_RATES, Code.DROP}  # operations that depend on the step
 OWN = VECTORS | {Code.HIDDEN_ERROR, Code.GRADIENT}  # a member writes what it alone reads until all have met
 
 
@@ -58,9 +60,9 @@ class Operation:
     shares_features: bool = True
 
     def ahead(self, steps: int) -> Operation:
-        """Return SET_RATES for so many steps after the pass's."""
-        count, _, *rest = self.fields
-        return replace(self, fields=[count, steps, *rest])
+        """Return an operation of AHEAD for so many steps after the pass's."""
+        first, _, *rest = self.fields
+        return replace(self, fields=[first, steps, *rest])
 
     def row(self, meets: bool) -> list[int]:
         """Return the row of the table. meets: threads wait for each other after it."""
@@ -90,10 +92,12 @@ def meets(one: Operation, following: Operation | None) -> bool:
 
 
 class Program:
-    """Operations as one bound call. steps: how many steps of the pass they take."""
+    """Operations as one bound call, after which the pass has come so many steps and m examples further."""
 
-    def __init__(self, kernels: Kernels, operations: Sequence[Operation], p: Pass | None, steps: int) -> None:
-        self.kernels, self.run, self.p, self.steps = kernels, kernels.run, p, steps
+    def __init__(
+        self, kernels: Kernels, operations: Sequence[Operation], p: Pass | None, steps: int, m: int
+    ) -> None:
+        self.kernels, self.run, self.p, self.steps, self.m = kernels, kernels.run, p, steps, m
         self.kept = [x for operation in operations for x in operation.fields if isinstance(x, np.ndarray)]
         following = [*operations[1:], None]
         rows = [one.row(meets(one, next_)) for one, next_ in zip(operations, following, strict=True)]
@@ -106,10 +110,11 @@ class Program:
     def __call__(self) -> None:
         p, threads = self.p, self.kernels.threads if self.shared else 1
         if p is None:
-            return self.run(self.at, self.count, threads, None, None, 0, 0)
+            return self.run(self.at, self.count, threads, None, None, 0, 0, 0)
         if p.order is not self.order:
             self.order, self.contiguous = p.order, np.ascontiguousarray(p.order, np.int64)
             self.order_at = self.contiguous.ctypes.data
         etas = None if p.etas is None else p.etas.ctypes.data
-        self.run(self.at, self.count, threads, self.order_at, etas, p.position, p.step)
+        self.run(self.at, self.count, threads, self.order_at, etas, p.position, p.step, p.key)
         p.step += self.steps
+        p.position += self.m

@@ -1,5 +1,6 @@
 // A table of operations, one for each equation of some steps, and how a team runs it.
 
+#include "dropout.hpp"
 #include "examples.hpp"
 #include "layers.hpp"
 #include "outputs.hpp"
@@ -29,14 +30,15 @@ struct Table {
 };
 
 typedef Table<Gather<unsigned char>, Gather<float>, Gather<double>, Labels, Forward, OutputError, ApplyWeights,
-              HiddenError, Gradient, Scale, Add, Count, Step, SetRates, Measure> Operations;
+              HiddenError, Gradient, Scale, Add, Count, Step, SetRates, Measure, Drop> Operations;
 
 }  // namespace gpunn
 
-// Run n operations by so many threads. order, etas: of the pass, which is at this example and step.
+// Run n operations by so many threads. order, etas, key: of the pass, which is at this example and step.
 extern "C" void run(const gpunn::Row* rows, std::ptrdiff_t n, int threads, const std::int64_t* order,
-                    const double* etas, std::ptrdiff_t example, std::ptrdiff_t step) {
-    const gpunn::Position at{order, example, step, etas};
+                    const double* etas, std::ptrdiff_t example, std::ptrdiff_t step,
+                    std::uint32_t key) {
+    const gpunn::Position at{order, example, step, etas, key};
     gpunn::team->run(threads, [&](const gpunn::Member& member) {
         for (std::ptrdiff_t i = 0; i < n; i++) {
             gpunn::Operations::run(rows[i], member, at);

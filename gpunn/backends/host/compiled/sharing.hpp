@@ -15,6 +15,7 @@ struct Position {  // of the pass
     const std::int64_t* order;
     Index example, step;
     const double* etas;
+    std::uint32_t key;
 };
 
 struct Span {

@@ -1,0 +1,81 @@
+"""The compiled kernels: networks whose steps are programs and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from emulated import COMPILER
+from networks import equations_of
+
+import gpunn
+from gpunn import Dense
+from gpunn.backends import Host
+from gpunn.backends.host.compiled import compiler, operations
+from gpunn.backends.host.compiled.library import Kernels
+
+pytestmark = pytest.mark.skipif(not COMPILER, reason="no C++ compiler")
+
+M, BATCH = 75, 33  # the last mini-batch is short
+RNG = np.random.default_rng(0)
+X, LABELS, NUMBERS = RNG.random((41, M)), RNG.integers(0, 5, M), RNG.standard_normal((5, M))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and how it learns."""
+
+    layers: list[Dense]
+    targets: np.ndarray = field(default_factory=lambda: LABELS)
+    optimizer: Any = field(default_factory=lambda: gpunn.SGD(0.1))
+    network: dict[str, Any] = field(default_factory=dict)
+    fit: dict[str, Any] = field(default_factory=dict)
+
+    def learn(self, dtype: str) -> list[np.ndarray]:
+        """Train the network; return its parameters and the loss of each epoch."""
+        net = gpunn.Network(len(X), self.layers, seed=0, dtype=dtype, **self.network)
+        history = net.fit(
+            X, self.targets, epochs=3, batch_size=BATCH, optimizer=self.optimizer, device="cpu", **self.fit
+        )
+        return [net.theta.flat, np.array([record.loss for record in history.records])]
+
+
+SOFTMAX = Dense(5, "softmax")
+CASES = {
+    "dropout": Case([Dense(37, "relu", dropout=0.5), Dense(8, "tanh", dropout=0.2), SOFTMAX]),
+    "input dropout": Case([Dense(37, "relu"), SOFTMAX], network={"input_dropout": 0.2}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_agrees_with_numpy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is learnt is the same but for rounding."""
+    compiled = CASES[name].learn("float64")
+    monkeypatch.setenv(compiler.VARIABLE, "0")
+    for mine, theirs in zip(compiled, CASES[name].learn("float64"), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bits_do_not_depend_on_threads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any number of threads learns the same bits."""
+    monkeypatch.setattr(operations, "WORTH_SHARING", 0)
+    monkeypatch.setattr(Kernels, "set_num_threads", lambda *_: None)
+    found = []
+    for threads in (1, 2, 3, 5):
+        monkeypatch.setattr(Host("float32").kernels, "threads", threads)
+        found.append(CASES[name].learn("float32"))
+    for other in found[1:]:
+        for mine, theirs in zip(other, found[0], strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_is_one_program(name: str) -> None:
+    """A chunk of steps is a single call."""
+    case, be = CASES[name], Host("float64")
+    net = gpunn.Network(len(X), case.layers, seed=0, dtype="float64", **case.network)
+    (program,) = be.plan(equations_of(net, case.optimizer, 2 * BATCH, BATCH, be))
+    assert isinstance(program, operations.Program)
