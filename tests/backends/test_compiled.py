@@ -1,6 +1,8 @@
-"""The compiled kernels: programs as a whole."""
+"""The compiled kernels beside NumPy: whole networks."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,23 +11,42 @@ from problems import X, Y
 
 import gpunn
 from gpunn.backends.host.compiled import compiler
+from gpunn.core.optimizers import OPTIMIZERS
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="no C++ compiler")
 
 
-def trained(dtype: str, compiled: str, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    """Train a network, and return its weights."""
-    monkeypatch.setenv(compiler.VARIABLE, compiled)
-    net = gpunn.Network([5, 4, 3], seed=0, dtype=dtype)
-    net.fit(X, Y, epochs=3, batch_size=5, optimizer=gpunn.Adam(0.01), device="cpu")
-    return net.weights
+@pytest.fixture
+def switch(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Set GPUNN_COMPILED."""
+    return lambda text: monkeypatch.setenv(compiler.VARIABLE, text)
+
+
+def fit(net: gpunn.Network, epochs: int = 3, **more: Any) -> np.ndarray:
+    """Train a network, and return θ."""
+    net.fit(X, Y, epochs=epochs, batch_size=5, device="cpu", **more)
+    return net.theta
 
 
 @pytest.mark.parametrize("first", ["float32", "float64"])
-def test_both_dtypes_in_one_process(first: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_dtypes_in_one_process(first: str, switch: Any) -> None:
     """The loader shares some symbols between libraries, such as the tables that templates hold."""
     for dtype, atol in sorted({"float32": 1e-5, "float64": 1e-13}.items(), key=lambda d: d[0] != first):
-        for mine, theirs in zip(
-            trained(dtype, "1", monkeypatch), trained(dtype, "0", monkeypatch), strict=True
-        ):
-            np.testing.assert_allclose(mine, theirs, rtol=0, atol=atol)
+        thetas = []
+        for text in "10":
+            switch(text)
+            thetas.append(fit(gpunn.Network([5, 4, 3], seed=0, dtype=dtype), optimizer="adam"))
+        np.testing.assert_allclose(*thetas, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("before", ["0", "1"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizers_state_goes_from_one_to_the_other(name: str, before: str, switch: Any) -> None:
+    """A checkpoint means the same to both."""
+    nets = [gpunn.Network([5, 4, 3], seed=0, dtype="float64") for _ in range(2)]
+    state: dict[str, Any] = {}
+    for text, epochs in ((before, 7), ("10"[int(before)], 24), (before, 3)):
+        switch(text)
+        fit(nets[0], epochs, optimizer=name, optimizer_state=state)
+    whole = fit(nets[1], 7 + 24 + 3, optimizer=name)
+    np.testing.assert_allclose(nets[0].theta, whole, rtol=0, atol=1e-11)
