@@ -43,8 +43,11 @@ class Case:
 
 
 SOFTMAX = Dense(5, "softmax")
+NORMED = [Dense(100, "relu", batch_norm=True), Dense(9, "swish", batch_norm=True, dropout=0.3), SOFTMAX]
 CASES = {
     "dropout": Case([Dense(37, "relu", dropout=0.5), Dense(8, "tanh", dropout=0.2), SOFTMAX]),
+    "normalised": Case(NORMED),
+    "normalised, Nesterov": Case(NORMED, optimizer=gpunn.SGD(0.1, 0.9, nesterov=True)),
     "input dropout": Case([Dense(37, "relu"), SOFTMAX], network={"input_dropout": 0.2}),
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
-from gpunn.backends.host.compiled import dropout, examples, layers, outputs, vectors
+from gpunn.backends.host.compiled import dropout, examples, layers, norm, outputs, vectors
 from gpunn.backends.host.compiled.library import Kernels
 from gpunn.backends.host.compiled.operations import AHEAD, WORTH_SHARING, Code, Operation, Operations, Program
 from gpunn.backends.host.context import Context
@@ -25,6 +25,7 @@ LOWER: dict[type[Equation], Callable[[Context, Any], Operations | None]] = {
     **dropout.LOWER,
     **examples.LOWER,
     **layers.LOWER,
+    **norm.LOWER,
     **vectors.LOWER,
     **outputs.LOWER,
 }

@@ -37,6 +37,9 @@ class Code(IntEnum):
     SET_RATES = 13
     MEASURE = 14
     DROP = 15
+    NORMALISE = 16
+    ACTIVATE = 17
+    NORM_ERROR = 18
 
 
 VECTORS = {Code.SCALE, Code.ADD, Code.STEP}

@@ -3,6 +3,7 @@
 #include "dropout.hpp"
 #include "examples.hpp"
 #include "layers.hpp"
+#include "norm.hpp"
 #include "outputs.hpp"
 #include "vectors.hpp"
 
@@ -30,7 +31,8 @@ struct Table {
 };
 
 typedef Table<Gather<unsigned char>, Gather<float>, Gather<double>, Labels, Forward, OutputError, ApplyWeights,
-              HiddenError, Gradient, Scale, Add, Count, Step, SetRates, Measure, Drop> Operations;
+              HiddenError, Gradient, Scale, Add, Count, Step, SetRates, Measure, Drop,
+              Normalise, Activate, NormError> Operations;
 
 }  // namespace gpunn
 
