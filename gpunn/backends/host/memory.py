@@ -14,6 +14,7 @@ from gpunn.core.parameters import Layout, Parameters
 from gpunn.core.scalars import CAPACITY, StepScalars
 from gpunn.functions.calls import Array
 
+LINE = 64  # bytes of a cache line, which threads write in turn if their parts of a matrix share it
 MAX_DENSE_BYTES = 1 << 26  # sparse inputs of a chunk that would be larger stay sparse
 
 
@@ -100,7 +101,10 @@ class HostMemory:
         np.copyto(into, values, "no")
 
     def matrix(self, n: int, m: int) -> Array:
-        return np.zeros((n, m), self.dtype, order="F")
+        size = n * m * self.dtype.itemsize
+        buffer = np.zeros(size + LINE, np.uint8)
+        start = -buffer.ctypes.data % LINE
+        return buffer[start : start + size].view(self.dtype).reshape((n, m), order="F")
 
     operand = matrix
 
