@@ -164,6 +164,7 @@ class Backend(Protocol):
         chunk_bytes: how many bytes of inputs to gather at a time,
         chunk_steps: in this many mini-batches at most.
         launch_steps: how many steps `plan_steps` may be asked for; 0 if it never binds any.
+        repeats: `repeat` may do something.
         runs_ahead: a plan that was run may still be at work.
         networks: how many are trained together; 1, unless the caller says so.
     """
@@ -173,6 +174,7 @@ class Backend(Protocol):
     chunk_bytes: int
     chunk_steps: int
     launch_steps: int
+    repeats: bool
     runs_ahead: bool
     networks: int
 
@@ -197,6 +199,12 @@ class Backend(Protocol):
 
     def plan(self, equations: Sequence[Equation]) -> Calls:
         """Bind the equations: return the calls that compute them, as often as they are run."""
+
+    def repeat(self, calls: Calls, times: int) -> tuple[Calls, int] | None:
+        """Return calls that do several times what those of a plan do, and how often: at most `times`.
+
+        None if the caller has to repeat them.
+        """
 
     def plan_steps(self, equations: Sequence[Equation], m: int) -> Calls | None:
         """Bind a pass over m examples, of whose steps the equations show two: the first, and a shorter last.

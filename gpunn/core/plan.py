@@ -2,7 +2,8 @@
 
 A plan is the list of equations for one chunk of mini-batches: gather; then feedforward, back-propagation and
 update for each mini-batch; then measure. An epoch of m examples runs one chunk's calls as often as it fits
-and a second chunk's for the rest, the short last mini-batch included.
+and a second chunk's for the rest, the short last mini-batch included. A backend that repeats calls by itself
+is given single steps.
 """
 
 from __future__ import annotations
@@ -132,10 +133,30 @@ def bind(
 
     if be.launch_steps and outputs is None and (stages := bind_launches(model, say, m, batch_size)):
         return stages
+    if be.repeats and (stages := bind_repeated(be, say, m, batch_size)):
+        return stages
     stages = []
     for batches, times in chunks(m, batch_size, chunk_steps(be, batch_size, layout.sizes[0])):
         said = say(batches)
         stages.append(Stage(said, be.plan(said), sum(batches), times))
+    return stages
+
+
+def bind_repeated(
+    be: Backend, say: Callable[[list[int]], list[Equation]], m: int, batch_size: int
+) -> list[Stage]:
+    """Bind single steps, which the backend itself repeats; return nothing if it cannot."""
+    stages = []
+    for batches, times in chunks(m, batch_size, 1):
+        said = say(batches)
+        calls = be.plan(said)
+        while times:
+            found = be.repeat(calls, times)
+            if found is None:
+                return []
+            repeated, steps = found
+            stages.append(Stage(said, repeated, sum(batches) * steps, times // steps))
+            times %= steps
     return stages
 
 

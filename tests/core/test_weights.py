@@ -133,6 +133,7 @@ def test_a_dictionary_leaves_the_other_classes_alone(backend: MakeBackend) -> No
 @pytest.mark.parametrize("smoothing", [0, 0.1])
 def test_only_weights_lengthen_the_plan(smoothing: float) -> None:
     net, be = linear("quadratic"), Host("float64")
+    be.repeats = False  # bind all steps
     model, p = net.bind(be), be.data.new_pass(12)
 
     def equations(**more: Any) -> int:

@@ -52,6 +52,7 @@ class Cuda:
     chunk_bytes = 1 << 22  # of inputs gathered together: one graph of many steps if they are small
     chunk_steps = 64
     launch_steps = 1 << 13  # so that none keeps the GPU for seconds
+    repeats = False
     runs_ahead = True
     networks = 1
     threads = NoThreads()
@@ -92,6 +93,10 @@ class Cuda:
             before = [] if found.gathers else self.lower(found.found.before)
             return self.capture([*before, launch]) if before else [launch, self._keep_pace]
         return self.capture(self.lower(equations))
+
+    def repeat(self, calls: Calls, times: int) -> None:
+        """Return None, since a graph is launched each time."""
+        return None
 
     def plan_steps(self, equations: Sequence[Equation], m: int) -> Calls | None:
         """Launch the resident kernel for all steps, if it can do them."""

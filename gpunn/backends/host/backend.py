@@ -10,6 +10,7 @@ from typing import Any
 from gpunn.backends.host import communication, equations, images, norm, passes, vectors
 from gpunn.backends.host.compiled.library import kernels
 from gpunn.backends.host.compiled.lowering import Lowering
+from gpunn.backends.host.compiled.operations import Program
 from gpunn.backends.host.context import Context
 from gpunn.backends.host.data import HostData
 from gpunn.backends.host.memory import HostMemory
@@ -52,6 +53,7 @@ class Host:
         self.threads = Threads(threads)
         self.context = Context(self.memory.dtype)
         self.kernels = kernels(self.memory.dtype, self.threads.pool)
+        self.repeats = self.kernels is not None
 
     def join(self, ranks: Ranks) -> None:
         """Do nothing: MPI sums what is in the memory of the CPU."""
@@ -75,6 +77,15 @@ class Host:
         lowering = Lowering(self.kernels, self.context, p, lambda e: lower([e], LOWER, self.context))
         calls = lowering.lower(equations)
         return calls, lowering.product() or self.context.take_largest()
+
+    def repeat(self, calls: Calls, times: int) -> tuple[Calls, int] | None:
+        """Return calls that repeat a program of the compiled kernels, if all of the calls are one."""
+        *before, last = calls
+        trials = [call for call in before if getattr(call, "func", None) == self.threads.before_chunk]
+        if not isinstance(last, Program) or before != trials:
+            return None
+        repeated = last.repeated(times)
+        return [*before, repeated], repeated.times
 
     def plan_steps(self, equations: Sequence[Equation], m: int) -> Calls | None:
         """Return None, since every step is bound."""

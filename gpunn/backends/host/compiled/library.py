@@ -21,8 +21,9 @@ class Kernels:
 
     def __init__(self, library: ctypes.CDLL, pool: Pool) -> None:
         index, pointer = ctypes.c_ssize_t, ctypes.c_void_p
+        of_pass = pointer, pointer, index, index, ctypes.c_uint32
         self.run = library.run
-        self.run.argtypes = pointer, index, ctypes.c_int, pointer, pointer, index, index, ctypes.c_uint32
+        self.run.argtypes = pointer, index, ctypes.c_int, *of_pass, index, index, index
         self.run.restype = None
         self.threads = max((library.get_num_threads() or 1 for library in pool.libraries), default=cores())
         pool.join(self)

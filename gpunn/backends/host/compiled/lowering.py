@@ -80,13 +80,13 @@ class Lowering:
                 self.largest = operation
             self.pending.append(operation)
 
-    def _end_program(self, m: int = 0) -> None:
+    def _end_program(self, examples: int = 0) -> None:
         if self.pending:
-            self.calls.append(Program(self.kernels, self.pending, self.p, self.steps, m))
+            self.calls.append(Program(self.kernels, self.pending, self.p, self.steps, examples))
         self.pending, self.steps = [], 0
 
     def product(self) -> Product | None:
         """Return the largest product, into what a step writes before it reads; None if it is small."""
         if self.largest is None or self.largest.work < WORTH_SHARING:
             return None
-        return Product(Program(self.kernels, [self.largest], None, 0, 0), self.largest.work)
+        return Product(Program(self.kernels, [self.largest], None), self.largest.work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TypeAlias
@@ -16,6 +17,8 @@ from gpunn.functions.calls import Array
 
 FIELDS = 16
 WORTH_SHARING = 400_000  # multiplications of an operation, for which threads are quicker than one
+MOMENT = 5e-3  # seconds that a call should take at most, so that Ctrl-C and progress bars stay alive
+OPERATION, SPEED = 3e-7, 2e10  # to guess them: seconds of an operation, multiplications a second
 
 
 class Code(IntEnum):
@@ -42,6 +45,7 @@ class Code(IntEnum):
     NORM_ERROR = 18
 
 
+GATHERS = {Code.GATHER_BYTES, Code.GATHER_SINGLE, Code.GATHER_DOUBLE}
 VECTORS = {Code.SCALE, Code.ADD, Code.STEP}
 AHEAD = {Code.SET_RATES, Code.DROP}  # operations that depend on the step
 OWN = VECTORS | {Code.HIDDEN_ERROR, Code.GRADIENT}  # a member writes what it alone reads until all have met
@@ -78,46 +82,74 @@ Operations: TypeAlias = list[Operation]
 
 def _field(value: int | float | Array | None) -> int:
     if isinstance(value, np.ndarray):
-        return value.ctypes.data
+        return address(value)
     if isinstance(value, float):
         found: int = struct.unpack("=q", struct.pack("=d", value))[0]
         return found
     return int(value or 0)
 
 
-def meets(one: Operation, following: Operation | None) -> bool:
+def address(array: Array) -> int:
+    """Return the address of an array, in less than half of the time that `array.ctypes` takes."""
+    found: int = array.__array_interface__["data"][0]
+    return found
+
+
+def meets(one: Operation, following: Operation) -> bool:
     """Whether threads wait for each other between two operations."""
-    if following is None or one.code not in OWN or not one.shares_features:
+    if one.code in GATHERS and following.code is Code.LABELS:
+        return False
+    if one.code is Code.MEASURE:  # what it reads is written after the threads have met
+        return following.code not in GATHERS
+    if one.code not in OWN or not one.shares_features:
         return True
-    if following.code in VECTORS:
+    if following.code in VECTORS or following.code is Code.MEASURE:
         return False
     return following.code is not Code.GRADIENT or one.code is Code.GRADIENT
 
 
 class Program:
-    """Operations as one bound call, after which the pass has come so many steps and m examples further."""
+    """Operations as one bound call.
+
+    Attributes:
+        steps, examples: how far they move the pass.
+        times: how often a call repeats them.
+    """
 
     def __init__(
-        self, kernels: Kernels, operations: Sequence[Operation], p: Pass | None, steps: int, m: int
+        self,
+        kernels: Kernels,
+        operations: Sequence[Operation],
+        p: Pass | None,
+        steps: int = 0,
+        examples: int = 0,
     ) -> None:
-        self.kernels, self.run, self.p, self.steps, self.m = kernels, kernels.run, p, steps, m
+        self.kernels, self.run, self.p, self.times = kernels, kernels.run, p, 1
+        self.steps, self.examples = steps, examples
         self.kept = [x for operation in operations for x in operation.fields if isinstance(x, np.ndarray)]
-        following = [*operations[1:], None]
+        following = [*operations[1:], operations[0]]
         rows = [one.row(meets(one, next_)) for one, next_ in zip(operations, following, strict=True)]
         self.table = np.array(rows, np.int64)
-        self.at, self.count = self.table.ctypes.data, len(rows)
+        self.at, self.count = address(self.table), len(rows)
         self.shared = max(operation.work for operation in operations) >= WORTH_SHARING
+        self.seconds = len(rows) * OPERATION + sum(operation.work for operation in operations) / SPEED
         self.order: Array | None = None
         self.order_at = 0
+
+    def repeated(self, times: int) -> Program:
+        """Return a program that repeats the operations, at most as often as takes a moment."""
+        found = copy(self)
+        found.times = max(1, min(times, int(MOMENT / self.seconds)))
+        return found
 
     def __call__(self) -> None:
         p, threads = self.p, self.kernels.threads if self.shared else 1
         if p is None:
-            return self.run(self.at, self.count, threads, None, None, 0, 0, 0)
+            return self.run(self.at, self.count, threads, None, None, 0, 0, 0, self.times, 0, 0)
         if p.order is not self.order:
             self.order, self.contiguous = p.order, np.ascontiguousarray(p.order, np.int64)
-            self.order_at = self.contiguous.ctypes.data
-        etas = None if p.etas is None else p.etas.ctypes.data
-        self.run(self.at, self.count, threads, self.order_at, etas, p.position, p.step, p.key)
-        p.step += self.steps
-        p.position += self.m
+            self.order_at = address(self.contiguous)
+        etas, moved = None if p.etas is None else address(p.etas), (self.times, self.examples, self.steps)
+        self.run(self.at, self.count, threads, self.order_at, etas, p.position, p.step, p.key, *moved)
+        p.position += self.times * self.examples
+        p.step += self.times * self.steps

@@ -36,15 +36,17 @@ typedef Table<Gather<unsigned char>, Gather<float>, Gather<double>, Labels, Forw
 
 }  // namespace gpunn
 
-// Run n operations by so many threads. order, etas, key: of the pass, which is at this example and step.
+// Run n operations by so many threads, several times over. order, etas, key: of the pass, which is at this example and
+// step, and moves on by so many of them each time.
 extern "C" void run(const gpunn::Row* rows, std::ptrdiff_t n, int threads, const std::int64_t* order,
-                    const double* etas, std::ptrdiff_t example, std::ptrdiff_t step,
-                    std::uint32_t key) {
-    const gpunn::Position at{order, example, step, etas, key};
+                    const double* etas, std::ptrdiff_t example, std::ptrdiff_t step, std::uint32_t key,
+                    std::ptrdiff_t times, std::ptrdiff_t examples, std::ptrdiff_t steps) {
     gpunn::team->run(threads, [&](const gpunn::Member& member) {
-        for (std::ptrdiff_t i = 0; i < n; i++) {
-            gpunn::Operations::run(rows[i], member, at);
-            if (rows[i].meets) member.meet();
-        }
+        gpunn::Position at{order, example, step, etas, key};
+        for (std::ptrdiff_t k = 0; k < times; k++, at.example += examples, at.step += steps)
+            for (std::ptrdiff_t i = 0; i < n; i++) {
+                gpunn::Operations::run(rows[i], member, at);
+                if (rows[i].meets) member.meet();
+            }
     });
 }
