@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -13,7 +13,6 @@ class Examples:
     Attributes:
         smoothing: ε, by which the labels' targets are smoothed.
         weights: (1, m) weights of the examples, if any.
-        prepared: what the backend has made of X to gather from it faster.
     """
 
     X: Any
@@ -21,7 +20,6 @@ class Examples:
     targets: Any = None
     smoothing: float = 0.0
     weights: Any = None
-    prepared: dict[str, Any] = field(default_factory=dict)
 
     def on_and_off(self, n_out: int) -> tuple[float, float]:
         """Return the target of an example's class and of the other classes: (1 − ε) one-hot + ε / classes.

@@ -14,10 +14,7 @@ from gpunn.functions.costs import Cost
 
 @dataclass(eq=False, slots=True)
 class Gather(Equation):
-    """Gather: a[0], y ← the next m examples of the pass
-
-    repeated: there will be many passes, for which it pays to prepare the examples.
-    """
+    """Gather: a[0], y ← the next m examples of the pass"""
 
     examples: Examples
     p: Pass
@@ -25,7 +22,6 @@ class Gather(Equation):
     y: Any
     labels: Any
     weights: Any = None
-    repeated: bool = False
 
     def __post_init__(self) -> None:
         m = self.x.shape[1]

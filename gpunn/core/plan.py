@@ -70,9 +70,9 @@ class Stage:
         return equations.text(self.equations)
 
 
-def forward_batch(m: int, n_in: int, most: int = FORWARD_BATCH) -> int:
+def forward_batch(m: int, n_in: int) -> int:
     """Split m columns into equal batches if there is nothing to learn, so that one plan serves them all."""
-    most = max(1, min(most, FORWARD_INPUTS // n_in))
+    most = max(1, min(FORWARD_BATCH, FORWARD_INPUTS // n_in))
     return -(-m // -(-m // most))
 
 
@@ -126,7 +126,7 @@ def bind(
         how = layout, model.f[1:], model.cost, shares, dropout, training, update is not None
         chunk = Chunk(be.memory, examples, *how)
         return [
-            *begin_chunk(examples, chunk, p, augmentation, training),
+            *begin_chunk(examples, chunk, p, augmentation),
             *steps(model, chunk, p, update, scheduled),
             *end_chunk(model, examples, chunk, p, outputs),
         ]
@@ -175,10 +175,10 @@ def bind_launches(
 
 
 def begin_chunk(
-    examples: Examples, chunk: Chunk, p: Pass, augmentation: Augmentation | None, repeated: bool
+    examples: Examples, chunk: Chunk, p: Pass, augmentation: Augmentation | None
 ) -> Iterator[Equation]:
     """Gather the chunk's examples."""
-    yield Gather(examples, p, chunk.x, chunk.y, chunk.labels, chunk.weights, repeated)
+    yield Gather(examples, p, chunk.x, chunk.y, chunk.labels, chunk.weights)
     if augmentation:
         yield Distort(augmentation, chunk.x, p)
 

@@ -7,7 +7,6 @@ in place.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,11 +26,3 @@ def check_shape(result: Any, argument: Array, what: str) -> Any:
 def constant(other: Array, value: float) -> Array:
     """A scalar as a 0-d array of `other`'s dtype, so that NumPy does not convert it in every call."""
     return np.array(value, other.dtype)
-
-
-@lru_cache(maxsize=64)
-def filled(shape: tuple[int, ...], dtype: np.dtype[Any], value: float) -> Array:
-    """A read-only column-major array of one value: NumPy is 4× faster with it than with a scalar."""
-    filled = np.full(shape, value, dtype, order="F")
-    filled.flags.writeable = False
-    return filled

@@ -12,7 +12,7 @@ import pytest
 
 import gpunn
 from gpunn.backends.host import pool as pool_module
-from gpunn.backends.host import products, threads
+from gpunn.backends.host import threads
 from gpunn.backends.host.pool import Pool
 from gpunn.backends.host.threads import COST, LAST, PAUSE, RECENT, Product, Threads
 from gpunn.training.checkpoint import Checkpoints, read
@@ -201,6 +201,7 @@ def test_records_checkpoints_and_histories_keep_the_number(tmp_path: Path) -> No
 def test_a_resumed_run_warns_of_another_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(n=2)
     monkeypatch.setattr(threads, "blas", lambda: Pool([machine]))
+    monkeypatch.setattr(Threads, "_trial", lambda self, product: (1, 1))
     _, history = fit(threads=2, checkpoint=tmp_path)
     assert [record.threads for record in history] == [2, 2]
     with pytest.warns(UserWarning, match="so far used 2 threads, and 1 from now on"):
@@ -214,7 +215,6 @@ def test_a_resumed_run_warns_of_another_number(tmp_path: Path, monkeypatch: pyte
 def test_trials_change_nothing_that_is_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(n=2)
     monkeypatch.setattr(threads, "blas", lambda: Pool([machine]))
-    monkeypatch.setattr(products, "reads_in_place", lambda: False)
     tried: list[Product] = []
     monkeypatch.setattr(
         Threads, "_trial", lambda self, product: (tried.append(product), product.call(), (1, 1))[2]

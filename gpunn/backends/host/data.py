@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpunn.backends.host.memory import Columns
 from gpunn.core.examples import Examples, Pass
 from gpunn.core.inputs import dense, is_sparse
 from gpunn.functions.calls import Array
-
-PREPARED_BYTES = 1 << 24  # the most that X may take if it is kept a second time
 
 
 class HostData:
@@ -42,8 +39,6 @@ class HostData:
         for array, place in zip(new, old, strict=True):
             if array is not None:
                 np.copyto(place, array)
-        if examples.prepared:
-            np.copyto(with_ones(examples)[:-1], X)
 
     def new_pass(self, m: int, steps: int | None = None, places: Array | None = None) -> Pass:
         own = np.arange(m) if places is None else places
@@ -59,18 +54,3 @@ class HostData:
 
     def results(self, p: Pass) -> tuple[Array, Array]:
         return p.losses, p.hits
-
-
-def can_be_copied(X: Array, x: Columns) -> bool:
-    """Whether x takes columns of X as they are, with a 1 beneath, and X is small enough to be kept twice."""
-    return not is_sparse(X) and X.dtype == x.ones.dtype and x.scale == 1 and X.nbytes <= PREPARED_BYTES
-
-
-def with_ones(examples: Examples) -> Array:
-    """Return X with a row of ones beneath, (n + 1, m), made once: gathering is then a single copy."""
-    if "with ones" not in examples.prepared:
-        n, m = examples.X.shape
-        examples.prepared["with ones"] = found = np.ones((n + 1, m), examples.X.dtype, order="F")
-        found[:-1] = examples.X
-    made: Array = examples.prepared["with ones"]
-    return made

@@ -33,9 +33,6 @@ from gpunn.functions import randoms
 from gpunn.functions.activations import Activation
 from gpunn.functions.calls import Array, Calls
 
-BLOCK = 8192  # random numbers of 32 bits at a time, so that their many passes stay in the cache
-
-
 # feedforward
 
 
@@ -47,28 +44,19 @@ def drop(context: Context, e: Drop) -> Calls:
 
 
 def _draw(e: Drop, p: Pass) -> Calls:
-    """Draw the mask in blocks that stay in the cache; every hash of 32 bits serves two elements."""
+    """Draw the mask; every hash of 32 bits serves two elements."""
     begin, odd = divmod(e.first * len(e.mask), 2)
     flat, size = e.mask.ravel(order="K"), (odd + e.mask.size + 1) // 2
-    hashed, bits = np.arange(begin, begin + size, dtype=np.uint32), np.empty(size, np.uint32)
-    s = np.empty(BLOCK, np.uint32)
-    randoms.mix_all(hashed, np.empty_like(hashed))
-    least, now = np.full(BLOCK * 2, randoms.threshold(e.rate), np.uint16), np.zeros((), np.uint32)
+    hashed, bits, s = np.arange(begin, begin + size, dtype=np.uint32), *np.empty((2, size), np.uint32)
+    randoms.mix_all(hashed, s)
+    lanes, least = bits.view("<u2")[odd : odd + flat.size], np.uint16(randoms.threshold(e.rate))
 
-    def stream() -> None:
-        now[()] = randoms.stream(p.key, p.step, e.layer)
+    def draw() -> None:
+        np.bitwise_xor(hashed, np.uint32(randoms.stream(p.key, p.step, e.layer)), bits)
+        randoms.mix_all(bits, s)
+        np.greater_equal(lanes, least, flat, casting="unsafe")
 
-    def draw(start: int) -> Calls:
-        block = bits[start : start + BLOCK]
-        lanes = block.view("<u2")[odd if start == 0 else 0 :]
-        out = flat[max(0, 2 * start - odd) : 2 * (start + BLOCK) - odd]
-        return [
-            partial(np.bitwise_xor, hashed[start : start + BLOCK], now, block),
-            partial(randoms.mix_all, block, s[: len(block)]),
-            partial(np.greater_equal, lanes[: len(out)], least[: len(out)], out, casting="unsafe"),
-        ]
-
-    return [stream, *(call for start in range(0, size, BLOCK) for call in draw(start))]
+    return [draw]
 
 
 def forward(context: Context, e: Forward) -> Calls:
@@ -115,8 +103,7 @@ def output_error(context: Context, e: OutputError) -> Calls:
 
 def apply_weights(context: Context, e: ApplyWeights) -> Calls:
     """δ[:, j] ← weights[j] · δ[:, j]."""
-    spread = context.scratch(e.delta)  # NumPy allocates when it broadcasts
-    return [partial(np.copyto, spread, e.weights), partial(np.multiply, e.delta, spread, e.delta)]
+    return [partial(np.multiply, e.delta, e.weights, e.delta)]
 
 
 def hidden_error(context: Context, e: HiddenError) -> Calls:

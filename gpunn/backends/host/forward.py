@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from gpunn.backends.host.backend import Host
-from gpunn.backends.host.products import COLUMNS, SMALL
 from gpunn.core.backprop import feedforward
 from gpunn.core.examples import Examples
 from gpunn.core.plan import BoundModel, forward_batch
@@ -55,8 +54,7 @@ class Forward:
     def __init__(self, be: Host, model: BoundModel) -> None:
         self.be, self.alone = be, Host(be.memory.dtype.name, threads=1)
         self.model, self.sizes = model, model.theta.layout.sizes
-        weights = [n_in * n for n_in, n in pairwise(self.sizes)]
-        self.weights, self.largest = sum(weights), max(weights)
+        self.weights = sum(n_in * n for n_in, n in pairwise(self.sizes))
         self.kept: dict[tuple[Host, np.dtype[Any], int], Columns] = {}
 
     def __call__(self, X: Array) -> Array:
@@ -78,8 +76,6 @@ class Forward:
     def _parts(self, be: Host, dtype: np.dtype[Any], m: int) -> Iterator[tuple[int, int, Columns]]:
         """Yield where each part of m columns begins and ends, with what computes it."""
         size = forward_batch(m, self.sizes[0])
-        if be is self.alone and be.memory.dtype == np.float64 and size * self.largest > SMALL:
-            size = forward_batch(m, self.sizes[0], COLUMNS)  # products of so few are cut: in float64 a gain
         for c, start, stop in (size, 0, m - m % size), (m % size, m - m % size, m):
             if start == stop:
                 continue

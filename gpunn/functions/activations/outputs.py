@@ -39,22 +39,14 @@ IDENTITY = Activation(
 
 
 def _softmax(a: Array, s: Array) -> Calls:
-    """aᵢ = exp(zᵢ − max z) / Σ exp(zⱼ − max z), by column.
-
-    The reductions run in a row-major copy, where they are fast. Each column's maximum and sum are spread over
-    a full matrix, since NumPy allocates when it broadcasts.
-    """
-    rows, row, spread = s.T.reshape(s.shape), np.empty((1, a.shape[1]), a.dtype), np.empty(a.shape, a.dtype)
+    """aᵢ = exp(zᵢ − max z) / Σ exp(zⱼ − max z), by column."""
+    row = np.empty((1, a.shape[1]), a.dtype)
     return [
-        partial(np.copyto, rows, a),
-        partial(np.maximum.reduce, rows, 0, None, row, True),
-        partial(np.copyto, spread, row),
-        partial(np.subtract, rows, spread, rows),
-        partial(np.exp, rows, rows),
-        partial(np.add.reduce, rows, 0, None, row, True),
-        partial(np.copyto, spread, row),
-        partial(np.divide, rows, spread, rows),
-        partial(np.copyto, a, rows),
+        partial(np.maximum.reduce, a, 0, None, row, True),
+        partial(np.subtract, a, row, a),
+        partial(np.exp, a, a),
+        partial(np.add.reduce, a, 0, None, row, True),
+        partial(np.divide, a, row, a),
     ]
 
 
@@ -64,8 +56,7 @@ def _softmax_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
     return [
         partial(np.multiply, delta, a, s),
         partial(np.add.reduce, s, 0, None, row, True),
-        partial(np.copyto, s, row),
-        partial(np.subtract, delta, s, delta),
+        partial(np.subtract, delta, row, delta),
         partial(np.multiply, delta, a, delta),
     ]
 

@@ -10,18 +10,19 @@ import scipy  # loads scipy.special when a function needs it: texts made of the 
 
 from gpunn.functions.activations.activation import Activation
 from gpunn.functions.activations.sigmoids import sigmoid
-from gpunn.functions.calls import Array, Calls, constant, filled
+from gpunn.functions.calls import Array, Calls, constant
 
 
 def _relu(a: Array, s: Array) -> Calls:
-    return [partial(np.maximum, a, filled(a.shape, a.dtype, 0), out=a)]
+    return [partial(np.maximum, a, constant(a, 0), out=a)]
 
 
 def _relu_backward(delta: Array, a: Array, z: Array, s: Array) -> Calls:
-    """f′ = 1 if a > 0, else 0: a's bits as an integer, at most 1, by which δ's bits are multiplied."""
-    bits = np.dtype(f"i{a.itemsize}")
-    delta, a, s = (x.view(bits) for x in (delta, a, s))
-    return [partial(np.minimum, a, filled(a.shape, bits, 1), out=s), partial(np.multiply, delta, s, delta)]
+    """f′ = 1 if a > 0, else 0."""
+    return [
+        partial(np.greater, a, constant(a, 0), s, casting="unsafe"),
+        partial(np.multiply, delta, s, delta),
+    ]
 
 
 RELU = Activation(

@@ -10,19 +10,19 @@ from functools import partial
 
 import numpy as np
 
-from gpunn.functions.calls import Array, Calls, constant, filled
+from gpunn.functions.calls import Array, Calls, constant
 from gpunn.functions.costs.cost import Cost
 
 
 def _above_zero(a: Array, out: Array) -> Calls:
     """out ← max(a, the type's smallest normal number), so that ln a is finite."""
-    return [partial(np.maximum, a, filled(a.shape, a.dtype, float(np.finfo(a.dtype).tiny)), out=out)]
+    return [partial(np.maximum, a, constant(a, np.finfo(a.dtype).tiny), out=out)]
 
 
 def _inside(a: Array, out: Array) -> Calls:
     """out ← a, kept so far inside (0, 1) that both ln a and ln(1 − a) are finite."""
     most = float(1 - np.finfo(a.dtype).epsneg)
-    return [*_above_zero(a, out), partial(np.minimum, out, filled(a.shape, a.dtype, most), out=out)]
+    return [*_above_zero(a, out), partial(np.minimum, out, constant(a, most), out=out)]
 
 
 def _zero_outside(a: Array, inside: Array, out: Array) -> Calls:
