@@ -5,8 +5,8 @@ cross-validation with five folds: `gpunn.SweepSearchCV` with gpunn's estimator, 
 scikit-learn's, each with a process a core. They take turns. The results are written to search.json. The exit
 status is 1 if the scores differ by more than noise.
 
-"Products alone" is how long the cores would need for the matrix products of all the trainings if nothing
-else had to be done. gpunn computes in the precision of X unless told otherwise, here float64.
+"Steps alone" is how long the cores would need for the steps of all the trainings if nothing else had to be
+done. gpunn computes in the precision of X unless told otherwise, here float64.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from benchmarks import machine
 from benchmarks.nets import Net
 from benchmarks.steps import training_step
 from gpunn.backends import Host
-from gpunn.backends.host import blocks
+from gpunn.functions.calls import Calls
 
 RESULTS = Path(__file__).parent / "results"
 SIZES = [(50,), (100,)]
@@ -65,20 +65,18 @@ def searches(cores: int) -> dict[str, Search]:
     }
 
 
-def products_alone(precision: str, examples: float, cores: int) -> float:
-    """Return the seconds of the products of all steps, at best, from those of each network's full mini-batch.
+def steps_alone(precision: str, examples: float, cores: int) -> float:
+    """Return the seconds of all steps, at best, from those of each network's full mini-batch.
 
     examples: how many examples each network learns from, over all folds, candidates and epochs.
     """
     be, seconds = Host(precision, threads=1), []
     for (n,) in SIZES:
         calls = be.plan(training_step(be, Net((64, n, 10), BATCH_SIZE)))
-        gemms = be.context.gemm, blocks.gemm(be.memory.dtype)  # whole and in pieces
-        products = [call for call in calls if getattr(call, "func", None) in gemms]
 
-        def step(products: list[Any] = products) -> None:
-            for product in products:
-                product()
+        def step(calls: Calls = calls) -> None:
+            for call in calls:
+                call()
 
         with be.threads:
             seconds.append(min(timeit.repeat(step, number=20, repeat=200)) / 20)
@@ -103,8 +101,8 @@ def measure(rounds: int, tick: Callable[[str], object]) -> dict[str, Any]:
             scores[name] = [float(score) for score in search.cv_results_["mean_test_score"]]
     first, ours, single = made
     examples = len(y) * (FOLDS - 1) * SETTINGS["max_iter"] * candidates / len(SIZES)
-    products = {
-        name: products_alone(precision, examples, cores)
+    steps = {
+        name: steps_alone(precision, examples, cores)
         for name, precision in ((ours, "float64"), (single, "float32"))
     }
     return {
@@ -113,7 +111,7 @@ def measure(rounds: int, tick: Callable[[str], object]) -> dict[str, Any]:
             "times as fast": float(np.median(np.divide(seconds[first], seconds[name]))),
             "best score": max(scores[name]),
             "largest difference of scores": float(np.abs(np.subtract(scores[name], scores[first])).max()),
-            "products alone": products.get(name),
+            "steps alone": steps.get(name),
             "rounds": seconds[name],
             "scores": scores[name],
         }
@@ -124,15 +122,15 @@ def measure(rounds: int, tick: Callable[[str], object]) -> dict[str, Any]:
 def show(found: dict[str, Any], console: Console) -> None:
     """Print the results as a table."""
     title = f"digits, {FOLDS} folds × 12 candidates"
-    columns = "search", "seconds", "times as fast", "products alone", "best score"
+    columns = "search", "seconds", "times as fast", "steps alone", "best score"
     table = Table(*columns, title=title, title_justify="left")
     for name, row in found.items():
-        products = row["products alone"]
+        steps = row["steps alone"]
         table.add_row(
             name,
             f"{row['seconds']:.2f}",
             f"{row['times as fast']:.2f}",
-            "" if products is None else f"{products:.2f}",
+            "" if steps is None else f"{steps:.2f}",
             f"{row['best score']:.4f}",
         )
     console.print(table)

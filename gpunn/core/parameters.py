@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.functions.calls import zeros
+
 ALIGNMENT = 256
 NORM_COLUMNS = ("gamma", "beta", "mean", "variance")
 
@@ -49,7 +51,7 @@ class Layout:
 
     def zeros(self, dtype: Any) -> np.ndarray:
         """Return a flat buffer of zeros in this layout."""
-        return np.zeros(self.blocks(np.dtype(dtype).itemsize)[1], dtype)
+        return zeros(self.blocks(np.dtype(dtype).itemsize)[1], np.dtype(dtype))
 
 
 class Parameters:

@@ -6,6 +6,7 @@ in place.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -14,6 +15,16 @@ import numpy as np
 Array: TypeAlias = np.ndarray
 Call: TypeAlias = Callable[[], Any]
 Calls: TypeAlias = list[Call]
+
+LINE = 64  # bytes of a cache line
+
+
+def zeros(shape: int | tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Allocate zeros, column-major, whose first element begins a cache line, so that vectors do, too."""
+    count = math.prod(shape) if isinstance(shape, tuple) else shape
+    memory = np.zeros(count + LINE // dtype.itemsize, dtype)
+    first = -memory.ctypes.data % LINE // dtype.itemsize
+    return memory[first : first + count].reshape(shape, order="F")
 
 
 def check_shape(result: Any, argument: Array, what: str) -> Any:

@@ -10,7 +10,7 @@ from scipy.linalg import blas
 
 from gpunn.backends.host.threads import Product
 from gpunn.core.scalars import Scalar
-from gpunn.functions.calls import Array, Calls
+from gpunn.functions.calls import Array, Calls, zeros
 
 ALONE = 1 << 18  # multiplications of a product that OpenBLAS computes on one thread
 
@@ -31,7 +31,7 @@ class Context:
     def scratch(self, like: Array) -> Array:
         """Return the scratch buffer of that shape; all equations share it, since only one runs at a time."""
         if like.shape not in self._scratches:
-            self._scratches[like.shape] = np.empty_like(like)
+            self._scratches[like.shape] = zeros(like.shape, like.dtype)
         return self._scratches[like.shape]
 
     def release(self) -> None:

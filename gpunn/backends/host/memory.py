@@ -12,9 +12,8 @@ from gpunn.core.examples import Examples
 from gpunn.core.inputs import is_sparse
 from gpunn.core.parameters import Layout, Parameters
 from gpunn.core.scalars import CAPACITY, StepScalars
-from gpunn.functions.calls import Array
+from gpunn.functions.calls import Array, zeros
 
-LINE = 64  # bytes of a cache line, which threads write in turn if their parts of a matrix share it
 MAX_DENSE_BYTES = 1 << 26  # sparse inputs of a chunk that would be larger stay sparse
 
 
@@ -101,10 +100,7 @@ class HostMemory:
         np.copyto(into, values, "no")
 
     def matrix(self, n: int, m: int) -> Array:
-        size = n * m * self.dtype.itemsize
-        buffer = np.zeros(size + LINE, np.uint8)
-        start = -buffer.ctypes.data % LINE
-        return buffer[start : start + size].view(self.dtype).reshape((n, m), order="F")
+        return zeros((n, m), self.dtype)
 
     operand = matrix
 
@@ -132,7 +128,9 @@ class HostMemory:
         return Columns(over, self._with_ones(n, m, scale), scale)
 
     def _with_ones(self, n: int, m: int, scale: float) -> Array:
-        return np.full((n + 1, m), 1 / scale, self.dtype, order="F")
+        ones = zeros((n + 1, m), self.dtype)
+        ones.fill(1 / scale)
+        return ones
 
     def outputs(self, n: int, m: int, over: Array) -> Columns:
         return Columns(over, None)

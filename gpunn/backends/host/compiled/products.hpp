@@ -13,6 +13,12 @@
 #include <immintrin.h>
 #endif
 
+#ifdef __clang__
+#define UNROLLED _Pragma("unroll")
+#else
+#define UNROLLED _Pragma("GCC unroll 16")
+#endif
+
 namespace gpunn {
 
 #if defined(__AVX512F__)
@@ -27,14 +33,20 @@ constexpr int BYTES = 16, PANEL = 2;
 
 typedef T Vector __attribute__((vector_size(BYTES), aligned(sizeof(T)), may_alias));
 constexpr int LANES = BYTES / sizeof(T), ROWS = PANEL * LANES;
-constexpr Index BLOCK = 2048 / sizeof(T);  // of k
-constexpr Index SHORT = BLOCK / 4;         // if B's rows are read, which lie apart
-constexpr Index COLUMNS = 504;       // of B that stay in the cache with a block of k
-constexpr Index PACK_COLUMNS = 48;   // more pay for a copy of A
-constexpr Index PACK_STEP = 2048;    // bytes between columns of A that make reading in place slow
+constexpr Index WIDEST = 12;                // columns of a tile: a multiple of every tile's
+constexpr Index BLOCK = 1024 / sizeof(T);   // of k
+constexpr Index SHORT = BLOCK / 2;          // if B's rows are read, which lie apart
+constexpr Index COLUMNS = 288;              // of B that stay in the cache with a block of k
+constexpr Index PACK_COLUMNS = 48;          // more pay for a copy of A
+constexpr Index PACK_STEP = 2048;           // bytes between columns of A that make reading in place slow
+constexpr Index PACK_PANELS = 4;            // more pay for a copy of B's rows
+constexpr Index THIN = 4;                   // k
 
 // How many columns a tile of R vectors has: as many as the registers hold.
-constexpr int width(int R) { return PANEL == 2 ? (R == 1 ? 8 : 6) : R == 1 ? 12 : R == 2 ? 12 : R == 3 ? 8 : 6; }
+constexpr int width(int R) {
+    if (R > PANEL) return 2;
+    return PANEL == 4 && R <= 2 ? 12 : 6;
+}
 
 // What becomes of C: C = A B, C = C + A B, or C = alpha A B + beta C.
 struct Into {
@@ -100,35 +112,38 @@ static void tile(Index k, const T* a, Index step, Operand b, T* c, Index ld, Ind
     const Index past = LANES - rest;  // elements that a full load reads after the end of a column
     const Index whole = past ? std::max<Index>(0, k - (past + step - 1) / step) : k;
     const auto add = [&](Index p, const Vector* column) {
-        for (int q = 0; q < N; q++) {
+        UNROLLED for (int q = 0; q < N; q++) {
             const T x = b.at[p * b.down + q * b.right];
-            for (int r = 0; r < R; r++) sum[r][q] += column[r] * x;
+            UNROLLED for (int r = 0; r < R; r++) sum[r][q] += column[r] * x;
         }
     };
     for (Index p = 0; p < whole; p++) {
         Vector column[R];
-        for (int r = 0; r < R; r++) column[r] = *(const Vector*)(a + p * step + r * LANES);
+        UNROLLED for (int r = 0; r < R; r++) column[r] = *(const Vector*)(a + p * step + r * LANES);
         add(p, column);
     }
     for (Index p = whole; p < k; p++) {
         Vector column[R];
-        for (int r = 0; r < R - 1; r++) column[r] = *(const Vector*)(a + p * step + r * LANES);
+        UNROLLED for (int r = 0; r < R - 1; r++) column[r] = *(const Vector*)(a + p * step + r * LANES);
         column[R - 1] = part.load(a + p * step + (R - 1) * LANES);
         add(p, column);
     }
-    for (int q = 0; q < N; q++)
-        for (int r = 0; r < R; r++) {
-            T* at = c + q * ld + r * LANES;
-            const bool whole = r < R - 1 || rest == LANES;
-            Vector found = sum[r][q];
-            if (into.kind != Into::SET) {
-                const Vector old = whole ? *(Vector*)at : part.load(at);
-                found = into.kind == Into::ADD ? old + found : into.alpha * found + into.beta * old;
+    // All of C is read before any is written: a load waits for a masked store next to it.
+    const auto last = [&](int r) { return r == R - 1 && rest < LANES; };
+    if (into.kind != Into::SET)
+        UNROLLED for (int q = 0; q < N; q++)
+            UNROLLED for (int r = 0; r < R; r++) {
+                const T* at = c + q * ld + r * LANES;
+                const Vector old = last(r) ? part.load(at) : *(const Vector*)at;
+                sum[r][q] = into.kind == Into::ADD ? old + sum[r][q] : into.alpha * sum[r][q] + into.beta * old;
             }
-            if (whole)
-                *(Vector*)at = found;
+    UNROLLED for (int q = 0; q < N; q++)
+        UNROLLED for (int r = 0; r < R; r++) {
+            T* at = c + q * ld + r * LANES;
+            if (last(r))
+                part.store(at, sum[r][q]);
             else
-                part.store(at, found);
+                *(Vector*)at = sum[r][q];
         }
 }
 
@@ -151,50 +166,98 @@ static void panel(Index n, Index k, const T* a, Index step, Operand b, T* c, Ind
     narrow<R, N - 1>(n - q, k, a, step, b.from(0, q), c + q * ld, ld, rest, into);
 }
 
-template <int R = PANEL>
-static void panel_of(int vectors, Index n, Index k, const T* a, Index step, Operand b, T* c, Index ld, Index rest, Into into) {
+// C (rows, n) from A (rows, k) and B (k, n)
+template <int R = 2 * PANEL>
+static void panel_of(Index rows, Index n, Index k, Operand a, Operand b, T* c, Index ld, Into into) {
     if constexpr (R > 0) {
-        if (vectors == R)
-            panel<R>(n, k, a, step, b, c, ld, rest, into);
+        if (rows > (R - 1) * LANES)
+            panel<R>(n, k, a.at, a.right, b, c, ld, rows - (R - 1) * LANES, into);
         else
-            panel_of<R - 1>(vectors, n, k, a, step, b, c, ld, rest, into);
+            panel_of<R - 1>(rows, n, k, a, b, c, ld, into);
     }
 }
 
+// Transpose a square of LANES by LANES elements by exchanging ever larger blocks; from's rows and to's columns lie apart.
+static void transpose(const T* from, Index apart, T* to, Index step) {
+#if __has_builtin(__builtin_shuffle)
+    typedef Bits Lanes __attribute__((vector_size(BYTES)));
+    Vector rows[LANES];
+    UNROLLED for (int i = 0; i < LANES; i++) rows[i] = *(const Vector*)(from + i * apart);
+    UNROLLED for (int size = 1; size < LANES; size *= 2) {
+        Lanes first, second;
+        UNROLLED for (int l = 0; l < LANES; l++) {
+            first[l] = l & size ? LANES + l - size : l;
+            second[l] = l & size ? LANES + l : l + size;
+        }
+        UNROLLED for (int i = 0; i < LANES; i++)
+            if (!(i & size)) {
+                const Vector above = rows[i], below = rows[i + size];
+                rows[i] = __builtin_shuffle(above, below, first);
+                rows[i + size] = __builtin_shuffle(above, below, second);
+            }
+    }
+    UNROLLED for (int i = 0; i < LANES; i++) *(Vector*)(to + i * step) = rows[i];
+#else
+    for (int i = 0; i < LANES; i++)
+        for (int l = 0; l < LANES; l++) to[l * step + i] = from[i * apart + l];
+#endif
+}
+
 // Copy a panel of A, (rows, k), so that its columns lie one after the other, filled up with zeros.
-static void pack(Index rows, Index k, Operand a, T* out) {
+static Operand pack(Index rows, Index k, Operand a, T* out) {
     const Index height = (rows + LANES - 1) / LANES * LANES;
     if (a.down == 1) {
-        for (Index p = 0; p < k; p++) {
-            std::memcpy(out + p * height, a.at + p * a.right, rows * sizeof(T));
-            for (Index i = rows; i < height; i++) out[p * height + i] = 0;
-        }
-        return;
+        for (Index p = 0; p < k; p++) std::memcpy(out + p * height, a.at + p * a.right, rows * sizeof(T));
+    } else {
+        const Index squares = rows / LANES * LANES, wide = k / LANES * LANES;
+        for (Index i = 0; i < squares; i += LANES)
+            for (Index p = 0; p < wide; p += LANES)
+                transpose(a.at + i * a.down + p, a.down, out + p * height + i, height);
+        for (Index i = 0; i < rows; i++)
+            for (Index p = i < squares ? wide : 0; p < k; p++) out[p * height + i] = a.at[i * a.down + p];
     }
-    for (Index i = 0; i < rows; i++)
-        for (Index p = 0; p < k; p++) out[p * height + i] = a.at[i * a.down + p * a.right];
-    for (Index i = rows; i < height; i++)
-        for (Index p = 0; p < k; p++) out[p * height + i] = 0;
+    for (Index p = 0; p < k; p++)
+        for (Index i = rows; i < height; i++) out[p * height + i] = 0;
+    return {out, 1, height};
+}
+
+// Copy rows of B, (k, columns), so that a tile reads them one after the other.
+static void pack_rows(Index k, Index columns, Operand b, T* out) {
+    for (Index p = 0; p < k; p++)
+        for (Index q = 0; q < columns; q += WIDEST)
+            std::memcpy(out + q * k + p * WIDEST, b.at + p * b.down + q, std::min(WIDEST, columns - q) * sizeof(T));
+}
+
+// The length of equal parts of n, of which each has at most `most` and all but the last have whole units.
+static Index part_of(Index n, Index most, Index unit = 1) {
+    const Index parts = (n + most - 1) / most;
+    return ((n + parts - 1) / parts + unit - 1) / unit * unit;
 }
 
 // C (m, n) from A (m, k) and B (k, n), on one thread. A's columns are contiguous, or else its rows.
 static void multiply(Index m, Index n, Index k, Operand a, Operand b, T* c, Index ld, Into into) {
-    alignas(BYTES) static thread_local T packed[ROWS * BLOCK];
-    const Index block = b.down == 1 ? BLOCK : SHORT;
-    const bool packs = a.down != 1 || (n >= PACK_COLUMNS && a.right * Index(sizeof(T)) > PACK_STEP);
-    for (Index q = 0; q < n; q += COLUMNS)
+    if (!m || !n || !k) return;
+    alignas(64) static thread_local T panel[ROWS * BLOCK], rows_of_b[BLOCK * COLUMNS];
+    const bool packs_a = a.down != 1 || (n >= PACK_COLUMNS && a.right * Index(sizeof(T)) > PACK_STEP);
+    const bool packs_b = b.down != 1 && m >= PACK_PANELS * ROWS;
+    // of few sums, a tile may be higher: they cost less than a second way through C
+    const Index height = into.kind == Into::UPDATE && k <= THIN ? 2 * ROWS : ROWS;
+    const Index width = part_of(n, COLUMNS, WIDEST), block = part_of(k, b.down == 1 || packs_b ? BLOCK : SHORT);
+    for (Index q = 0; q < n; q += width)
         for (Index p = 0; p < k; p += block) {
-            const Index depth = std::min(block, k - p), columns = std::min(COLUMNS, n - q);
+            const Index depth = std::min(block, k - p), columns = std::min(width, n - q);
+            const Index group = packs_b ? WIDEST : columns;
             Into now = into;
             if (p > 0) now = into.kind == Into::UPDATE ? Into{Into::UPDATE, into.alpha, 1} : Into{Into::ADD};
-            for (Index i = 0; i < m; i += ROWS) {
-                const Index rows = std::min<Index>(ROWS, m - i), rest = rows - (rows - 1) / LANES * LANES;
-                const int vectors = (rows + LANES - 1) / LANES;
-                const Operand part = a.from(i, p);
-                T* at = c + i + q * ld;
-                if (packs) pack(rows, depth, part, packed);
-                const T* columns_of_a = packs ? packed : part.at;
-                panel_of(vectors, columns, depth, columns_of_a, packs ? vectors * LANES : a.right, b.from(p, q), at, ld, rest, now);
+            if (packs_b) pack_rows(depth, columns, b.from(p, q), rows_of_b);
+            for (Index i = 0; i < m; i += height) {
+                const Index rows = std::min(height, m - i);
+                Operand part = a.from(i, p);
+                if (packs_a) part = pack(rows, depth, part, panel);
+                for (Index j = 0; j < columns; j += group) {
+                    const Operand right = packs_b ? Operand{rows_of_b + j * depth, WIDEST, 1} : b.from(p, q);
+                    panel_of(rows, std::min(group, columns - j), depth, part, right, c + i + (q + j) * ld, ld, now);
+                }
             }
         }
 }
