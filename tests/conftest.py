@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import shutil
 import webbrowser
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from gpunn import backends, cli
 from gpunn.backends import Host
 from gpunn.backends.cuda import algorithms, resident
 from gpunn.backends.cuda.backend import Cuda
+from gpunn.backends.host.compiled import compiler
+from gpunn.backends.host.compiled.source import source
 from gpunn.backends.host.pool import cores
 from gpunn.core.backend import Backend
 from gpunn.report import driving, figures, sweep_figures
@@ -57,14 +60,35 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.option.numprocesses, config.option.dist = min(cores(), MOST_WORKERS), "worksteal"
 
 
-@pytest.fixture(params=["cpu", "emulated", "cuda"])
+@pytest.fixture(scope="session", autouse=True)
+def compiled_kernels() -> None:
+    """Compile the CPU's kernels before any test: a command that has to wait for them tells its user."""
+    for dtype in ("float32", "float64"):
+        with suppress(compiler.CannotCompile):
+            compiler.build(source(np.dtype(dtype)))
+
+
+def use_on_cpu(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the CPU compute with compiled kernels or with NumPy."""
+    if kind == "compiled" and not emulated.COMPILER:
+        pytest.skip("no C++ compiler")
+    monkeypatch.setenv(compiler.VARIABLE, "1" if kind == "compiled" else "0")
+
+
+@pytest.fixture(params=["compiled", "numpy"])
+def on_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU with compiled kernels, and with NumPy."""
+    use_on_cpu(request.param, monkeypatch)
+
+
+@pytest.fixture(params=["cpu-compiled", "cpu-numpy", "emulated", "cuda"])
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeBackend]:
     """Every backend in turn, by dtype; the public API uses it whatever device it asks for."""
     kind = request.param
     devices = []
 
     def make(dtype: str = "float32") -> Backend:
-        if kind == "cpu":
+        if kind.startswith("cpu"):
             return Host(dtype)
         if kind == "cuda":
             monkeypatch.setattr(resident, "best_shapes", lambda *_: ())  # which has tests of its own
@@ -77,6 +101,8 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         need_cuda()
     if kind == "emulated" and not emulated.COMPILER:
         pytest.skip("no C++ compiler for the emulated device")
+    if kind.startswith("cpu-"):
+        use_on_cpu(kind.removeprefix("cpu-"), monkeypatch)
     monkeypatch.setattr(backends, "choose", lambda device, dtype, *_: make(np.dtype(dtype).name))
     yield make
     for device in devices:

@@ -78,7 +78,7 @@ def test_gradients_equal_the_textbook(
 
 @pytest.mark.filterwarnings("ignore:.*is defined for outputs")
 @pytest.mark.parametrize(("hidden", "output", "cost"), stacked(PAIRINGS))
-def test_gradients_equal_central_differences(hidden: list[str], output: str, cost: str) -> None:
+def test_gradients_equal_central_differences(on_cpu: None, hidden: list[str], output: str, cost: str) -> None:
     net = network([2, *[2] * len(hidden), 2], hidden, output, cost)
     X, y = data(net, 5)
     assert gpunn.check_gradients(net, X, y) < 1e-6
