@@ -50,3 +50,40 @@ def test_an_optimizers_state_goes_from_one_to_the_other(name: str, before: str, 
         fit(nets[0], epochs, optimizer=name, optimizer_state=state)
     whole = fit(nets[1], 7 + 24 + 3, optimizer=name)
     np.testing.assert_allclose(nets[0].theta, whole, rtol=0, atol=1e-11)
+
+
+def fortran(X: np.ndarray) -> np.ndarray:
+    return np.asfortranarray(X)
+
+
+def off_by_a_byte(X: np.ndarray) -> np.ndarray:
+    moved = np.zeros(X.nbytes + 1, np.uint8)[1:].view(X.dtype).reshape(X.shape, order="F")
+    moved[...] = X
+    return moved
+
+
+FORMS = {
+    "column-major": fortran,
+    "row-major": np.ascontiguousarray,
+    "of the other byte order": lambda X: fortran(X.astype(X.dtype.newbyteorder())),
+    "not aligned": off_by_a_byte,
+    "every other row": lambda X: np.repeat(X, 2, 0)[::2],
+    "from right to left": lambda X: fortran(X[:, ::-1])[:, ::-1],
+    "bottom up": lambda X: fortran(X[::-1])[::-1],
+    "one column": lambda X: np.broadcast_to(X[:, :1], X.shape),
+    "bytes": lambda X: fortran((X * 40 + 128).clip(0, 255).astype(np.uint8)),
+    "booleans": lambda X: fortran(X > 0),
+    "half precision": lambda X: fortran(X.astype(np.float16)),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("of", ["float32", "float64"])
+def test_any_form_of_examples(name: str, of: str, switch: Any) -> None:
+    thetas = []
+    for text in "10":
+        switch(text)
+        net = gpunn.Network([5, 4, 3], seed=0, dtype="float64")
+        net.fit(FORMS[name](X.astype(of)), Y, epochs=2, batch_size=5, device="cpu")
+        thetas.append(net.theta)
+    np.testing.assert_allclose(*thetas, rtol=0, atol=1e-12)

@@ -37,6 +37,8 @@ def _take(source: Array, out: Array) -> Operation | None:
     code = GATHERED.get(getattr(source, "dtype", np.dtype(object)).name)
     if code is None or not isinstance(source, np.ndarray):
         return None
+    if not (source.dtype.isnative and source.flags.aligned):
+        return None
     n, c = out.shape
     down, apart = (stride // source.itemsize for stride in source.strides)
     if (n > 1 and down != 1) or any(stride % source.itemsize for stride in source.strides):
