@@ -10,7 +10,9 @@ from emulated import COMPILER
 from problems import X, Y
 
 import gpunn
+from gpunn.backends import Host
 from gpunn.backends.host.compiled import compiler
+from gpunn.backends.host.compiled.operations import Code, Operation, Program
 from gpunn.core.optimizers import OPTIMIZERS
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="no C++ compiler")
@@ -87,3 +89,15 @@ def test_any_form_of_examples(name: str, of: str, switch: Any) -> None:
         net.fit(FORMS[name](X.astype(of)), Y, epochs=2, batch_size=5, device="cpu")
         thetas.append(net.theta)
     np.testing.assert_allclose(*thetas, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_moments_of_weights_that_no_longer_learn_end_at_0(dtype: str, switch: Any) -> None:
+    """Below the smallest normal number, processors are ten times slower; NumPy keeps such numbers."""
+    switch("1")
+    be, tiny = Host(dtype), np.finfo(dtype).tiny
+    x, half = np.full(20, tiny, dtype), np.full(1, 0.5, dtype)
+    assert be.kernels
+    Program(be.kernels, [Operation(Code.SCALE, [1, 20, 20, half, x])], None)()
+    assert not x.any()
+    assert np.full(20, tiny, dtype)[0] * half[0] > 0
