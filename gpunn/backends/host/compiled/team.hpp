@@ -1,7 +1,8 @@
 // A team of threads that take the same steps together and wait for each other in between.
 //
-// After a run the helpers look out for the next one for a moment, since it mostly follows soon, and then sleep. Whoever
-// has waited for long gives its processor away, because the others may be waiting for just that processor.
+// A member that waits looks for what it waits for, since that mostly happens soon, and then sleeps. On a busy machine
+// another member may have lost its core, and takes the core of the one that sleeps. After a run the helpers look out
+// for the next one.
 
 #pragma once
 #include "numbers.hpp"
@@ -20,9 +21,10 @@
 
 namespace gpunn {
 
-constexpr int PATIENCE = 4000;  // looks before the processor is given away
-constexpr auto AWAKE = std::chrono::microseconds(200);
-constexpr unsigned MOST = 255;  // threads
+typedef std::chrono::steady_clock Clock;
+constexpr auto PATIENCE = std::chrono::microseconds(50);  // for the other members of a run
+constexpr auto AWAKE = std::chrono::microseconds(200);    // for the next run
+constexpr int MOST = 255;  // threads
 
 static inline void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -32,10 +34,41 @@ static inline void pause() {
 #endif
 }
 
-template <class Condition>
-static inline void wait_until(Condition met) {
-    for (int looks = 0; !met(); looks++) looks < PATIENCE ? pause() : std::this_thread::yield();
-}
+// Where threads wait for something to happen.
+class Door {
+  public:
+    template <class Condition>
+    void wait_until(Condition met, Clock::duration patience) {
+        Clock::time_point end;
+        for (int looks = 1; !met(); looks++) {
+            pause();
+            if (looks % 64) continue;
+            const auto now = Clock::now();
+            if (looks == 64) end = now + patience;
+            if (now >= end) return sleep_until(met);
+        }
+    }
+
+    // Wake those who sleep, after something has happened.
+    void wake() {
+        if (!sleeping.load()) return;
+        { std::lock_guard<std::mutex> wait_for_check(lock); }
+        happened.notify_all();
+    }
+
+  private:
+    template <class Condition>
+    void sleep_until(Condition met) {
+        std::unique_lock<std::mutex> own(lock);
+        sleeping.fetch_add(1);
+        happened.wait(own, met);
+        sleeping.fetch_sub(1);
+    }
+
+    std::mutex lock;
+    std::condition_variable happened;
+    std::atomic<int> sleeping{0};
+};
 
 // One of the threads of a run.
 class Member {
@@ -68,22 +101,20 @@ class Team {
         job = &work;
         size = threads;
         left.store(threads - 1, std::memory_order_relaxed);
-        {
-            std::lock_guard<std::mutex> lock(sleep);
-            jobs.store(((jobs.load(std::memory_order_relaxed) >> 8) + 1) << 8 | unsigned(threads), std::memory_order_release);
-        }
-        wake.notify_all();
+        jobs.store(((jobs.load() >> 8) + 1) << 8 | unsigned(threads));
+        for (int t = 1; t < threads; t++) doors[t].wake();
         work(Member(0, threads, this));
-        wait_until([this] { return left.load(std::memory_order_acquire) == 0; });
+        doors[0].wait_until([this] { return left.load() == 0; }, PATIENCE);
     }
 
     void meet() {
-        const unsigned round = rounds.load(std::memory_order_acquire);
-        if (arrived.fetch_add(1, std::memory_order_acq_rel) == size - 1) {
+        const unsigned round = rounds.load();
+        if (arrived.fetch_add(1) == size - 1) {
             arrived.store(0, std::memory_order_relaxed);
-            rounds.store(round + 1, std::memory_order_release);
+            rounds.store(round + 1);
+            doors[0].wake();
         } else {
-            wait_until([=] { return rounds.load(std::memory_order_acquire) != round; });
+            doors[0].wait_until([=] { return rounds.load() != round; }, PATIENCE);
         }
     }
 
@@ -106,32 +137,23 @@ class Team {
     }
 
     void help(int t) {
-        for (unsigned seen = 0;;) {
-            seen = next_after(seen);
-            const int threads = seen & MOST;
-            if (t >= threads) continue;
-            call(job, Member(t, threads, this));
-            left.fetch_sub(1, std::memory_order_release);
+        for (Jobs seen = 0, now;; seen = now) {
+            const auto is_due = [&] { return (now = jobs.load()) != seen && t < threads_of(now); };
+            doors[t].wait_until(is_due, AWAKE);
+            call(job, Member(t, threads_of(now), this));
+            if (left.fetch_sub(1) == 1) doors[0].wake();
         }
     }
 
-    unsigned next_after(unsigned seen) {
-        const auto until = std::chrono::steady_clock::now() + AWAKE;
-        for (int looks = 1; looks % 64 || std::chrono::steady_clock::now() < until; looks++) {
-            if (const unsigned now = jobs.load(std::memory_order_acquire); now != seen) return now;
-            pause();
-        }
-        std::unique_lock<std::mutex> lock(sleep);
-        wake.wait(lock, [&] { return jobs.load(std::memory_order_acquire) != seen; });
-        return jobs.load(std::memory_order_acquire);
-    }
+    typedef std::uint64_t Jobs;  // how many there have been, and the number of threads of the last
+    static int threads_of(Jobs jobs) { return jobs & MOST; }
 
-    std::mutex busy, sleep;
-    std::condition_variable wake;
+    std::mutex busy;
+    Door doors[MOST + 1];  // of the helpers, where they wait for a run, and that of the members of a run
     int helpers = 0, size = 1;
     void (*call)(const void*, const Member&) = nullptr;
     const void* job = nullptr;
-    alignas(64) std::atomic<unsigned> jobs{0};  // how many there have been, and the number of threads of the last
+    alignas(64) std::atomic<Jobs> jobs{0};
     alignas(64) std::atomic<int> left{0};       // helpers that have not finished it
     alignas(64) std::atomic<int> arrived{0};
     alignas(64) std::atomic<unsigned> rounds{0};
