@@ -104,6 +104,27 @@ struct Part {
 #endif
 };
 
+// a b + c, with one rounding if the processor can. A compiler may fuse either product of a b + c d, and not the same in
+// every tile.
+static inline Vector fused(T a, Vector b, Vector c) {
+    const Vector all = Vector{} + a;
+#if defined(__AVX512F__) && defined(DOUBLE)
+    return (Vector)_mm512_fmadd_pd((__m512d)all, (__m512d)b, (__m512d)c);
+#elif defined(__AVX512F__)
+    return (Vector)_mm512_fmadd_ps((__m512)all, (__m512)b, (__m512)c);
+#elif defined(__FMA__) && defined(DOUBLE)
+    return (Vector)_mm256_fmadd_pd((__m256d)all, (__m256d)b, (__m256d)c);
+#elif defined(__FMA__)
+    return (Vector)_mm256_fmadd_ps((__m256)all, (__m256)b, (__m256)c);
+#elif defined(__aarch64__)
+    Vector found;
+    for (int i = 0; i < LANES; i++) found[i] = std::fma(all[i], b[i], c[i]);
+    return found;
+#else
+    return all * b + c;
+#endif
+}
+
 // C (R vectors of rows, of which the last has `rest` elements; N columns) from A (·, k) and B (k, N).
 template <int R, int N>
 static void tile(Index k, const T* a, Index step, Operand b, T* c, Index ld, Index rest, Into into) {
@@ -135,7 +156,7 @@ static void tile(Index k, const T* a, Index step, Operand b, T* c, Index ld, Ind
             UNROLLED for (int r = 0; r < R; r++) {
                 const T* at = c + q * ld + r * LANES;
                 const Vector old = last(r) ? part.load(at) : *(const Vector*)at;
-                sum[r][q] = into.kind == Into::ADD ? old + sum[r][q] : into.alpha * sum[r][q] + into.beta * old;
+                sum[r][q] = into.kind == Into::ADD ? old + sum[r][q] : fused(into.alpha, sum[r][q], into.beta * old);
             }
     UNROLLED for (int q = 0; q < N; q++)
         UNROLLED for (int r = 0; r < R; r++) {
