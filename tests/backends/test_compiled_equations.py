@@ -44,10 +44,15 @@ class Case:
 
 SOFTMAX = Dense(5, "softmax")
 NORMED = [Dense(100, "relu", batch_norm=True), Dense(9, "swish", batch_norm=True, dropout=0.3), SOFTMAX]
+HIDDEN = [Dense(101, "tanh"), Dense(9, "relu"), SOFTMAX]
 CASES = {
     "dropout": Case([Dense(37, "relu", dropout=0.5), Dense(8, "tanh", dropout=0.2), SOFTMAX]),
     "normalised": Case(NORMED),
     "normalised, Nesterov": Case(NORMED, optimizer=gpunn.SGD(0.1, 0.9, nesterov=True)),
+    "clipped": Case(HIDDEN, optimizer=gpunn.SGD(0.1, 0.9, clip_norm=0.1)),
+    "never clipped": Case(HIDDEN, optimizer=gpunn.Adam(0.01, clip_norm=100.0)),
+    "max-norm": Case(HIDDEN, optimizer=gpunn.SGD(0.1, max_norm=1.0)),
+    "max-norm and L1": Case(HIDDEN, optimizer=gpunn.Adam(0.01, max_norm=1.0, l1=1e-3)),
     "input dropout": Case([Dense(37, "relu"), SOFTMAX], network={"input_dropout": 0.2}),
 }
 

@@ -1,13 +1,11 @@
-// Batch normalisation, forwards and backwards, and the activation that follows it. A member owns rows, in strips whose
-// sums stay in registers.
+// Batch normalisation, forwards and backwards, and the activation that follows it. A member owns rows, which
+// it takes in strips.
 
 #pragma once
 #include "functions.hpp"
 #include "sharing.hpp"
 
 namespace gpunn {
-
-constexpr Index STRIP = 64;  // rows
 
 template <class Work>
 static void by_strips(Index n, const Member& member, const Work& work) {

@@ -43,10 +43,15 @@ class Code(IntEnum):
     NORMALISE = 16
     ACTIVATE = 17
     NORM_ERROR = 18
+    SHRINK = 19
+    SUM_SQUARES = 20
+    CLIP_NORM = 21
+    SUM_ROW_SQUARES = 22
+    BOUND_ROWS = 23
 
 
 GATHERS = {Code.GATHER_BYTES, Code.GATHER_SINGLE, Code.GATHER_DOUBLE}
-VECTORS = {Code.SCALE, Code.ADD, Code.STEP}
+VECTORS = {Code.SCALE, Code.ADD, Code.STEP, Code.SHRINK}
 AHEAD = {Code.SET_RATES, Code.DROP}  # operations that depend on the step
 OWN = VECTORS | {Code.HIDDEN_ERROR, Code.GRADIENT}  # a member writes what it alone reads until all have met
 

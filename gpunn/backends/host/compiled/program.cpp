@@ -1,5 +1,6 @@
 // A table of operations, one for each equation of some steps, and how a team runs it.
 
+#include "bounds.hpp"
 #include "dropout.hpp"
 #include "examples.hpp"
 #include "layers.hpp"
@@ -32,7 +33,7 @@ struct Table {
 
 typedef Table<Gather<unsigned char>, Gather<float>, Gather<double>, Labels, Forward, OutputError, ApplyWeights,
               HiddenError, Gradient, Scale, Add, Count, Step, SetRates, Measure, Drop,
-              Normalise, Activate, NormError> Operations;
+              Normalise, Activate, NormError, Shrink, SumSquares, ClipNorm, SumRowSquares, BoundRows> Operations;
 
 // While it lives, this thread's numbers below the smallest normal one become 0: processors take a hundred cycles for
 // each of them, and the moments of weights that no longer learn end there.

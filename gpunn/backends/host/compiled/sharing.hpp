@@ -35,6 +35,8 @@ static Span owned(Index n, Index columns, const Member& member) {
     return {own.begin, member.t == member.threads - 1 ? columns : own.end};
 }
 
+constexpr Index STRIP = 64;  // rows whose sums stay in registers
+
 static bool is_last(const Member& member) { return member.t == member.threads - 1; }
 
 }  // namespace gpunn

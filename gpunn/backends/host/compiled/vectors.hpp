@@ -43,6 +43,20 @@ struct Add {
     }
 };
 
+// x = x - min(max(x, -limit), limit)
+struct Shrink {
+    Block block;
+    const T* limit;
+    T* x;
+
+    void operator()(const Member& member, const Position&) const {
+        const Span own = block.owned(member);
+        const T most = *limit;
+#pragma omp simd
+        for (Index i = own.begin; i < own.end; i++) x[i] -= x[i] < -most ? -most : x[i] > most ? most : x[i];
+    }
+};
+
 // A step of an optimizer's rule counts.
 struct Count {
     double* steps;

@@ -13,10 +13,20 @@ from gpunn.backends.host.context import Context
 from gpunn.core.equations import Equation
 from gpunn.core.parameters import Part
 from gpunn.core.scalars import CAPACITY
-from gpunn.core.vector_equations import Add, RefreshLowPrecision, Scale, SetRates, Step
+from gpunn.core.vector_equations import (
+    Add,
+    BoundRows,
+    ClipNorm,
+    RefreshLowPrecision,
+    Scale,
+    SetRates,
+    Shrink,
+    Step,
+)
 from gpunn.functions.calls import Array
 
 CONSTANTS = 3  # of a rule
+PIECE, COLUMN_PIECE = 4096, 16  # see bounds.hpp
 
 
 def scale(context: Context, e: Scale) -> Operations:
@@ -29,6 +39,32 @@ def add(context: Context, e: Add) -> Operations:
     """into ← into + α x."""
     alpha, both = context.cell(e.alpha), zip(_blocks(e.x), _blocks(e.into), strict=True)
     return [Operation(Code.ADD, [*block, alpha, x, y]) for (block, x), (_, y) in both]
+
+
+def shrink(context: Context, e: Shrink) -> Operations:
+    """x ← x − min(max(x, −limit), limit)."""
+    limit = context.cell(e.limit)
+    return [Operation(Code.SHRINK, [*block, limit, x]) for block, x in _blocks(e.x)]
+
+
+def clip_norm(context: Context, e: ClipNorm) -> Operations:
+    """x ← x · min(1, limit/‖x‖)."""
+    x = e.x.flat
+    sums = np.empty(-(-len(x) // PIECE))
+    return [
+        Operation(Code.SUM_SQUARES, [len(x), x, sums]),
+        Operation(Code.CLIP_NORM, [len(x), x, sums, float(e.limit)]),
+    ]
+
+
+def bound_rows(context: Context, e: BoundRows) -> Operations:
+    """Scale each row of w down to a length of at most the limit."""
+    w = e.theta.w[e.layer]
+    sums = np.empty((len(w), -(-w.shape[1] // COLUMN_PIECE)), w.dtype, order="F")
+    return [
+        Operation(Code.SUM_ROW_SQUARES, [*w.shape, w, sums]),
+        Operation(Code.BOUND_ROWS, [*w.shape, w, sums, float(e.limit)]),
+    ]
 
 
 def step(context: Context, e: Step) -> Operations | None:
@@ -75,6 +111,9 @@ LOWER: dict[type[Equation], Callable[[Context, Any], Operations | None]] = {
     Scale: scale,
     Add: add,
     Step: step,
+    Shrink: shrink,
+    ClipNorm: clip_norm,
+    BoundRows: bound_rows,
     SetRates: set_rates,
     RefreshLowPrecision: nothing,
 }
