@@ -59,8 +59,8 @@ struct Normalise {
         const T now = momentum, unbiased = momentum * m / (m > 1 ? m - 1 : 1), before = 1 - momentum;
         for (Index i = 0; i < rows; i++) {
             sigma[i] = squares[i] / T(m);
-            mean[first + i] = before * mean[first + i] + now * mu[i];
-            variance[first + i] = before * variance[first + i] + unbiased * sigma[i];
+            mean[first + i] = sum_of_products(before, mean[first + i], now, mu[i]);
+            variance[first + i] = sum_of_products(before, variance[first + i], unbiased, sigma[i]);
         }
     }
 };
@@ -105,8 +105,8 @@ struct NormError {
                 sum[i] += error;
             }
         for (Index i = 0; i < rows; i++) {
-            gamma[first + i] = *keep * gamma[first + i] + *alpha * slope[i];
-            beta[first + i] = *keep * beta[first + i] + *alpha * sum[i];
+            gamma[first + i] = sum_of_products(*keep, gamma[first + i], *alpha, slope[i]);
+            beta[first + i] = sum_of_products(*keep, beta[first + i], *alpha, sum[i]);
             slope[i] = by_batch ? slope[i] / T(m) : T(0);
             sum[i] = by_batch ? sum[i] / T(m) : T(0);
         }

@@ -81,6 +81,15 @@ static inline T tanh(T x) {
     return size < T(0.625) ? near : x < 0 ? -far : far;
 }
 
+// a x + b y: a compiler may otherwise choose which of two products it rounds, differently in each copy of a loop.
+static inline T sum_of_products(T a, T x, T b, T y) {
+#if defined(__FMA__) || defined(__aarch64__)
+    return std::fma(a, x, b * y);
+#else
+    return a * x + b * y;
+#endif
+}
+
 static inline T above_zero(T x) { return x < TINY ? TINY : x; }
 static inline T inside(T x) { return x < TINY ? TINY : x > 1 - EPSNEG ? 1 - EPSNEG : x; }
 
