@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.core.backend import Backend
+from gpunn.core.backend import CPU, Backend
 from gpunn.core.ranks import Ranks
 from gpunn.files.strict_json import (
     InvalidJSON,
@@ -222,9 +222,11 @@ class CheckpointWriter:
             )
 
     def _go_on_with_threads(self) -> None:
-        """Use as many threads as the run so far; warn if that is not allowed."""
+        """Use as many threads as the run so far; warn if that is not allowed, and the bits depend on it."""
         so_far = self.state.history[-1].threads if len(self.state.history) else None
-        if so_far and (now := self.state.be.threads.go_on_with(so_far)) and now != so_far:
+        now = self.state.be.threads.go_on_with(so_far) if so_far else None
+        compiled = "compiled" in self.state.history.algorithms.get(CPU, "")
+        if so_far and now and now != so_far and not compiled:
             warnings.warn(
                 f"the run so far used {counted(so_far, 'thread')}, and {now} from now on, so the result may "
                 "differ in the last bits from that of an unbroken run",

@@ -200,6 +200,7 @@ def test_records_checkpoints_and_histories_keep_the_number(tmp_path: Path) -> No
 
 def test_a_resumed_run_warns_of_another_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(n=2)
+    monkeypatch.setenv("GPUNN_COMPILED", "0")  # compiled kernels have the same bits for any number
     monkeypatch.setattr(threads, "blas", lambda: Pool([machine]))
     monkeypatch.setattr(Threads, "_trial", lambda self, product: (1, 1))
     _, history = fit(threads=2, checkpoint=tmp_path)

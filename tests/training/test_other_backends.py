@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from resuming import X, Y
 
 from gpunn import Dense, History, Network, backends
 from gpunn.backends.cuda.backend import Cuda
+from gpunn.cli import reports
 from gpunn.core.backend import Backend
 from gpunn.training import checkpoint
 
@@ -53,8 +56,30 @@ def test_a_run_goes_on_with_another_backend(
         use(first, monkeypatch)
         fit(network(), optimizer, epochs=3, checkpoint=folder)
         use(then, monkeypatch)
-        fit(net := network(), optimizer, checkpoint=folder, resume=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "the run so far was computed by")
+            fit(net := network(), optimizer, checkpoint=folder, resume=True)
         np.testing.assert_allclose(net.theta, whole.theta, rtol=1e-9, atol=1e-11)
+
+
+@needs_compiler
+def test_a_history_says_what_computed_and_a_resumed_run_what_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use("compiled", monkeypatch)
+    computed = fit(network(), "sgd", epochs=2, checkpoint=tmp_path).algorithms["CPU"]
+    assert re.fullmatch(r"compiled kernels [0-9a-f]{12}", computed)
+    assert fit(network(), "sgd", epochs=3, checkpoint=tmp_path, resume=True).algorithms == {"CPU": computed}
+    use("NumPy", monkeypatch)
+    line = (
+        f"the run so far was computed by {computed}, and goes on with NumPy and BLAS, so the result may "
+        "differ in the last bits from that of an unbroken run"
+    )
+    with pytest.warns(UserWarning, match=f"^{line}$") as warned:
+        history = fit(network(), "sgd", checkpoint=tmp_path, resume=True)
+    assert len(warned) == 1
+    assert history.algorithms == {"CPU": "NumPy and BLAS"}
+    assert reports.versions(history)["computed by"] == "NumPy and BLAS"
 
 
 def test_moments_of_version_1_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,14 @@ log = logging.getLogger("gpunn")
 
 
 class Kernels:
-    """The kernels for one dtype, with a number of threads that a `Pool` sets as it sets a BLAS library's."""
+    """The kernels for one dtype, with a number of threads that a `Pool` sets as it sets a BLAS library's.
 
-    def __init__(self, library: ctypes.CDLL, pool: Pool) -> None:
+    Attributes:
+        checksum: of the library, which another compiler or another kind of processor would change.
+    """
+
+    def __init__(self, library: ctypes.CDLL, checksum: str, pool: Pool) -> None:
+        self.checksum = checksum
         index, pointer = ctypes.c_ssize_t, ctypes.c_void_p
         of_pass = pointer, pointer, index, index, ctypes.c_uint32
         self.run = library.run
@@ -51,7 +56,8 @@ def kernels(dtype: np.dtype[Any], pool: Pool) -> Kernels | None:
 def _loaded(dtype: np.dtype[Any], pool: Pool) -> Kernels | None:
     """Load the kernels; a failure, too, holds for this process."""
     try:
-        return Kernels(build(source(dtype)).library, pool)
+        built = build(source(dtype))
+        return Kernels(built.library, built.checksum, pool)
     except CannotCompile as error:
         log.debug("gpunn: no compiled kernels: %s", error)
         return None
