@@ -4,10 +4,12 @@
 #include "functions.hpp"
 #include "products.hpp"
 #include "sharing.hpp"
+#include "vectors.hpp"
 
 namespace gpunn {
 
 constexpr Index FORWARD_BYTES = 1 << 18;  // of sums that stay in the cache until they are used
+constexpr Index MOVED_BYTES = 1 << 17, MOVED_COLUMNS = 96;  // of gradients that stay there; at least so many columns
 
 struct Forward {
     Index n, k, m;
@@ -132,7 +134,8 @@ struct HiddenError {
     }
 };
 
-// BP3, BP4: [w b] = alpha delta [x; 1]' + beta [w b], k columns
+// BP3, BP4: [w b] = alpha delta [x; 1]' + beta [w b], k columns. What follows moves some columns at a time, while their
+// gradients are in the cache.
 struct Gradient {
     Index n, k, m;
     const T *delta, *x;
@@ -140,11 +143,14 @@ struct Gradient {
     const T *alpha, *beta;
     T* into;
 
-    void operator()(const Member& member, const Position&) const {
+    void operator()(const Member& member, const Row* followers, Index count) const {
         const Span own = owned(k - 1, k, member);
-        if (!own.size()) return;
-        multiply(n, own.size(), m, {delta, 1, n}, {x + own.begin, ld, 1}, into + own.begin * n, n,
-                 {Into::UPDATE, *alpha, *beta});
+        const Index width = count ? std::max<Index>(MOVED_COLUMNS, MOVED_BYTES / (n * sizeof(T))) : own.size();
+        for (Index q = own.begin; q < own.end; q += width) {
+            const Index end = std::min(q + width, own.end);
+            multiply(n, end - q, m, {delta, 1, n}, {x + q, ld, 1}, into + q * n, n, {Into::UPDATE, *alpha, *beta});
+            for (Index i = 0; i < count; i++) move(followers[i], q, end, k);
+        }
     }
 };
 

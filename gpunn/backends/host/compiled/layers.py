@@ -67,7 +67,7 @@ def gradient(context: Context, e: Gradient) -> Operations | None:
     x, into = e.a.ones, e.into.wb[e.layer]
     (n, k), m = into.shape, x.shape[1]
     alpha, beta = context.cell(e.alpha.times(e.a.scale)), context.cell(e.beta)
-    return [Operation(Code.GRADIENT, [n, k, m, e.delta, x, k, alpha, beta, into], n * k * m)]
+    return [Operation(Code.GRADIENT, [n, k, m, e.delta, x, k, alpha, beta, into], n * k * m, layer=e.layer)]
 
 
 LOWER: dict[type[Equation], Callable[[Context, Any], Operations | None]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -35,8 +35,8 @@ class Code(IntEnum):
     GRADIENT = 8
     SCALE = 9
     ADD = 10
-    COUNT = 11
-    STEP = 12
+    STEP = 11
+    COUNT = 12
     SET_RATES = 13
     MEASURE = 14
     DROP = 15
@@ -53,6 +53,7 @@ class Code(IntEnum):
 GATHERS = {Code.GATHER_BYTES, Code.GATHER_SINGLE, Code.GATHER_DOUBLE}
 VECTORS = {Code.SCALE, Code.ADD, Code.STEP, Code.SHRINK}
 AHEAD = {Code.SET_RATES, Code.DROP}  # operations that depend on the step
+BACKWARD = VECTORS | {Code.HIDDEN_ERROR, Code.GRADIENT, Code.COUNT}
 OWN = VECTORS | {Code.HIDDEN_ERROR, Code.GRADIENT}  # a member writes what it alone reads until all have met
 
 
@@ -64,22 +65,28 @@ class Operation:
         fields: whole numbers, floats and arrays, of which the table has the address; None is no array.
         work: its multiplications, if it is a product.
         shares_features: BP2 whose threads own features, as those of BP3 and BP4 do.
+        layer: the layer of a gradient, or of parameters that move.
+        followers: operations over vectors that move each part of a gradient's layer while it is in the cache.
     """
 
     code: Code
     fields: Sequence[int | float | Array | None]
     work: int = 0
     shares_features: bool = True
+    layer: int = 0
+    followers: tuple[Operation, ...] = ()
 
     def ahead(self, steps: int) -> Operation:
         """Return an operation of AHEAD for so many steps after the pass's."""
         first, _, *rest = self.fields
         return replace(self, fields=[first, steps, *rest])
 
-    def row(self, meets: bool) -> list[int]:
-        """Return the row of the table. meets: threads wait for each other after it."""
-        filled = [self.code, meets, *map(_field, self.fields)]
-        return filled + [0] * (FIELDS + 2 - len(filled))
+    def rows(self, meets: bool) -> list[list[int]]:
+        """Return the rows of the table. meets: threads wait for each other after them."""
+        head = [self.code, meets, len(self.followers)]
+        filled = [*head, *map(_field, self.fields)]
+        own = filled + [0] * (len(head) + FIELDS - len(filled))
+        return [own, *(row for follower in self.followers for row in follower.rows(False))]
 
 
 Operations: TypeAlias = list[Operation]
@@ -113,6 +120,26 @@ def meets(one: Operation, following: Operation) -> bool:
     return following.code is not Code.GRADIENT or one.code is Code.GRADIENT
 
 
+def followed(operations: Iterable[Operation]) -> Operations:
+    """Let operations over vectors follow the gradient of their layer, unless something else comes in between.
+
+    Their order within each layer stays, and they touch nothing of other layers.
+    """
+    found: Operations = []
+    places: dict[int, int] = {}  # of the gradients that may be followed, by layer
+    for one in operations:
+        if one.code in VECTORS and one.layer in places:
+            place = places[one.layer]
+            found[place] = replace(found[place], followers=(*found[place].followers, one))
+            continue
+        if one.code not in BACKWARD:
+            places.clear()
+        if one.code is Code.GRADIENT:
+            places[one.layer] = len(found)
+        found.append(one)
+    return found
+
+
 class Program:
     """Operations as one bound call.
 
@@ -131,9 +158,12 @@ class Program:
     ) -> None:
         self.kernels, self.run, self.p, self.times = kernels, kernels.run, p, 1
         self.steps, self.examples = steps, examples
-        self.kept = [x for operation in operations for x in operation.fields if isinstance(x, np.ndarray)]
+        operations = followed(operations)
+        every = [each for operation in operations for each in (operation, *operation.followers)]
+        self.kept = [x for operation in every for x in operation.fields if isinstance(x, np.ndarray)]
         following = [*operations[1:], operations[0]]
-        rows = [one.row(meets(one, next_)) for one, next_ in zip(operations, following, strict=True)]
+        pairs = zip(operations, following, strict=True)
+        rows = [row for one, next_ in pairs for row in one.rows(meets(one, next_))]
         self.table = np.array(rows, np.int64)
         self.at, self.count = address(self.table), len(rows)
         self.shared = max(operation.work for operation in operations) >= WORTH_SHARING

@@ -10,29 +10,25 @@
 
 namespace gpunn {
 
-struct Row {
-    Index code, meets;  // meets: the members wait for each other after it
-    Index fields[16];
-
-    template <class Operation>
-    void run(const Member& member, const Position& at) const {
-        static_assert(sizeof(Operation) <= sizeof fields);
-        Operation operation;
-        std::memcpy(&operation, fields, sizeof operation);
-        operation(member, at);
-    }
-};
-
 template <class... Operations>
 struct Table {
     static void run(const Row& row, const Member& member, const Position& at) {
         Index code = 0;
-        (void)((row.code == code++ && (row.run<Operations>(member, at), true)) || ...);
+        (void)((row.code == code++ && (run_as<Operations>(row, member, at), true)) || ...);
+    }
+
+  private:
+    template <class Operation>
+    static void run_as(const Row& row, const Member& member, const Position& at) {
+        if constexpr (std::is_same_v<Operation, Gradient>)
+            row.as<Gradient>()(member, &row + 1, row.followers);
+        else
+            row.as<Operation>()(member, at);
     }
 };
 
 typedef Table<Gather<unsigned char>, Gather<float>, Gather<double>, Labels, Forward, OutputError, ApplyWeights,
-              HiddenError, Gradient, Scale, Add, Count, Step, SetRates, Measure, Drop,
+              HiddenError, Gradient, Scale, Add, Step, Count, SetRates, Measure, Drop,
               Normalise, Activate, NormError, Shrink, SumSquares, ClipNorm, SumRowSquares, BoundRows> Operations;
 
 // While it lives, this thread's numbers below the smallest normal one become 0: processors take a hundred cycles for
@@ -68,7 +64,7 @@ extern "C" void run(const gpunn::Row* rows, std::ptrdiff_t n, int threads, const
         [[maybe_unused]] const gpunn::FlushToZero flush;
         gpunn::Position at{order, example, step, etas, key};
         for (std::ptrdiff_t k = 0; k < times; k++, at.example += examples, at.step += steps)
-            for (std::ptrdiff_t i = 0; i < n; i++) {
+            for (std::ptrdiff_t i = 0; i < n; i += 1 + rows[i].followers) {
                 gpunn::Operations::run(rows[i], member, at);
                 if (rows[i].meets) member.meet();
             }

@@ -7,6 +7,8 @@
 // The fields of an operation are as wide as a pointer: Python writes them into a table, in this order.
 
 #pragma once
+#include <cstring>
+
 #include "team.hpp"
 
 namespace gpunn {
@@ -16,6 +18,19 @@ struct Position {  // of the pass
     Index example, step;
     const double* etas;
     std::uint32_t key;
+};
+
+struct Row {  // of the table
+    Index code, meets, followers;  // meets: the members wait for each other after it and its followers
+    Index fields[16];
+
+    template <class Operation>
+    Operation as() const {
+        static_assert(sizeof(Operation) <= sizeof fields);
+        Operation operation;
+        std::memcpy(&operation, fields, sizeof operation);
+        return operation;
+    }
 };
 
 struct Span {

@@ -6,6 +6,8 @@
 
 namespace gpunn {
 
+constexpr Index SCALE = 9, ADD = 10, STEP = 11;  // codes: see operations.py
+
 // Some of a layer's parameters: columns of n elements, of which the first n_in are those of features.
 struct Block {
     Index n, n_in, size;
@@ -22,8 +24,9 @@ struct Scale {
     const T* alpha;
     T* x;
 
-    void operator()(const Member& member, const Position&) const {
-        const Span own = block.owned(member);
+    void operator()(const Member& member, const Position&) const { move(block.owned(member)); }
+
+    void move(Span own) const {
         const T by = *alpha;
         for (Index i = own.begin; i < own.end; i++) x[i] *= by;
     }
@@ -35,8 +38,9 @@ struct Add {
     const T *alpha, *x;
     T* y;
 
-    void operator()(const Member& member, const Position&) const {
-        const Span own = block.owned(member);
+    void operator()(const Member& member, const Position&) const { move(block.owned(member)); }
+
+    void move(Span own) const {
         const T by = *alpha;
 #pragma omp simd
         for (Index i = own.begin; i < own.end; i++) y[i] += by * x[i];
@@ -49,20 +53,12 @@ struct Shrink {
     const T* limit;
     T* x;
 
-    void operator()(const Member& member, const Position&) const {
-        const Span own = block.owned(member);
+    void operator()(const Member& member, const Position&) const { move(block.owned(member)); }
+
+    void move(Span own) const {
         const T most = *limit;
 #pragma omp simd
         for (Index i = own.begin; i < own.end; i++) x[i] -= x[i] < -most ? -most : x[i] > most ? most : x[i];
-    }
-};
-
-// A step of an optimizer's rule counts.
-struct Count {
-    double* steps;
-
-    void operator()(const Member& member, const Position&) const {
-        if (is_last(member)) ++*steps;
     }
 };
 
@@ -74,10 +70,34 @@ struct Step {
     const T* eta;
     T *x, *g, *first, *second;
 
-    void operator()(const Member& member, const Position&) const {
-        const Span own = block.owned(member);
-        Spelled::MOVE[rule](own.size(), constants, steps ? *steps : 0, *eta, x + own.begin, g + own.begin,
+    void operator()(const Member& member, const Position&) const { move(block.owned(member)); }
+
+    void move(Span own) const {
+        Spelled::MOVE[rule](own.size(), constants, steps ? *steps + 1 : 0, *eta, x + own.begin, g + own.begin,
                    first ? first + own.begin : first, second ? second + own.begin : second);
+    }
+};
+
+// Move some columns of a row's block, and with the last of its columns what follows them.
+static void move(const Row& row, Index begin, Index end, Index columns) {
+    const Block block = row.as<Block>();
+    const Span own{begin * block.n, end == columns ? block.size : end * block.n};
+    if (row.code == SCALE)
+        row.as<Scale>().move(own);
+    else if (row.code == ADD)
+        row.as<Add>().move(own);
+    else if (row.code == STEP)
+        row.as<Step>().move(own);
+    else
+        row.as<Shrink>().move(own);
+}
+
+// A step of a rule is over.
+struct Count {
+    double* steps;
+
+    void operator()(const Member& member, const Position&) const {
+        if (is_last(member)) ++*steps;
     }
 };
 

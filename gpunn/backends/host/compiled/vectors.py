@@ -32,19 +32,19 @@ PIECE, COLUMN_PIECE = 4096, 16  # see bounds.hpp
 def scale(context: Context, e: Scale) -> Operations:
     """x ← α x."""
     alpha = context.cell(e.alpha)
-    return [Operation(Code.SCALE, [*block, alpha, x]) for block, x in _blocks(e.x)]
+    return [Operation(Code.SCALE, [*block, alpha, x], layer=l) for l, block, x in _blocks(e.x)]
 
 
 def add(context: Context, e: Add) -> Operations:
     """into ← into + α x."""
     alpha, both = context.cell(e.alpha), zip(_blocks(e.x), _blocks(e.into), strict=True)
-    return [Operation(Code.ADD, [*block, alpha, x, y]) for (block, x), (_, y) in both]
+    return [Operation(Code.ADD, [*block, alpha, x, y], layer=l) for (l, block, x), (_, _, y) in both]
 
 
 def shrink(context: Context, e: Shrink) -> Operations:
     """x ← x − min(max(x, −limit), limit)."""
     limit = context.cell(e.limit)
-    return [Operation(Code.SHRINK, [*block, limit, x]) for block, x in _blocks(e.x)]
+    return [Operation(Code.SHRINK, [*block, limit, x], layer=l) for l, block, x in _blocks(e.x)]
 
 
 def clip_norm(context: Context, e: ClipNorm) -> Operations:
@@ -74,26 +74,33 @@ def step(context: Context, e: Step) -> Operations | None:
         return None
     own = [getattr(e.rule, name) for name in e.rule.constants]
     constants = np.array([*own, *[0.0] * (CONSTANTS - len(own))])
-    states = [[x for _, x in _blocks(Part(state))] for state in e.states]
+    states = [[x for *_, x in _blocks(Part(state))] for state in e.states]
     vectors = zip(_blocks(Part(e.theta)), _blocks(Part(e.g)), *states, strict=True)
-    counts = [] if e.steps is None else [Operation(Code.COUNT, [e.steps])]
     eta = context.cell(e.eta)
-    return counts + [
-        Operation(Code.STEP, [*block, place, constants, e.steps, eta, x, g, *kept])
-        for (block, x), (_, g), *kept in vectors
+    moves = [
+        Operation(Code.STEP, [*block, place, constants, e.steps, eta, x, g, *kept], layer=l)
+        for (l, block, x), (_, _, g), *kept in vectors
     ]
+    return moves if e.steps is None else [*moves, Operation(Code.COUNT, [e.steps])]
 
 
-def _blocks(part: Part) -> Iterator[tuple[tuple[int, int, int], Array]]:
-    """Yield a part of the parameters by layer: (n, n_in, its size), by which threads share it, and itself."""
+def _blocks(part: Part) -> Iterator[tuple[int, tuple[int, int, int], Array]]:
+    """Yield a part of the parameters by layer: l, (n, n_in, its size), by which threads share it, and itself.
+
+    l is 0 for a normalisation, whose columns are not those of features.
+    """
     layout, flat = part.of.layout, part.flat
     if part.kind != "all":
         n, n_in = part.of.w[part.layer].shape
-        yield (n, 0 if part.kind == "norm" else n_in, len(flat)), flat
+        if part.kind == "norm":
+            yield 0, (n, 0, len(flat)), flat
+        else:
+            yield part.layer, (n, n_in, len(flat)), flat
         return
     starts, end = layout.blocks(flat.itemsize)
-    for start, stop, w in zip(starts, [*starts[1:], end], part.of.w[1:], strict=True):
-        yield (*w.shape, stop - start), flat[start:stop]
+    parts = zip(starts, [*starts[1:], end], part.of.w[1:], strict=True)
+    for l, (start, stop, w) in enumerate(parts, 1):
+        yield l, (*w.shape, stop - start), flat[start:stop]
 
 
 def set_rates(context: Context, e: SetRates) -> Operations:
