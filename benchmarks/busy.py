@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.nets import MIDDLE, SMALL, WIDE, Data, Net
-from gpunn.backends.host.pool import blas, cores
+from gpunn.backends.host.pool import CREDIT, NOTHING, blas, cores
 
 NETS = [SMALL, replace(MIDDLE, batch_size=16), MIDDLE, WIDE]
 CHOICES: dict[str, int | None] = {"one": 1, "all": cores(), "chosen": None}
@@ -56,7 +56,7 @@ def burners(n: int) -> Iterator[None]:
 def speed(net: Net, data: Data, threads: int | None, target: float) -> tuple[float, list[int | None]]:
     """Return examples/s of all of `fit`, and the numbers of threads that its epochs used."""
     X, y = data.X[:, :EXAMPLES], data.labels[:EXAMPLES]
-    blas().busy = None  # begin as in a new process
+    blas().latest, blas().credit = NOTHING, CREDIT  # begin as in a new process
     begun = time.perf_counter()
     history = net.build().fit(
         X,

@@ -1,4 +1,4 @@
-"""The number of BLAS threads: what is allowed, what trials choose, and what a run keeps of it."""
+"""The number of threads: what is allowed, what trials choose, and what a run keeps of it."""
 
 import logging
 import os
@@ -11,23 +11,29 @@ import numpy as np
 import pytest
 
 import gpunn
+from gpunn.backends import Host
+from gpunn.backends.host import choice, threads
 from gpunn.backends.host import pool as pool_module
-from gpunn.backends.host import threads
+from gpunn.backends.host.choice import COST, LONGEST, WINDOW, Choice, Shared, numbers
 from gpunn.backends.host.pool import Pool
-from gpunn.backends.host.threads import COST, LAST, PAUSE, RECENT, Product, Threads
+from gpunn.backends.host.threads import Threads
 from gpunn.training.checkpoint import Checkpoints, read
+
+GUESS = 4  # times longer than a call takes with one thread
 
 
 class Machine:
-    """A BLAS library whose products take as long as the test says, on a clock that nothing else moves.
+    """Threads whose calls take as long as the test says, on a clock that nothing else moves.
 
-    seconds: of a product with one thread and with all.
+    It is the compiled kernels and a BLAS library at once. A call takes `seconds` with one thread and
+    `factor` · `seconds` / n with n threads.
     """
 
-    def __init__(self, seconds: tuple[float, float] = (1e-3, 0.6e-3), n: int = 4) -> None:
-        self.n, self.now, self.seconds = n, 0.0, seconds
-        self.calls: list[int] = []
-        self.slow: Iterator[float] = iter(())  # extra seconds of the next products with several threads
+    def __init__(self, seconds: float = 1e-3, factor: float = 1.0, n: int = 4) -> None:
+        self.threads = 1
+        self.n, self.now, self.seconds, self.factor = n, 0.0, seconds, factor
+        self.calls: list[int] = []  # the number of threads of each
+        self.slow: Iterator[float] = iter(())  # extra seconds of the next calls with several threads
 
     def get_num_threads(self) -> int:
         return self.n
@@ -35,12 +41,26 @@ class Machine:
     def set_num_threads(self, num_threads: int) -> None:
         self.n = num_threads
 
-    def product(self) -> None:
-        self.calls.append(self.n)
-        self.now += self.seconds[self.n > 1] + (next(self.slow, 0.0) if self.n > 1 else 0.0)
+    def call(self) -> None:
+        self.calls.append(self.threads)
+        several = self.threads > 1
+        self.now += self.seconds * (self.factor if several else 1) / self.threads
+        self.now += next(self.slow, 0.0) if several else 0.0
 
     def clock(self) -> float:
         return self.now
+
+
+class Blas(Machine):
+    """Without compiled kernels."""
+
+    @property
+    def threads(self) -> int:
+        return self.n
+
+    @threads.setter
+    def threads(self, n: int) -> None:
+        pass
 
 
 @pytest.fixture(autouse=True)
@@ -49,91 +69,117 @@ def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(threads.VARIABLE, raising=False)
 
 
-def train(machine: Machine, chosen: Threads, seconds: float, chunk: float = 0.01, **how: bool) -> list[int]:
-    """Run chunks for so many seconds; return the number of threads of each."""
-    product, used, end = Product(machine.product, 40_000_000), [], machine.now + seconds
+def make(machine: Machine, asked: int | None = None, pool: Pool | None = None) -> Threads:
+    found = Threads(asked, pool or Pool([machine]), machine.clock)
+    if not isinstance(machine, Blas):
+        found.kernels = machine
+    return found
+
+
+def shared(machine: Machine, chosen: Threads, most: int = 99) -> Shared:
+    return Shared(Choice(chosen, most, GUESS * machine.seconds), [machine.call])
+
+
+def train(machine: Machine, chosen: Threads, seconds: float) -> list[int]:
+    """Make calls of a new plan for so many seconds; return the number of threads of each."""
+    return run(machine, chosen, shared(machine, chosen), seconds)
+
+
+def run(machine: Machine, chosen: Threads, calls: Shared, seconds: float) -> list[int]:
+    machine.calls, end = [], machine.now + seconds
     with chosen:
         while machine.now < end:
-            chosen.before_chunk(product, **({"training": True} | how))
-            used.append(machine.n)
-            machine.now += chunk * machine.seconds[machine.n > 1] / machine.seconds[0]
-    return used
+            calls()
+    return machine.calls
 
 
-def make(machine: Machine, asked: int | None = None) -> Threads:
-    return Threads(asked, Pool([machine]), machine.clock)
+def test_powers_of_two_are_compared() -> None:
+    assert [numbers(n) for n in (1, 2, 3, 8)] == [[1], [1, 2], [1, 2, 3], [1, 2, 4, 8]]
 
 
-def test_a_quiet_machine_uses_all_threads_and_spends_little_on_trials() -> None:
-    machine = Machine()
-    assert set(train(machine, make(machine), 10)) == {4}
-    assert sum(machine.seconds[n > 1] for n in machine.calls) < 10 * COST * 1.2
-    assert machine.n == 4
+@pytest.mark.parametrize(("seconds", "span"), [(1e-4, 2), (1e-2, 40), (4.0, 60)])
+def test_on_a_quiet_machine_trials_cost_little(seconds: float, span: float) -> None:
+    machine = Machine(seconds)
+    used = train(machine, make(machine), span)
+    assert used[0] == used[-1] == 4
+    lost = (used.count(2) / 4 + used.count(1) * 3 / 4) * seconds
+    assert lost < span * COST + 2 * WINDOW
+    assert (lost > 0) == (seconds < 1)
 
 
-def test_a_busy_machine_goes_on_with_one_thread_from_the_first_step_and_says_so_once(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    machine = Machine((1e-3, 60e-3))
+def test_a_busy_machine_goes_on_with_one_thread_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    machine = Machine(factor=60)
     chosen = make(machine)
-    assert set(train(machine, chosen, 5)) == {1}
-    assert machine.calls == [1, 4]  # a wait of 60 ms is evidence enough
-    assert chosen.take_used() == 1
-    train(machine, Threads(None, chosen.pool, machine.clock), 1)
+    used = train(machine, chosen, 5)
+    assert used[-1] == 1 and used.count(1) * machine.seconds > 4
+    train(machine, make(machine, pool=chosen.pool), 1)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     line = caplog.records[0].getMessage()
-    assert line.startswith("gpunn: 4 threads are 60.0 times slower than one")
-    assert "--threads, fit(threads=N) or GPUNN_THREADS sets the number" in line
-    assert machine.n == 4  # as it was found
+    assert line == (
+        "gpunn: 4 threads are 15.0 times slower than 1 beside other busy processes; fewer go on "
+        "(--threads, fit(threads=N) or GPUNN_THREADS sets the number)"
+    )
 
 
-def test_a_new_network_trusts_that_the_machine_is_still_busy_for_a_while() -> None:
-    machine = Machine((1e-3, 60e-3))
+def test_long_calls_that_wait_are_compared_although_that_could_take_long() -> None:
+    machine = Machine(0.1, factor=40)
+    assert train(machine, make(machine), 5)[:4] == [4, 4, 1, 1]
+
+
+def test_a_new_network_trusts_the_choice_for_a_while() -> None:
+    machine = Machine(factor=60)
     first = make(machine)
-    train(machine, first, 1)
-    machine.calls.clear()
-    assert set(train(machine, Threads(None, first.pool, machine.clock), 5)) == {1}
-    assert not machine.calls
-    machine.seconds = 1e-3, 0.6e-3
-    machine.now += RECENT
-    assert set(train(machine, Threads(None, first.pool, machine.clock), 1)) == {4}
+    train(machine, first, 5)
+    assert train(machine, make(machine, pool=first.pool), 1)[0] == 1
+    machine.now += 11
+    assert train(machine, make(machine, pool=first.pool), 1)[0] == 4
 
 
-def test_one_slow_product_changes_nothing() -> None:
+def test_a_slow_call_changes_nothing() -> None:
     machine = Machine()
-    machine.slow = iter([0.02])
-    assert set(train(machine, make(machine), 2)) == {4}
+    machine.slow = iter([0.0] * 500 + [0.01])
+    assert set(train(machine, make(machine), 2)) == {2, 4}
 
 
 def test_load_that_comes_and_goes_is_followed() -> None:
     machine = Machine()
     chosen = make(machine)
-    assert train(machine, chosen, 1)[-1] == 4
-    machine.seconds = 1e-3, 20e-3
-    used = train(machine, chosen, 5)
-    assert used[-1] == 1 and used.count(4) * 0.2 < 1
-    assert chosen.take_used() is None
-    machine.seconds = 1e-3, 0.6e-3
-    used = train(machine, chosen, 3 + LAST * PAUSE)
-    assert (used[0], used[-1]) == (1, 4)
+    calls = shared(machine, chosen)
+    assert run(machine, chosen, calls, 1)[-1] == 4
+    machine.factor = 60
+    used = run(machine, chosen, calls, 5)
+    assert used[-1] == 1 and used.count(1) * machine.seconds > 4
+    machine.factor = 1
+    assert run(machine, chosen, calls, 3 * LONGEST[0])[-1] == 4
 
 
-def test_slightly_slower_threads_keep_the_bits() -> None:
-    machine = Machine((1e-3, 1.1e-3))
-    assert set(train(machine, make(machine), 5)) == {4}
+def test_as_many_threads_as_are_worth_it_are_used() -> None:
+    machine = Machine()
+    chosen = make(machine)
+    used = run(machine, chosen, shared(machine, chosen, most=2), 1)
+    assert set(used) == {1, 2} and used[-1] == 2
 
 
-def test_a_short_prediction_is_not_worth_a_trial() -> None:
-    machine = Machine((1e-3, 60e-3))
-    train(machine, make(machine), 0.01, training=False)
-    assert not machine.calls
+def test_blas_on_a_quiet_machine_keeps_its_bits() -> None:
+    machine = Blas()
+    assert set(train(machine, make(machine), 60)) == {4}
+    assert machine.n == 4
+
+
+def test_blas_on_a_busy_machine_goes_on_with_fewer_threads(caplog: pytest.LogCaptureFixture) -> None:
+    machine = Blas(factor=60)
+    assert train(machine, make(machine), 5)[-1] == 1
+    assert "fewer go on, which may change the last bits (" in caplog.records[0].getMessage()
+    assert machine.n == 4  # as it was found
 
 
 @pytest.mark.parametrize(("asked", "used"), [(1, 1), (3, 3), (100, 4)])
-def test_a_number_that_is_asked_for_is_used_up_to_the_limit_and_not_tried(asked: int, used: int) -> None:
-    machine = Machine((1e-3, 60e-3))
-    assert set(train(machine, make(machine, asked), 1)) == {used}
-    assert not machine.calls
+def test_a_number_that_is_asked_for_is_used_up_to_the_limit(asked: int, used: int) -> None:
+    machine = Machine()
+    chosen = make(machine, asked)
+    with chosen:
+        assert (machine.threads, machine.n) == (used, 1)
+    assert chosen.take_used() == used
 
 
 def test_the_environment_and_the_cores_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,16 +194,14 @@ def test_the_environment_and_the_cores_count_too(monkeypatch: pytest.MonkeyPatch
     assert make(Machine()).most == 3
 
 
-def test_of_several_networks_at_once_the_fewest_threads_hold_and_nothing_is_tried() -> None:
-    machine = Machine((1e-3, 60e-3))
+def test_of_several_networks_at_once_blas_has_the_fewest_threads_and_nothing_is_tried() -> None:
+    machine = Blas()
     pool = Pool([machine])
-    one, all_of_them = Threads(1, pool, machine.clock), Threads(None, pool, machine.clock)
-    with all_of_them:
-        with one:
-            all_of_them.before_chunk(Product(machine.product, 1 << 26), training=True)
-            assert machine.n == 1
-        assert machine.n == 4
-    assert not machine.calls
+    one, all_of_them = make(machine, 1, pool), make(machine, None, pool)
+    with one:
+        assert set(train(machine, all_of_them, 1)) == {1}
+        assert all_of_them.now == 4
+    assert machine.n == 4
 
 
 def test_a_limit_that_changes_between_epochs_holds() -> None:
@@ -167,17 +211,18 @@ def test_a_limit_that_changes_between_epochs_holds() -> None:
     machine.n = 1
     assert set(train(machine, chosen, 1)) == {1}
     machine.n = 2
-    assert set(train(machine, chosen, 1)) == {2}
+    assert 2 in train(machine, chosen, 1)
 
 
-def test_a_resumed_run_goes_on_with_as_many_threads() -> None:
-    machine = Machine()
+def test_a_resumed_run_without_compiled_kernels_goes_on_with_as_many_threads() -> None:
+    machine = Blas()
     for n, expected in [(1, 1), (3, 3), (4, 4), (16, 4)]:
         chosen = make(machine)
         assert chosen.go_on_with(n) == expected
         with chosen:
             assert machine.n == expected
     assert make(machine, 2).go_on_with(4) == 2
+    assert make(Machine(), 2).go_on_with(4) == 4  # no bits depend on it
 
 
 # in training
@@ -198,11 +243,12 @@ def test_records_checkpoints_and_histories_keep_the_number(tmp_path: Path) -> No
     assert [record["threads"] for record in kept[-1].state["records"]] == [1, 1]
 
 
-def test_a_resumed_run_warns_of_another_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_without_compiled_kernels_warns_of_another_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPUNN_COMPILED", "0")
     machine = Machine(n=2)
-    monkeypatch.setenv("GPUNN_COMPILED", "0")  # compiled kernels have the same bits for any number
     monkeypatch.setattr(threads, "blas", lambda: Pool([machine]))
-    monkeypatch.setattr(Threads, "_trial", lambda self, product: (1, 1))
     _, history = fit(threads=2, checkpoint=tmp_path)
     assert [record.threads for record in history] == [2, 2]
     with pytest.warns(UserWarning, match="so far used 2 threads, and 1 from now on"):
@@ -213,16 +259,15 @@ def test_a_resumed_run_warns_of_another_number(tmp_path: Path, monkeypatch: pyte
     assert [record.threads for record in history] == [2, 2, 1, 2, 2]
 
 
-def test_trials_change_nothing_that_is_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(n=2)
-    monkeypatch.setattr(threads, "blas", lambda: Pool([machine]))
-    tried: list[Product] = []
-    monkeypatch.setattr(
-        Threads, "_trial", lambda self, product: (tried.append(product), product.call(), (1, 1))[2]
-    )
-    theta = fit()[0].theta
-    assert tried
-    np.testing.assert_array_equal(theta, fit(threads=2)[0].theta)
+@pytest.mark.skipif(not Host().repeats, reason="no compiled kernels")
+def test_with_compiled_kernels_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "blas", lambda: Pool([Machine(n=3)]))
+    monkeypatch.setattr(choice, "WINDOW", 0.0)
+    monkeypatch.setattr(Choice, "_next", lambda self: 3 if self.trying == 1 else 1)
+    net, history = fit(epochs=8)
+    assert history[-1].threads in (1, 3)
+    assert {record.threads for record in history} != {3}
+    np.testing.assert_array_equal(net.theta, fit(epochs=8, threads=1)[0].theta)
 
 
 def test_a_run_that_was_bound_for_one_thread_goes_on_so(

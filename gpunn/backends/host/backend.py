@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Any
 
 from gpunn.backends.host import communication, equations, images, norm, passes, vectors
+from gpunn.backends.host.choice import Choice, Shared
 from gpunn.backends.host.compiled.library import kernels
 from gpunn.backends.host.compiled.lowering import Lowering
 from gpunn.backends.host.compiled.operations import Program
 from gpunn.backends.host.context import Context
 from gpunn.backends.host.data import HostData
 from gpunn.backends.host.memory import HostMemory
-from gpunn.backends.host.threads import Product, Threads
-from gpunn.core.backend import CPU
-from gpunn.core.equations import Equation, Gradient, lower
+from gpunn.backends.host.threads import Threads
+from gpunn.core.equations import Equation, lower
 from gpunn.core.ranks import Ranks
 from gpunn.functions.calls import Calls
 
@@ -29,6 +28,8 @@ LOWER: dict[type[Equation], Callable[[Context, Any], Calls]] = {
     **communication.LOWER,
 }
 
+SPEED = 1e10  # multiplications a second of NumPy's products on one thread, to guess how long they take
+
 
 class Host:
     """NumPy and SciPy on the CPU, in float32 or float64.
@@ -36,8 +37,8 @@ class Host:
     Args:
         dtype: "float32" or "float64".
         why: the reason for using the CPU, if there is one to tell.
-        threads: the number of threads of matrix products, and at most what is allowed; None to choose it by
-            trials.
+        threads: the number of threads, and at most what is allowed; None to choose it by how long what is
+            computed takes.
     """
 
     name = "cpu"
@@ -53,41 +54,45 @@ class Host:
         self.data = HostData(self.memory.dtype)
         self.threads = Threads(threads)
         self.context = Context(self.memory.dtype)
-        self.kernels = kernels(self.memory.dtype, self.threads.pool)
+        self.kernels = self.threads.kernels = kernels(self.memory.dtype)
         self.repeats = self.kernels is not None
 
     def join(self, ranks: Ranks) -> None:
         """Do nothing: MPI sums what is in the memory of the CPU."""
 
     def note_algorithms(self) -> Mapping[str, str]:
-        kernels = self.kernels
-        return {CPU: f"compiled kernels {kernels.checksum[:12]}" if kernels else "NumPy and BLAS"}
+        return {}
 
     def plan(self, equations: Sequence[Equation]) -> Calls:
-        """Lower the equations; the calls begin with the trials of a product that threads share."""
-        calls, product = self._lower(equations)
-        if product is None:
+        """Lower the equations; calls that threads share are one call, which chooses their number."""
+        calls, most, guess = self._lower(equations)
+        if self.threads.asked or min(most, self.threads.cap) == 1:
             return calls
-        training = any(isinstance(equation, Gradient) for equation in equations)
-        return [partial(self.threads.before_chunk, product, training), *calls]
+        return [Shared(Choice(self.threads, most, guess), calls)]
 
-    def _lower(self, equations: Sequence[Equation]) -> tuple[Calls, Product | None]:
-        """Return the calls, and the largest product if threads share any."""
+    def _lower(self, equations: Sequence[Equation]) -> tuple[Calls, int, float]:
+        """Return the calls, the most threads that are worth it, and a guess of the seconds with one."""
         if self.kernels is None:
-            return lower(equations, LOWER, self.context), self.context.take_largest()
+            calls, work = lower(equations, LOWER, self.context), self.context.take_work()
+            return calls, self.threads.cap if work else 1, work / SPEED
         p = next((equation.p for equation in equations if hasattr(equation, "p")), None)
         lowering = Lowering(self.kernels, self.context, p, lambda e: lower([e], LOWER, self.context))
         calls = lowering.lower(equations)
-        return calls, lowering.product() or self.context.take_largest()
+        programs = [call for call in calls if isinstance(call, Program)]
+        most = max((program.most for program in programs), default=1)
+        guess = sum(program.seconds for program in programs) + self.context.take_work() / SPEED
+        return calls, most, guess
 
     def repeat(self, calls: Calls, times: int) -> tuple[Calls, int] | None:
         """Return calls that repeat a program of the compiled kernels, if all of the calls are one."""
-        *before, last = calls
-        trials = [call for call in before if getattr(call, "func", None) == self.threads.before_chunk]
-        if not isinstance(last, Program) or before != trials:
+        shared = calls[0] if isinstance(calls[0], Shared) else None
+        first, *others = shared.calls if shared else calls
+        if others or not isinstance(first, Program):
             return None
-        repeated = last.repeated(times)
-        return [*before, repeated], repeated.times
+        repeated = first.repeated(times)
+        if shared:
+            return [Shared(shared.choice, [repeated], repeated.times)], repeated.times
+        return [repeated], repeated.times
 
     def plan_steps(self, equations: Sequence[Equation], m: int) -> Calls | None:
         """Return None, since every step is bound."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 from scipy.linalg import blas
 
-from gpunn.backends.host.threads import Product
 from gpunn.core.scalars import Scalar
 from gpunn.functions.calls import Array, Calls, zeros
 
@@ -26,7 +24,7 @@ class Context:
         self.nrm2 = blas.snrm2 if single else blas.dnrm2
         self.gemv = blas.sgemv if single else blas.dgemv
         self._scratches: dict[tuple[int, ...], Array] = {}
-        self._largest: tuple[int, Callable[[Array], object], Array] | None = None
+        self._work = 0
 
     def scratch(self, like: Array) -> Array:
         """Return the scratch buffer of that shape; all equations share it, since only one runs at a time."""
@@ -65,14 +63,10 @@ class Context:
             if operand.dtype != self.dtype or not operand.flags.f_contiguous:
                 raise ValueError(f"the product needs column-major {self.dtype}, not {operand.dtype}")
         work = c.size * a.shape[0 if trans_a else 1]
-        if work > (self._largest[0] if self._largest else ALONE):
-            self._largest = work, lambda out: self.gemm(1.0, a, b, 0.0, out, trans_a, trans_b, 1), c
+        self._work += work if work > ALONE else 0
         return [partial(self.gemm, alpha, a, b, beta, c, trans_a, trans_b, 1)]
 
-    def take_largest(self) -> Product | None:
-        """Return the largest product since the last call, into scratch memory; None if threads share none."""
-        largest, self._largest = self._largest, None
-        if largest is None:
-            return None
-        work, call, like = largest
-        return Product(partial(call, np.empty_like(like)), work)
+    def take_work(self) -> int:
+        """Return the multiplications of all products since the last call that threads share."""
+        work, self._work = self._work, 0
+        return work

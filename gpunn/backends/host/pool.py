@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from functools import lru_cache
+from math import inf
 from pathlib import Path
 from typing import Any, Protocol
+
+NOTHING = 0, -inf  # a number of threads that was chosen, and when, on the backends' clock
+CREDIT = 6e-3  # seconds that trials of other numbers may cost at first
 
 
 class Library(Protocol):
@@ -28,15 +32,9 @@ class Pool:
         self.asked: dict[object, int] = {}
         self.before: list[int] = []  # threads of each library before anything ran
         self.current: list[int] = []  # threads of each library now
-        self.told = False  # whether a line has said that one thread is quicker
-        self.busy: float | None = None  # when one thread was last quicker, on the backends' clock
-
-    def join(self, library: Library) -> None:
-        """Count one more library among these."""
-        with self.lock:
-            self.libraries.append(library)
-            self.before.append(library.get_num_threads() or 1)
-            self.current.append(self.before[-1])
+        self.told = False  # whether a line has said that fewer threads are quicker
+        self.latest = NOTHING
+        self.credit = CREDIT  # seconds that trials of other numbers may cost
 
     def limit(self) -> int:
         """Return the most threads that may run: the libraries' number, but at most one for each core."""
@@ -44,7 +42,7 @@ class Pool:
             if not self.asked:
                 self.before = [library.get_num_threads() or 1 for library in self.libraries]
                 self.current = list(self.before)
-            return min(max(self.before, default=1), cores())
+            return min(max(self.before, default=cores()), cores())
 
     def use(self, who: object, n: int) -> None:
         """Limit the libraries to n threads while `who` runs."""

@@ -11,36 +11,21 @@ import numpy as np
 
 from gpunn.backends.host.compiled.compiler import CannotCompile, build, check_wanted
 from gpunn.backends.host.compiled.source import source
-from gpunn.backends.host.pool import Pool, cores
 
 log = logging.getLogger("gpunn")
 
 
 class Kernels:
-    """The kernels for one dtype, with a number of threads that a `Pool` sets as it sets a BLAS library's.
+    """The kernels for one dtype, as one backend uses them.
 
-    Attributes:
-        checksum: of the library, which another compiler or another kind of processor would change.
+    threads: the number of threads that share the operations.
     """
 
-    def __init__(self, library: ctypes.CDLL, checksum: str, pool: Pool) -> None:
-        self.checksum = checksum
-        index, pointer = ctypes.c_ssize_t, ctypes.c_void_p
-        of_pass = pointer, pointer, index, index, ctypes.c_uint32
-        self.run = library.run
-        self.run.argtypes = pointer, index, ctypes.c_int, *of_pass, index, index, index
-        self.run.restype = None
-        self.threads = max((library.get_num_threads() or 1 for library in pool.libraries), default=cores())
-        pool.join(self)
-
-    def get_num_threads(self) -> int:
-        return self.threads
-
-    def set_num_threads(self, num_threads: int) -> None:
-        self.threads = num_threads
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self.run, self.threads = library.run, 1
 
 
-def kernels(dtype: np.dtype[Any], pool: Pool) -> Kernels | None:
+def kernels(dtype: np.dtype[Any]) -> Kernels | None:
     """Return the kernels for a dtype, compiled if necessary; None if that is impossible or unwanted.
 
     Raises ValueError if GPUNN_COMPILED is neither 0 nor 1.
@@ -49,15 +34,20 @@ def kernels(dtype: np.dtype[Any], pool: Pool) -> Kernels | None:
         check_wanted()
     except CannotCompile:
         return None
-    return _loaded(dtype, pool)
+    library = _loaded(dtype)
+    return Kernels(library) if library else None
 
 
 @cache
-def _loaded(dtype: np.dtype[Any], pool: Pool) -> Kernels | None:
+def _loaded(dtype: np.dtype[Any]) -> ctypes.CDLL | None:
     """Load the kernels; a failure, too, holds for this process."""
     try:
-        built = build(source(dtype))
-        return Kernels(built.library, built.checksum, pool)
+        library = build(source(dtype)).library
     except CannotCompile as error:
         log.debug("gpunn: no compiled kernels: %s", error)
         return None
+    index, pointer = ctypes.c_ssize_t, ctypes.c_void_p
+    of_pass = pointer, pointer, index, index, ctypes.c_uint32
+    library.run.argtypes = pointer, index, ctypes.c_int, *of_pass, index, index, index
+    library.run.restype = None
+    return library

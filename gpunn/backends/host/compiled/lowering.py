@@ -11,9 +11,8 @@ from typing import Any, TypeAlias
 
 from gpunn.backends.host.compiled import dropout, examples, layers, norm, outputs, vectors
 from gpunn.backends.host.compiled.library import Kernels
-from gpunn.backends.host.compiled.operations import AHEAD, WORTH_SHARING, Code, Operation, Operations, Program
+from gpunn.backends.host.compiled.operations import AHEAD, Operations, Program
 from gpunn.backends.host.context import Context
-from gpunn.backends.host.threads import Product
 from gpunn.core.equations import Equation
 from gpunn.core.examples import Pass
 from gpunn.core.pass_equations import Advance, NextStep
@@ -39,14 +38,12 @@ class Lowering:
 
     Attributes:
         calls: the bound calls so far, without the operations that follow them.
-        largest: the largest product.
     """
 
     def __init__(self, kernels: Kernels, context: Context, p: Pass | None, numpy: Lower) -> None:
         self.kernels, self.context, self.p, self.numpy = kernels, context, p, numpy
         self.known: dict[int, tuple[Equation, Operations | None]] = {}
         self.calls: Calls = []
-        self.largest: Operation | None = None
         self.pending: Operations = []
         self.steps = 0
 
@@ -76,17 +73,9 @@ class Lowering:
         for operation in operations:
             if operation.code in AHEAD:
                 operation = operation.ahead(self.steps)
-            if operation.code is Code.FORWARD and operation.work > (self.largest.work if self.largest else 0):
-                self.largest = operation
             self.pending.append(operation)
 
     def _end_program(self, examples: int = 0) -> None:
         if self.pending:
             self.calls.append(Program(self.kernels, self.pending, self.p, self.steps, examples))
         self.pending, self.steps = [], 0
-
-    def product(self) -> Product | None:
-        """Return the largest product, into what a step writes before it reads; None if it is small."""
-        if self.largest is None or self.largest.work < WORTH_SHARING:
-            return None
-        return Product(Program(self.kernels, [self.largest], None), self.largest.work)

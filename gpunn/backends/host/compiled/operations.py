@@ -16,7 +16,7 @@ from gpunn.core.examples import Pass
 from gpunn.functions.calls import Array
 
 FIELDS = 16
-WORTH_SHARING = 400_000  # multiplications of an operation, for which threads are quicker than one
+WORTH_SHARING = 200_000  # multiplications of the largest operation for each thread
 MOMENT = 5e-3  # seconds that a call should take at most, so that Ctrl-C and progress bars stay alive
 OPERATION, SPEED = 3e-7, 2e10  # to guess them: seconds of an operation, multiplications a second
 
@@ -146,6 +146,8 @@ class Program:
     Attributes:
         steps, examples: how far they move the pass.
         times: how often a call repeats them.
+        most: the most threads that are worth it.
+        seconds: a guess of what they take on one thread, once.
     """
 
     def __init__(
@@ -166,7 +168,7 @@ class Program:
         rows = [row for one, next_ in pairs for row in one.rows(meets(one, next_))]
         self.table = np.array(rows, np.int64)
         self.at, self.count = address(self.table), len(rows)
-        self.shared = max(operation.work for operation in operations) >= WORTH_SHARING
+        self.most = max(1, max(operation.work for operation in operations) // WORTH_SHARING)
         self.seconds = len(rows) * OPERATION + sum(operation.work for operation in operations) / SPEED
         self.order: Array | None = None
         self.order_at = 0
@@ -178,7 +180,7 @@ class Program:
         return found
 
     def __call__(self) -> None:
-        p, threads = self.p, self.kernels.threads if self.shared else 1
+        p, threads = self.p, min(self.kernels.threads, self.most)
         if p is None:
             return self.run(self.at, self.count, threads, None, None, 0, 0, 0, self.times, 0, 0)
         if p.order is not self.order:

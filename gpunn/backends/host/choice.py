@@ -1,0 +1,150 @@
+"""The choice of the number of threads: what is computed anyway is timed, at times with fewer or more.
+
+The threads of a product wait for each other. That is quick on a quiet machine; beside busy processes one of
+them may wait for its core, and all the others for it. No number is right for good, so trials go on. What they
+cost beyond the number in use is paid from a credit, which is a small part of the time spent computing.
+"""
+
+from __future__ import annotations
+
+import logging
+from math import inf
+
+from gpunn.backends.host.threads import VARIABLE, Threads
+from gpunn.functions.calls import Calls
+
+WINDOW = 6e-3  # seconds that are measured at a time
+COST = 0.005  # trials cost at most this part of the time
+LEAST = (
+    1e-3  # seconds of credit that a trial takes at least: equally quick numbers are not tried all the time
+)
+LONGEST = 2.0, 20  # seconds and calls after which more threads are tried, whatever that cost the last time
+WORSE = 1.25  # numbers of which one was so many times slower are compared at once
+RECENT = 10.0  # seconds for which a new plan trusts the choice of another one
+
+# Logged, not warned: a busy machine must not end a program that turns warnings into errors.
+log = logging.getLogger("gpunn")
+
+
+def numbers(most: int) -> list[int]:
+    """Return the numbers of threads that are compared: powers of two, and the most."""
+    return [1 << k for k in range(most.bit_length()) if 1 << k < most] + [most]
+
+
+class Choice:
+    """The number of threads for the calls of one plan.
+
+    Args:
+        threads: what is allowed, and what tells BLAS or the kernels.
+        most: the most threads that are worth it.
+        guess: the seconds that the calls take with one thread, by the multiplications.
+
+    Attributes:
+        now: the number in use.
+        trying: the number that is measured: mostly the same.
+        known: seconds of the calls by the number of threads, as last measured.
+    """
+
+    def __init__(self, threads: Threads, most: int, guess: float) -> None:
+        self.threads, self.pool, self.guess = threads, threads.pool, guess
+        self.numbers = numbers(min(most, threads.cap))
+        self.now = self.trying = self._first()
+        self.known: dict[int, float] = {}
+        self.seconds, self.times, self.warm = 0.0, 0, False
+
+    def _first(self) -> int:
+        """Return the most threads, or the choice of another plan if that has just been made."""
+        n, when = self.pool.latest
+        recent = self.threads.clock() - when < RECENT
+        return max(k for k in self.numbers if k <= n) if recent else self.numbers[-1]
+
+    def note(self, n: int, seconds: float, times: int) -> None:
+        """Count calls, so many times over, that n threads have made."""
+        self.seconds += seconds
+        self.times += times
+        if self.seconds >= WINDOW:
+            if n == self.trying and self.warm:
+                self._compare(self.seconds, self.times)
+            self.seconds, self.times, self.warm = 0.0, 0, True
+
+    def _compare(self, seconds: float, times: int) -> None:
+        """Choose by a window of the number in use or of a trial, and decide what to measure next."""
+        n, each = self.trying, seconds / times
+        if n == self.now:
+            self.known[n] = (self.known.get(n, each) + each) / 2
+            self._pay(-COST * seconds)
+            if len(self.numbers) > 1:
+                self.pool.latest = n, self.threads.clock()
+            self.trying = self._next()
+            return
+        before = self.known[self.now]
+        self.known[n] = each
+        self._pay(max(LEAST, seconds - times * before))
+        if each < before:
+            self._tell(before / each, n)
+            self.known = {self.now: before, n: each}  # the others are of another load
+            self.now = n
+        self.trying = self.now
+
+    def _next(self) -> int:
+        """Return one thread or a neighbour of the number in use, if worth a trial, or else that number."""
+        at = self.numbers.index(self.now)
+        others = {1, *self.numbers[max(0, at - 1) : at + 2]} - {self.now}
+        allowed = [n for n in others if n <= self.threads.most]
+        if not allowed or not self.pool.alone():
+            return self.now
+        cost, n = min((self._cost(n), n) for n in allowed)
+        return n if cost <= max(0.0, self.pool.credit) else self.now
+
+    def _cost(self, n: int) -> float:
+        """Return the seconds that a trial of n threads is expected to lose; 0 if it is due at once."""
+        now, fewer = self.known[self.now], n < self.now
+        each = self.known.get(n)
+        if each is None:
+            each = min(now * self.now / n, self.guess / n) if fewer else now
+        if each * WORSE < now and (fewer or n in self.known):
+            return 0.0
+        if fewer and not self.threads.exact:  # a quiet machine always has the same bits
+            return inf
+        cost = max(LEAST, (each - now) * max(1.0, WINDOW / now))
+        return cost if fewer else min(cost, self._longest())
+
+    def _longest(self) -> float:
+        """Return the seconds of credit after which more threads are tried whatever that costs."""
+        return COST * max(LONGEST[0], LONGEST[1] * self.known[self.now])
+
+    def _pay(self, seconds: float) -> None:
+        """Take seconds from the credit, which all plans of this process share."""
+        most = max(5 * WINDOW, self.known[self.now])
+        self.pool.credit = max(-self._longest(), min(most, self.pool.credit - seconds))
+
+    def _tell(self, slower: float, n: int) -> None:
+        """Say, once in a process, that fewer threads are clearly quicker."""
+        if n < self.now and slower > WORSE and not self.pool.told:
+            self.pool.told = True
+            log.warning(
+                "gpunn: %d threads are %.1f times slower than %d beside other busy processes; fewer go on%s "
+                "(--threads, fit(threads=N) or %s sets the number)",
+                self.now,
+                slower,
+                n,
+                "" if self.threads.exact else ", which may change the last bits",
+                VARIABLE,
+            )
+
+
+class Shared:
+    """Calls that threads share, as one call.
+
+    times: how often they do what those of the choice's plan do.
+    """
+
+    def __init__(self, choice: Choice, calls: Calls, times: int = 1) -> None:
+        self.choice, self.calls, self.times = choice, calls, times
+        self.use, self.clock = choice.threads.use, choice.threads.clock
+
+    def __call__(self) -> None:
+        n, begun = self.use(self.choice.trying), self.clock()
+        for call in self.calls:
+            call()
+        self.choice.note(n, self.clock() - begun, self.times)
