@@ -224,7 +224,7 @@ Threads = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Threads of a matrix product on the CPU.",
+        help="Threads on the CPU.",
         show_default="$GPUNN_THREADS, or one or all of them, whichever is quicker",
         parser=number_parser(int, least=1),
     ),

@@ -22,6 +22,7 @@ from gpunn.cli.locking import is_locked
 from gpunn.cli.output import say
 from gpunn.cli.runs import HISTORY, LOCK, MODEL, NEW_HISTORY, REPORT, RUN, RUNS
 from gpunn.cli.system import PACKAGES, cpu_name, installed
+from gpunn.core.backend import CPU
 from gpunn.files.strict_json import dump_json
 from gpunn.files.tensors import digest
 from gpunn.names import counted
@@ -106,19 +107,22 @@ def show_window() -> None:
 
 
 def machine(history: History) -> str:
-    """Describe the machine and its use, as in "AMD EPYC 7B13, 4 cores, 4 BLAS threads"."""
+    """Describe the machine and its use, as in "AMD EPYC 7B13, 4 cores, 4 threads"."""
     known = sorted({record.threads or 0 for record in history})  # 0: it changed, or there is no such number
-    words = f", {counted(known[0], 'BLAS thread')}" if known and known[0] == known[-1] else ""
+    words = f", {counted(known[0], 'thread')}" if known and known[0] == known[-1] else ""
     if len(known) > 1:
-        words = ", a changing number of BLAS threads"
+        words = ", a changing number of threads"
     return f"{cpu_name()}, {cores()} cores{words if any(known) else ''}"
 
 
 def versions(history: History) -> dict[str, str]:
-    """Return the versions of gpunn, Python and the array libraries, and a checksum of CUDA's algorithms."""
+    """Return the versions of gpunn, Python and the array libraries, and what else the last bits depend on."""
     found = {name: installed(distributions) for name, distributions in PACKAGES.items()}
     known = {name: number for name, number in found.items() if number and name in ("NumPy", "SciPy", "CuPy")}
-    if chosen := history.algorithms:
+    chosen = dict(history.algorithms)
+    if computed := chosen.pop(CPU, None):
+        known["computed by"] = computed
+    if chosen:
         known["cuBLASLt algorithms"] = digest({}, dump_json(sorted(chosen.items())))[:12]
     return {"gpunn": __version__, "Python": platform.python_version(), **known}
 

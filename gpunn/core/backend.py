@@ -24,6 +24,7 @@ from gpunn.functions.calls import Calls
 UINT8_SCALE = 1 / 255  # bytes are pixels
 NORM_EPSILON = 1e-5  # added to the variance
 NORM_MOMENTUM = 0.1  # weight of a mini-batch in the running mean and variance
+CPU = "CPU"  # the name under which a history's algorithms say what computed on a CPU
 
 
 class BackendError(RuntimeError):
@@ -191,10 +192,10 @@ class Backend(Protocol):
         """Prepare sums over these ranks, all of which call this at the same time."""
 
     def note_algorithms(self) -> Mapping[str, str]:
-        """Return a checksum of the algorithm of each matrix product that is bound from now on, by product.
+        """Return what the last bits depend on, by name.
 
-        A product's last bits depend on its algorithm. The mapping fills up until this is called again; it
-        stays empty on a backend whose products have only one.
+        On the CPU this is what computes. On CUDA it is a checksum of the algorithm of each matrix product
+        that is bound from now on, by product: the mapping fills up until this is called again.
         """
 
     def plan(self, equations: Sequence[Equation]) -> Calls:

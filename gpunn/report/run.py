@@ -46,7 +46,7 @@ class Run:
         notes: remarks on the data.
         command: the command that reproduces the run.
         ended: the date and time at which the run ended.
-        machine: the CPU, its cores and the number of BLAS threads, in words.
+        machine: the CPU, its cores and the number of threads, in words.
         versions: the versions of gpunn, Python and the libraries, by name.
         members: the histories of the networks of an ensemble.
         columns: what was decided about each column of a table; kept of the first MOST_COLUMNS.

@@ -7,11 +7,14 @@ strings: `format` "gpunn-checkpoint", `version` "2", `state` (JSON: the rest of 
 the run, and its network's meta) and `digest`, a checksum of the tensors and the state. The state is strict
 JSON: infinity is {"number": "inf"}, and NaN is {"number": "nan"}.
 
-Version 1 differs in Adam's moments alone, which the CPU kept divided by powers of β₁ and β₂.
+Version 1 differs in Adam's moments alone, which the CPU kept divided by powers of β₁ and β₂. They are
+multiplied out when they are read.
 """
 
 from __future__ import annotations
 
+import math
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.core.backend import Backend
+from gpunn.core.backend import CPU, Backend
 from gpunn.core.ranks import Ranks
 from gpunn.files.strict_json import (
     InvalidJSON,
@@ -222,9 +225,11 @@ class CheckpointWriter:
             )
 
     def _go_on_with_threads(self) -> None:
-        """Use as many threads as the run so far; warn if that is not allowed."""
+        """Use as many threads as the run so far; warn if that is not allowed, and the bits depend on it."""
         so_far = self.state.history[-1].threads if len(self.state.history) else None
-        if so_far and (now := self.state.be.threads.go_on_with(so_far)) and now != so_far:
+        now = self.state.be.threads.go_on_with(so_far) if so_far else None
+        compiled = "compiled" in self.state.history.algorithms.get(CPU, "")
+        if so_far and now and now != so_far and not compiled:
             warnings.warn(
                 f"the run so far used {counted(so_far, 'thread')}, and {now} from now on, so the result may "
                 "differ in the last bits from that of an unbroken run",
@@ -315,11 +320,6 @@ def read(path: Path) -> SavedCheckpoint:
         raise ValueError(f"{path} is not a readable checkpoint: {error}") from None
     if metadata.get("format") != FORMAT or metadata.get("version") not in (VERSION, FIRST_VERSION):
         raise ValueError(f"{path} is not a checkpoint that this version of gpunn reads")
-    if metadata["version"] == FIRST_VERSION and "optimizer.steps" in tensors:
-        raise ValueError(
-            f"{path} has Adam's moments in the form of gpunn 0.1: finish this run with gpunn 0.1, or start "
-            "it anew in another folder"
-        )
     text = metadata.get("state", "")
     if metadata.get(DIGEST) != digest(tensors, text):
         raise ValueError(f"{path} is damaged: its content does not match its digest")
@@ -330,7 +330,25 @@ def read(path: Path) -> SavedCheckpoint:
     restored = untag_numbers(state)
     if wrong := explain_mismatch(restored, "checkpoint.json", "state"):
         raise ValueError(f"{path} is damaged: {wrong}")
+    if metadata["version"] == FIRST_VERSION and "optimizer.steps" in tensors:
+        _multiply_out(tensors, restored)
     return SavedCheckpoint(path, tensors, {**restored, "meta": state["meta"]})
+
+
+def _multiply_out(tensors: dict[str, np.ndarray], state: Mapping[str, Any]) -> None:
+    """Multiply out Adam's moments of version 1, in place.
+
+    The CPU kept them divided by βᵏ, where k counted the steps since they were last multiplied out: before βᵏ
+    fell below 1/1024. CUDA kept them plain. It also noted its algorithms, or the pace of the last step after
+    the number of steps.
+    """
+    t, *pace = tensors["optimizer.steps"]
+    if any(pace) or "algorithms" in state:
+        return
+    betas = re.findall(r"beta[12]=([^,)]+)", state["what"]["optimizer"])
+    for name, beta in zip(("optimizer.m", "optimizer.v"), map(float, betas), strict=True):
+        period = max(1, int(math.log(1024) / -math.log(beta))) if beta else 1
+        tensors[name] = tensors[name] * beta ** float((t - 1) % period)
 
 
 def newest(folder: Path) -> SavedCheckpoint | None:

@@ -89,10 +89,10 @@ class FitOptions:
         device: auto, cpu, cuda or cuda:N; auto takes a working GPU if there is one.
         precision: the network's dtype; on CUDA also "tf32", or "bf16" (activations and δ in 16 bits, θ in
             float32).
-        threads: on a CPU, how many threads compute a matrix product, and at most as many as OMP_NUM_THREADS,
-            `threadpoolctl` and the like allow. None takes GPUNN_THREADS, or chooses between one and all of
-            them by short trials, since threads are slow beside other busy processes. The last bits of the
-            result may depend on the number, which `Record.threads` keeps; threads=1 repeats everywhere.
+        threads: on a CPU, the number of threads, and at most as many as OMP_NUM_THREADS, `threadpoolctl` and
+            the like allow. None takes GPUNN_THREADS, or chooses between one and all of them by short trials,
+            since threads are slow beside other busy processes. Compiled kernels compute the same bits with
+            any number. Without them, the last bits of the result may depend on it; `Record.threads` keeps it.
         verbose: whether to show progress: a bar if stderr is a terminal, otherwise a line every few seconds.
         on_epoch_end: one or several functions, called with the `Record` of each epoch while the network has
             that epoch's weights. Training ends if one of them returns True. `gpunn.callbacks` has some.
@@ -101,7 +101,7 @@ class FitOptions:
         checkpoint_every: epochs between checkpoints; the last epoch always writes one.
         keep: how many of the newest checkpoints to keep.
         resume: whether to continue from the newest checkpoint, or from the start if there is no checkpoint.
-            On the same kind of device the result is bitwise identical to that of an unbroken run.
+            On the same machine the result is bitwise identical to that of an unbroken run.
         communicator: mpi4py's communicator of processes that train the network together, such as
             `MPI.COMM_WORLD`. Each of them makes the same call and learns from its share of every mini-batch;
             the result is that of one process, but for rounding. `on_epoch_end` is called on rank 0, which

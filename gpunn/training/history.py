@@ -26,8 +26,8 @@ class Record:
         seconds: wall-clock time spent training, without validation.
         examples_per_second: training throughput, including shuffling and gathering.
         validation_score: what `fit`'s `score` returned for the outputs of the validation examples.
-        threads: on a CPU, the number of threads of its matrix products, on which the last bits may depend;
-            None if the number changed during the epoch.
+        threads: on a CPU, the number of threads; None if it changed during the epoch. Without compiled
+            kernels, the last bits may depend on it.
     """
 
     epoch: int
@@ -88,8 +88,8 @@ class History:
         records: a record for each epoch.
         stopped: why training ended: "" after the last epoch, "early", "callback" (one returned True) or
             "interrupted" (Ctrl-C).
-        algorithms: on CUDA, a checksum of the algorithm of each matrix product, by product. With another
-            algorithm, the last bits of the result differ.
+        algorithms: what the last bits depend on, by name. On a CPU, {"CPU": what computed}: compiled kernels
+            with a checksum, or NumPy and BLAS. On CUDA, a checksum of the algorithm of each matrix product.
         ranks: the number of processes that trained the network together.
 
     >>> net = gpunn.Network([2, 3, 1], seed=0)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpunn.core import optimizers
+from gpunn.core.backend import CPU
 from gpunn.core.inputs import CheckedExamples, ClassWeight, dense, is_sparse
 from gpunn.names import counted
 from gpunn.training import schedules
@@ -46,10 +47,16 @@ def describe_run(net: Trainable, given: CheckedExamples | None, options: FitOpti
 
 
 def explain_other_algorithms(there: Mapping[str, str], here: Mapping[str, str]) -> str | None:
-    """Say that matrix products use other algorithms than in the run so far; None if they use the same.
+    """Say that the run so far was computed in another way; None if it was not.
 
     A product that only one of the two knows does not count.
     """
+    before, now = there.get(CPU), here.get(CPU)
+    if before and now and before != now:
+        return (
+            f"the run so far was computed by {before}, and goes on with {now}, so the result may differ in "
+            "the last bits from that of an unbroken run"
+        )
     shared = there.keys() & here.keys()
     if not (others := sum(there[product] != here[product] for product in shared)):
         return None

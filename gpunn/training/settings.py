@@ -218,7 +218,7 @@ class Settings:
     threads: Annotated[
         int | None,
         training(
-            "Threads of a matrix product on the CPU; the last bits of the result may depend on it.",
+            "Threads on the CPU; without compiled kernels, the last bits of the result may depend on it.",
             "$GPUNN_THREADS, or one or all of them, whichever is quicker",
             least=1,
         ),

@@ -268,11 +268,6 @@ class TestOfARun:
         assert len(kept) == 12
         assert kept == reports.versions(other)["cuBLASLt algorithms"]
 
-    def test_a_run_on_the_cpu_has_none(self) -> None:
-        history = gpunn.Network([4, 3], seed=0).fit(self.X, self.Y, epochs=1, device="cpu")
-        assert history.algorithms == {}
-        assert "cuBLASLt algorithms" not in reports.versions(history)
-
     def test_a_resumed_run_says_that_algorithms_differ(
         self, machine: Machine, folder: Path, tmp_path: Path
     ) -> None:

@@ -1,4 +1,4 @@
-"""A run's record says on which machine it ran, with how many BLAS threads."""
+"""A run's record says on which machine it ran, with how many threads."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from gpunn.cli import reports
 @pytest.mark.parametrize(
     ("numbers", "words"),
     [
-        ([1, 1], "cores?, 1 BLAS thread"),
-        ([2, 2, 2], "cores?, 2 BLAS threads"),
-        ([2, None, 1], "cores?, a changing number of BLAS threads"),
+        ([1, 1], "cores?, 1 thread"),
+        ([2, 2, 2], "cores?, 2 threads"),
+        ([2, None, 1], "cores?, a changing number of threads"),
         ([None, None], "cores?"),
         ([], "cores?"),
     ],

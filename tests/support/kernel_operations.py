@@ -151,7 +151,7 @@ def activation(f: str, z: np.ndarray) -> np.ndarray:
 def derivative(f: str, a: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Return f′(z) by NumPy; a = f(z)."""
     prime = np.ones_like(z, order="F")
-    for call in ACTIVATIONS[f].backward(prime, a, z, np.empty_like(prime)):
+    for call in ACTIVATIONS[f].backward(prime, a.copy("F"), z.copy("F"), np.empty_like(prime)):
         call()
     return prime
 

@@ -15,6 +15,7 @@ from gpunn.backends.host.context import Context
 from gpunn.backends.host.data import HostData
 from gpunn.backends.host.memory import HostMemory
 from gpunn.backends.host.threads import Threads
+from gpunn.core.backend import CPU
 from gpunn.core.equations import Equation, lower
 from gpunn.core.ranks import Ranks
 from gpunn.functions.calls import Calls
@@ -61,7 +62,8 @@ class Host:
         """Do nothing: MPI sums what is in the memory of the CPU."""
 
     def note_algorithms(self) -> Mapping[str, str]:
-        return {}
+        kernels = self.kernels
+        return {CPU: f"compiled kernels {kernels.checksum[:12]}" if kernels else "NumPy and BLAS"}
 
     def plan(self, equations: Sequence[Equation]) -> Calls:
         """Lower the equations; calls that threads share are one call, which chooses their number."""

@@ -29,7 +29,7 @@ RELU = Activation(
     "relu",
     _relu,
     _relu_backward,
-    cuda=("z > 0 ? z : T(0)", "T(a > 0)"),
+    cuda=("z < 0 ? T(0) : z", "T(a > 0)"),
     onnx="a = Relu(z)",
     torch=("ReLU", {}),
     javascript="Math.max(z, 0)",

@@ -136,6 +136,11 @@ class Built:
     compiler: Compiler
     failures: tuple[str, ...]
 
+    @property
+    def checksum(self) -> str:
+        """A checksum of the library."""
+        return kept.checksum_in(self.path)
+
 
 def build(source: str) -> Built:
     """Load the library of a C++17 source text, compiled unless an earlier process has done that.

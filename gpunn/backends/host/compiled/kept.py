@@ -60,11 +60,16 @@ def checksum(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=12).hexdigest()
 
 
+def checksum_in(path: Path) -> str:
+    """Return the checksum in a library's name."""
+    return path.stem.partition("-")[2]
+
+
 def find(folder: Path, key: str) -> Path | None:
     """Return the library of that key, and note that it is used; remove it if it is damaged."""
     for path in sorted(folder.glob(f"{key}-*{SUFFIX}")):
         with suppress(OSError):
-            if path.stem.partition("-")[2] == checksum(path.read_bytes()):
+            if checksum_in(path) == checksum(path.read_bytes()):
                 if time.time() - path.stat().st_mtime > DAY:
                     with suppress(OSError):
                         os.utime(path)

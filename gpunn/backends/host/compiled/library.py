@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.backends.host.compiled.compiler import CannotCompile, build, check_wanted
+from gpunn.backends.host.compiled.compiler import Built, CannotCompile, build, check_wanted
 from gpunn.backends.host.compiled.source import source
 
 log = logging.getLogger("gpunn")
@@ -18,11 +18,13 @@ log = logging.getLogger("gpunn")
 class Kernels:
     """The kernels for one dtype, as one backend uses them.
 
-    threads: the number of threads that share the operations.
+    Attributes:
+        checksum: of the library, which another compiler or another kind of processor would change.
+        threads: the number of threads that share the operations.
     """
 
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self.run, self.threads = library.run, 1
+    def __init__(self, built: Built) -> None:
+        self.run, self.checksum, self.threads = built.library.run, built.checksum, 1
 
 
 def kernels(dtype: np.dtype[Any]) -> Kernels | None:
@@ -34,20 +36,21 @@ def kernels(dtype: np.dtype[Any]) -> Kernels | None:
         check_wanted()
     except CannotCompile:
         return None
-    library = _loaded(dtype)
-    return Kernels(library) if library else None
+    built = _loaded(dtype)
+    return Kernels(built) if built else None
 
 
 @cache
-def _loaded(dtype: np.dtype[Any]) -> ctypes.CDLL | None:
+def _loaded(dtype: np.dtype[Any]) -> Built | None:
     """Load the kernels; a failure, too, holds for this process."""
     try:
-        library = build(source(dtype)).library
+        built = build(source(dtype))
     except CannotCompile as error:
         log.debug("gpunn: no compiled kernels: %s", error)
         return None
     index, pointer = ctypes.c_ssize_t, ctypes.c_void_p
     of_pass = pointer, pointer, index, index, ctypes.c_uint32
-    library.run.argtypes = pointer, index, ctypes.c_int, *of_pass, index, index, index
-    library.run.restype = None
-    return library
+    run = built.library.run
+    run.argtypes = pointer, index, ctypes.c_int, *of_pass, index, index, index
+    run.restype = None
+    return built
