@@ -81,7 +81,8 @@ def cost_source(cost: Cost, f: Activation) -> str:
     before = "#define F_PRIME(a, z) T(1)\n" if f is SOFTMAX else activation_source(f)
     paired = cost.pairs(f)
     error = "a - y" if paired else f"({cost.cuda[1]}) * (F_PRIME(a, z))"
-    return f"{before}#define LOSS(a, y, z) ({loss})\n#define OUTPUT_ERROR(a, y, z) ({error})\n"
+    parameter = "".join(f"#define PARAMETER T({x!r})\n" for x in cost.cuda_parameters[:1])
+    return f"{before}{parameter}#define LOSS(a, y, z) ({loss})\n#define OUTPUT_ERROR(a, y, z) ({error})\n"
 
 
 def rule_source(rule: Rule) -> str:

@@ -30,7 +30,7 @@ class Cost:
         cuda_of_z: the same loss as a C expression in z and y.
         cuda_columns: (loss, gradient) as kernels of kernels.cu, one warp per column, for a cost that couples
             outputs or tells them apart.
-        cuda_parameters: further arguments of these kernels.
+        cuda_parameters: further arguments of these kernels; `cuda` calls the first of them PARAMETER.
         domain: the open interval of outputs for which it is defined; it counts as level outside. Targets may
             also be at the ends.
         of_labels: it is only defined for class labels.

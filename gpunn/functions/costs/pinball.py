@@ -38,15 +38,12 @@ def quantile(tau: float = 0.5) -> Cost:
             partial(np.add, out, constant(a, lean), out),
         ]
 
-    cuda = (
-        f"fabs(a - y) / 2 + T({lean!r}) * (a - y)",
-        f"(T(a > y) - T(a < y)) / 2 + T({lean!r})",
-    )
     return Cost(
         member_name("quantile", tau, usual=0.5),
         loss,
         gradient,
-        cuda,
+        cuda=("fabs(a - y) / 2 + PARAMETER * (a - y)", "(T(a > y) - T(a < y)) / 2 + PARAMETER"),
+        cuda_parameters=(lean,),
         latex=r"\sum \begin{cases} \tau (y - a) & y > a \\ (1 - \tau) (a - y) & \text{else} \end{cases}",
         source="Koenker and Bassett 1978",
     )

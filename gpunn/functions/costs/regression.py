@@ -76,7 +76,7 @@ def huber(delta: float = 1.0) -> Cost:
             partial(np.multiply, out, clipped, out),
         ]
 
-    e, d = "(a - y)", f"T({float(delta)!r})"
+    e, d = "(a - y)", "PARAMETER"
     cuda = (
         f"fabs{e} <= {d} ? {e} * {e} / 2 : {d} * (fabs{e} - {d} / 2)",
         f"{e} < -{d} ? -{d} : {e} > {d} ? {d} : {e}",
@@ -86,6 +86,7 @@ def huber(delta: float = 1.0) -> Cost:
         loss,
         gradient,
         cuda,
+        cuda_parameters=(float(delta),),
         latex=r"\sum \begin{cases} \frac{1}{2} e^2 & e = \lvert a - y \rvert \le \delta \\ "
         r"\delta (e - \frac{1}{2} \delta) & \text{else} \end{cases}",
         source="Huber 1964",

@@ -1,4 +1,4 @@
-// Loops over the functions that activations, costs and rules spell, and tables of them.
+// Loops over the functions that activations and rules spell, and tables of them.
 
 #pragma once
 #include "numbers.hpp"
@@ -32,13 +32,6 @@ static void softmax(Index n, const T* z, T* a) {
     for (Index i = 0; i < n; i++) a[i] /= sum;
 }
 
-// error = dC/da
-template <class Gradient>
-static void cost_gradient(Index n, const T* a, const T* y, T* error) {
-#pragma omp simd
-    for (Index i = 0; i < n; i++) error[i] = Gradient::of(a[i], y[i]);
-}
-
 // One step of a rule with its constants, the step's number, and the states that it has.
 template <class Rule>
 static void move(Index n, const double* constants, double step, double eta, T* x, const T* g, T* first, T* second) {
@@ -62,20 +55,10 @@ struct Activations {
 };
 
 template <class... F>
-struct Losses {
-    static constexpr T (*LOSS[])(T, T, T) = {F::of...};
-};
-
-template <class... F>
-struct CostGradients {
-    static constexpr void (*COST_GRADIENT[])(Index, const T*, const T*, T*) = {cost_gradient<F>...};
-};
-
-template <class... F>
 struct Rules {
     static constexpr void (*MOVE[])(Index, const double*, double, double, T*, const T*, T*, T*) = {move<F>...};
 };
 
-struct Spelled : Activations<ACTIVATIONS>, Losses<LOSSES>, CostGradients<COST_GRADIENTS>, Rules<RULES> {};
+struct Spelled : Activations<ACTIVATIONS>, Rules<RULES> {};
 
 }  // namespace gpunn

@@ -7,6 +7,7 @@ from typing import Any
 
 from gpunn.backends.host.compiled import source
 from gpunn.backends.host.compiled.operations import Code, Operation, Operations
+from gpunn.backends.host.compiled.outputs import softmax_error
 from gpunn.backends.host.context import Context
 from gpunn.backends.host.memory import Columns, SparseColumns
 from gpunn.core.equations import Affine, Equation, Forward, Gradient, HiddenError
@@ -52,12 +53,14 @@ def _forward(
 def hidden_error(context: Context, e: HiddenError) -> Operations | None:
     """BP2: out = (wᵀ δ) ⊙ f′(z), and ⊙ mask."""
     f = source.place_of_activation(e.f)
-    if f is None or e.f.by_column:
+    if f is None:
         return None
     (n, n_in), m, w = e.theta.w[e.layer].shape, e.delta.shape[1], e.theta.w[e.layer]
     by_columns = n * n_in <= SMALL and m >= MANY
-    fields = [n, n_in, m, by_columns, w, e.delta, float(e.a.scale), e.a.plain, e.z, e.mask, e.out, f]
-    return [Operation(Code.HIDDEN_ERROR, fields, n * n_in * m, shares_features=not by_columns)]
+    fields = [n, n_in, m, by_columns, w, e.delta, float(e.a.scale), e.a.plain, e.z, e.mask, e.out]
+    fields.append(source.IDENTITY_PLACE if e.f.by_column else f)
+    error = Operation(Code.HIDDEN_ERROR, fields, n * n_in * m, shares_features=not by_columns)
+    return [error, *softmax_error(e.a.plain, e.out)] if e.f.by_column else [error]
 
 
 def gradient(context: Context, e: Gradient) -> Operations | None:

@@ -20,7 +20,10 @@ from gpunn.functions.activations.outputs import IDENTITY, SOFTMAX
 from gpunn.functions.costs import COSTS, Cost
 
 INCLUDE = re.compile(r'#include "(\w+\.hpp)"')
+# costs that columns.hpp computes, in the order of its tables
+BY_COLUMNS = [("measure_hinge", "hinge_gradient"), ("measure_quantiles", "quantiles_gradient")]
 SOFTMAX_PLACE = PAIRED_PLACE = -1  # neither has a function in a table
+IDENTITY_PLACE = 0
 
 ACTIVATION = """\
 struct {name} {{
@@ -30,12 +33,15 @@ struct {name} {{
 """
 LOSS = """\
 struct {name} {{
-    static T of([[maybe_unused]] T a, [[maybe_unused]] T y, [[maybe_unused]] T z) {{ return {loss}; }}
+    static T of([[maybe_unused]] T a, [[maybe_unused]] T y, [[maybe_unused]] T z,
+                [[maybe_unused]] T PARAMETER) {{
+        return {loss};
+    }}
 }};
 """
 GRADIENT = """\
 struct {name} {{
-    static T of(T a, T y) {{ return {gradient}; }}
+    static T of(T a, T y, [[maybe_unused]] T PARAMETER) {{ return {gradient}; }}
 }};
 """
 RULE = """\
@@ -88,18 +94,33 @@ def place_of_activation(f: Activation) -> int | None:
 
 def place_of_loss(cost: Cost, f: Activation) -> int | None:
     """Return the place of the loss after an activation; None if it is not compiled."""
+    if cost.cuda_columns:
+        return _place_by_columns(cost, LOSSES)
     spelled = cost.cuda_of_z if cost.reads_z(f) else cost.cuda and cost.cuda[0]
     return _place(LOSSES, spelled)
 
 
 def place_of_gradient(cost: Cost, f: Activation) -> int | None:
     """Return the place of ∂C/∂a; None if it is not compiled."""
+    if cost.cuda_columns:
+        return _place_by_columns(cost, GRADIENTS)
     return PAIRED_PLACE if cost.pairs(f) else _place(GRADIENTS, cost.cuda and cost.cuda[1])
+
+
+def parameter_of(cost: Cost) -> float:
+    """Return the parameter of the functions of a cost; 0 if they have none."""
+    return float(cost.cuda_parameters[0]) if cost.cuda_parameters else 0.0
 
 
 def place_of_rule(rule: Rule) -> int | None:
     """Return the place of a rule; None if it is not compiled."""
     return _place(RULES, (rule.cuda, rule.pace, len(rule.states)))
+
+
+def _place_by_columns(cost: Cost, elementwise: list[str]) -> int | None:
+    """Return the place of a cost that is computed by columns: after the elementwise ones."""
+    place = _place(BY_COLUMNS, cost.cuda_columns)
+    return None if place is None else len(elementwise) + place
 
 
 def _place(known: list[Any], spelled: Any) -> int | None:
