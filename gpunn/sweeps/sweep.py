@@ -47,9 +47,9 @@ def sweep(
     """Train a network for each combination of settings, seed and fold.
 
     Each network equals the one that is trained by itself with its settings and its seed: bitwise on a CPU
-    (with threads=1), to 1e-5 on CUDA. On a CPU, worker processes train one network a core. They share
-    the data and stay for later sweeps; a short sweep does without them. On CUDA, the device trains the
-    networks.
+    (without compiled kernels, with threads=1), to 1e-5 on CUDA. On a CPU, worker processes train one
+    network a core. They share the data and stay for later sweeps; a short sweep does without them. On
+    CUDA, the device trains the networks.
 
     A network that diverges is a row of the table that says so. Ctrl-C ends the sweep and keeps what is
     finished. So does the end of all workers of an executor, with a warning.

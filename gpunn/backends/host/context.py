@@ -22,7 +22,6 @@ class Context:
         self.gemm = blas.sgemm if single else blas.dgemm
         self.axpy = blas.saxpy if single else blas.daxpy
         self.nrm2 = blas.snrm2 if single else blas.dnrm2
-        self.gemv = blas.sgemv if single else blas.dgemv
         self._scratches: dict[tuple[int, ...], Array] = {}
         self._work = 0
 

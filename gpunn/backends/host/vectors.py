@@ -80,15 +80,14 @@ def clip_norm(context: Context, e: ClipNorm) -> Calls:
 def bound_rows(context: Context, e: BoundRows) -> Calls:
     """Scale each row of w down to a length of at most the limit."""
     w = e.theta.w[e.layer]
-    squares, ones = np.empty_like(w), np.ones(w.shape[1], w.dtype)
-    lengths, most = np.empty(w.shape[0], w.dtype), constant(w, e.limit)
+    squares, lengths, most = np.empty_like(w), np.empty((len(w), 1), w.dtype), constant(w, e.limit)
     return [
         partial(np.multiply, w, w, squares),
-        partial(context.gemv, 1.0, squares, ones, 0.0, lengths, 0, 1, 0, 1, 0, 1),  # sums the rows
+        partial(np.add.reduce, squares, 1, None, lengths, True),
         partial(np.sqrt, lengths, lengths),
         partial(np.maximum, lengths, most, out=lengths),
         partial(np.divide, most, lengths, lengths),
-        partial(np.multiply, w, lengths[:, None], w),
+        partial(np.multiply, w, lengths, w),
     ]
 
 
