@@ -70,9 +70,9 @@ class Stage:
         return equations.text(self.equations)
 
 
-def forward_batch(m: int, n_in: int) -> int:
+def forward_batch(m: int, n_in: int, most: int = FORWARD_BATCH) -> int:
     """Split m columns into equal batches if there is nothing to learn, so that one plan serves them all."""
-    most = max(1, min(FORWARD_BATCH, FORWARD_INPUTS // n_in))
+    most = max(1, min(most, FORWARD_INPUTS // n_in))
     return -(-m // -(-m // most))
 
 

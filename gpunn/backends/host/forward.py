@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
 from gpunn.backends.host.backend import Host
+from gpunn.backends.host.compiled.operations import Program
 from gpunn.core.backprop import feedforward
 from gpunn.core.examples import Examples
-from gpunn.core.plan import BoundModel, forward_batch
+from gpunn.core.pass_equations import Advance, CollectOutputs, Gather
+from gpunn.core.plan import FORWARD_BATCH, BoundModel, forward_batch
 from gpunn.core.ranks import Share
 from gpunn.core.workspace import Chunk
 from gpunn.functions.calls import Array
 
+Bound: TypeAlias = Callable[[Array, Array], None]
+
 BOUND = 8  # numbers of columns that are kept bound
 KEPT_BYTES = 1 << 22  # of their activations that are kept in all
+FEW = 128  # columns that a program takes at a time on one thread: they stay in its cache
 SHARED = 1 << 27  # multiply-adds of a call: in less, threads and their trials cost more than they save
 
 
@@ -25,23 +31,65 @@ class Columns:
     """Feedforward for c columns of X in one dtype."""
 
     def __init__(self, be: Host, model: BoundModel, dtype: np.dtype[Any], c: int) -> None:
-        sizes = model.theta.layout.sizes
-        like, nothing_dropped = Examples(np.empty((sizes[0], 0), dtype)), [0.0] * len(model.dropout)
-        whole = [Share(c, 0, c)]
-        chunk = Chunk(
-            be.memory, like, model.theta.layout, model.f[1:], model.cost, whole, nothing_dropped, False, False
-        )
-        (batch,) = chunk.mini_batches()
-        self.calls = be.plan(list(feedforward(model.theta, model.f, batch, be.data.new_pass(c))))
-        be.context.release()
-        self.x, self.a = chunk.x.ones[:-1], chunk.a.plain
+        layout, none, whole = model.theta.layout, [0.0] * len(model.dropout), [Share(c, 0, c)]
+        self.be, self.c, self.p = be, c, be.data.new_pass(c)
+        self.like = Examples(np.empty((layout.sizes[0], c), dtype, "F"))
+        self.chunk = Chunk(be.memory, self.like, layout, model.f[1:], model.cost, whole, none, False, False)
+        (batch,) = self.chunk.mini_batches()
+        self.equations = list(feedforward(model.theta, model.f, batch, self.p))
 
-    def __call__(self, X: Array, out: Array) -> None:
-        """out (n_L, c) ← a[L] for X (n_0, c)."""
-        np.copyto(self.x, X, "same_kind")
-        for call in self.calls:
-            call()
-        np.copyto(out, self.a)
+    def bind(self, alone: bool) -> Bound:
+        """Return the function that computes out (n_L, m) for X (n_0, m), where c divides m.
+
+        alone: on one thread.
+        """
+        bound = (alone and self._bind_program()) or self._bind_calls()
+        self.be.context.release()
+        return bound
+
+    def _bind_calls(self) -> Bound:
+        """Copy columns of X and of the outputs before and after the calls of NumPy."""
+        x, a, c, calls = self.chunk.x.ones[:-1], self.chunk.a.plain, self.c, self.be.plan(self.equations)
+
+        def bound(X: Array, out: Array) -> None:
+            with np.errstate(all="ignore"), self.be.threads:
+                for start in range(0, X.shape[1], c):
+                    np.copyto(x, X[:, start : start + c], "same_kind")
+                    for call in calls:
+                        call()
+                    np.copyto(out[:, start : start + c], a)
+
+        return bound
+
+    def _bind_program(self) -> Bound | None:
+        """Let a compiled program read X and write the outputs where they are; None if NumPy takes part."""
+        if not self.be.repeats:
+            return None
+        chunk, p, c = self.chunk, self.p, self.c
+        gather = Gather(self.like, p, chunk.x, None, chunk.labels)
+        collect = CollectOutputs(chunk.a, p, self.be.memory.matrix(*chunk.a.shape))
+        found = self.be.repeat(self.be.plan([gather, *self.equations, collect, Advance(p, c)]), sys.maxsize)
+        if found is None:
+            return None
+        (program,), most = cast("tuple[list[Program], int]", found)
+        once = p.order
+
+        def bound(X: Array, out: Array) -> None:
+            X, m = X if is_plain(X) else np.asfortranarray(X), X.shape[1]
+            program.aim(X, out)
+            p.order, p.position = once if m == c else np.arange(m), 0
+            with self.be.threads:
+                for done in range(0, m // c, most):
+                    program.times = min(most, m // c - done)
+                    program()
+
+        return bound
+
+
+def is_plain(X: Array) -> bool:
+    """Whether the columns of X are contiguous and aligned, so that a program can read them."""
+    down, apart = X.strides
+    return X.flags.aligned and (down == X.itemsize or len(X) == 1) and apart % X.itemsize == 0
 
 
 class Forward:
@@ -55,15 +103,14 @@ class Forward:
         self.be, self.alone = be, Host(be.memory.dtype.name, threads=1)
         self.model, self.sizes = model, model.theta.layout.sizes
         self.weights = sum(n_in * n for n_in, n in pairwise(self.sizes))
-        self.kept: dict[tuple[Host, np.dtype[Any], int], Columns] = {}
+        self.kept: dict[tuple[Host, np.dtype[Any], int], Bound] = {}
 
     def __call__(self, X: Array) -> Array:
         m = X.shape[1]
         be = self._shared() if m * self.weights >= SHARED else self.alone
         out = np.empty((self.sizes[-1], m), be.memory.dtype, order="F")
-        with np.errstate(all="ignore"), be.threads:
-            for start, stop, bound in self._parts(be, X.dtype, m):
-                bound(X[:, start:stop], out[:, start:stop])
+        for start, stop, bound in self._parts(be, X.dtype, m):
+            bound(X[:, start:stop], out[:, start:stop])
         return out
 
     def _shared(self) -> Host:
@@ -73,18 +120,16 @@ class Forward:
             self.be = now
         return self.be
 
-    def _parts(self, be: Host, dtype: np.dtype[Any], m: int) -> Iterator[tuple[int, int, Columns]]:
+    def _parts(self, be: Host, dtype: np.dtype[Any], m: int) -> Iterator[tuple[int, int, Bound]]:
         """Yield where each part of m columns begins and ends, with what computes it."""
-        size = forward_batch(m, self.sizes[0])
+        size = forward_batch(m, self.sizes[0], FEW if be is self.alone and be.repeats else FORWARD_BATCH)
         for c, start, stop in (size, 0, m - m % size), (m % size, m - m % size, m):
-            if start == stop:
-                continue
-            bound = self._bound(be, dtype, c)
-            for first in range(start, stop, c):
-                yield first, first + c, bound
+            if start < stop:
+                yield start, stop, self._bound(be, dtype, c)
 
-    def _bound(self, be: Host, dtype: np.dtype[Any], c: int) -> Columns:
-        found = self.kept.pop((be, dtype, c), None) or Columns(be, self.model, dtype, c)
+    def _bound(self, be: Host, dtype: np.dtype[Any], c: int) -> Bound:
+        found = self.kept.pop((be, dtype, c), None)
+        found = found or Columns(be, self.model, dtype, c).bind(be is self.alone)
         self.kept[be, dtype, c] = found  # as the newest
         a_column = sum(self.sizes) * be.memory.dtype.itemsize
         while len(self.kept) > BOUND or sum(c for *_, c in self.kept) * a_column > KEPT_BYTES:

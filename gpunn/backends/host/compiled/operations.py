@@ -15,7 +15,7 @@ from gpunn.backends.host.compiled.library import Kernels
 from gpunn.core.examples import Pass
 from gpunn.functions.calls import Array
 
-FIELDS = 16
+HEAD, FIELDS = 3, 16  # of a row
 WORTH_SHARING = 200_000  # multiplications of the largest operation for each thread
 MOMENT = 5e-3  # seconds that a call should take at most, so that Ctrl-C and progress bars stay alive
 OPERATION, SPEED = 3e-7, 2e10  # to guess them: seconds of an operation, multiplications a second
@@ -86,9 +86,8 @@ class Operation:
 
     def rows(self, meets: bool) -> list[list[int]]:
         """Return the rows of the table. meets: threads wait for each other after them."""
-        head = [self.code, meets, len(self.followers)]
-        filled = [*head, *map(_field, self.fields)]
-        own = filled + [0] * (len(head) + FIELDS - len(filled))
+        filled = [self.code, meets, len(self.followers), *map(_field, self.fields)]
+        own = filled + [0] * (HEAD + FIELDS - len(filled))
         return [own, *(row for follower in self.followers for row in follower.rows(False))]
 
 
@@ -175,6 +174,14 @@ class Program:
         self.seconds = len(rows) * OPERATION + sum(operation.work for operation in operations) / SPEED
         self.order: Array | None = None
         self.order_at = 0
+
+    def aim(self, X: Array, out: Array) -> None:
+        """Let the first operation gather from another X, and the last collect into another array.
+
+        The caller keeps both of them.
+        """
+        self.table[0, HEAD], self.table[0, HEAD + 1] = address(X), X.strides[1] // X.itemsize
+        self.table[-1, HEAD + 3] = address(out)
 
     def repeated(self, times: int) -> Program:
         """Return a program that repeats the operations, at most as often as takes a moment."""
