@@ -66,14 +66,13 @@ class Blas(Machine):
 @pytest.fixture(autouse=True)
 def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "cores", lambda: 8)
+    monkeypatch.setattr(threads, "physical_cores", lambda: 8)
     monkeypatch.delenv(threads.VARIABLE, raising=False)
 
 
 def make(machine: Machine, asked: int | None = None, pool: Pool | None = None) -> Threads:
-    found = Threads(asked, pool or Pool([machine]), machine.clock)
-    if not isinstance(machine, Blas):
-        found.kernels = machine
-    return found
+    kernels = None if isinstance(machine, Blas) else machine
+    return Threads(asked, kernels, pool or Pool([machine]), machine.clock)
 
 
 def shared(machine: Machine, chosen: Threads, most: int = 99) -> Shared:
@@ -101,9 +100,9 @@ def test_powers_of_two_are_compared() -> None:
 def test_on_a_quiet_machine_trials_cost_little(seconds: float, span: float) -> None:
     machine = Machine(seconds)
     used = train(machine, make(machine), span)
-    assert used[0] == used[-1] == 4
+    assert used[-1] == 4
     lost = (used.count(2) / 4 + used.count(1) * 3 / 4) * seconds
-    assert lost < span * COST + 2 * WINDOW
+    assert lost < span * COST + 4 * WINDOW
     assert (lost > 0) == (seconds < 1)
 
 
@@ -178,8 +177,17 @@ def test_a_number_that_is_asked_for_is_used_up_to_the_limit(asked: int, used: in
     machine = Machine()
     chosen = make(machine, asked)
     with chosen:
-        assert (machine.threads, machine.n) == (used, 1)
+        assert (machine.threads, machine.n) == (used, 4)
     assert chosen.take_used() == used
+
+
+def test_blas_has_one_thread_beside_those_of_the_kernels() -> None:
+    machine = Machine()
+    chosen = make(machine)
+    chosen.calls_blas = True
+    with chosen:
+        assert (machine.threads, machine.n) == (4, 1)
+    assert machine.n == 4
 
 
 def test_the_environment_and_the_cores_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,6 +220,28 @@ def test_a_limit_that_changes_between_epochs_holds() -> None:
     assert set(train(machine, chosen, 1)) == {1}
     machine.n = 2
     assert 2 in train(machine, chosen, 1)
+
+
+def test_compiled_kernels_use_one_thread_a_core_unless_more_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads, "physical_cores", lambda: 2)
+    assert [make(Machine(), n).cap for n in (None, 3)] == [2, 3]
+    assert make(Blas()).cap == 4
+
+
+def test_hyper_threads_of_a_core_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 5}, raising=False)
+    monkeypatch.setattr(pool_module, "_siblings", lambda cpu: f"{cpu % 4},{cpu % 4 + 4}\n")
+    assert pool_module.physical_cores() == 3
+
+
+def test_short_calls_begin_with_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(1e-4)
+    used = train(machine, make(machine), 1)
+    assert (used[0], used[-1]) == (1, 4)
+    machine = Machine(1e-4, factor=5)
+    assert train(machine, make(machine), 1)[-1] == 1
 
 
 def test_a_resumed_run_without_compiled_kernels_goes_on_with_as_many_threads() -> None:

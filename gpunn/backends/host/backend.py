@@ -53,9 +53,9 @@ class Host:
         self.description = f"cpu ({why})" if why else "cpu"
         self.memory = HostMemory(dtype)
         self.data = HostData(self.memory.dtype)
-        self.threads = Threads(threads)
+        self.kernels = kernels(self.memory.dtype)
+        self.threads = Threads(threads, self.kernels)
         self.context = Context(self.memory.dtype)
-        self.kernels = self.threads.kernels = kernels(self.memory.dtype)
         self.repeats = self.kernels is not None
 
     def join(self, ranks: Ranks) -> None:
@@ -81,6 +81,7 @@ class Host:
         lowering = Lowering(self.kernels, self.context, p, lambda e: lower([e], LOWER, self.context))
         calls = lowering.lower(equations)
         programs = [call for call in calls if isinstance(call, Program)]
+        self.threads.calls_blas |= len(programs) < len(calls)
         most = max((program.most for program in programs), default=1)
         guess = sum(program.seconds for program in programs) + self.context.take_work() / SPEED
         return calls, most, guess

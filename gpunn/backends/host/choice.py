@@ -20,6 +20,8 @@ LEAST = (
 )
 LONGEST = 2.0, 20  # seconds and calls after which more threads are tried, whatever that cost the last time
 WORSE = 1.25  # numbers of which one was so many times slower are compared at once
+SHORT = 1e-3  # seconds of calls for which more threads have to prove that they are quicker
+LONG = 0.1  # seconds of calls for which more threads certainly are, unless the machine is busy
 RECENT = 10.0  # seconds for which a new plan trusts the choice of another one
 
 # Logged, not warned: a busy machine must not end a program that turns warnings into errors.
@@ -53,10 +55,11 @@ class Choice:
         self.seconds, self.times, self.warm = 0.0, 0, False
 
     def _first(self) -> int:
-        """Return the most threads, or the choice of another plan if that has just been made."""
-        n, when = self.pool.latest
-        recent = self.threads.clock() - when < RECENT
-        return max(k for k in self.numbers if k <= n) if recent else self.numbers[-1]
+        """Return the number to begin with: another plan's recent choice, or else one for short calls."""
+        latest, when = self.pool.latest
+        if self.guess < LONG and self.threads.clock() - when < RECENT:
+            return max(n for n in self.numbers if n <= latest)
+        return 1 if self.guess < SHORT and self.threads.exact else self.numbers[-1]
 
     def note(self, n: int, seconds: float, times: int) -> None:
         """Count calls, so many times over, that n threads have made."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import inf
 from pathlib import Path
 from typing import Any, Protocol
@@ -74,6 +74,21 @@ def blas() -> Pool:
     from threadpoolctl import ThreadpoolController
 
     return Pool(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+def physical_cores() -> int:
+    """Return the number of cores that this process may use, of which several CPUs may be hyper-threads."""
+    cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(0)
+    return len({_siblings(cpu) for cpu in cpus}) or cores()
+
+
+@cache
+def _siblings(cpu: int) -> str:
+    """Return the CPUs that are hyper-threads of the same core, in words."""
+    try:
+        return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
+    except OSError:
+        return str(cpu)
 
 
 def cores() -> int:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from gpunn.backends.host.pool import Pool, blas
+from gpunn.backends.host.pool import Pool, blas, physical_cores
 
 VARIABLE = "GPUNN_THREADS"
+UNLIMITED = 1 << 30
 CURRENT = 0.1  # seconds for which the limit that was read last is taken for the present one
 
 
@@ -50,25 +51,28 @@ class Threads:
 
     Args:
         asked: the number that the user asked for; None to let it be chosen.
+        kernels: the compiled kernels, if there are any.
         pool: the BLAS threads of this process.
         clock: the time in seconds.
 
     Attributes:
-        kernels: the compiled kernels, if there are any: then BLAS has nothing to share.
+        calls_blas: compiled kernels leave something to BLAS, which then has one thread beside theirs.
         cap, most, now: the most for this run, the most at the moment, and the number in use.
     """
 
     def __init__(
         self,
         asked: int | None = None,
+        kernels: Kernels | None = None,
         pool: Pool | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.asked = from_environment() if asked is None else asked
         self.pool, self.clock = pool or blas(), clock
-        self.kernels: Kernels | None = None
+        self.kernels, self.calls_blas = kernels, False
         limit = self.pool.limit()
-        self.cap = self.most = self.now = min(self.asked or limit, limit)
+        usual = physical_cores() if kernels else limit  # whose hyper-threads would share its arithmetic units
+        self.cap = self.most = self.now = min(self.asked or usual, limit)
         self.read = clock()
         self.used: set[int] = set()
 
@@ -78,11 +82,12 @@ class Threads:
         return self.kernels is not None
 
     def __enter__(self) -> None:
-        if self.cap > 1 and self.clock() - self.read > CURRENT:
-            self.most, self.read = min(self.cap, self.pool.limit()), self.clock()
-            self.now = self.most
-        self.pool.use(self, 1 if self.exact else self.now)
-        self._tell_kernels()
+        sets_blas = not self.kernels or self.calls_blas
+        if sets_blas or (self.cap > 1 and self.clock() - self.read > CURRENT):
+            most, self.read = min(self.cap, self.pool.limit()), self.clock()
+            if most != self.most:
+                self.most = self.now = most
+        self._apply()
 
     def __exit__(self, *error: object) -> None:
         self.pool.leave(self)
@@ -92,24 +97,23 @@ class Threads:
         n = min(n, self.most)
         if n != self.now:
             self.now = n
-            self._tell_kernels()
-            if not self.exact:
-                self.pool.use(self, n)
+            self._apply()
         self.used.add(n)
         return n
 
-    def _tell_kernels(self) -> None:
+    def _apply(self) -> None:
         if self.kernels:
             self.kernels.threads = self.now
+            self.pool.use(self, 1 if self.calls_blas else UNLIMITED)
+        else:
+            self.pool.use(self, self.now)
 
     def go_on_with(self, n: int) -> int:
         """Use as many threads as a run so far, if they are allowed and matter; return the number."""
         if self.exact:
             return n
         if self.asked is None:
-            self.now = min(n, self.most)
-            if n > 1:
-                self.cap = self.most = self.now
+            self.cap = self.most = self.now = min(n, self.most)
         return self.now
 
     def take_used(self) -> int | None:

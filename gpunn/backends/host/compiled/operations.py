@@ -16,7 +16,7 @@ from gpunn.core.examples import Pass
 from gpunn.functions.calls import Array
 
 HEAD, FIELDS = 3, 16  # of a row
-WORTH_SHARING = 200_000  # multiplications of the largest operation for each thread
+WORTH_SHARING = 32_000  # multiplications of the largest operation for each thread, so that more may pay
 MOMENT = 5e-3  # seconds that a call should take at most, so that Ctrl-C and progress bars stay alive
 OPERATION, SPEED = 3e-7, 2e10  # to guess them: seconds of an operation, multiplications a second
 
