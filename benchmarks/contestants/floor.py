@@ -1,4 +1,4 @@
-"""The floor on a CPU: only the matrix products of a training step, in the BLAS that gpunn calls."""
+"""The floor on a CPU: only the matrix products of a training step, in SciPy's BLAS."""
 
 from __future__ import annotations
 
