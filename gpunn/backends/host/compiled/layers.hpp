@@ -9,6 +9,7 @@
 namespace gpunn {
 
 constexpr Index FORWARD_BYTES = 1 << 18;  // of sums that stay in the cache until they are used
+constexpr Index LARGE = 1 << 20;          // elements of w, which no cache keeps from step to step
 constexpr Index MOVED_BYTES = 1 << 17, MOVED_COLUMNS = 96;  // of gradients that stay there; at least so many columns
 
 struct Forward {
@@ -22,7 +23,7 @@ struct Forward {
 
     void operator()(const Member& member, const Position&) const {
         if (!half) return whole(member);
-        const Index most = std::max<Index>(64, FORWARD_BYTES / (n * sizeof(T)));
+        const Index most = std::max<Index>(COLUMNS, FORWARD_BYTES / (n * sizeof(T)));
         for (Index q = 0; q < m; q += most) {
             const Span columns{q, std::min(q + most, m)};
             halves(member, columns);
@@ -34,15 +35,17 @@ struct Forward {
 
   private:
     void whole(const Member& member) const {
-        if (m >= 8 * member.threads || n < LANES * member.threads) {
-            const Span own = share(m, 1, member);
-            product({0, n}, {0, k}, own, z);
-            finish({0, n}, own);
-            return;
+        const bool by_rows = n >= LANES * member.threads && (m < 8 * member.threads || n * k >= LARGE);
+        const Span rows = by_rows ? share(n, LANES, member) : Span{0, n};
+        const Span own = by_rows ? Span{0, m} : share(m, 1, member);
+        const bool finishes = !by_rows || f != SOFTMAX;
+        const Index most = part_of(own.size(), COLUMNS);
+        for (Index q = own.begin; q < own.end; q += most) {
+            const Span columns{q, std::min(q + most, own.end)};
+            product(rows, {0, k}, columns, z);
+            if (finishes) finish(rows, columns);
         }
-        const Span own = share(n, LANES, member);
-        product(own, {0, k}, {0, m}, z);
-        if (f != SOFTMAX) return finish(own, {0, m});
+        if (finishes) return;
         member.meet();
         finish({0, n}, share(m, 1, member));
     }

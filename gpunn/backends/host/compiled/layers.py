@@ -17,7 +17,8 @@ from gpunn.functions.activations.outputs import IDENTITY
 from gpunn.functions.calls import Array
 
 SMALL, MANY = 1 << 16, 64  # a small w is read by all threads if there are many columns to share
-SPLIT = 256  # features, from which on the sums of each half are computed apart
+SPLIT = 256  # features, from which on the sums of each half are computed apart,
+LARGE = 1 << 20  # unless w is larger, and stays in no cache from step to step
 
 
 def forward(context: Context, e: Forward) -> Operations | None:
@@ -45,7 +46,7 @@ def _forward(
         return None
     x, w = a.ones, theta.wb[layer]
     (n, k), m = w.shape, x.shape[1]
-    half = context.scratch(z) if k > SPLIT else None
+    half = context.scratch(z) if k > SPLIT and n * k < LARGE else None
     fields = [n, k, m, w, x, k, float(a.scale), z, out, ones, place, half]
     return [Operation(Code.FORWARD, fields, n * k * m)]
 

@@ -251,6 +251,7 @@ static void pack_rows(Index k, Index columns, Operand b, T* out) {
 
 // The length of equal parts of n, of which each has at most `most` and all but the last have whole units.
 static Index part_of(Index n, Index most, Index unit = 1) {
+    if (!n) return 1;
     const Index parts = (n + most - 1) / most;
     return ((n + parts - 1) / parts + unit - 1) / unit * unit;
 }
