@@ -40,6 +40,7 @@ constexpr Index COLUMNS = 288;              // of B that stay in the cache with 
 constexpr Index PACK_COLUMNS = 48;          // more pay for a copy of A
 constexpr Index PACK_STEP = 2048;           // bytes between columns of A that make reading in place slow
 constexpr Index PACK_PANELS = 4;            // more pay for a copy of B's rows
+constexpr Index DEEP = 64;                   // k, from which on
 constexpr Index THIN = 4;                   // k
 
 // How many columns a tile of R vectors has: as many as the registers hold.
@@ -132,6 +133,9 @@ static void tile(Index k, const T* a, Index step, Operand b, T* c, Index ld, Ind
     const Part part(rest == LANES ? 1 : rest);
     const Index past = LANES - rest;  // elements that a full load reads after the end of a column
     const Index whole = past ? std::max<Index>(0, k - (past + step - 1) / step) : k;
+    if (k >= DEEP)  // C arrives while the sums are computed
+        UNROLLED for (int q = 0; q < N; q++)
+            UNROLLED for (int r = 0; r < R; r++) __builtin_prefetch(c + q * ld + r * LANES, 1);
     const auto add = [&](Index p, const Vector* column) {
         UNROLLED for (int q = 0; q < N; q++) {
             const T x = b.at[p * b.down + q * b.right];
