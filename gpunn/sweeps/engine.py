@@ -4,11 +4,8 @@ The work is a function of the data and of some items, which yields a result for 
 what the work is. Each process computes with one BLAS thread, since threads of several processes would disturb
 each other.
 
-Networks are not stacked within a process. Measured on one core, a step of 784-30-10 in mini-batches of 10
-takes 23 µs by itself, and 26 µs or more with stacked products. A step of 784-64-10 in mini-batches of 32
-takes 92 µs, of which its products are 62; 118 µs in stacks of 4 networks, and 131 µs in stacks of 32, whose
-parameters do not fit the core's cache. Networks that share all calls but their products and updates, so that
-their bits stay, gain a factor of 1.2 to 2.4 if they are as small as 64-30-10, and nothing if larger.
+Networks are not stacked within a process: compiled kernels leave nothing of a step to share. On one core of a
+Xeon with AVX-512, a step of 784-30-10 in mini-batches of 10 takes 12 µs, and one of 64-30-10 takes 3 µs.
 """
 
 from __future__ import annotations

@@ -25,8 +25,9 @@ from gpunn.training.candidates import shape_of
 from gpunn.training.fit_options import FitOptions
 from gpunn.training.reach import warn_out_of_reach
 
-STEP = 12e-6  # seconds that a step takes on a CPU beside its products
-FLOPS = 1e11  # floating-point operations a second of one core
+BIND = 3e-3  # seconds to bind a network on a CPU
+STEP = 3e-6  # seconds that a step takes beside its products
+FLOPS = 1.4e11  # floating-point operations a second of one core
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class Recipe:
 def estimate_seconds(sizes: Sequence[int], m: int, epochs: int, batch_size: int) -> float:
     """Estimate the seconds that training on m examples takes on one core of a CPU."""
     weights = sum(a * b for a, b in itertools.pairwise(sizes))
-    return float(epochs * (m / batch_size * STEP + 6 * weights * m / FLOPS))
+    return float(BIND + epochs * (m / batch_size * STEP + 6 * weights * m / FLOPS))
 
 
 def check(recipe: Recipe, members: Sequence[Member], data: Data, *, here: bool) -> None:
