@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 
 from gpunn.backends import Host
+from gpunn.backends.host.compiled import operations
 from gpunn.backends.host.compiled.operations import Program
 from gpunn.backends.host.memory import Columns
+from gpunn.backends.host.pool import Pool
 from gpunn.core.equations import Equation, Forward, Gradient, HiddenError
 from gpunn.core.parameters import Layout, Parameters
 from gpunn.core.scalars import Scalar
@@ -159,8 +162,15 @@ def derivative(f: str, a: np.ndarray, z: np.ndarray) -> np.ndarray:
 def run(program: Program, threads: int) -> None:
     """Run a program with that many threads, however small it is."""
     kernels = program.kernels
-    before, program.shared, kernels.threads = kernels.threads, True, threads
+    before, kernels.threads, program.most = kernels.threads, threads, threads
     try:
         program()
     finally:
         kernels.threads = before
+
+
+def let_threads_share_everything(patch: pytest.MonkeyPatch) -> None:
+    """Let as many threads as are asked for share all programs, however few cores there are."""
+    limit = Pool.limit
+    patch.setattr(operations, "WORTH_SHARING", 1)
+    patch.setattr(Pool, "limit", lambda self: max(16, limit(self)))
