@@ -24,7 +24,11 @@ M, BATCH, N_IN = 75, 33, 290  # more inputs than are summed up in one piece
 RNG = np.random.default_rng(0)
 X, LABELS, NUMBERS = RNG.random((N_IN, M)), RNG.integers(0, 5, M), RNG.standard_normal((3, M))
 PLAIN = [Dense(70, "relu"), Dense(33, "tanh"), Dense(5, "softmax")]
-NORMED = [Dense(70, "gelu", batch_norm=True, dropout=0.3), Dense(9, "swish", batch_norm=True), Dense(3, "identity")]
+NORMED = [
+    Dense(70, "gelu", batch_norm=True, dropout=0.3),
+    Dense(9, "swish", batch_norm=True),
+    Dense(3, "identity"),
+]
 
 
 def cases() -> list[tuple[list[Dense], np.ndarray, dict[str, Any]]]:

@@ -60,7 +60,8 @@ def hidden_error(context: Context, e: HiddenError) -> Operations | None:
     by_columns = n * n_in <= SMALL and m >= MANY
     fields = [n, n_in, m, by_columns, w, e.delta, float(e.a.scale), e.a.plain, e.z, e.mask, e.out]
     fields.append(source.IDENTITY_PLACE if e.f.by_column else f)
-    error = Operation(Code.HIDDEN_ERROR, fields, n * n_in * m, shares_features=not by_columns)
+    work, before = n * n_in * m, e.layer - 1
+    error = Operation(Code.HIDDEN_ERROR, fields, work, shares_features=not by_columns, layer=before)
     return [error, *softmax_error(e.a.plain, e.out)] if e.f.by_column else [error]
 
 

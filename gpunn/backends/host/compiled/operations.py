@@ -68,7 +68,7 @@ class Operation:
         fields: whole numbers, floats and arrays, of which the table has the address; None is no array.
         work: its multiplications, if it is a product.
         shares_features: BP2 whose threads own features, as those of BP3 and BP4 do.
-        layer: the layer of a gradient, or of parameters that move.
+        layer: the layer of a gradient, of parameters that move, or whose error BP2 computes.
         followers: operations over vectors that move each part of a gradient's layer while it is in the cache.
     """
 
@@ -122,6 +122,22 @@ def meets(one: Operation, following: Operation) -> bool:
     return following.code is not Code.GRADIENT or one.code is Code.GRADIENT
 
 
+def meetings(operations: Sequence[Operation]) -> list[bool]:
+    """Return after which operations threads wait for each other.
+
+    A gradient reads every row of its layer's error, which others may have written some operations ago.
+    """
+    found, errors = [], set()  # layers whose errors have been written since the threads met
+    for one, following in zip(operations, [*operations[1:], operations[0]], strict=True):
+        if one.code is Code.HIDDEN_ERROR:
+            errors.add(one.layer)
+        reads_error = following.code is Code.GRADIENT and following.layer in errors
+        found.append(reads_error or meets(one, following))
+        if found[-1]:
+            errors.clear()
+    return found
+
+
 def followed(operations: Iterable[Operation]) -> Operations:
     """Let operations over vectors follow the gradient of their layer, unless something else comes in between.
 
@@ -165,9 +181,8 @@ class Program:
         operations = followed(operations)
         every = [each for operation in operations for each in (operation, *operation.followers)]
         self.kept = [x for operation in every for x in operation.fields if isinstance(x, np.ndarray)]
-        following = [*operations[1:], operations[0]]
-        pairs = zip(operations, following, strict=True)
-        rows = [row for one, next_ in pairs for row in one.rows(meets(one, next_))]
+        pairs = zip(operations, meetings(operations), strict=True)
+        rows = [row for operation, meet in pairs for row in operation.rows(meet)]
         self.table = np.array(rows, np.int64)
         self.at, self.count = address(self.table), len(rows)
         self.most = max(1, max(operation.work for operation in operations) // WORTH_SHARING)
