@@ -131,16 +131,15 @@ class Data(Protocol):
 
 
 class Threads(Protocol):
-    """The number of threads of a backend's matrix products; it holds inside a `with` block."""
-
-    @property
-    def most(self) -> int | None:
-        """The largest number that products may use; None on a device that has no such number."""
+    """The number of threads of a backend; it holds inside a `with` block."""
 
     def __enter__(self) -> object: ...
     def __exit__(self, *error: object) -> None: ...
     def go_on_with(self, n: int) -> int | None:
-        """Use as many threads as a run so far, if they are allowed; return the number that is used."""
+        """Use as many threads as a run so far, if they are allowed and the bits depend on it.
+
+        Returns the number that is used, or n if the bits do not depend on it.
+        """
 
     def take_used(self) -> int | None:
         """Return the number of threads since the last call; None if there were several numbers."""
@@ -148,8 +147,6 @@ class Threads(Protocol):
 
 class NoThreads(nullcontext[None]):
     """The threads of a device that has no such number."""
-
-    most = None
 
     def go_on_with(self, n: int) -> None:
         """Do nothing."""

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunn.core.backend import CPU, Backend
+from gpunn.core.backend import Backend
 from gpunn.core.ranks import Ranks
 from gpunn.files.strict_json import (
     InvalidJSON,
@@ -88,8 +88,6 @@ class TrainingState:
             "generator": self.rng.bit_generator.state,
             "records": [asdict(record) for record in self.history],
         }
-        if self.be.threads.most:
-            values["threads"] = self.be.threads.most
         if self.history.ranks > 1:
             values["ranks"] = self.history.ranks
         if self.history.algorithms:
@@ -181,11 +179,6 @@ class CheckpointWriter:
         """The number of epochs in the checkpoint that this run resumes from."""
         return len(self.saved.state["records"]) if self.saved else 0
 
-    @property
-    def one_thread(self) -> bool:
-        """Whether products were bound for one thread in the run that goes on."""
-        return bool(self.saved and self.saved.state.get("threads") == 1)
-
     def _check_same_run(self, saved: SavedCheckpoint) -> None:
         for name, here in self.description.items():
             there = saved.state["what"].get(name)
@@ -227,9 +220,7 @@ class CheckpointWriter:
     def _go_on_with_threads(self) -> None:
         """Use as many threads as the run so far; warn if that is not allowed, and the bits depend on it."""
         so_far = self.state.history[-1].threads if len(self.state.history) else None
-        now = self.state.be.threads.go_on_with(so_far) if so_far else None
-        compiled = "compiled" in self.state.history.algorithms.get(CPU, "")
-        if so_far and now and now != so_far and not compiled:
+        if so_far and (now := self.state.be.threads.go_on_with(so_far)) and now != so_far:
             warnings.warn(
                 f"the run so far used {counted(so_far, 'thread')}, and {now} from now on, so the result may "
                 "differ in the last bits from that of an unbroken run",

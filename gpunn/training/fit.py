@@ -151,7 +151,7 @@ def load_all(
     ranks: MpiRanks | None = None,
 ) -> Training:
     """Load the network and the examples onto the device."""
-    be = choose_backend(net, options, 1 if checkpoints and checkpoints.one_thread else None)
+    be = choose_backend(net, options)
     if ranks:
         ranks.check_same({"device": be.name})
         be.join(ranks)
@@ -181,9 +181,9 @@ def load_all(
     )
 
 
-def choose_backend(net: Trainable, options: FitOptions, threads: int | None = None) -> Backend:
-    """Choose the backend. threads: their number on a CPU if the options leave it open."""
-    return backends.choose(options.device, net.dtype, options.precision, options.threads or threads)
+def choose_backend(net: Trainable, options: FitOptions) -> Backend:
+    """Choose the backend by the options."""
+    return backends.choose(options.device, net.dtype, options.precision, options.threads)
 
 
 def bind_learner(

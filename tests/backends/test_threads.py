@@ -301,9 +301,8 @@ def test_with_compiled_kernels_the_number_of_threads_changes_no_bit(monkeypatch:
     np.testing.assert_array_equal(net.theta, fit(epochs=8, threads=1)[0].theta)
 
 
-def test_a_run_that_was_bound_for_one_thread_goes_on_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_with_one_thread_goes_on_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPUNN_COMPILED", "0")  # compiled kernels have the same bits for any number
     machine = Machine(n=1)
     monkeypatch.setattr(threads, "blas", lambda: Pool([machine]))
     fit(checkpoint=tmp_path)
