@@ -65,11 +65,11 @@ def _targets_of(labels: Array, y: Array, on: float, off: float) -> Calls:
 
 def measure(context: Context, e: Measure) -> Calls:
     """Write each example's loss and hit into the pass."""
-    losses = _losses(context, e)
+    losses = _losses(e)
     return losses if e.labels is None else [*losses, *_hits(e)]
 
 
-def _losses(context: Context, e: Measure) -> Calls:
+def _losses(e: Measure) -> Calls:
     p, c, share = e.p, e.y.shape[1], np.empty_like(e.y)
 
     def losses() -> None:
