@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from gpunn.network import Network
-from gpunn.sweeps import in_turn, sweep
 from gpunn.sweeps.ensemble import Ensemble
 from gpunn.sweeps.outcome import TRAINED, Outcome, kept_record
 from gpunn.sweeps.preparing import Asked, Prepared, prepare
@@ -68,8 +67,12 @@ def train(
     seeds = range(net.seed, net.seed + n)
     if isinstance(X, Stream):
         start = time.monotonic()
+        from gpunn.sweeps import in_turn
+
         found = in_turn.train(net, seeds, X, options, validation, on_network_end)
         return _gather_outcomes(found, options.stop, time.monotonic() - start)
+    from gpunn.sweeps import sweep  # and joblib, which one network does without
+
     prepared = _prepare(net, seeds, X, y, options, validation)
     earlier, start = 0.0, time.monotonic()
 

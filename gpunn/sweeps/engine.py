@@ -26,6 +26,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from joblib import cpu_count
 from threadpoolctl import threadpool_limits
 
+from gpunn.backends.host.pool import load
 from gpunn.names import one_line
 from gpunn.sweeps.executors import AHEAD, ExecutorPool, ended
 from gpunn.sweeps.processes import Processes, processes_of
@@ -101,6 +102,7 @@ class Workers(Generic[D]):
         self._pool: Pool | None = None
 
     def __enter__(self) -> Workers[D]:
+        load()  # so that the limit holds for SciPy's BLAS, too
         self.limits = threadpool_limits(1)
         return self
 

@@ -190,6 +190,16 @@ def test_blas_has_one_thread_beside_those_of_the_kernels() -> None:
     assert machine.n == 4
 
 
+def test_a_library_that_is_loaded_later_is_limited_too() -> None:
+    pool, late = Pool([Machine()]), Machine()
+    pool.limit()
+    pool.use("a backend", 1)
+    pool.join(late)
+    assert late.n == 1
+    pool.leave("a backend")
+    assert late.n == 4
+
+
 def test_the_environment_and_the_cores_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(threads.VARIABLE, " 2 ")
     assert make(Machine()).most == 2

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
-from scipy.linalg import blas
 
+from gpunn.backends.host import pool
 from gpunn.core.scalars import Scalar
 from gpunn.functions.calls import Array, Calls, zeros
 
@@ -18,12 +19,24 @@ class Context:
 
     def __init__(self, dtype: np.dtype[np.floating]) -> None:
         self.dtype = dtype
-        single = dtype == np.float32
-        self.gemm = blas.sgemm if single else blas.dgemm
-        self.axpy = blas.saxpy if single else blas.daxpy
-        self.nrm2 = blas.snrm2 if single else blas.dnrm2
         self._scratches: dict[tuple[int, ...], Array] = {}
         self._work = 0
+
+    @cached_property
+    def gemm(self) -> Any:
+        return self._routine("gemm")
+
+    @cached_property
+    def axpy(self) -> Any:
+        return self._routine("axpy")
+
+    @cached_property
+    def nrm2(self) -> Any:
+        return self._routine("nrm2")
+
+    def _routine(self, name: str) -> Any:
+        """Return a routine of SciPy's BLAS, which compiled kernels mostly do without."""
+        return getattr(pool.load(), ("s" if self.dtype == np.float32 else "d") + name)
 
     def scratch(self, like: Array) -> Array:
         """Return the scratch buffer of that shape; all equations share it, since only one runs at a time."""

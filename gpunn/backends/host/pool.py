@@ -7,6 +7,7 @@ import threading
 from functools import cache, lru_cache
 from math import inf
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 NOTHING = 0, -inf  # a number of threads that was chosen, and when, on the backends' clock
@@ -56,6 +57,15 @@ class Pool:
             del self.asked[who]
             self._apply(min(self.asked.values(), default=max(self.before, default=1)))
 
+    def join(self, library: Library) -> None:
+        """Count one more library among these."""
+        with self.lock:
+            self.libraries.append(library)
+            self.before.append(library.get_num_threads() or 1)
+            self.current.append(self.before[-1])
+            if self.asked:
+                self._apply(min(self.asked.values()))
+
     def alone(self) -> bool:
         """Whether nothing else in this process is running."""
         return len(self.asked) == 1
@@ -69,11 +79,29 @@ class Pool:
 
 @lru_cache(maxsize=1)
 def blas() -> Pool:
-    """Return the pool of this process."""
-    import scipy.linalg.blas  # noqa: F401  # loads its library
+    """Return the pool of this process, of the libraries that are loaded: NumPy's, and soon SciPy's."""
+    return Pool(loaded())
+
+
+def loaded() -> list[Any]:
+    """Return the BLAS libraries that this process has loaded."""
     from threadpoolctl import ThreadpoolController
 
-    return Pool(ThreadpoolController().select(user_api="blas").lib_controllers)
+    found: list[Any] = ThreadpoolController().select(user_api="blas").lib_controllers
+    return found
+
+
+@cache
+def load() -> ModuleType:
+    """Import SciPy's BLAS, which takes 0.1 s, and count its library among those of the pool."""
+    from scipy.linalg import blas as routines
+
+    pool, libraries = blas(), loaded()
+    known = {library.filepath for library in list[Any](pool.libraries)}
+    for library in libraries:
+        if library.filepath not in known:
+            pool.join(library)
+    return routines
 
 
 def physical_cores() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_array
+import scipy  # loads scipy.sparse when examples are sparse
 
 from gpunn.backends.host.context import Context
 from gpunn.backends.host.memory import SparseColumns
@@ -17,7 +17,7 @@ def gather(context: Context, source: Array, p: Pass, x: SparseColumns) -> Calls:
     rows, c, scale = source.T, x.shape[1], UINT8_SCALE if source.dtype == np.uint8 else 1
 
     def take() -> None:
-        taken = csr_array(rows[p.order[p.position : p.position + c]], dtype=context.dtype)
+        taken = scipy.sparse.csr_array(rows[p.order[p.position : p.position + c]], dtype=context.dtype)
         x.gathered[0] = taken if scale == 1 else taken * context.dtype.type(scale)
 
     return [take]
@@ -43,7 +43,9 @@ def gradient(alpha: Array, delta: Array, a: SparseColumns, beta: Array, w: Array
                 array *= beta
         rows = a.rows
         used, renumbered = np.unique(rows.indices, return_inverse=True)
-        narrow = csr_array((rows.data, renumbered, rows.indptr), shape=(rows.shape[0], len(used)))
+        narrow = scipy.sparse.csr_array(
+            (rows.data, renumbered, rows.indptr), shape=(rows.shape[0], len(used))
+        )
         w.T[used] += alpha * (narrow.T @ delta.T)
         b[:, 0] += alpha * delta.sum(1)
 
