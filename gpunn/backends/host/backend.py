@@ -1,4 +1,4 @@
-"""The CPU: NumPy's ufuncs and SciPy's BLAS, on preallocated buffers."""
+"""The CPU: compiled kernels, or NumPy's ufuncs and SciPy's BLAS, on preallocated buffers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SPEED = 1e10  # multiplications a second of NumPy's products on one thread, to g
 
 
 class Host:
-    """NumPy and SciPy on the CPU, in float32 or float64.
+    """Compiled kernels or NumPy and SciPy on the CPU, in float32 or float64.
 
     Args:
         dtype: "float32" or "float64".
