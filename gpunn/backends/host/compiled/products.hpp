@@ -204,7 +204,7 @@ static void panel_of(Index rows, Index n, Index k, Operand a, Operand b, T* c, I
 
 // Transpose a square of LANES by LANES elements by exchanging ever larger blocks; from's rows and to's columns lie apart.
 static void transpose(const T* from, Index apart, T* to, Index step) {
-#if __has_builtin(__builtin_shuffle)
+#ifndef __clang__
     typedef Bits Lanes __attribute__((vector_size(BYTES)));
     Vector rows[LANES];
     UNROLLED for (int i = 0; i < LANES; i++) rows[i] = *(const Vector*)(from + i * apart);
