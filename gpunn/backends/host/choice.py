@@ -18,7 +18,7 @@ COST = 0.005  # trials cost at most this part of the time
 LEAST = (
     1e-3  # seconds of credit that a trial takes at least: equally quick numbers are not tried all the time
 )
-LONGEST = 2.0, 20  # seconds and calls after which more threads are tried, whatever that cost the last time
+LONGEST = 1.0, 10  # seconds and calls after which more threads are tried, whatever that cost the last time
 WORSE = 1.25  # numbers of which one was so many times slower are compared at once
 SHORT = 1e-3  # seconds of calls for which more threads have to prove that they are quicker
 LONG = 0.1  # seconds of calls for which more threads certainly are, unless the machine is busy
