@@ -90,9 +90,9 @@ class FitOptions:
         precision: the network's dtype; on CUDA also "tf32", or "bf16" (activations and δ in 16 bits, θ in
             float32).
         threads: on a CPU, the number of threads, and at most as many as OMP_NUM_THREADS, `threadpoolctl` and
-            the like allow. None takes GPUNN_THREADS, or chooses between one and all of them by short trials,
-            since threads are slow beside other busy processes. Compiled kernels compute the same bits with
-            any number. Without them, the last bits of the result may depend on it; `Record.threads` keeps it.
+            the like allow. None takes GPUNN_THREADS, or lets trials choose, since threads are slow beside
+            other busy processes. Compiled kernels compute the same bits with any number. Without them, the
+            last bits of the result may depend on it; `Record.threads` keeps it.
         verbose: whether to show progress: a bar if stderr is a terminal, otherwise a line every few seconds.
         on_epoch_end: one or several functions, called with the `Record` of each epoch while the network has
             that epoch's weights. Training ends if one of them returns True. `gpunn.callbacks` has some.
