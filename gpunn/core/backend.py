@@ -62,10 +62,11 @@ class Memory(Protocol):
 
     # the buffers of a chunk (see workspace.py)
 
-    def inputs(self, examples: Examples, m: int, dropout: float) -> Any:
+    def inputs(self, examples: Examples, m: int, dropout: float, distorted: bool = False) -> Any:
         """Allocate a[0] for m of those examples; the first layer multiplies it.
 
         What dropout keeps of it counts 1/(1 − dropout) in the products that read it.
+        distorted: whether its images are changed after they are gathered.
         """
 
     def hidden(self, n: int, m: int, over: Any, dropout: float) -> Any:

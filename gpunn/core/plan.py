@@ -124,7 +124,7 @@ def bind(
     def say(batches: list[int]) -> list[Equation]:
         shares = [share_of(b, model.ranks) for b in batches]
         how = layout, model.f[1:], model.cost, shares, dropout, training, update is not None
-        chunk = Chunk(be.memory, examples, *how)
+        chunk = Chunk(be.memory, examples, *how, augmentation is not None)
         return [
             *begin_chunk(examples, chunk, p, augmentation),
             *steps(model, chunk, p, update, scheduled),

@@ -43,7 +43,10 @@ class BatchBuffers:
 
 
 class Chunk:
-    """The buffers of consecutive mini-batches, or of shares of them; delta is only allocated if θ learns."""
+    """The buffers of consecutive mini-batches, or of shares of them; delta is only allocated if θ learns.
+
+    distorted: whether the images are changed after they are gathered.
+    """
 
     def __init__(
         self,
@@ -56,11 +59,12 @@ class Chunk:
         dropout: Sequence[float],
         training: bool,
         learns: bool,
+        distorted: bool = False,
     ) -> None:
         self.memory, self.layout, self.f, self.shares, self.dropout = memory, layout, f, shares, dropout
         self.sizes, self.training, self.learns = layout.sizes, training, learns
         n_out, self.m = self.sizes[-1], sum(share.m for share in shares)
-        self.x = memory.inputs(examples, self.m, dropout[0])
+        self.x = memory.inputs(examples, self.m, dropout[0], distorted)
         self.y = memory.matrix(n_out, self.m)
         self.labels = memory.labels(self.m)
         self.weights = None if examples.weights is None else memory.matrix(1, self.m)

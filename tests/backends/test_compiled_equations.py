@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from emulated import COMPILER
 from networks import equations_of
+from scipy import sparse
 
 import gpunn
 from gpunn import Dense
 from gpunn.backends import Host
 from gpunn.backends.host.compiled import compiler, operations
 from gpunn.backends.host.compiled.library import Kernels
+from gpunn.backends.host.memory import SparseColumns
+from gpunn.core.pass_equations import Gather
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="no C++ compiler")
 
@@ -32,18 +35,26 @@ class Case:
     optimizer: Any = field(default_factory=lambda: gpunn.SGD(0.1))
     network: dict[str, Any] = field(default_factory=dict)
     fit: dict[str, Any] = field(default_factory=dict)
+    X: Any = field(default_factory=lambda: X)
 
     def learn(self, dtype: str) -> list[np.ndarray]:
         """Train the network; return its parameters and the loss of each epoch."""
-        net = gpunn.Network(len(X), self.layers, seed=0, dtype=dtype, **self.network)
+        net = gpunn.Network(self.X.shape[0], self.layers, seed=0, dtype=dtype, **self.network)
         history = net.fit(
-            X, self.targets, epochs=3, batch_size=BATCH, optimizer=self.optimizer, device="cpu", **self.fit
+            self.X,
+            self.targets,
+            epochs=3,
+            batch_size=BATCH,
+            optimizer=self.optimizer,
+            device="cpu",
+            **self.fit,
         )
         return [net.theta.flat, np.array([record.loss for record in history.records])]
 
 
 OUT = Dense(5, "softmax")
 NORMED = [Dense(100, "relu", batch_norm=True), Dense(9, "swish", batch_norm=True, dropout=0.3), OUT]
+THIN = sparse.random_array((400, M), density=0.03, format="csc", rng=RNG)
 HIDDEN = [Dense(101, "tanh"), Dense(9, "relu"), OUT]
 CASES = {
     "dropout": Case([Dense(37, "relu", dropout=0.5), Dense(8, "tanh", dropout=0.2), OUT]),
@@ -63,6 +74,10 @@ CASES = {
     "huber": Case([Dense(9, "tanh"), Dense(5, "identity")], NUMBERS, network={"cost": "huber(0.7)"}),
     "weighted": Case(HIDDEN, fit={"sample_weight": RNG.random(M)}),
     "weighted numbers": Case([Dense(5, "identity")], NUMBERS, fit={"sample_weight": RNG.random(M)}),
+    "few sparse": Case(HIDDEN, X=THIN.astype(np.float32), optimizer=gpunn.SGD(0.1, 0.9, l2=1e-3)),
+    "few sparse bytes": Case(HIDDEN, X=(100 * THIN).astype(np.uint8)),
+    "few sparse, normalised": Case(NORMED, X=THIN, optimizer=gpunn.SGD(0.1)),
+    "many sparse": Case(HIDDEN, X=sparse.csc_array(X * (X > 0.8))),
     "input dropout": Case([Dense(37, "relu"), OUT], network={"input_dropout": 0.2}),
 }
 
@@ -90,10 +105,33 @@ def test_bits_do_not_depend_on_threads(name: str, monkeypatch: pytest.MonkeyPatc
             np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.parametrize("X", [X, THIN], ids=["dense", "sparse"])
+def test_own_activation_is_all_that_is_left_to_numpy(X: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer is computed by kernels up to its activation, of sparse examples, too."""
+    own = gpunn.Activation.from_functions(lambda z: z**2, lambda z: 2 * z)
+    case = Case([Dense(9, own), OUT], X=X)
+    compiled = case.learn("float64")
+    monkeypatch.setenv(compiler.VARIABLE, "0")
+    for mine, theirs in zip(compiled, case.learn("float64"), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-11, atol=1e-13)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_is_one_program(name: str) -> None:
     """A chunk of steps is a single call."""
     case, be = CASES[name], Host("float64")
-    net = gpunn.Network(len(X), case.layers, seed=0, dtype="float64", **case.network)
+    net = gpunn.Network(case.X.shape[0], case.layers, seed=0, dtype="float64", **case.network)
     (program,) = be.plan(equations_of(net, case.optimizer, 2 * BATCH, BATCH, be))
     assert isinstance(program, operations.Program)
+
+
+@pytest.mark.parametrize(
+    "X", [THIN, (100 * THIN).astype(np.uint8), THIN.toarray()], ids=["sparse", "bytes", "dense"]
+)
+def test_examples_are_gathered_by_operations(X: Any) -> None:
+    """Sparse examples, too, need no NumPy."""
+    be = Host("float32")
+    examples, p = be.data.examples(X, LABELS, None), be.data.new_pass(M)
+    x, y, labels = be.memory.inputs(examples, 8, 0.0), be.memory.matrix(5, 8), be.memory.labels(8)
+    assert isinstance(be.plan([Gather(examples, p, x, y, labels)])[0], operations.Program)
+    assert isinstance(x, SparseColumns) == sparse.issparse(X)

@@ -216,7 +216,7 @@ class CudaMemory:
 
     # the buffers of a chunk
 
-    def inputs(self, examples: Examples, m: int, dropout: float) -> Buffer:
+    def inputs(self, examples: Examples, m: int, dropout: float, distorted: bool = False) -> Buffer:
         return self._input_of_a_layer(self.operand(examples.X.shape[0], m), dropout)
 
     def hidden(self, n: int, m: int, over: Buffer, dropout: float) -> Buffer:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
+
 from gpunn.backends.host import communication, equations, images, norm, passes, vectors
 from gpunn.backends.host.choice import Choice, Shared
 from gpunn.backends.host.compiled.library import kernels
@@ -51,9 +53,9 @@ class Host:
 
     def __init__(self, dtype: str = "float32", why: str = "", threads: int | None = None) -> None:
         self.description = f"cpu ({why})" if why else "cpu"
-        self.memory = HostMemory(dtype)
+        self.kernels = kernels(np.dtype(dtype))
+        self.memory = HostMemory(dtype, self.kernels is not None)
         self.data = HostData(self.memory.dtype)
-        self.kernels = kernels(self.memory.dtype)
         self.threads = Threads(threads, self.kernels)
         self.context = Context(self.memory.dtype)
         self.repeats = self.kernels is not None

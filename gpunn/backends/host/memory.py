@@ -14,6 +14,7 @@ from gpunn.core.parameters import Layout, Parameters
 from gpunn.core.scalars import CAPACITY, StepScalars
 from gpunn.functions.calls import Array, zeros
 
+MOST_ENTRIES = 0.05  # of sparse inputs, for which sparse kernels are at least twice as quick as dense ones
 MAX_DENSE_BYTES = 1 << 26  # sparse inputs of a chunk that would be larger stay sparse
 
 
@@ -44,12 +45,15 @@ class SparseColumns:
     """a[0] (n, m) of sparse examples that would be too large if dense.
 
     Attributes:
-        gathered: a list of one sparse matrix: the chunk's examples as rows, scaled, in the backend's dtype.
+        gathered: a list of one sparse matrix: the chunk's examples as rows, scaled, in the backend's dtype;
+            compiled kernels read `examples` instead.
+        examples: the sparse matrix (n, m) from which they are gathered.
         start: where in the chunk these columns begin.
     """
 
     shape: tuple[int, int]
     gathered: list[Any]
+    examples: Any
     start: int = 0
     scale: float = 1
 
@@ -79,10 +83,10 @@ class Norm:
 
 
 class HostMemory:
-    """Arrays in float32 or float64."""
+    """Arrays in float32 or float64. compiled: whether there are kernels for sparse examples."""
 
-    def __init__(self, dtype: str) -> None:
-        self.dtype = np.dtype(dtype)
+    def __init__(self, dtype: str, compiled: bool = False) -> None:
+        self.dtype, self.compiled = np.dtype(dtype), compiled
 
     def upload(self, array: Array) -> Array:
         return np.array(array, self.dtype, order="F")
@@ -116,12 +120,21 @@ class HostMemory:
     def borrow(self, theta: Parameters) -> Parameters:
         return theta
 
-    def inputs(self, examples: Examples, m: int, dropout: float) -> Columns | SparseColumns:
+    def inputs(
+        self, examples: Examples, m: int, dropout: float, distorted: bool = False
+    ) -> Columns | SparseColumns:
         n = examples.X.shape[0]
-        if is_sparse(examples.X) and n * m * self.dtype.itemsize > MAX_DENSE_BYTES and not dropout:
-            return SparseColumns((n, m), [None])
+        if is_sparse(examples.X) and not dropout and self._stays_sparse(examples.X, m, distorted):
+            return SparseColumns((n, m), [None], examples.X)
         scale = (UINT8_SCALE if examples.X.dtype == np.uint8 else 1) / (1 - dropout)
         return Columns(None, self._with_ones(n, m, scale), scale)
+
+    def _stays_sparse(self, X: Any, m: int, distorted: bool) -> bool:
+        """Whether m columns of a sparse X (n, …) are multiplied as they are."""
+        n, count = X.shape
+        if n * m * self.dtype.itemsize > MAX_DENSE_BYTES:
+            return True
+        return self.compiled and not distorted and X.nnz <= MOST_ENTRIES * n * count
 
     def hidden(self, n: int, m: int, over: Array, dropout: float) -> Columns:
         scale = 1 / (1 - dropout)
@@ -143,7 +156,7 @@ class HostMemory:
 
     def columns(self, buffer: Any, start: int, stop: int) -> Any:
         if isinstance(buffer, SparseColumns):
-            return SparseColumns((buffer.shape[0], stop - start), buffer.gathered, start)
+            return SparseColumns((buffer.shape[0], stop - start), buffer.gathered, buffer.examples, start)
         if isinstance(buffer, Columns):
             plain, ones = buffer.plain, buffer.ones
             return Columns(

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from gpunn.backends.host.compiled import sparse
 from gpunn.backends.host.compiled.operations import Code, Operation, Operations
 from gpunn.backends.host.context import Context
 from gpunn.backends.host.memory import SparseColumns
 from gpunn.core.equations import Equation
+from gpunn.core.inputs import is_sparse
 from gpunn.core.pass_equations import Gather
 from gpunn.functions.calls import Array
 
@@ -20,9 +22,14 @@ GATHERED = {"uint8": Code.GATHER_BYTES, "float32": Code.GATHER_SINGLE, "float64"
 def gather(context: Context, e: Gather) -> Operations | None:
     """x, y, labels and weights ← those of the next columns of the pass."""
     examples = e.examples
+    parts = []
     if isinstance(e.x, SparseColumns):
-        return None
-    parts = [_take(examples.X, e.x.ones[:-1])]
+        if sparse.columns(e.x) is None:
+            return None
+    elif is_sparse(examples.X):
+        parts.append(sparse.gather(examples.X, e.x.ones[:-1]))
+    else:
+        parts.append(_take(examples.X, e.x.ones[:-1]))
     if examples.targets is not None:
         parts.append(_take(examples.targets, e.y))
     if examples.labels is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gpunn.backends.host.compiled import source
+from gpunn.backends.host.compiled import source, sparse
 from gpunn.backends.host.compiled.operations import Code, Operation, Operations
 from gpunn.backends.host.compiled.outputs import softmax_error
 from gpunn.backends.host.context import Context
@@ -42,8 +42,11 @@ def _forward(
     f: Activation,
 ) -> Operations | None:
     place = source.place_of_activation(f)
-    if place is None or isinstance(a, SparseColumns):
+    if place is None:
         return None
+    if isinstance(a, SparseColumns):
+        product = sparse.affine(theta, layer, a, z)
+        return [product, Operation(Code.ACTIVATE, [*z.shape, place, z, out, ones])] if product else None
     x, w = a.ones, theta.wb[layer]
     (n, k), m = w.shape, x.shape[1]
     half = context.scratch(z) if k > SPLIT and n * k < LARGE else None
@@ -67,11 +70,12 @@ def hidden_error(context: Context, e: HiddenError) -> Operations | None:
 
 def gradient(context: Context, e: Gradient) -> Operations | None:
     """BP3, BP4: [w b] ← α δ [a; 1]ᵀ + β [w b]."""
+    alpha, beta = context.cell(e.alpha.times(e.a.scale)), context.cell(e.beta)
     if isinstance(e.a, SparseColumns):
-        return None
+        product = sparse.gradient(e.into, e.layer, e.delta, e.a, [alpha, beta])
+        return [product] if product else None
     x, into = e.a.ones, e.into.wb[e.layer]
     (n, k), m = into.shape, x.shape[1]
-    alpha, beta = context.cell(e.alpha.times(e.a.scale)), context.cell(e.beta)
     return [Operation(Code.GRADIENT, [n, k, m, e.delta, x, k, alpha, beta, into], n * k * m, layer=e.layer)]
 
 

@@ -13,7 +13,7 @@ from gpunn.backends.host.compiled import dropout, examples, layers, norm, output
 from gpunn.backends.host.compiled.library import Kernels
 from gpunn.backends.host.compiled.operations import AHEAD, Operations, Program
 from gpunn.backends.host.context import Context
-from gpunn.core.equations import Equation
+from gpunn.core.equations import Activate, Affine, Equation, Forward
 from gpunn.core.examples import Pass
 from gpunn.core.pass_equations import Advance, NextStep
 from gpunn.functions.calls import Calls
@@ -55,12 +55,21 @@ class Lowering:
             elif isinstance(equation, Advance) and self.pending:
                 self._end_program(equation.m)
             elif (found := self._operations(equation)) is None:
-                self._end_program()
-                self.calls += self.numpy(equation)
+                self._leave(equation)
             else:
                 self._add(found)
         self._end_program()
         return self.calls
+
+    def _leave(self, equation: Equation) -> None:
+        """Leave an equation to NumPy; of a Forward, its activation alone."""
+        if isinstance(equation, Forward):
+            e, z = equation, Affine(equation.layer, equation.theta, equation.a, equation.z)
+            if (product := layers.affine(self.context, z)) is not None:
+                self._add(product)
+                equation = Activate(e.layer, e.f, e.z, e.out)
+        self._end_program()
+        self.calls += self.numpy(equation)
 
     def _operations(self, equation: Equation) -> Operations | None:
         """Return the operations of an equation, made once."""

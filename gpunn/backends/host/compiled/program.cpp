@@ -6,6 +6,7 @@
 #include "layers.hpp"
 #include "norm.hpp"
 #include "outputs.hpp"
+#include "sparse.hpp"
 #include "vectors.hpp"
 
 namespace gpunn {
@@ -30,7 +31,7 @@ struct Table {
 typedef Table<Gather<unsigned char>, Gather<float>, Gather<double>, Labels, Forward, OutputError, ApplyWeights,
               HiddenError, Gradient, Scale, Add, Step, Count, SetRates, Measure, Drop,
               Normalise, Activate, NormError, Shrink, SumSquares, ClipNorm, SumRowSquares, BoundRows,
-              SoftmaxError, WeighLosses, Collect> Operations;
+              SoftmaxError, WeighLosses, Collect, GatherSparse, SparseAffine, SparseGradient> Operations;
 
 // While it lives, this thread's numbers below the smallest normal one become 0: processors take a hundred cycles for
 // each of them, and the moments of weights that no longer learn end there.
