@@ -7,6 +7,7 @@
 #pragma once
 #include "numbers.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -95,6 +96,7 @@ class Team {
     // or they cannot be had, the caller's is the only one.
     template <class Work>
     void run(int threads, const Work& work) {
+        threads = std::min(threads, MOST);
         std::unique_lock<std::mutex> own(busy, std::defer_lock);
         if (threads <= 1 || !own.try_lock() || !employ(threads - 1)) return work(Member(0, 1, this));
         call = [](const void* work, const Member& member) { (*static_cast<const Work*>(work))(member); };
