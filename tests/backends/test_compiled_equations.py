@@ -16,6 +16,7 @@ from gpunn import Dense
 from gpunn.backends import Host
 from gpunn.backends.host.compiled import compiler, operations
 from gpunn.backends.host.compiled.library import Kernels
+from gpunn.backends.host.context import Context
 from gpunn.backends.host.memory import SparseColumns
 from gpunn.core.pass_equations import Gather
 
@@ -107,10 +108,12 @@ def test_bits_do_not_depend_on_threads(name: str, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("X", [X, THIN], ids=["dense", "sparse"])
 def test_own_activation_is_all_that_is_left_to_numpy(X: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A layer is computed by kernels up to its activation, of sparse examples, too."""
+    """A layer's products are computed by kernels up to f and f′, of sparse examples, too."""
     own = gpunn.Activation.from_functions(lambda z: z**2, lambda z: 2 * z)
-    case = Case([Dense(9, own), OUT], X=X)
-    compiled = case.learn("float64")
+    case = Case([Dense(9, own, dropout=0.2), Dense(7, own, batch_norm=True), OUT], X=X)
+    with monkeypatch.context() as patch:
+        patch.setattr(Context, "product", None)  # BLAS computes none
+        compiled = case.learn("float64")
     monkeypatch.setenv(compiler.VARIABLE, "0")
     for mine, theirs in zip(compiled, case.learn("float64"), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-11, atol=1e-13)

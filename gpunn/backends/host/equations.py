@@ -108,10 +108,15 @@ def apply_weights(context: Context, e: ApplyWeights) -> Calls:
 
 def hidden_error(context: Context, e: HiddenError) -> Calls:
     """BP2: out = (wᵀ δ) ⊙ f′(z), and ⊙ mask, which comes before a Jacobian."""
-    calls = context.product(float(e.a.scale), e.theta.w[e.layer], e.delta, 0.0, e.out, trans_a=1)
+    product = context.product(float(e.a.scale), e.theta.w[e.layer], e.delta, 0.0, e.out, trans_a=1)
+    return [*product, *derive(context, e)]
+
+
+def derive(context: Context, e: HiddenError) -> Calls:
+    """out ← out ⊙ f′(z), and ⊙ mask, for out = wᵀ δ."""
     masking: Calls = [] if e.mask is None else [partial(np.multiply, e.out, e.mask, e.out)]
     derivative = e.f.backward(e.out, e.a.plain, e.z, context.scratch(e.z))
-    return [*calls, *masking, *derivative] if e.f.by_column else [*calls, *derivative, *masking]
+    return [*masking, *derivative] if e.f.by_column else [*derivative, *masking]
 
 
 def gradient(context: Context, e: Gradient) -> Calls:

@@ -7,15 +7,19 @@ needs, such as an activation of the user's own. NumPy then computes this equatio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from gpunn.backends.host.compiled import dropout, examples, layers, norm, outputs, vectors
 from gpunn.backends.host.compiled.library import Kernels
 from gpunn.backends.host.compiled.operations import AHEAD, Operations, Program
 from gpunn.backends.host.context import Context
-from gpunn.core.equations import Activate, Affine, Equation, Forward
+from gpunn.backends.host.equations import derive
+from gpunn.core.equations import Activate, Affine, Equation, Forward, HiddenError
 from gpunn.core.examples import Pass
 from gpunn.core.pass_equations import Advance, NextStep
+from gpunn.functions.activations.outputs import IDENTITY
 from gpunn.functions.calls import Calls
 
 Lower: TypeAlias = Callable[[Equation], Calls]
@@ -28,6 +32,11 @@ LOWER: dict[type[Equation], Callable[[Context, Any], Operations | None]] = {
     **vectors.LOWER,
     **outputs.LOWER,
 }
+
+
+def affine_of(e: Forward) -> Affine:
+    """Return a Forward without its activation."""
+    return Affine(e.layer, e.theta, e.a, e.z)
 
 
 class Lowering:
@@ -61,15 +70,18 @@ class Lowering:
         self._end_program()
         return self.calls
 
-    def _leave(self, equation: Equation) -> None:
-        """Leave an equation to NumPy; of a Forward, its activation alone."""
-        if isinstance(equation, Forward):
-            e, z = equation, Affine(equation.layer, equation.theta, equation.a, equation.z)
-            if (product := layers.affine(self.context, z)) is not None:
-                self._add(product)
-                equation = Activate(e.layer, e.f, e.z, e.out)
+    def _leave(self, e: Equation) -> None:
+        """Leave an equation to NumPy; of the products with an f or f′ that is not compiled, only f or f′."""
+        lower = self.numpy
+        if isinstance(e, Forward) and (product := layers.affine(self.context, affine_of(e))) is not None:
+            self._add(product)
+            e = Activate(e.layer, e.f, e.z, e.out)
+        if isinstance(e, HiddenError):
+            product = layers.hidden_error(self.context, replace(e, f=IDENTITY, mask=None))
+            self._add(product or [])
+            lower = partial(derive, self.context)
         self._end_program()
-        self.calls += self.numpy(equation)
+        self.calls += lower(e)
 
     def _operations(self, equation: Equation) -> Operations | None:
         """Return the operations of an equation, made once."""
