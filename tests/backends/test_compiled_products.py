@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
+import guarded
 import numpy as np
 import pytest
 from emulated import COMPILER
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from kernel_operations import Case, Maker, Zones, run
+from kernel_operations import EQUATIONS, Case, Maker, Zones, run
 
 from gpunn.backends.host.compiled.operations import Program
 
@@ -19,16 +23,6 @@ EDGES = [47, 48, 49, 63, 64, 65, 127, 128, 129, 255, 256, 257, 503, 504, 505, 51
 SIZES = st.one_of(st.integers(1, 40), st.sampled_from(EDGES))
 SHAPES = st.tuples(SIZES, SIZES, SIZES)
 MOST = 10_000_000  # multiplications
-
-EQUATIONS = {
-    "forward": lambda make: make.forward(),
-    "forward of bytes": lambda make: make.forward("relu", 1 / 255),
-    "forward, tanh": lambda make: make.forward("tanh"),
-    "forward, softmax": lambda make: make.forward("softmax"),
-    "hidden error": lambda make: make.hidden_error(),
-    "hidden error, dropped": lambda make: make.hidden_error("relu", 2, masked=True),
-    "gradient": lambda make: make.gradient(),
-}
 
 
 def check(case: Case) -> None:
@@ -89,3 +83,12 @@ def test_nan_and_infinities_survive(
         (program,) = make.programs(case)
         run(program, 3)
         check(case)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs mprotect")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_nothing_beyond_the_end_of_memory_is_read(dtype: str) -> None:
+    done = subprocess.run(
+        [sys.executable, guarded.__file__, dtype], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

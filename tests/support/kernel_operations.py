@@ -72,7 +72,7 @@ class Maker:
         seed: int = 0,
         spoil: Callable[[np.ndarray], None] = lambda x: None,
     ) -> None:
-        self.be, self.shape, self.allocate, self.spoil = Host(dtype), shape, allocate, spoil
+        self.be, self.shape, self.allocate, self.spoil = Host(dtype, threads=1), shape, allocate, spoil
         self.rng, self.eps = np.random.default_rng(seed), np.finfo(dtype).eps
 
     def array(self, *shape: int) -> np.ndarray:
@@ -174,3 +174,14 @@ def let_threads_share_everything(patch: pytest.MonkeyPatch) -> None:
     limit = Pool.limit
     patch.setattr(operations, "WORTH_SHARING", 1)
     patch.setattr(Pool, "limit", lambda self: max(16, limit(self)))
+
+
+EQUATIONS: dict[str, Callable[[Maker], Case]] = {
+    "forward": lambda make: make.forward(),
+    "forward of bytes": lambda make: make.forward("relu", 1 / 255),
+    "forward, tanh": lambda make: make.forward("tanh"),
+    "forward, softmax": lambda make: make.forward("softmax"),
+    "hidden error": lambda make: make.hidden_error(),
+    "hidden error, dropped": lambda make: make.hidden_error("relu", 2, masked=True),
+    "gradient": lambda make: make.gradient(),
+}

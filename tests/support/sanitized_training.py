@@ -51,6 +51,11 @@ def main(path: str, dtype: str, threads: int, careless: bool) -> None:
     let_threads_share_everything(pytest.MonkeyPatch())
     if careless:
         operations.meets = lambda *_: False
+    learn(dtype, threads)
+
+
+def learn(dtype: str, threads: int) -> None:
+    """Train the networks of all cases."""
     for layers, targets, how in cases():
         cost = "quadratic" if targets is NUMBERS else None
         net = gpunn.Network(N_IN, layers, cost, seed=0, dtype=dtype)
