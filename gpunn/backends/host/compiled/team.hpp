@@ -1,8 +1,8 @@
 // A team of threads that take the same steps together and wait for each other in between.
 //
 // A member that waits looks for what it waits for, since that mostly happens soon, and then sleeps. On a busy machine
-// another member may have lost its core, and takes the core of the one that sleeps. After a run the helpers look out
-// for the next one.
+// another member may have lost its core, and takes the core of the one that sleeps; if it has the same core, there is
+// nothing to look for. After a run the helpers look out for the next one.
 
 #pragma once
 #include "numbers.hpp"
@@ -18,6 +18,9 @@
 #ifndef _WIN32
 #include <csignal>
 #include <pthread.h>
+#endif
+#ifdef __linux__
+#include <sched.h>
 #endif
 
 namespace gpunn {
@@ -35,19 +38,30 @@ static inline void pause() {
 #endif
 }
 
+// Return the CPU of this thread; -1 if that is unknown.
+static inline int this_cpu() {
+#ifdef __linux__
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
 // Where threads wait for something to happen.
 class Door {
   public:
-    template <class Condition>
-    void wait_until(Condition met, Clock::duration patience) {
+    // Return whether that took a sleep.
+    template <class Condition, class Hopeless>
+    bool wait_until(Condition met, Clock::duration patience, Hopeless is_hopeless) {
         Clock::time_point end;
         for (int looks = 1; !met(); looks++) {
             pause();
             if (looks % 64) continue;
             const auto now = Clock::now();
             if (looks == 64) end = now + patience;
-            if (now >= end) return sleep_until(met);
+            if (now >= end || is_hopeless()) return sleep_until(met), true;
         }
+        return false;
     }
 
     // Wake those who sleep, after something has happened.
@@ -105,18 +119,19 @@ class Team {
         left.store(threads - 1, std::memory_order_relaxed);
         jobs.store(((jobs.load() >> 8) + 1) << 8 | unsigned(threads));
         for (int t = 1; t < threads; t++) doors[t].wake();
+        note_cpu(0);
         work(Member(0, threads, this));
-        doors[0].wait_until([this] { return left.load() == 0; }, PATIENCE);
+        wait_for_others(0, [this] { return left.load() == 0; });
     }
 
-    void meet() {
+    void meet(int t) {
         const unsigned round = rounds.load();
         if (arrived.fetch_add(1) == size - 1) {
             arrived.store(0, std::memory_order_relaxed);
             rounds.store(round + 1);
             doors[0].wake();
         } else {
-            doors[0].wait_until([=] { return rounds.load() != round; }, PATIENCE);
+            wait_for_others(t, [=] { return rounds.load() != round; });
         }
     }
 
@@ -141,10 +156,30 @@ class Team {
     void help(int t) {
         for (Jobs seen = 0, now;; seen = now) {
             const auto is_due = [&] { return (now = jobs.load()) != seen && t < threads_of(now); };
-            doors[t].wait_until(is_due, AWAKE);
+            doors[t].wait_until(is_due, AWAKE, [=] { return shares_cpu(t); });
+            note_cpu(t);
             call(job, Member(t, threads_of(now), this));
             if (left.fetch_sub(1) == 1) doors[0].wake();
         }
+    }
+
+    template <class Condition>
+    void wait_for_others(int t, Condition met) {
+        if (doors[0].wait_until(met, PATIENCE, [=] { return shares_cpu(t); })) note_cpu(t);
+    }
+
+    int note_cpu(int t) {
+        const int own = this_cpu();
+        cpus[t].store(own, std::memory_order_relaxed);
+        return own;
+    }
+
+    // Whether another member of the last run is on the CPU of this one, and cannot go on before it sleeps.
+    bool shares_cpu(int t) {
+        const int own = note_cpu(t);
+        for (int other = 0; other < threads_of(jobs.load()); other++)
+            if (other != t && own >= 0 && cpus[other].load(std::memory_order_relaxed) == own) return true;
+        return false;
     }
 
     typedef std::uint64_t Jobs;  // how many there have been, and the number of threads of the last
@@ -152,6 +187,7 @@ class Team {
 
     std::mutex busy;
     Door doors[MOST + 1];  // of the helpers, where they wait for a run, and that of the members of a run
+    std::atomic<int> cpus[MOST + 1]{};  // where the members are, as far as known
     int helpers = 0, size = 1;
     void (*call)(const void*, const Member&) = nullptr;
     const void* job = nullptr;
@@ -162,7 +198,7 @@ class Team {
 };
 
 inline void Member::meet() const {
-    if (threads > 1) team->meet();
+    if (threads > 1) team->meet(t);
 }
 
 // The team of this process. It is never freed, since helpers may outlive everything else; a process that is forked has
