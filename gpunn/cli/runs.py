@@ -18,7 +18,7 @@ from gpunn.files.writing import check_writable, remove_temporary_files
 from gpunn.predictor import Predictor
 from gpunn.report.run import FORMAT as RUN_FORMAT
 from gpunn.training.callbacks import write_records
-from gpunn.training.checkpoint import Checkpoints
+from gpunn.training.checkpoint_files import Checkpoints
 from gpunn.training.history import History
 
 RUNS = Path("gpunn-runs")

@@ -32,7 +32,7 @@ from gpunn.sweeps.ensemble import networks_of
 from gpunn.tables.explaining import summary
 from gpunn.tables.options import TableOptions
 from gpunn.tables.reading import SUFFIXES, is_table
-from gpunn.training.checkpoint import newest
+from gpunn.training.checkpoint_files import newest
 from gpunn.training.history import best_epoch
 from gpunn.training.loop import Diverged
 from gpunn.training.option import from_kept

@@ -27,7 +27,7 @@ from gpunn.tables.decisions import Decision
 from gpunn.tables.explaining import Explanation
 from gpunn.tables.explaining import from_json as explanation_from_json
 from gpunn.training.callbacks import read_records
-from gpunn.training.checkpoint import Checkpoints
+from gpunn.training.checkpoint_files import Checkpoints
 from gpunn.training.history import History, Record
 
 FORMAT, VERSION = "gpunn-run", 1

@@ -16,7 +16,7 @@ from gpunn.report.facts import Tile, format_seconds, split_settings
 from gpunn.report.figures import curves, measured_lines, times
 from gpunn.report.page import Chart, template
 from gpunn.training.callbacks import read_complete_records
-from gpunn.training.checkpoint import Checkpoints, newest
+from gpunn.training.checkpoint_files import Checkpoints, newest
 from gpunn.training.history import MEASURES, History
 
 HISTORIES = (

@@ -20,7 +20,8 @@ from gpunn.core.optimizers import Optimizer
 from gpunn.core.plan import BoundModel
 from gpunn.training import schedules
 from gpunn.training.agreeing import agree, part_to_read, share_machine, start_alike
-from gpunn.training.checkpoint import Checkpoints, CheckpointWriter
+from gpunn.training.checkpoint import CheckpointWriter
+from gpunn.training.checkpoint_files import Checkpoints
 from gpunn.training.fit_options import Block, FitOptions, Score, ScoreFunction
 from gpunn.training.history import History, Record
 from gpunn.training.identity import describe_run, fingerprint

@@ -17,7 +17,7 @@ from gpunn.backends.host import pool as pool_module
 from gpunn.backends.host.choice import COST, LONGEST, WINDOW, Choice, Shared, numbers
 from gpunn.backends.host.pool import Pool
 from gpunn.backends.host.threads import Threads
-from gpunn.training.checkpoint import Checkpoints, read
+from gpunn.training.checkpoint_files import Checkpoints, read
 
 GUESS = 4  # times longer than a call takes with one thread
 

@@ -26,7 +26,7 @@ from safetensors import safe_open
 from gpunn import Network
 from gpunn.cli import training
 from gpunn.tables.options import TableOptions
-from gpunn.training import checkpoint
+from gpunn.training import checkpoint_files
 from gpunn.training.option import from_kept
 from gpunn.training.settings import Settings
 
@@ -43,7 +43,7 @@ def older_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     change_metadata(model, model, meta=meta)
 
     def newest(folder: Path) -> Any:
-        saved = checkpoint.newest(folder)
+        saved = checkpoint_files.newest(folder)
         assert saved
         saved.state["meta"]["dataset"] = saved.state["meta"]["dataset"].replace("/tmp/runs", str(tmp_path))
         return saved

@@ -20,7 +20,7 @@ from gpunn import Network
 from gpunn.files import tensors
 from gpunn.files.strict_json import dump_json, null_if_not_finite, parse_json, tag_numbers, untag_numbers
 from gpunn.files.tensors import UnreadableTensors, read_tensors
-from gpunn.training import checkpoint
+from gpunn.training import checkpoint_files
 
 
 @pytest.fixture
@@ -180,9 +180,9 @@ def test_tagged_numbers_are_exact() -> None:
 def test_a_checkpoint_with_a_wrong_state_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "epoch-000001.safetensors"
     whole: dict[str, Any] = {"generator": {}, "first_generator": {}, "records": [], "what": {}, "meta": {}}
-    path.write_bytes(checkpoint.pack_state({"theta": np.zeros(3)}, whole))
-    assert checkpoint.read(path).state == whole
+    path.write_bytes(checkpoint_files.pack_state({"theta": np.zeros(3)}, whole))
+    assert checkpoint_files.read(path).state == whole
     for state in ({}, [], {**whole, "records": [{}]}, {**whole, "what": {"seed": 3}}, {**whole, "meta": 5}):
-        path.write_bytes(checkpoint.pack_state({"theta": np.zeros(3)}, state))  # type: ignore[arg-type]
+        path.write_bytes(checkpoint_files.pack_state({"theta": np.zeros(3)}, state))  # type: ignore[arg-type]
         with pytest.raises(ValueError, match=r"epoch-000001\.safetensors is damaged: state"):
-            checkpoint.read(path)
+            checkpoint_files.read(path)

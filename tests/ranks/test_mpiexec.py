@@ -20,7 +20,7 @@ import pytest
 from reporting import RunCommand
 
 import gpunn
-from gpunn.training.checkpoint import newest
+from gpunn.training.checkpoint_files import newest
 
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 LIMIT = 300  # seconds, since a test that hangs is one that has failed

@@ -17,7 +17,7 @@ from gpunn import (
     EarlyStopping,
     Network,
 )
-from gpunn.training import checkpoint
+from gpunn.training import checkpoint_files
 
 
 def hidden(seed: int | None = 0, input_dropout: float = 0.0, **settings: Any) -> Network:
@@ -98,9 +98,9 @@ def test_other_networks_and_data_cannot_resume_a_run(tmp_path: Path) -> None:
 def test_a_state_that_cannot_be_restored_names_the_file(tmp_path: Path, generator: str) -> None:
     fit(network(), checkpoint=tmp_path)
     path = max(tmp_path.glob("*.safetensors"))
-    saved = checkpoint.read(path)
+    saved = checkpoint_files.read(path)
     saved.state[generator]["bit_generator"] = "PCG65"
-    path.write_bytes(checkpoint.pack_state(saved.tensors, saved.state))
+    path.write_bytes(checkpoint_files.pack_state(saved.tensors, saved.state))
     with pytest.raises(ValueError, match=rf"{path.name} cannot be restored: state must be for a PCG64"):
         fit(network(), checkpoint=tmp_path, resume=True)
 

@@ -27,7 +27,7 @@ from gpunn import (
     ReduceOnPlateau,
     RMSProp,
 )
-from gpunn.training.checkpoint import Checkpoints, newest, read
+from gpunn.training.checkpoint_files import Checkpoints, newest, read
 from gpunn.training.identity import fingerprint
 
 SUPPORT = Path(__file__).parents[1] / "support"

@@ -16,7 +16,7 @@ from gpunn import Adam, Dense, History, Network, backends
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.cli import reports
 from gpunn.core.backend import Backend
-from gpunn.training import checkpoint
+from gpunn.training import checkpoint_files
 from gpunn.training.identity import describe
 
 BACKENDS = ("NumPy", "compiled", "emulated", "compiled", "NumPy", "emulated", "NumPy")
@@ -98,8 +98,8 @@ def test_moments_of_version_1(
     }
     state: dict[str, object] = {"generator": {}, "first_generator": {}, "meta": {}}
     described = {"optimizer": describe(Adam())}
-    monkeypatch.setattr(checkpoint, "VERSION", "1")
+    monkeypatch.setattr(checkpoint_files, "VERSION", "1")
     path = tmp_path / "epoch-000001.safetensors"
-    path.write_bytes(checkpoint.pack_state(tensors, {**state, "records": [], "what": described}))
-    read = checkpoint.read(path).tensors
+    path.write_bytes(checkpoint_files.pack_state(tensors, {**state, "records": [], "what": described}))
+    read = checkpoint_files.read(path).tensors
     np.testing.assert_allclose([read["optimizer.m"], read["optimizer.v"]], [[3, 3], [4, 4]], rtol=1e-12)
