@@ -6,11 +6,11 @@
 
 namespace gpunn {
 
+// The losses of any number of elements
 template <class Cost>
-static T loss(Index n, const T* a, const T* y, const T* z, T parameter) {
-    T sum = 0;
-    for (Index i = 0; i < n; i++) sum += Cost::of(a[i], y[i], z[i], parameter);
-    return sum;
+static void loss(Index n, const T* a, const T* y, const T* z, T parameter, T* losses) {
+#pragma omp simd
+    for (Index i = 0; i < n; i++) losses[i] = Cost::of(a[i], y[i], z[i], parameter);
 }
 
 // error = dC/da, of any number of elements
@@ -61,7 +61,9 @@ static void quantiles_gradient(Index n, const T* a, const T* y, T spread, T* err
 
 template <class... F>
 struct Losses {
-    static constexpr T (*LOSS[])(Index, const T*, const T*, const T*, T) = {loss<F>..., hinge, quantiles};
+    static constexpr Index SPELLED = sizeof...(F);  // the others are those of a whole column
+    static constexpr void (*LOSS[])(Index, const T*, const T*, const T*, T, T*) = {loss<F>...};
+    static constexpr T (*COLUMN_LOSS[])(Index, const T*, const T*, const T*, T) = {hinge, quantiles};
 };
 
 template <class... F>

@@ -13,10 +13,7 @@ namespace gpunn {
 typedef std::ptrdiff_t Index;
 
 using std::erfc;
-using std::expm1;
 using std::fabs;
-using std::log;
-using std::log1p;
 using std::pow;
 using std::sqrt;
 
@@ -61,6 +58,40 @@ static inline T exp(T x) {
     const T power = bits_of<T>((bits_of<Bits>(shifted) << MANTISSA) + half);  // 2^(n - 1)
     const T found = 2 * (taylor(r) * power);
     return x < LOW ? T(0) : x > HIGH ? std::numeric_limits<T>::infinity() : found;
+}
+
+// ln x = k ln 2 + ln(1 + f) with x = 2^k (1 + f) and 1 + f around 1 (Sun's fdlibm, 1993).
+static inline T log(T x) {
+#ifdef DOUBLE
+    constexpr T L[] = {6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01, 2.222219843214978396e-01,
+                       1.818357216161805012e-01, 1.531383769920937332e-01, 1.479819860511658591e-01};
+    constexpr Bits root = 0x3fe6a09e667f3bcd;  // of the square root of 1/2
+    constexpr T high = LN2_HIGH, low = LN2_LOW;
+#else
+    constexpr T L[] = {6.6666662693e-1f, 4.0000972152e-1f, 2.8498786688e-1f, 2.4279078841e-1f};
+    constexpr Bits root = 0x3f3504f3;
+    constexpr T high = 6.9313812256e-1f, low = 9.0580006145e-6f;
+#endif
+    constexpr T infinity = std::numeric_limits<T>::infinity(), two = T(Bits(1) << MANTISSA);
+    const Bits one = bits_of<Bits>(T(1)), moved = bits_of<Bits>(x) + (one - root);
+    const T k = bits_of<T>((moved >> MANTISSA) | bits_of<Bits>(two)) - (two + T(one >> MANTISSA));
+    const T f = bits_of<T>((moved & ((Bits(1) << MANTISSA) - 1)) + root) - 1;
+    const T s = f / (2 + f), square = s * s;
+    T series = 0;
+    for (int i = int(sizeof L / sizeof *L) - 1; i >= 0; i--) series = square * (L[i] + series);
+    const T found = f - s * (f - series) + k * low + k * high;
+    return x > 0 ? (x < infinity ? found : x) : x == 0 ? -infinity : std::numeric_limits<T>::quiet_NaN();
+}
+
+// What 1 + x loses of x is made up for by the quotient (Kahan, in Higham 2002, section 1.14.1).
+static inline T log1p(T x) {
+    const T u = 1 + x, found = log(u), lost = u - 1;
+    return lost == 0 ? x : u < std::numeric_limits<T>::infinity() ? found * (x / lost) : found;
+}
+
+static inline T expm1(T x) {
+    const T u = exp(x), found = u - 1, back = log(u);
+    return found == 0 ? x : found == -1 || u == std::numeric_limits<T>::infinity() ? found : found * (x / back);
 }
 
 // By a rational function near 0, by e^2x elsewhere (Moshier, Cephes).

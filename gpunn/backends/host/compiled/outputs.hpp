@@ -77,14 +77,45 @@ struct Measure {
 
     void operator()(const Member& member, const Position& at) const {
         const Span own = share(m, 1, member);
-        for (Index j = own.begin; j < own.end; j++) {
-            const Index first = j * n, from = of_label ? first + labels[j] : first;
-            losses[at.example + j] = Costs::LOSS[cost](of_label ? 1 : n, a + from, y + from, z + from, parameter);
-            if (labels) hits[at.example + j] = predicted(a + first) == labels[j];
+        if (cost < Costs::SPELLED) {
+            measure_elements(own, losses + at.example);
+        } else {
+            const auto loss = Costs::COLUMN_LOSS[cost - Costs::SPELLED];
+            for (Index j = own.begin; j < own.end; j++)
+                losses[at.example + j] = loss(n, a + j * n, y + j * n, z + j * n, parameter);
         }
+        if (labels)
+            for (Index j = own.begin; j < own.end; j++) hits[at.example + j] = predicted(a + j * n) == labels[j];
     }
 
   private:
+    static constexpr Index PIECE = 256, WHOLE = 64;
+
+    // Compute the losses of a few columns together, and add up each column's.
+    void measure_elements(Span own, T* sums) const {
+        const Index of_column = of_label ? 1 : n, most = std::max<Index>(1, PIECE / of_column);
+        for (Index j = own.begin; j < own.end; j += most) {
+            const Index columns = std::min(most, own.end - j), size = of_column * columns;
+            std::fill(sums + j, sums + j + columns, T(0));
+            for (Index i = 0; i < size; i += PIECE) measure_piece(j, i, std::min(PIECE, size - i), of_column, sums + j);
+        }
+    }
+
+    // Add the losses of `size` elements, from element i of column j on. They are filled up to a number that a loop over
+    // vectors divides, since what is left to a loop over numbers may be rounded in another way.
+    void measure_piece(Index j, Index i, Index size, Index of_column, T* sums) const {
+        T taken[3][PIECE] = {}, of_elements[PIECE];
+        const T* from[] = {a + j * n + i, y + j * n + i, z + j * n + i};
+        for (int k = 0; k < 3; k++)
+            if (of_label)
+                for (Index q = 0; q < size; q++) taken[k][q] = from[k][q * n + labels[j + q]];
+            else
+                std::copy(from[k], from[k] + size, taken[k]);
+        Costs::LOSS[cost]((size + WHOLE - 1) / WHOLE * WHOLE, taken[0], taken[1], taken[2], parameter, of_elements);
+        for (Index q = 0, column = 0; q < size; column++)
+            for (Index k = 0; k < of_column && q < size; k++) sums[column] += of_elements[q++];
+    }
+
     Index predicted(const T* outputs) const {
         if (n == 1) return outputs[0] > threshold;
         Index best = 0;
