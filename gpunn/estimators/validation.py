@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
@@ -72,8 +73,15 @@ def _score(scorer: Scorer, X: Any, y: np.ndarray, sample_weight: np.ndarray | No
 
 def scorer(estimator: Any, scoring: Any) -> Scorer:
     """Return `scoring` (default: accuracy or R²) as a function of the estimator's outputs."""
+    if scoring is None and type(estimator).score is ClassifierMixin.score and not estimator._multilabel:
+        return lambda outputs, *data, **weights: accuracy(with_outputs(estimator, outputs), *data, **weights)
     score = _with_all_labels(check_scoring(estimator, scoring=scoring), estimator)
     return lambda outputs, *data, **weights: score(with_outputs(estimator, outputs), *data, **weights)
+
+
+def accuracy(classifier: Any, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
+    """Return the accuracy as scikit-learn does, whose checks take longer than an epoch of a small network."""
+    return float(np.average(classifier.predict(X) == y, weights=sample_weight))
 
 
 def _with_all_labels(score: Any, estimator: Any) -> Any:
