@@ -122,7 +122,8 @@ def test_a_busy_machine_goes_on_with_one_thread_and_says_so_once(caplog: pytest.
 
 def test_long_calls_that_wait_are_compared_although_that_could_take_long() -> None:
     machine = Machine(0.1, factor=40)
-    assert train(machine, make(machine), 5)[:4] == [4, 4, 1, 1]
+    used = train(machine, make(machine), 5)
+    assert used[:3] == [4, 4, 1] and used.count(4) == 3
 
 
 def test_a_new_network_trusts_the_choice_for_a_while() -> None:
@@ -134,10 +135,13 @@ def test_a_new_network_trusts_the_choice_for_a_while() -> None:
     assert train(machine, make(machine, pool=first.pool), 1)[0] == 4
 
 
-def test_a_slow_call_changes_nothing() -> None:
+@pytest.mark.parametrize("seconds", [0.01, 0.3])
+def test_a_short_disturbance_changes_nothing(seconds: float) -> None:
     machine = Machine()
-    machine.slow = iter([0.0] * 500 + [0.01])
-    assert set(train(machine, make(machine), 2)) == {2, 4}
+    machine.slow = iter([0.0] * 500 + [seconds])
+    used = train(machine, make(machine), 2)
+    assert used.count(1) < 50
+    assert used[-1] == 4
 
 
 def test_load_that_comes_and_goes_is_followed() -> None:

@@ -20,6 +20,7 @@ LEAST = (
 )
 LONGEST = 1.0, 10  # seconds and calls after which more threads are tried, whatever that cost the last time
 WORSE = 1.25  # numbers of which one was so many times slower are compared at once
+CALM = 1.0  # seconds after a change, in which the next one counts without being checked
 SHORT = 1e-3  # seconds of calls for which more threads have to prove that they are quicker
 LONG = 0.1  # seconds of calls for which more threads certainly are, unless the machine is busy
 RECENT = 10.0  # seconds for which a new plan trusts the choice of another one
@@ -45,6 +46,8 @@ class Choice:
         now: the number in use.
         trying: the number that is measured: mostly the same.
         known: seconds of the calls by the number of threads, as last measured.
+        doubted: a number that has just lost, and is tried once more.
+        changed: when another number was chosen last.
     """
 
     def __init__(self, threads: Threads, most: int, guess: float) -> None:
@@ -52,6 +55,8 @@ class Choice:
         self.numbers = numbers(min(most, threads.cap))
         self.now = self.trying = self._first()
         self.known: dict[int, float] = {}
+        self.doubted: int | None = None
+        self.changed = -inf
         self.seconds, self.times, self.warm = 0.0, 0, False
 
     def _first(self) -> int:
@@ -83,11 +88,21 @@ class Choice:
         before = self.known[self.now]
         self.known[n] = each
         self._pay(max(LEAST, seconds - times * before))
-        if each < before:
-            self._tell(before / each, n)
-            self.known = {self.now: before, n: each}  # the others are of another load
-            self.now = n
         self.trying = self.now
+        if each < before:
+            self._change(n)
+        elif n == self.doubted:
+            self._tell(n, self.now)
+        self.doubted = self.trying if self.trying != self.now else None
+
+    def _change(self, n: int) -> None:
+        """Go on with n threads. Try the others once more if that is new: a short disturbance may be over."""
+        before, self.now = self.now, n
+        self.known = {k: self.known[k] for k in (before, n)}  # the rest is of another load
+        last, self.changed = self.changed, self.threads.clock()
+        self.trying = before if self.changed - last > CALM else n
+        if self.trying == n:
+            self._tell(before, n)
 
     def _next(self) -> int:
         """Return one thread or a neighbour of the number in use, if worth a trial, or else that number."""
@@ -121,14 +136,15 @@ class Choice:
         most = max(5 * WINDOW, self.known[self.now])
         self.pool.credit = max(-self._longest(), min(most, self.pool.credit - seconds))
 
-    def _tell(self, slower: float, n: int) -> None:
+    def _tell(self, slow: int, n: int) -> None:
         """Say, once in a process, that fewer threads are clearly quicker."""
-        if n < self.now and slower > WORSE and not self.pool.told:
+        slower = self.known[slow] / self.known[n]
+        if slow > n and slower > WORSE and not self.pool.told:
             self.pool.told = True
             log.warning(
                 "gpunn: %d threads are %.1f times slower than %d beside other busy processes; fewer go on%s "
                 "(--threads, fit(threads=N) or %s sets the number)",
-                self.now,
+                slow,
                 slower,
                 n,
                 "" if self.threads.exact else ", which may change the last bits",
