@@ -21,9 +21,11 @@ from gpunn.backends.host.memory import Columns
 from gpunn.core.equations import Activate, Equation, HiddenError, lower
 from gpunn.core.optimizers import OPTIMIZERS
 from gpunn.core.parameters import Layout, Parameters
+from gpunn.core.pass_equations import Measure
 from gpunn.core.scalars import Scalar
 from gpunn.core.vector_equations import Step
 from gpunn.functions.activations import ACTIVATIONS
+from gpunn.functions.costs import COSTS
 
 pytestmark = pytest.mark.skipif(not COMPILER, reason="no C++ compiler")
 
@@ -73,15 +75,47 @@ def ulps(found: np.ndarray, exact: np.ndarray) -> float:
     return float((abs(found - exact) / unit).max())
 
 
-@DTYPES
-@pytest.mark.parametrize(("f", "exact"), [("exp", np.exp), ("tanh", np.tanh)])
-def test_exp_and_tanh_are_exact_to_2_units(f: str, exact: Any, dtype: str) -> None:
-    wider = np.longdouble if dtype == "float64" else np.float64
-    if np.finfo(wider).eps >= np.finfo(dtype).eps:
+def wider(dtype: str) -> Any:
+    """Return a dtype for exact values; skip the test if there is none."""
+    found = np.longdouble if dtype == "float64" else np.float64
+    if np.finfo(found).eps >= np.finfo(dtype).eps:
         pytest.skip("no wider numbers to compare with")
-    z = numbers(dtype)
-    z = z[np.isfinite(z) & (z < np.log(np.finfo(dtype).max) - 1e-3)]
-    assert ulps(activated(dtype, f, z), exact(z.astype(wider))) <= 2
+    return found
+
+
+@DTYPES
+@pytest.mark.parametrize(("f", "exact"), [("exp", np.exp), ("tanh", np.tanh), ("elu", np.expm1)])
+def test_exponentials_are_exact_to_2_units(f: str, exact: Any, dtype: str) -> None:
+    z, largest = numbers(dtype), 0 if f == "elu" else np.log(np.finfo(dtype).max) - 1e-3
+    z = z[np.isfinite(z) & (z < largest)]
+    assert ulps(activated(dtype, f, z), exact(z.astype(wider(dtype)))) <= 2
+
+
+def losses(dtype: str, cost: str, a: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the losses of outputs a (n, m) by the compiled kernels."""
+    be, m = Host(dtype), a.shape[1]
+    p, y = be.data.new_pass(m), np.asfortranarray(np.eye(len(a), dtype=dtype)[:, labels])
+    softmax, a = ACTIVATIONS["softmax"], np.asfortranarray(a)
+    compute(be, Measure(COSTS[cost], softmax, a, Columns(a, None), y, labels, p, one_hot=True))
+    return be.data.results(p)[0]
+
+
+@DTYPES
+def test_logarithms_are_exact_to_3_units(dtype: str) -> None:
+    a = numbers(dtype, 1)
+    a = a[(a > 0) & (a < np.inf)]
+    found = losses(dtype, "cross-entropy", np.array([a, a]), np.zeros(len(a), int))
+    assert ulps(found, -np.log(a.astype(wider(dtype)))) <= 3
+
+
+@DTYPES
+@pytest.mark.parametrize("cost", COSTS)
+def test_the_loss_of_nan_is_nan(cost: str, dtype: str) -> None:
+    """Training stops when it diverges."""
+    a = np.full((3, 20), 0.3, dtype)
+    a[0, 7] = np.nan
+    found = losses(dtype, cost, a, np.zeros(20, int))
+    np.testing.assert_array_equal(np.isnan(found), np.arange(20) == 7)
 
 
 @DTYPES
