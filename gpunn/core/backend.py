@@ -143,7 +143,7 @@ class Threads(Protocol):
         """
 
     def take_used(self) -> int | None:
-        """Return the number of threads since the last call; None if there were several numbers."""
+        """Return the number of threads since the last call; None if there were several that matter."""
 
 
 class NoThreads(nullcontext[None]):

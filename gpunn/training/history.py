@@ -26,8 +26,8 @@ class Record:
         seconds: wall-clock time spent training, without validation.
         examples_per_second: training throughput, including shuffling and gathering.
         validation_score: what `fit`'s `score` returned for the outputs of the validation examples.
-        threads: on a CPU, the number of threads; None if it changed during the epoch. Without compiled
-            kernels, the last bits may depend on it.
+        threads: on a CPU, the number of threads that computed most of the epoch. Without compiled kernels the
+            last bits may depend on it; it is then None if it changed during the epoch.
     """
 
     epoch: int

@@ -185,6 +185,20 @@ def test_a_number_that_is_asked_for_is_used_up_to_the_limit(asked: int, used: in
     assert chosen.take_used() == used
 
 
+def test_the_number_that_computed_longest_counts_unless_bits_depend_on_it() -> None:
+    for chosen, expected in ((make(Machine()), 2), (make(Blas()), None)):
+        for n, seconds in ((4, 0.5), (2, 1.0), (1, 0.9)):
+            chosen.count(n, seconds)
+        assert chosen.take_used() == expected
+        assert chosen.take_used() == 4
+
+
+def test_openmp_limits_the_threads_beside_an_unknown_blas(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, expected in (("3", 3), ("2,1", 2), ("0", 8), ("", 8)):
+        monkeypatch.setenv("OMP_NUM_THREADS", text)
+        assert Pool([]).limit() == expected
+
+
 def test_blas_has_one_thread_beside_those_of_the_kernels() -> None:
     machine = Machine()
     chosen = make(machine)

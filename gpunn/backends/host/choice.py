@@ -23,6 +23,7 @@ WORSE = 1.25  # numbers of which one was so many times slower are compared at on
 CALM = 1.0  # seconds after a change, in which the next one counts without being checked
 SHORT = 1e-3  # seconds of calls for which more threads have to prove that they are quicker
 LONG = 0.1  # seconds of calls for which more threads certainly are, unless the machine is busy
+CLEARLY = 2.0  # times slower: not for want of work, but beside busy processes
 RECENT = 10.0  # seconds for which a new plan trusts the choice of another one
 
 # Logged, not warned: a busy machine must not end a program that turns warnings into errors.
@@ -68,6 +69,7 @@ class Choice:
 
     def note(self, n: int, seconds: float, times: int) -> None:
         """Count calls, so many times over, that n threads have made."""
+        self.threads.count(n, seconds)
         self.seconds += seconds
         self.times += times
         if self.seconds >= WINDOW:
@@ -139,7 +141,7 @@ class Choice:
     def _tell(self, slow: int, n: int) -> None:
         """Say, once in a process, that fewer threads are clearly quicker."""
         slower = self.known[slow] / self.known[n]
-        if slow > n and slower > WORSE and not self.pool.told:
+        if slow > n and slower > CLEARLY and not self.pool.told:
             self.pool.told = True
             log.warning(
                 "gpunn: %d threads are %.1f times slower than %d beside other busy processes; fewer go on%s "

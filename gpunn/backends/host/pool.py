@@ -43,7 +43,7 @@ class Pool:
             if not self.asked:
                 self.before = [library.get_num_threads() or 1 for library in self.libraries]
                 self.current = list(self.before)
-            return min(max(self.before, default=cores()), cores())
+            return min(max(self.before, default=openmp()), cores())
 
     def use(self, who: object, n: int) -> None:
         """Limit the libraries to n threads while `who` runs."""
@@ -102,6 +102,12 @@ def load() -> ModuleType:
         if library.filepath not in known:
             pool.join(library)
     return routines
+
+
+def openmp() -> int:
+    """Return OMP_NUM_THREADS, or else the number of cores: for a BLAS that does not say how many it has."""
+    text = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(text) if text.isdecimal() and int(text) else cores()
 
 
 def physical_cores() -> int:

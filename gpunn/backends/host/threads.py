@@ -74,7 +74,7 @@ class Threads:
         usual = physical_cores() if kernels else limit  # whose hyper-threads would share its arithmetic units
         self.cap = self.most = self.now = min(self.asked or usual, limit)
         self.read = clock()
-        self.used: set[int] = set()
+        self.used: dict[int, float] = {}  # seconds since the last `take_used`, by number
 
     @property
     def exact(self) -> bool:
@@ -98,7 +98,6 @@ class Threads:
         if n != self.now:
             self.now = n
             self._apply()
-        self.used.add(n)
         return n
 
     def _apply(self) -> None:
@@ -116,7 +115,14 @@ class Threads:
             self.cap = self.most = self.now = min(n, self.most)
         return self.now
 
+    def count(self, n: int, seconds: float) -> None:
+        """Note for how long n threads have computed."""
+        self.used[n] = self.used.get(n, 0.0) + seconds
+
     def take_used(self) -> int | None:
-        """Return the number of threads since the last call; None if there were several numbers."""
-        used, self.used = self.used or {self.now}, set()
-        return used.pop() if len(used) == 1 else None
+        """Return the number of threads that has computed longest since the last call.
+
+        None if there were several numbers and the bits depend on them.
+        """
+        used, self.used = self.used or {self.now: 0.0}, {}
+        return max(used, key=used.__getitem__) if len(used) == 1 or self.exact else None
