@@ -78,7 +78,8 @@ struct BoundRows {
     double limit;
 
     void operator()(const Member& member, const Position&) const {
-        for (Index first = 0; first < n; first += STRIP) strip(first, std::min(STRIP, n - first), features(n_in, member));
+        const Span own = features(n_in, member);
+        for (Index first = 0; first < n; first += STRIP) strip(first, std::min(STRIP, n - first), own);
     }
 
   private:

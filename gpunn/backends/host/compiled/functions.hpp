@@ -1,7 +1,7 @@
 // Loops over the functions that activations and rules spell, and tables of them.
 
 #pragma once
-#include "numbers.hpp"
+#include "erfc.hpp"
 #include "spellings.hpp"
 
 namespace gpunn {

@@ -12,7 +12,6 @@ namespace gpunn {
 
 typedef std::ptrdiff_t Index;
 
-using std::erfc;
 using std::fabs;
 using std::pow;
 using std::sqrt;
@@ -89,9 +88,15 @@ static inline T log1p(T x) {
     return lost == 0 ? x : u < std::numeric_limits<T>::infinity() ? found * (x / lost) : found;
 }
 
+// 2^n (e^r - 1) + (2^n - 1), with n and r as in exp
 static inline T expm1(T x) {
-    const T u = exp(x), found = u - 1, back = log(u);
-    return found == 0 ? x : found == -1 || u == std::numeric_limits<T>::infinity() ? found : found * (x / back);
+    constexpr T magic = T(Bits(3) << (MANTISSA - 1));
+    const T bounded = x < LOW ? LOW : x > HIGH ? HIGH : x;
+    const T shifted = bounded * T(1.4426950408889634) + magic, n = shifted - magic;
+    const T r = (bounded - n * LN2_HIGH) - n * LN2_LOW;
+    const T power = bits_of<T>((bits_of<Bits>(shifted) << MANTISSA) + bits_of<Bits>(T(0.5)));  // 2^(n - 1)
+    const T found = 2 * (power * (r * taylor<1>(r)) + (power - T(0.5)));
+    return x > HIGH ? std::numeric_limits<T>::infinity() : found;
 }
 
 // By a rational function near 0, by e^2x elsewhere (Moshier, Cephes).
