@@ -22,14 +22,29 @@ static void derive(Index n, const T* a, const T* z, T* error) {
     for (Index i = 0; i < n; i++) error[i] *= Activation::prime(a[i], z[i]);
 }
 
-// Compute a column's softmax; z and a may be the same.
-static void softmax(Index n, const T* z, T* a) {
-    T most = z[0], sum = 0;
-    for (Index i = 1; i < n; i++) most = z[i] > most ? z[i] : most;
+constexpr Index TOGETHER = 8;  // columns whose maxima and sums do not wait for each other
+
+template <Index COLUMNS>
+static void softmax_of(Index n, const T* z, T* a) {
+    T most[COLUMNS], sum[COLUMNS] = {};
+    for (Index j = 0; j < COLUMNS; j++) most[j] = z[j * n];
+    for (Index i = 1; i < n; i++)
+        for (Index j = 0; j < COLUMNS; j++) most[j] = z[i + j * n] > most[j] ? z[i + j * n] : most[j];
+    for (Index j = 0; j < COLUMNS; j++)
+        for (Index i = 0; i < n; i++) a[i + j * n] = z[i + j * n] - most[j];
 #pragma omp simd
-    for (Index i = 0; i < n; i++) a[i] = exp(z[i] - most);
-    for (Index i = 0; i < n; i++) sum += a[i];
-    for (Index i = 0; i < n; i++) a[i] /= sum;
+    for (Index i = 0; i < n * COLUMNS; i++) a[i] = exp(a[i]);
+    for (Index i = 0; i < n; i++)
+        for (Index j = 0; j < COLUMNS; j++) sum[j] += a[i + j * n];
+    for (Index j = 0; j < COLUMNS; j++)
+        for (Index i = 0; i < n; i++) a[i + j * n] /= sum[j];
+}
+
+// Compute the softmax of columns; z and a may be the same.
+static void softmax(Index n, Index columns, const T* z, T* a) {
+    Index j = 0;
+    for (; j + TOGETHER <= columns; j += TOGETHER) softmax_of<TOGETHER>(n, z + j * n, a + j * n);
+    for (; j < columns; j++) softmax_of<1>(n, z + j * n, a + j * n);
 }
 
 // One step of a rule with its constants, the step's number, and the states that it has.

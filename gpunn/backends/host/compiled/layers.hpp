@@ -82,29 +82,34 @@ struct Forward {
         finish({0, n}, {columns.begin + own.begin, columns.begin + own.end});
     }
 
-    // Add up the sums, scale them, and apply f.
+    // Add up the sums, scale them, and apply f, a few columns at a time.
     void finish(Span rows, Span columns) const {
-        const Index n_own = rows.size();
-        if (!n_own) return;
-        for (Index j = columns.begin; j < columns.end; j++) {
-            const Index at = rows.begin + j * n;
-            if (half || scale != 1) {
-                const T by = scale;
-                T* sum = z + at;
-                const T* other = half ? half + at : nullptr;
-                if (half)
-#pragma omp simd
-                    for (Index i = 0; i < n_own; i++) sum[i] = (sum[i] + other[i]) * by;
-                else
-#pragma omp simd
-                    for (Index i = 0; i < n_own; i++) sum[i] *= by;
-            }
+        if (!rows.size()) return;
+        for (Index q = columns.begin; q < columns.end; q += TOGETHER) {
+            const Index end = std::min(q + TOGETHER, columns.end);
+            if (half || scale != 1)
+                for (Index j = q; j < end; j++) add_up(rows.size(), rows.begin + j * n);
             if (f == SOFTMAX)
-                softmax(n, z + at, a + at);
+                softmax(n, end - q, z + q * n, a + q * n);
             else if (f != IDENTITY || a != z)
-                Spelled::ACTIVATE[f](n_own, z + at, a + at);
-            if (ones) std::memcpy(ones + rows.begin + j * (n + 1), a + at, n_own * sizeof(T));
+                for (Index j = q; j < end; j++)
+                    Spelled::ACTIVATE[f](rows.size(), z + rows.begin + j * n, a + rows.begin + j * n);
+            if (ones)
+                for (Index j = q; j < end; j++)
+                    std::memcpy(ones + rows.begin + j * (n + 1), a + rows.begin + j * n, rows.size() * sizeof(T));
         }
+    }
+
+    void add_up(Index n_own, Index at) const {
+        const T by = scale;
+        T* sum = z + at;
+        const T* other = half ? half + at : nullptr;
+        if (half)
+#pragma omp simd
+            for (Index i = 0; i < n_own; i++) sum[i] = (sum[i] + other[i]) * by;
+        else
+#pragma omp simd
+            for (Index i = 0; i < n_own; i++) sum[i] *= by;
     }
 };
 

@@ -76,7 +76,7 @@ struct Activate {
         for (Index j = own.begin; j < own.end; j++) {
             const Index at = j * n;
             if (f == SOFTMAX)
-                softmax(n, z + at, a + at);
+                softmax(n, 1, z + at, a + at);
             else
                 Spelled::ACTIVATE[f](n, z + at, a + at);
             if (ones) std::memcpy(ones + j * (n + 1), a + at, n * sizeof(T));
