@@ -81,6 +81,10 @@ CASES = {
     "few sparse": Case(HIDDEN, X=THIN.astype(np.float32), optimizer=gpunn.SGD(0.1, 0.9, l2=1e-3)),
     "few sparse bytes": Case(HIDDEN, X=(100 * THIN).astype(np.uint8)),
     "few sparse, normalised": Case(NORMED, X=THIN, optimizer=gpunn.SGD(0.1)),
+    "few sparse integers": Case(HIDDEN, X=(9 * THIN).astype(np.int32)),
+    "few sparse booleans": Case(HIDDEN, X=THIN > 0.5),
+    "integers": Case(HIDDEN, X=(9 * X).astype(np.int64), optimizer=gpunn.SGD(0.01)),
+    "booleans": Case(HIDDEN, X=X > 0.5),
     "many sparse": Case(HIDDEN, X=sparse.csc_array(X * (X > 0.8))),
     "input dropout": Case([Dense(37, "relu"), OUT], network={"input_dropout": 0.2}),
 }
@@ -132,7 +136,7 @@ def test_is_one_program(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "X", [THIN, (100 * THIN).astype(np.uint8), THIN.toarray()], ids=["sparse", "bytes", "dense"]
+    "X", [THIN, THIN.astype(np.int64), THIN.toarray(), X > 0.5], ids=["thin", "int64", "dense", "bool"]
 )
 def test_examples_are_gathered_by_operations(X: Any) -> None:
     """Sparse examples, too, need no NumPy."""

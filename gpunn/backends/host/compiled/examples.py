@@ -16,7 +16,14 @@ from gpunn.core.inputs import is_sparse
 from gpunn.core.pass_equations import Gather
 from gpunn.functions.calls import Array
 
-GATHERED = {"uint8": Code.GATHER_BYTES, "float32": Code.GATHER_SINGLE, "float64": Code.GATHER_DOUBLE}
+GATHERED = {
+    "uint8": Code.GATHER_BYTES,
+    "bool": Code.GATHER_BYTES,
+    "int32": Code.GATHER_INT32,
+    "int64": Code.GATHER_INT64,
+    "float32": Code.GATHER_SINGLE,
+    "float64": Code.GATHER_DOUBLE,
+}
 
 
 def gather(context: Context, e: Gather) -> Operations | None:

@@ -31,7 +31,8 @@ struct Table {
 typedef Table<Gather<unsigned char>, Gather<float>, Gather<double>, Labels, Forward, OutputError, ApplyWeights,
               HiddenError, Gradient, Scale, Add, Step, Count, SetRates, Measure, Drop,
               Normalise, Activate, NormError, Shrink, SumSquares, ClipNorm, SumRowSquares, BoundRows,
-              SoftmaxError, WeighLosses, Collect, GatherSparse, SparseAffine, SparseGradient> Operations;
+              SoftmaxError, WeighLosses, Collect, GatherSparse, SparseAffine, SparseGradient,
+              Gather<std::int32_t>, Gather<std::int64_t>> Operations;
 
 // While it lives, this thread's numbers below the smallest normal one become 0: processors take a hundred cycles for
 // each of them, and the moments of weights that no longer learn end there.

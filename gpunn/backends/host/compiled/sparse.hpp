@@ -9,7 +9,7 @@ namespace gpunn {
 
 // Examples one after another: the entries of example i are begins[i] to begins[i + 1].
 struct SparseExamples {
-    Index kind;  // of values: bytes, float or double
+    Index kind;  // of values: see sparse.py
     const void* values;
     const std::int32_t *features, *begins;
     double scale;
@@ -21,8 +21,12 @@ struct SparseExamples {
             each_of(static_cast<const unsigned char*>(values), example, work);
         else if (kind == 1)
             each_of(static_cast<const float*>(values), example, work);
-        else
+        else if (kind == 2)
             each_of(static_cast<const double*>(values), example, work);
+        else if (kind == 3)
+            each_of(static_cast<const std::int32_t*>(values), example, work);
+        else
+            each_of(static_cast<const std::int64_t*>(values), example, work);
     }
 
   private:

@@ -12,7 +12,7 @@ from gpunn.core.backend import UINT8_SCALE
 from gpunn.core.parameters import Parameters
 from gpunn.functions.calls import Array
 
-KINDS = {"uint8": 0, "float32": 1, "float64": 2}
+KINDS = {"uint8": 0, "bool": 0, "float32": 1, "float64": 2, "int32": 3, "int64": 4}
 
 
 def fields(X: Any, scale: float = 1.0) -> list[int | float | Array] | None:
