@@ -123,7 +123,7 @@ def test_a_busy_machine_goes_on_with_one_thread_and_says_so_once(caplog: pytest.
 def test_long_calls_that_wait_are_compared_although_that_could_take_long() -> None:
     machine = Machine(0.1, factor=40)
     used = train(machine, make(machine), 5)
-    assert used[:3] == [4, 4, 1] and used.count(4) == 3
+    assert used[:2] == [4, 1] and used.count(4) == 1
 
 
 def test_a_new_network_trusts_the_choice_for_a_while() -> None:
@@ -153,7 +153,7 @@ def test_load_that_comes_and_goes_is_followed() -> None:
     used = run(machine, chosen, calls, 5)
     assert used[-1] == 1 and used.count(1) * machine.seconds > 4
     machine.factor = 1
-    assert run(machine, chosen, calls, 3 * LONGEST[0])[-1] == 4
+    assert run(machine, chosen, calls, 6 * LONGEST)[-1] == 4
 
 
 def test_as_many_threads_as_are_worth_it_are_used() -> None:

@@ -18,8 +18,10 @@ COST = 0.005  # trials cost at most this part of the time
 LEAST = (
     1e-3  # seconds of credit that a trial takes at least: equally quick numbers are not tried all the time
 )
-LONGEST = 1.0, 10  # seconds and calls after which more threads are tried, whatever that cost the last time
+LONGEST = 1.0  # seconds after which more threads are tried although that was slow the last time
+RARE = 10  # times as long as a call and as what a trial loses, for which none is made
 WORSE = 1.25  # numbers of which one was so many times slower are compared at once
+SURE = 5e-2  # seconds of a window that no short disturbance explains
 CALM = 1.0  # seconds after a change, in which the next one counts without being checked
 SHORT = 1e-3  # seconds of calls for which more threads have to prove that they are quicker
 LONG = 0.1  # seconds of calls for which more threads certainly are, unless the machine is busy
@@ -49,6 +51,7 @@ class Choice:
         known: seconds of the calls by the number of threads, as last measured.
         doubted: a number that has just lost, and is tried once more.
         changed: when another number was chosen last.
+        last: how long the last window of the number in use took, in seconds.
     """
 
     def __init__(self, threads: Threads, most: int, guess: float) -> None:
@@ -57,7 +60,7 @@ class Choice:
         self.now = self.trying = self._first()
         self.known: dict[int, float] = {}
         self.doubted: int | None = None
-        self.changed = -inf
+        self.changed, self.last = -inf, 0.0
         self.seconds, self.times, self.warm = 0.0, 0, False
 
     def _first(self) -> int:
@@ -73,7 +76,7 @@ class Choice:
         self.seconds += seconds
         self.times += times
         if self.seconds >= WINDOW:
-            if n == self.trying and self.warm:
+            if n == self.trying and (self.warm or self.seconds > SURE):
                 self._compare(self.seconds, self.times)
             self.seconds, self.times, self.warm = 0.0, 0, True
 
@@ -82,6 +85,7 @@ class Choice:
         n, each = self.trying, seconds / times
         if n == self.now:
             self.known[n] = (self.known.get(n, each) + each) / 2
+            self.last = seconds
             self._pay(-COST * seconds)
             if len(self.numbers) > 1:
                 self.pool.latest = n, self.threads.clock()
@@ -102,7 +106,8 @@ class Choice:
         before, self.now = self.now, n
         self.known = {k: self.known[k] for k in (before, n)}  # the rest is of another load
         last, self.changed = self.changed, self.threads.clock()
-        self.trying = before if self.changed - last > CALM else n
+        is_sure = self.last > SURE or self.changed - last < CALM
+        self.trying = n if is_sure else before
         if self.trying == n:
             self._tell(before, n)
 
@@ -127,16 +132,13 @@ class Choice:
         if fewer and not self.threads.exact:  # a quiet machine always has the same bits
             return inf
         cost = max(LEAST, (each - now) * max(1.0, WINDOW / now))
-        return cost if fewer else min(cost, self._longest())
-
-    def _longest(self) -> float:
-        """Return the seconds of credit after which more threads are tried whatever that costs."""
-        return COST * max(LONGEST[0], LONGEST[1] * self.known[self.now])
+        return cost if fewer else min(cost, COST * max(LONGEST, RARE * now, RARE * cost))
 
     def _pay(self, seconds: float) -> None:
         """Take seconds from the credit, which all plans of this process share."""
-        most = max(5 * WINDOW, self.known[self.now])
-        self.pool.credit = max(-self._longest(), min(most, self.pool.credit - seconds))
+        credit = max(self.pool.credit - seconds, -COST * LONGEST)
+        most = max(self.pool.credit, 5 * WINDOW, *self.known.values())
+        self.pool.credit = min(credit, most)
 
     def _tell(self, slow: int, n: int) -> None:
         """Say, once in a process, that fewer threads are clearly quicker."""
