@@ -53,9 +53,15 @@ class Case:
         return [net.theta.flat, np.array([record.loss for record in history.records])]
 
 
+def distorted(*limits: float) -> dict[str, Any]:
+    """Return how images are distorted."""
+    return {"augmentation": gpunn.Augmentation((9, 13), *limits)}
+
+
 OUT = Dense(5, "softmax")
 NORMED = [Dense(100, "relu", batch_norm=True), Dense(9, "swish", batch_norm=True, dropout=0.3), OUT]
 THIN = sparse.random_array((400, M), density=0.03, format="csc", rng=RNG)
+IMAGES = RNG.integers(0, 256, (117, M)).astype(np.uint8)
 HIDDEN = [Dense(101, "tanh"), Dense(9, "relu"), OUT]
 CASES = {
     "dropout": Case([Dense(37, "relu", dropout=0.5), Dense(8, "tanh", dropout=0.2), OUT]),
@@ -85,6 +91,8 @@ CASES = {
     "few sparse booleans": Case(HIDDEN, X=THIN > 0.5),
     "integers": Case(HIDDEN, X=(9 * X).astype(np.int64), optimizer=gpunn.SGD(0.01)),
     "booleans": Case(HIDDEN, X=X > 0.5),
+    "bent images": Case(HIDDEN, X=IMAGES, fit=distorted(2, 30, 0.2, 20, 3)),
+    "turned images": Case(HIDDEN, X=IMAGES, fit=distorted(20, 180)),
     "many sparse": Case(HIDDEN, X=sparse.csc_array(X * (X > 0.8))),
     "input dropout": Case([Dense(37, "relu"), OUT], network={"input_dropout": 0.2}),
 }
@@ -131,7 +139,8 @@ def test_is_one_program(name: str) -> None:
     """A chunk of steps is a single call."""
     case, be = CASES[name], Host("float64")
     net = gpunn.Network(case.X.shape[0], case.layers, seed=0, dtype="float64", **case.network)
-    (program,) = be.plan(equations_of(net, case.optimizer, 2 * BATCH, BATCH, be))
+    how = {name: value for name, value in case.fit.items() if name == "augmentation"}
+    (program,) = be.plan(equations_of(net, case.optimizer, 2 * BATCH, BATCH, be, **how))
     assert isinstance(program, operations.Program)
 
 

@@ -1,5 +1,4 @@
-// The complementary error function in the scalar type T, without branches, so that the compiler can vectorise a loop over
-// it.
+// The complementary error function in the scalar type T, without branches: the compiler can vectorise a loop over it.
 
 #pragma once
 #include "numbers.hpp"

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
-from gpunn.backends.host.compiled import dropout, examples, layers, norm, outputs, vectors
+from gpunn.backends.host.compiled import distort, dropout, examples, layers, norm, outputs, vectors
 from gpunn.backends.host.compiled.library import Kernels
 from gpunn.backends.host.compiled.operations import AHEAD, Operations, Program
 from gpunn.backends.host.context import Context
@@ -25,6 +25,7 @@ from gpunn.functions.calls import Calls
 Lower: TypeAlias = Callable[[Equation], Calls]
 
 LOWER: dict[type[Equation], Callable[[Context, Any], Operations | None]] = {
+    **distort.LOWER,
     **dropout.LOWER,
     **examples.LOWER,
     **layers.LOWER,

@@ -1,6 +1,7 @@
 // A table of operations, one for each equation of some steps, and how a team runs it.
 
 #include "bounds.hpp"
+#include "distort.hpp"
 #include "dropout.hpp"
 #include "examples.hpp"
 #include "layers.hpp"
@@ -32,7 +33,7 @@ typedef Table<Gather<unsigned char>, Gather<float>, Gather<double>, Labels, Forw
               HiddenError, Gradient, Scale, Add, Step, Count, SetRates, Measure, Drop,
               Normalise, Activate, NormError, Shrink, SumSquares, ClipNorm, SumRowSquares, BoundRows,
               SoftmaxError, WeighLosses, Collect, GatherSparse, SparseAffine, SparseGradient,
-              Gather<std::int32_t>, Gather<std::int64_t>> Operations;
+              Gather<std::int32_t>, Gather<std::int64_t>, Distort> Operations;
 
 // While it lives, this thread's numbers below the smallest normal one become 0: processors take a hundred cycles for
 // each of them, and the moments of weights that no longer learn end there.
