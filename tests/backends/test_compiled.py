@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from emulated import COMPILER
+from kernel_operations import run
 from problems import X, Y
 
 import gpunn
@@ -91,13 +92,14 @@ def test_any_form_of_examples(name: str, of: str, switch: Any) -> None:
     np.testing.assert_allclose(*thetas, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_moments_of_weights_that_no_longer_learn_end_at_0(dtype: str, switch: Any) -> None:
+def test_moments_of_weights_that_no_longer_learn_end_at_0(dtype: str, threads: int, switch: Any) -> None:
     """Below the smallest normal number, processors are ten times slower; NumPy keeps such numbers."""
     switch("1")
     be, tiny = Host(dtype), np.finfo(dtype).tiny
-    x, half = np.full(20, tiny, dtype), np.full(1, 0.5, dtype)
+    x, half = np.full(70, tiny, dtype), np.full(1, 0.5, dtype)
     assert be.kernels
-    Program(be.kernels, [Operation(Code.SCALE, [1, 20, 20, half, x])], None)()
+    run(Program(be.kernels, [Operation(Code.SCALE, [1, 70, 70, half, x])], None), threads)
     assert not x.any()
-    assert np.full(20, tiny, dtype)[0] * half[0] > 0
+    assert np.full(70, tiny, dtype)[0] * half[0] > 0
