@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from gpunn.backends.host.backend import Host
+from gpunn.backends.host.choice import Shared
 from gpunn.backends.host.compiled.operations import Program
 from gpunn.core.backprop import feedforward
 from gpunn.core.examples import Examples
@@ -24,7 +25,7 @@ Bound: TypeAlias = Callable[[Array, Array], None]
 BOUND = 8  # numbers of columns that are kept bound
 KEPT_BYTES = 1 << 22  # of their activations that are kept in all
 FEW = 128  # columns that a program takes at a time on one thread: they stay in its cache
-SHARED = 1 << 27  # multiply-adds of a call: in less, threads and their trials cost more than they save
+SHARED = 1 << 25  # multiply-adds of a call: in less, threads and their trials cost more than they save
 
 
 class Columns:
@@ -38,12 +39,9 @@ class Columns:
         (batch,) = self.chunk.mini_batches()
         self.equations = list(feedforward(model.theta, model.f, batch, self.p))
 
-    def bind(self, alone: bool) -> Bound:
-        """Return the function that computes out (n_L, m) for X (n_0, m), where c divides m.
-
-        alone: on one thread.
-        """
-        bound = (alone and self._bind_program()) or self._bind_calls()
+    def bind(self) -> Bound:
+        """Return the function that computes out (n_L, m) for X (n_0, m), where c divides m."""
+        bound = self._bind_program() or self._bind_calls()
         self.be.context.release()
         return bound
 
@@ -71,7 +69,8 @@ class Columns:
         found = self.be.repeat(self.be.plan([gather, *self.equations, collect, Advance(p, c)]), sys.maxsize)
         if found is None:
             return None
-        (program,), most = cast("tuple[list[Program], int]", found)
+        (call,), most = cast("tuple[list[Shared | Program], int]", found)
+        program = cast(Program, call.calls[0]) if isinstance(call, Shared) else call
         once = p.order
 
         def bound(X: Array, out: Array) -> None:
@@ -80,8 +79,8 @@ class Columns:
             p.order, p.position = once if m == c else np.arange(m), 0
             with self.be.threads:
                 for done in range(0, m // c, most):
-                    program.times = min(most, m // c - done)
-                    program()
+                    call.times = program.times = min(most, m // c - done)
+                    call()
 
         return bound
 
@@ -128,8 +127,7 @@ class Forward:
                 yield start, stop, self._bound(be, dtype, c)
 
     def _bound(self, be: Host, dtype: np.dtype[Any], c: int) -> Bound:
-        found = self.kept.pop((be, dtype, c), None)
-        found = found or Columns(be, self.model, dtype, c).bind(be is self.alone)
+        found = self.kept.pop((be, dtype, c), None) or Columns(be, self.model, dtype, c).bind()
         self.kept[be, dtype, c] = found  # as the newest
         a_column = sum(self.sizes) * be.memory.dtype.itemsize
         while len(self.kept) > BOUND or sum(c for *_, c in self.kept) * a_column > KEPT_BYTES:
