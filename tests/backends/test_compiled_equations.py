@@ -93,6 +93,7 @@ CASES = {
     "booleans": Case(HIDDEN, X=X > 0.5),
     "bent images": Case(HIDDEN, X=IMAGES, fit=distorted(2, 30, 0.2, 20, 3)),
     "turned images": Case(HIDDEN, X=IMAGES, fit=distorted(20, 180)),
+    "numbers of few sparse": Case([Dense(9, "tanh"), Dense(5, "identity")], NUMBERS, X=THIN),
     "many sparse": Case(HIDDEN, X=sparse.csc_array(X * (X > 0.8))),
     "input dropout": Case([Dense(37, "relu"), OUT], network={"input_dropout": 0.2}),
 }

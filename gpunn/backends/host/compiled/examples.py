@@ -38,16 +38,16 @@ def gather(context: Context, e: Gather) -> Operations | None:
     else:
         parts.append(_take(examples.X, e.x.ones[:-1]))
     if examples.targets is not None:
-        parts.append(_take(examples.targets, e.y))
+        parts.append(_take(examples.targets, e.y, False))
     if examples.labels is not None:
         parts.append(_labels(e))
     if e.weights is not None:
-        parts.append(_take(examples.weights, e.weights))
+        parts.append(_take(examples.weights, e.weights, False))
     return None if None in parts else [part for part in parts if part]
 
 
-def _take(source: Array, out: Array) -> Operation | None:
-    """out (n, c) ← the next c columns of source (n, m)."""
+def _take(source: Array, out: Array, features: bool = True) -> Operation | None:
+    """out (n, c) ← the next c columns of source (n, m). features: whether its rows are those of a[0]."""
     code = GATHERED.get(getattr(source, "dtype", np.dtype(object)).name)
     if code is None or not isinstance(source, np.ndarray):
         return None
@@ -57,7 +57,8 @@ def _take(source: Array, out: Array) -> Operation | None:
     down, apart = (stride // source.itemsize for stride in source.strides)
     if (n > 1 and down != 1) or any(stride % source.itemsize for stride in source.strides):
         return None
-    return Operation(code, [source, apart, n, c, out, out.strides[1] // out.itemsize])
+    fields = [source, apart, n, c, out, out.strides[1] // out.itemsize]
+    return Operation(code, fields, shares_features=features)
 
 
 def _labels(e: Gather) -> Operation | None:

@@ -73,7 +73,8 @@ class Operation:
     Attributes:
         fields: whole numbers, floats and arrays, of which the table has the address; None is no array.
         work: its multiplications, if it is a product.
-        shares_features: BP2 whose threads own features, as those of BP3 and BP4 do.
+        shares_features: if it is divided by features, whether its threads own those that they own in BP3 and
+            BP4.
         layer: the layer of a gradient, of parameters that move, or whose error BP2 computes.
         followers: operations over vectors that move each part of a gradient's layer while it is in the cache.
     """
@@ -120,7 +121,7 @@ def meets(one: Operation, following: Operation) -> bool:
     if one.code in GATHERS and following.code is Code.LABELS:
         return False
     if one.code is Code.MEASURE:  # what it reads is written after the threads have met
-        return following.code not in GATHERS
+        return following.code not in GATHERS or not following.shares_features
     if one.code not in OWN or not one.shares_features:
         return True
     if following.code in VECTORS or following.code is Code.MEASURE:
