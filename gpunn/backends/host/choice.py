@@ -21,7 +21,7 @@ LEAST = (
 LONGEST = 1.0  # seconds after which more threads are tried although that was slow the last time
 RARE = 10  # times as long as a call and as what a trial loses, for which none is made
 WORSE = 1.25  # numbers of which one was so many times slower are compared at once
-SURE = 5e-2  # seconds of a window that no short disturbance explains
+SURE = 1e-1  # seconds of a window that no short disturbance explains
 CALM = 1.0  # seconds after a change, in which the next one counts without being checked
 SHORT = 1e-3  # seconds of calls for which more threads have to prove that they are quicker
 LONG = 0.1  # seconds of calls for which more threads certainly are, unless the machine is busy
@@ -132,7 +132,8 @@ class Choice:
         if fewer and not self.threads.exact:  # a quiet machine always has the same bits
             return inf
         cost = max(LEAST, (each - now) * max(1.0, WINDOW / now))
-        return cost if fewer else min(cost, COST * max(LONGEST, RARE * now, RARE * cost))
+        rarely = 10 if fewer else 1  # fewer are seldom quicker
+        return min(cost, COST * rarely * max(LONGEST, RARE * now, RARE * cost))
 
     def _pay(self, seconds: float) -> None:
         """Take seconds from the credit, which all plans of this process share."""
