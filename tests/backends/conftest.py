@@ -18,6 +18,7 @@ from gpunn.backends import Host
 from gpunn.backends.cuda import resident
 from gpunn.backends.cuda.backend import Cuda
 from gpunn.backends.cuda.shape_choice import best_shapes
+from gpunn.backends.host.compiled import compiler
 
 
 @pytest.fixture
@@ -25,6 +26,14 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     """A machine of stand-ins for CuPy and nvmath, which `backends.choose` finds."""
     with fake_cupy.installed(monkeypatch) as machine:
         yield machine
+
+
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU's compiled kernels, also if the environment switches them off."""
+    if not emulated.COMPILER:
+        pytest.skip("no C++ compiler")
+    monkeypatch.setenv(compiler.VARIABLE, "1")
 
 
 @pytest.fixture(params=["emulated", "cuda"])

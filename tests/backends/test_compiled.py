@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emulated import COMPILER
 from kernel_operations import run
 from problems import X, Y
 
@@ -16,7 +15,7 @@ from gpunn.backends.host.compiled import compiler
 from gpunn.backends.host.compiled.operations import Code, Operation, Program
 from gpunn.core.optimizers import OPTIMIZERS
 
-pytestmark = pytest.mark.skipif(not COMPILER, reason="no C++ compiler")
+pytestmark = pytest.mark.usefixtures("kernels")
 
 
 @pytest.fixture
@@ -76,6 +75,8 @@ FORMS = {
     "one column": lambda X: np.broadcast_to(X[:, :1], X.shape),
     "bytes": lambda X: fortran((X * 40 + 128).clip(0, 255).astype(np.uint8)),
     "booleans": lambda X: fortran(X > 0),
+    "integers": lambda X: fortran((X * 40).astype(np.int64)),
+    "short integers": lambda X: fortran((X * 40).astype(np.int16)),
     "half precision": lambda X: fortran(X.astype(np.float16)),
 }
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emulated import COMPILER
 from networks import equations_of
 from scipy import sparse
 
@@ -20,7 +19,7 @@ from gpunn.backends.host.context import Context
 from gpunn.backends.host.memory import SparseColumns
 from gpunn.core.pass_equations import Gather
 
-pytestmark = pytest.mark.skipif(not COMPILER, reason="no C++ compiler")
+pytestmark = pytest.mark.usefixtures("kernels")
 
 M, BATCH = 75, 33  # the last mini-batch is short
 RNG = np.random.default_rng(0)

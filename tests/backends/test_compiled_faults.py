@@ -7,10 +7,9 @@ import sys
 
 import kernel_faults
 import pytest
-from emulated import COMPILER
 
 pytestmark = [
-    pytest.mark.skipif(not COMPILER, reason="no C++ compiler"),
+    pytest.mark.usefixtures("kernels"),
     pytest.mark.skipif(sys.platform != "linux", reason="needs Linux"),
 ]
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emulated import COMPILER
 from kernel_operations import activation, derivative, run
 
 from gpunn.backends import Host
@@ -27,7 +26,7 @@ from gpunn.core.vector_equations import Step
 from gpunn.functions.activations import ACTIVATIONS
 from gpunn.functions.costs import COSTS
 
-pytestmark = pytest.mark.skipif(not COMPILER, reason="no C++ compiler")
+pytestmark = pytest.mark.usefixtures("kernels")
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 ELEMENTWISE = [

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emulated import COMPILER
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_operations import let_threads_share_everything
@@ -17,7 +16,7 @@ from gpunn import Dense
 from gpunn.backends.host.compiled import compiler
 from gpunn.core.optimizers import OPTIMIZERS
 
-pytestmark = pytest.mark.skipif(not COMPILER, reason="no C++ compiler")
+pytestmark = pytest.mark.usefixtures("kernels")
 
 # without kinks, at which rounding decides between two derivatives
 SMOOTH = ["sigmoid", "tanh", "swish", "gelu", "softplus", "identity"]

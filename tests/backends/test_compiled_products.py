@@ -8,14 +8,13 @@ import sys
 import guarded
 import numpy as np
 import pytest
-from emulated import COMPILER
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from kernel_operations import EQUATIONS, Case, Maker, Zones, run
 
 from gpunn.backends.host.compiled.operations import Program
 
-pytestmark = pytest.mark.skipif(not COMPILER, reason="no C++ compiler")
+pytestmark = pytest.mark.usefixtures("kernels")
 
 THREADS = (2, 3, 5, 8)
 # around the sizes of vectors, tiles, copies and blocks

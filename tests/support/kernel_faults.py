@@ -103,7 +103,7 @@ def interrupt() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     Program.__call__ = compute  # type: ignore[method-assign]
-    threading.Thread(target=press).start()
+    threading.Thread(target=press, daemon=True).start()
     net, m = gpunn.Network([300, 1000, 5], seed=0), 100 * M
     long, labels = np.tile(X, 100).astype(np.float32), np.zeros(m, int)
     history = net.fit(long, labels, epochs=5, batch_size=50, device="cpu", threads=3)

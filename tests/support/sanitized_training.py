@@ -35,12 +35,14 @@ def cases() -> list[tuple[list[Dense], np.ndarray, dict[str, Any]]]:
     """Return layers, what they learn, and how."""
     wide = [Dense(1100, "relu"), Dense(5, "softmax")]  # its sums are computed in several parts
     weights = RNG.random(M)
+    bent = gpunn.Augmentation((10, 29), shift=1, rotate=10, scale=0.1, elastic=2)
     sgd = [gpunn.SGD(0.1), gpunn.SGD(0.1, 0.9, nesterov=True, l1=0.01, max_norm=2)]
     rules = [gpunn.Adam(0.01, clip_norm=1), gpunn.AdamW(0.01), gpunn.RMSProp(l2=0.1), gpunn.Lion()]
     return [
         *((PLAIN, LABELS, {"optimizer": one, "sample_weight": weights}) for one in sgd),
         *((NORMED, NUMBERS, {"optimizer": one, "schedule": "cosine"}) for one in rules),
         (wide, LABELS, {"optimizer": "sgd", "validation": (X, LABELS)}),
+        (PLAIN, LABELS, {"augmentation": bent}),
         ([Dense(1, "sigmoid")], LABELS % 2, {"optimizer": "adam", "label_smoothing": 0.1}),
     ]
 
