@@ -144,6 +144,15 @@ def test_a_short_disturbance_changes_nothing(seconds: float) -> None:
     assert used[-1] == 4
 
 
+def test_fewer_threads_are_tried_again_although_they_were_slow() -> None:
+    machine = Machine(5e-3, factor=0.2, n=2)
+    chosen = make(machine)
+    calls = shared(machine, chosen)
+    assert run(machine, chosen, calls, 10)[-1] == 2
+    machine.seconds, machine.factor = 1e-3, 2 * 1.1
+    assert run(machine, chosen, calls, 30)[-1] == 1
+
+
 def test_load_that_comes_and_goes_is_followed() -> None:
     machine = Machine()
     chosen = make(machine)

@@ -15,11 +15,11 @@ from gpunn.functions.calls import Calls
 
 WINDOW = 6e-3  # seconds that are measured at a time
 COST = 0.005  # trials cost at most this part of the time
-LEAST = (
-    1e-3  # seconds of credit that a trial takes at least: equally quick numbers are not tried all the time
-)
+LEAST = 1e-3  # seconds of credit that a trial takes at least, since equally quick numbers would cost nothing
+SAVED = 50.0  # seconds of which the credit is saved for later
 LONGEST = 1.0  # seconds after which more threads are tried although that was slow the last time
-RARE = 10  # times as long as a call and as what a trial loses, for which none is made
+RARE = 10  # times as long as a call, and as what a trial loses, before the next one
+SELDOM = 10  # times longer before fewer threads are tried
 WORSE = 1.25  # numbers of which one was so many times slower are compared at once
 SURE = 1e-1  # seconds of a window that no short disturbance explains
 CALM = 1.0  # seconds after a change, in which the next one counts without being checked
@@ -132,13 +132,12 @@ class Choice:
         if fewer and not self.threads.exact:  # a quiet machine always has the same bits
             return inf
         cost = max(LEAST, (each - now) * max(1.0, WINDOW / now))
-        rarely = 10 if fewer else 1  # fewer are seldom quicker
-        return min(cost, COST * rarely * max(LONGEST, RARE * now, RARE * cost))
+        return min(cost, COST * (SELDOM if fewer else 1) * max(LONGEST, RARE * now, RARE * cost))
 
     def _pay(self, seconds: float) -> None:
         """Take seconds from the credit, which all plans of this process share."""
         credit = max(self.pool.credit - seconds, -COST * LONGEST)
-        most = max(self.pool.credit, 5 * WINDOW, *self.known.values())
+        most = max(self.pool.credit, COST * SAVED, *self.known.values())
         self.pool.credit = min(credit, most)
 
     def _tell(self, slow: int, n: int) -> None:
