@@ -36,7 +36,8 @@ D = TypeVar("D")
 T = TypeVar("T")
 R = TypeVar("R")
 
-SHORT = 2.0  # seconds of work that do not pay for starting worker processes
+SHORT = 1.5  # seconds of work that do not pay for starting worker processes
+SHORTER = 0.4  # seconds of work that do not pay for asking those that an earlier sweep has started
 TASK = 0.2  # seconds of work that a task should have at least
 
 
@@ -143,7 +144,8 @@ class Workers(Generic[D]):
     def _pays(self, job: Job[D, T, R], items: Sequence[T]) -> bool:
         """Whether worker processes would be quicker than this process, which may be a worker itself."""
         alone = len(items) == 1 or cpu_count() == 1 or current_process().name != "MainProcess"
-        return not alone and sum(map(job.seconds, items)) > SHORT
+        short = min(SHORT, SHORTER) if local_processes().workers else SHORT
+        return not alone and sum(map(job.seconds, items)) > short
 
     def _attempt(self, job: Job[D, T, R], batches: Sequence[list[T]]) -> list[tuple[list[T], str]]:
         """Do the work in batches; return those that were lost with their worker, and the reasons."""

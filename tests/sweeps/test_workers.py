@@ -11,6 +11,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def run(
     return [found[item] for item in items]
 
 
-def add(data: int, items: Sequence[int]) -> Iterator[tuple[int, int]]:
+def add(data: int, items: Sequence[Any]) -> Iterator[tuple[int, int]]:
     yield from ((data + item, os.getpid()) for item in items)
 
 
@@ -78,6 +79,16 @@ def meet(data: int, items: Sequence[int], folder: Path) -> Iterator[int]:
         while len(list(folder.glob("*-2"))) < 2:
             time.sleep(0.01)
         yield item
+
+
+def test_processes_that_have_started_do_shorter_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: set[str] = set()
+    monkeypatch.setattr(engine, "cpu_count", lambda: 2)
+    monkeypatch.setattr(engine, "local_processes", lambda: SimpleNamespace(workers=started))
+    workers, job = Workers(5), Job(add, float, print, lambda item, reason: (0, 0))
+    assert workers._pays(job, [1, 1]) and not workers._pays(job, [0.5, 0.5])
+    started.add("a process")
+    assert workers._pays(job, [0.5, 0.5]) and not workers._pays(job, [0.1, 0.1])
 
 
 def test_processes_do_the_work_and_stay_warm(processes: None) -> None:
