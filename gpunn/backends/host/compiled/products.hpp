@@ -34,8 +34,8 @@ constexpr int BYTES = 16, PANEL = 2;
 typedef T Vector __attribute__((vector_size(BYTES), aligned(sizeof(T)), may_alias));
 constexpr int LANES = BYTES / sizeof(T), ROWS = PANEL * LANES;
 constexpr Index WIDEST = 12;                // columns of a tile: a multiple of every tile's
-constexpr Index BLOCK = 1024 / sizeof(T);   // of k
-constexpr Index SHORT = BLOCK / 2;          // if B's rows are read, which lie apart
+constexpr Index BLOCK = 256;                // of k
+constexpr Index SHORT = 128;                // if B's rows are read, which lie apart
 constexpr Index COLUMNS = 288;              // of B that stay in the cache with a block of k
 constexpr Index PACK_COLUMNS = 48;          // more pay for a copy of A
 constexpr Index PACK_STEP = 2048;           // bytes between columns of A that make reading in place slow
