@@ -185,9 +185,10 @@ class Network:
 
         Args:
             X: (n_0, m), one example a column. uint8 means pixels and is scaled by 1/255. Column-major X is
-                used in place (a `numpy.memmap` stays on disk); any other X is copied once. Of a scipy.sparse
-                X, the CPU makes a few mini-batches at a time dense, if they take at most 64 MiB. CuPy's X is
-                used in place on its device. If y is None, X is an iterable of blocks (X, y) or (X, y,
+                used in place (a `numpy.memmap` stays on disk); any other X is copied once. A scipy.sparse X
+                is multiplied as it is if it stores at most 5 % of its entries and kernels are compiled;
+                else the CPU makes a few mini-batches at a time dense, if they take at most 64 MiB. CuPy's X
+                is used in place on its device. If y is None, X is an iterable of blocks (X, y) or (X, y,
                 sample_weight), or a function that returns a new iterator of blocks. Blocks are learnt from
                 one at a time, and examples are shuffled within their block.
             y: class labels (m,), 0…n_L − 1, or targets (n_L, m); for a single output, labels 0 and 1, or
