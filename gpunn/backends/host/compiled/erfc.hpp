@@ -7,7 +7,7 @@ namespace gpunn {
 
 // The polynomial of x with these coefficients, the highest first.
 template <class... C>
-[[gnu::always_inline]] static inline T polynomial(T x, T sum, C... more) {
+INLINE T polynomial(T x, T sum, C... more) {
     ((sum = sum * x + T(more)), ...);
     return sum;
 }
@@ -15,7 +15,7 @@ template <class... C>
 constexpr T NEAR = sizeof(T) == 8 ? T(1) : T(0.6);  // where the rational function has this accuracy
 
 // 1 - erf x near 0, e^(-x^2) times a rational function elsewhere (Moshier, Cephes)
-[[gnu::always_inline]] static inline T erfc(T x) {
+INLINE T erfc(T x) {
     const T size = fabs(x), square = x * x, lost = sum_of_products(x, x, T(-1), square);
     const T near_p = polynomial(square, 9.60497373987051638749E0, 9.00260197203842689217E1,
                                 2.23200534594684319226E3, 7.00332514112805075473E3, 5.55923013010394962768E4);

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <limits>
 
+#define INLINE [[gnu::always_inline]] static inline  // a loop over a call is not vectorised
+
 namespace gpunn {
 
 typedef std::ptrdiff_t Index;
@@ -29,7 +31,7 @@ constexpr T LN2_HIGH = 0.693359375f, LN2_LOW = -2.12194440e-4f;
 #endif
 
 template <class To, class From>
-static inline To bits_of(From x) {
+INLINE To bits_of(From x) {
     static_assert(sizeof(To) == sizeof(From));
     To y;
     std::memcpy(&y, &x, sizeof y);
@@ -39,7 +41,7 @@ static inline To bits_of(From x) {
 constexpr T reciprocal_factorial(int k) { return k < 2 ? T(1) : reciprocal_factorial(k - 1) / T(k); }
 
 template <int K = 0>
-static inline T taylor(T r) {  // the terms of e^r from r^K on, divided by r^K
+INLINE T taylor(T r) {  // the terms of e^r from r^K on, divided by r^K
     constexpr T factor = reciprocal_factorial(K);  // clang would otherwise compute it in each call
     if constexpr (K == TERMS)
         return factor;
@@ -48,7 +50,7 @@ static inline T taylor(T r) {  // the terms of e^r from r^K on, divided by r^K
 }
 
 // e^x = 2^n e^r with |r| <= ln 2 / 2 (Cody and Waite 1980). 0 below LOW.
-static inline T exp(T x) {
+INLINE T exp(T x) {
     constexpr T magic = T(Bits(3) << (MANTISSA - 1));  // the last bit of such a number counts 1
     const T bounded = x < LOW ? LOW : x > HIGH ? HIGH : x;
     const T shifted = bounded * T(1.4426950408889634) + magic, n = shifted - magic;
@@ -60,7 +62,7 @@ static inline T exp(T x) {
 }
 
 // ln x = k ln 2 + ln(1 + f) with x = 2^k (1 + f) and 1 + f around 1 (Sun's fdlibm, 1993).
-static inline T log(T x) {
+INLINE T log(T x) {
 #ifdef DOUBLE
     constexpr T L[] = {6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01, 2.222219843214978396e-01,
                        1.818357216161805012e-01, 1.531383769920937332e-01, 1.479819860511658591e-01};
@@ -83,13 +85,13 @@ static inline T log(T x) {
 }
 
 // What 1 + x loses of x is made up for by the quotient (Kahan, in Higham 2002, section 1.14.1).
-static inline T log1p(T x) {
+INLINE T log1p(T x) {
     const T u = 1 + x, found = log(u), lost = u - 1;
     return lost == 0 ? x : u < std::numeric_limits<T>::infinity() ? found * (x / lost) : found;
 }
 
 // 2^n (e^r - 1) + (2^n - 1), with n and r as in exp
-static inline T expm1(T x) {
+INLINE T expm1(T x) {
     constexpr T magic = T(Bits(3) << (MANTISSA - 1));
     const T bounded = x < LOW ? LOW : x > HIGH ? HIGH : x;
     const T shifted = bounded * T(1.4426950408889634) + magic, n = shifted - magic;
@@ -100,7 +102,7 @@ static inline T expm1(T x) {
 }
 
 // By a rational function near 0, by e^2x elsewhere (Moshier, Cephes).
-static inline T tanh(T x) {
+INLINE T tanh(T x) {
     const T square = x * x, size = fabs(x);
 #ifdef DOUBLE
     const T above = (T(-9.64399179425052238628e-1) * square + T(-9.92877231001918586564e1)) * square +
@@ -118,7 +120,7 @@ static inline T tanh(T x) {
 }
 
 // a x + b y: a compiler may otherwise choose which of two products it rounds, differently in each copy of a loop.
-static inline T sum_of_products(T a, T x, T b, T y) {
+INLINE T sum_of_products(T a, T x, T b, T y) {
 #if defined(__FMA__) || defined(__aarch64__)
     return std::fma(a, x, b * y);
 #else
@@ -126,7 +128,7 @@ static inline T sum_of_products(T a, T x, T b, T y) {
 #endif
 }
 
-static inline T above_zero(T x) { return x < TINY ? TINY : x; }
-static inline T inside(T x) { return x < TINY ? TINY : x > 1 - EPSNEG ? 1 - EPSNEG : x; }
+INLINE T above_zero(T x) { return x < TINY ? TINY : x; }
+INLINE T inside(T x) { return x < TINY ? TINY : x > 1 - EPSNEG ? 1 - EPSNEG : x; }
 
 }  // namespace gpunn

@@ -27,13 +27,13 @@ IDENTITY_PLACE = 0
 
 ACTIVATION = """\
 struct {name} {{
-    static T f(T z) {{ return {f}; }}
-    static T prime([[maybe_unused]] T a, [[maybe_unused]] T z) {{ return {prime}; }}
+    INLINE T f(T z) {{ return {f}; }}
+    INLINE T prime([[maybe_unused]] T a, [[maybe_unused]] T z) {{ return {prime}; }}
 }};
 """
 LOSS = """\
 struct {name} {{
-    static T of([[maybe_unused]] T a, [[maybe_unused]] T y, [[maybe_unused]] T z,
+    INLINE T of([[maybe_unused]] T a, [[maybe_unused]] T y, [[maybe_unused]] T z,
                 [[maybe_unused]] T PARAMETER) {{
         return {loss};
     }}
@@ -41,7 +41,7 @@ struct {name} {{
 """
 GRADIENT = """\
 struct {name} {{
-    static T of(T a, T y, [[maybe_unused]] T PARAMETER) {{ return {gradient}; }}
+    INLINE T of(T a, T y, [[maybe_unused]] T PARAMETER) {{ return {gradient}; }}
 }};
 """
 RULE = """\
@@ -52,7 +52,7 @@ struct {name} {{
         [[maybe_unused]] const double p0 = pow(n0, step), p1 = pow(n1, step);
         paces[0] = {r0}, paces[1] = {r1};
     }}
-    static void move(T& x, T g, [[maybe_unused]] T& s0, [[maybe_unused]] T& s1, [[maybe_unused]] T n0,
+    INLINE void move(T& x, T g, [[maybe_unused]] T& s0, [[maybe_unused]] T& s1, [[maybe_unused]] T n0,
                      [[maybe_unused]] T n1, [[maybe_unused]] T n2, T r0, [[maybe_unused]] T r1) {{
         {rule}
     }}
