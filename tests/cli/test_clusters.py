@@ -92,7 +92,7 @@ def test_ctrl_c_keeps_what_the_ranks_have_finished(tmp_path: Path) -> None:
 
 def test_a_rank_that_dies_ends_all_and_resuming_goes_on(gpunn_: RunCommand, tmp_path: Path) -> None:
     """The launcher ends the other ranks; the networks on file are not trained again."""
-    run = start(3, *SWEEP, "--grid", "epochs=1,2,300", "--output", tmp_path / "run", "--mpi")
+    run = start(3, *SWEEP, "--grid", "epochs=1,2,5000", "--output", tmp_path / "run", "--mpi")
     wait_until(lambda: len(networks(tmp_path / "run")) >= 2, run)
     for pid in running(str(tmp_path)):
         if psutil.Process(pid).environ().get("PMI_RANK") == "1":

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from gpunn import Ensemble, Network
 from gpunn.cli import display, job
+from gpunn.sweeps import sweep
 from gpunn.sweeps.outcome import Outcome
 from gpunn.sweeps.progress import NetworkEnd
 
@@ -135,7 +136,7 @@ def test_ctrl_c_keeps_what_is_finished_and_resume_trains_the_rest(
     refused([*TRAIN, "--output", "run"], "run has networks of an ensemble that is not whole: continue it")
     refused(["train", "--resume", "run", "--epochs", 9], "run are trained for 3 epochs already: leave out")
     with monkeypatch.context() as patched:
-        patched.setattr(job.averaging.sweep, "_check_any", lambda outcomes: untouched(kept))
+        patched.setattr(sweep, "_check_any", lambda outcomes: untouched(kept))
         assert gpunn_("train", "--resume", "run")[0] == 0
     gpunn_(*THREE, "--output", "whole")
     assert theta("run") == theta("whole")
@@ -178,7 +179,7 @@ def test_ctrl_c_before_the_first_network_leaves_nothing(
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(job.averaging.sweep, "train", interrupt)
+    monkeypatch.setattr(sweep, "train", interrupt)
     assert gpunn_(*THREE)[0] == 130
     assert not Path("gpunn-runs").exists()
 
@@ -186,14 +187,14 @@ def test_ctrl_c_before_the_first_network_leaves_nothing(
 def test_a_network_that_diverges_is_left_out_and_told(
     gpunn_: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = job.averaging.sweep.train
+    original = sweep.train
 
     def train(*arguments: Any, **keywords: Any) -> Any:
         result = original(*arguments, **keywords)
         result._outcomes[1] = Outcome("diverged", message="too far")
         return result
 
-    monkeypatch.setattr(job.averaging.sweep, "train", train)
+    monkeypatch.setattr(sweep, "train", train)
     code, _, err = gpunn_(*THREE, "--output", "run")
     assert code == 0
     assert "gpunn: warning: the ensemble is without the network of seed 6: too far\n" in err

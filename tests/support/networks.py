@@ -31,7 +31,7 @@ def equations_of(
     X = np.zeros((net.sizes[0], m), dtype)
     model, examples = net.bind(be), be.data.examples(X, np.zeros(m, int), None)
     update = optimizer.bind(be, model.theta)
-    be.launch_steps = 0
+    be.launch_steps, be.repeats = 0, False  # every step is in the list
     stage, *_ = plan.bind(
         model, examples, be.data.new_pass(m), m, batch_size, update=update, training=True, **how
     )

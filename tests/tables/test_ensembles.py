@@ -10,7 +10,7 @@ from tabular import columns_of_fruits, quantities, write
 
 import gpunn
 from gpunn import Dense, Ensemble, Network
-from gpunn.sweeps import averaging
+from gpunn.sweeps import averaging, sweep
 from gpunn.training.fit_options import FitOptions
 from gpunn.training.history import History, Record
 
@@ -81,7 +81,7 @@ def test_a_network_that_diverges_is_left_out() -> None:
     def validation(seed: int) -> tuple[np.ndarray, np.ndarray]:
         return X, y
 
-    original = averaging.sweep.train
+    original = sweep.train
 
     def train(prepared: object, *arguments: object, **keywords: object) -> object:
         result = original(prepared, *arguments, **keywords)  # type: ignore[arg-type]
@@ -90,7 +90,7 @@ def test_a_network_that_diverges_is_left_out() -> None:
         return result
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(averaging.sweep, "train", train)
+        patched.setattr(sweep, "train", train)
         trained = averaging.train(net, 3, X, y, options, validation)
     assert trained.failed == {1: "too far"}
     assert isinstance(trained.predictor, Ensemble)
