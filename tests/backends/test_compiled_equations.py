@@ -100,7 +100,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_agrees_with_numpy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is learnt is the same but for rounding."""
+    """Both ways learn the same but for rounding."""
     compiled = CASES[name].learn("float64")
     monkeypatch.setenv(compiler.VARIABLE, "0")
     for mine, theirs in zip(compiled, CASES[name].learn("float64"), strict=True):

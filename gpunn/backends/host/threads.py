@@ -16,7 +16,7 @@ CURRENT = 0.1  # seconds for which the limit that was read last is taken for the
 
 
 class Kernels(Protocol):
-    """What computes with a number of threads of its own, whose results do not depend on it."""
+    """Kernels with a number of threads of their own, on which their results do not depend."""
 
     threads: int
 

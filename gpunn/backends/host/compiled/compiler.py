@@ -242,7 +242,7 @@ def progress(failures: list[str]) -> Iterator[None]:
 
 @cache
 def processor() -> str:
-    """What decides which instructions this processor has: a text that differs if another kind is used."""
+    """Describe this processor by what decides which instructions it has, so that another kind differs."""
     with suppress(OSError):
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
         names = ("model name", "flags", "Features", "CPU implementer", "CPU part")
