@@ -13,14 +13,13 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
+from gpunn.files.locking import locked
 from gpunn.files.strict_json import InvalidJSON, dump_json, parse_json
 from gpunn.files.writing import write_whole
 from gpunn.functions.calls import Call, Calls
@@ -64,7 +63,7 @@ class Algorithms:
             return next((k for k, call in enumerate(calls) if self.works(call)), None)
         if (kept := self._kept(product, names, calls)) is not None:
             return kept
-        with self.file.locked():
+        with locked(Path(f"{self.file.path}.lock"), PATIENCE):
             self.file.read()  # another process may have timed the product meanwhile
             if (kept := self._kept(product, names, calls)) is not None:
                 return kept
@@ -152,21 +151,6 @@ class ChoiceFile:
                 f"({error.strerror}), so another run may differ in the last bits: set {VARIABLE} to a "
                 f"folder, or to '{FIRST}' for the library's own choice"
             )
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Exclude other processes, if the file system has locks and no process hangs with the lock."""
-        lock = FileLock(f"{self.path}.lock")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=PATIENCE)
-        except (Timeout, OSError, NotImplementedError):
-            yield
-            return
-        try:
-            yield
-        finally:
-            lock.release()
 
     def _warn_of_damage(self, why: str) -> None:
         self._warn_once(f"{self.path} is damaged, so cuBLASLt's algorithms are timed again: {why}")

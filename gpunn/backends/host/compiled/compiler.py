@@ -24,6 +24,7 @@ from pathlib import Path
 from threading import Timer
 
 from gpunn.backends.host.compiled import kept
+from gpunn.files.locking import locked
 
 VARIABLE = "GPUNN_COMPILED"
 NAMES = ("c++", "g++", "clang++")  # looked for on PATH, in this order
@@ -213,7 +214,7 @@ def _library(compiler: Compiler, source: str, folders: list[Path], failures: lis
             return path
     folder = folders[-1]
     try:
-        with kept.locked(folder, key, PATIENCE):
+        with locked(folder / f"{key}.lock", PATIENCE):
             if path := kept.find(folder, key):  # another process has made it meanwhile
                 return path
             if why := kept.remembered_failure(folder, key):

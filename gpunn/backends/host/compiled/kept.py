@@ -12,11 +12,9 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 SUFFIX = ".dll" if os.name == "nt" else ".so"
@@ -116,18 +114,3 @@ def remembered_failure(folder: Path, key: str) -> str | None:
 
 def _failure(folder: Path, key: str) -> Path:
     return folder / f"{key}.failed"
-
-
-@contextmanager
-def locked(folder: Path, key: str, patience: float) -> Iterator[None]:
-    """Exclude other processes, if the file system has locks and no process hangs with the lock."""
-    lock = FileLock(folder / f"{key}.lock")
-    try:
-        lock.acquire(timeout=patience)
-    except (Timeout, OSError, NotImplementedError):
-        yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()

@@ -44,14 +44,14 @@ static Span share(Index n, Index unit, const Member& member) {
 
 static Span features(Index n, const Member& member) { return share(n, 16, member); }
 
+static bool is_last(const Member& member) { return member.t == member.threads - 1; }
+
 // The columns of a matrix whose first n are those of features: what follows them belongs to the last member.
 static Span owned(Index n, Index columns, const Member& member) {
     const Span own = features(n, member);
-    return {own.begin, member.t == member.threads - 1 ? columns : own.end};
+    return {own.begin, is_last(member) ? columns : own.end};
 }
 
 constexpr Index STRIP = 64;  // rows whose sums stay in registers
-
-static bool is_last(const Member& member) { return member.t == member.threads - 1; }
 
 }  // namespace gpunn
