@@ -27,7 +27,7 @@ class SweepSearchCV(BaseSearchCV):
 
     It takes the place of scikit-learn's GridSearchCV and RandomizedSearchCV: the same splits, scores and
     `cv_results_`, for a gpunn estimator or a pipeline with one. On a CPU, worker processes train one network
-    a core, each with one BLAS thread, and share the data. If an estimator would use CUDA, this process trains
+    a core, each with one thread, and share the data. If an estimator would use CUDA, this process trains
     all of them on the device, networks of one shape at the same time. With an executor, its workers train
     them, each on a device of its own; a copy by pickle or `deepcopy` has no executor.
 
@@ -154,7 +154,7 @@ def _refuse_distributions(param_grid: ParamGrid) -> None:
 
 @contextmanager
 def workers(search: SweepSearchCV, X: Any) -> Iterator[None]:
-    """Give each worker process one BLAS thread, or train in lockstep if the estimator uses CUDA.
+    """Give each worker process one thread, or train in lockstep if the estimator uses CUDA.
 
     A backend of joblib that the caller has chosen, such as Dask's, stays as it is.
     """

@@ -1,7 +1,7 @@
 """Distribute work: in this process, over the cores of this machine, or by any other executor.
 
 The work is a function of the data and of some items, which yields a result for each item. Nothing here knows
-what the work is. Each process computes with one BLAS thread, since threads of several processes would disturb
+what the work is. Each process computes with one thread, since threads of several processes would disturb
 each other.
 
 Networks are not stacked within a process: compiled kernels leave nothing of a step to share. On one core of a

@@ -46,7 +46,7 @@ class Host:
 
     name = "cpu"
     chunk_bytes = 1 << 20  # few calls for small batches, and still in the cache
-    chunk_steps = 64  # more would take longer to bind and save nothing
+    chunk_steps = 64  # without compiled kernels; more would take longer to bind and save nothing
     launch_steps = 0
     runs_ahead = False
     networks = 1
@@ -100,7 +100,7 @@ class Host:
         return [repeated], repeated.times
 
     def plan_steps(self, equations: Sequence[Equation], m: int) -> Calls | None:
-        """Return None, since every step is bound."""
+        """Return None: steps are bound, and compiled kernels repeat one (see `repeat`)."""
         return None
 
     def together(self, plans: Sequence[Calls]) -> Calls | None:

@@ -32,10 +32,10 @@ class Columns:
     """Feedforward for c columns of X in one dtype."""
 
     def __init__(self, be: Host, model: BoundModel, dtype: np.dtype[Any], c: int) -> None:
-        layout, none, whole = model.theta.layout, [0.0] * len(model.dropout), [Share(c, 0, c)]
+        layout, rates, whole = model.theta.layout, [0.0] * len(model.dropout), [Share(c, 0, c)]
         self.be, self.c, self.p = be, c, be.data.new_pass(c)
         self.like = Examples(np.empty((layout.sizes[0], c), dtype, "F"))
-        self.chunk = Chunk(be.memory, self.like, layout, model.f[1:], model.cost, whole, none, False, False)
+        self.chunk = Chunk(be.memory, self.like, layout, model.f[1:], model.cost, whole, rates, False, False)
         (batch,) = self.chunk.mini_batches()
         self.equations = list(feedforward(model.theta, model.f, batch, self.p))
 

@@ -38,7 +38,7 @@ PATIENCE = 300  # seconds for a compiler: ziglang's compiles its own C++ library
 LONGEST = 300  # characters of a compiler's complaint
 ADVICE = "install g++ or clang++, or pip install 'gpunn[native]': compiled kernels make training faster"
 
-# Logged, not warned, as in threads.py; INFO would not be shown.
+# Logged, not warned, as in choice.py; INFO would not be shown.
 log = logging.getLogger("gpunn")
 
 

@@ -1,7 +1,7 @@
 """Programs of operations, made of equations.
 
-One function an equation's type makes its operations. It returns None if the kernels lack what the equation
-needs, such as an activation of the user's own. NumPy then computes this equation between two programs.
+Each type of equation has a function that makes its operations. It returns None if the kernels lack what the
+equation needs, such as an activation of the user's own. NumPy then computes it between two programs.
 """
 
 from __future__ import annotations

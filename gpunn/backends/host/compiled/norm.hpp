@@ -1,5 +1,5 @@
-// Batch normalisation, forwards and backwards, and the activation that follows it. A member owns rows, which
-// it takes in strips.
+// Batch normalisation, forwards and backwards, and the activation that follows it. A member normalises its
+// own rows, in strips, and activates whole columns.
 
 #pragma once
 #include "functions.hpp"

@@ -62,8 +62,8 @@ class Code(IntEnum):
 GATHERS = {Code.GATHER_BYTES, Code.GATHER_INT32, Code.GATHER_INT64, Code.GATHER_SINGLE, Code.GATHER_DOUBLE}
 VECTORS = {Code.SCALE, Code.ADD, Code.STEP, Code.SHRINK}
 AHEAD = {Code.SET_RATES, Code.DROP}  # operations that depend on the step
-BACKWARD = VECTORS | {Code.HIDDEN_ERROR, Code.GRADIENT, Code.COUNT}
 OWN = VECTORS | {Code.HIDDEN_ERROR, Code.GRADIENT}  # a member writes what it alone reads until all have met
+BACKWARD = OWN | {Code.COUNT}
 
 
 @dataclass(frozen=True)

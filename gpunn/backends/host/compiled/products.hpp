@@ -40,8 +40,8 @@ constexpr Index COLUMNS = 288;              // of B that stay in the cache with 
 constexpr Index PACK_COLUMNS = 48;          // more pay for a copy of A
 constexpr Index PACK_STEP = 2048;           // bytes between columns of A that make reading in place slow
 constexpr Index PACK_PANELS = 4;            // more pay for a copy of B's rows
-constexpr Index DEEP = 64;                   // k, from which on
-constexpr Index THIN = 4;                   // k
+constexpr Index DEEP = 64;                  // k from which on a tile of C is fetched ahead
+constexpr Index THIN = 4;                   // k up to which a tile may be twice as high
 
 // How many columns a tile of R vectors has: as many as the registers hold.
 constexpr int width(int R) {

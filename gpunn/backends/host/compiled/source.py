@@ -20,7 +20,7 @@ from gpunn.functions.activations.outputs import IDENTITY, SOFTMAX
 from gpunn.functions.costs import COSTS, Cost
 
 INCLUDE = re.compile(r'#include "(\w+\.hpp)"')
-# costs that columns.hpp computes, in the order of its tables
+# costs that costs.hpp computes by columns, in the order of its tables
 BY_COLUMNS = [("measure_hinge", "hinge_gradient"), ("measure_quantiles", "quantiles_gradient")]
 SOFTMAX_PLACE = PAIRED_PLACE = -1  # neither has a function in a table
 IDENTITY_PLACE = 0

@@ -105,7 +105,7 @@ struct SparseGradient {
 
     void operator()(const Member& member, const Position& at) const {
         const Span own = features(n_in, member);
-        if (*beta != 1) scale({own.begin, is_last(member) ? n_in + 1 : own.end});
+        if (*beta != 1) scale(owned(n_in, n_in + 1, member));
         const T by = *alpha;
         for (Index j = 0; j < m; j++) {
             const T* error = delta + j * n;

@@ -50,7 +50,7 @@ static inline int this_cpu() {
 // Where threads wait for something to happen.
 class Door {
   public:
-    // Return whether that took a sleep.
+    // Wait until the condition is met; return whether that took a sleep.
     template <class Condition, class Hopeless>
     bool wait_until(Condition met, Clock::duration patience, Hopeless is_hopeless) {
         Clock::time_point end;
